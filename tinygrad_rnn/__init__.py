@@ -1,0 +1,55 @@
+"""Recurrent networks as recorded computation graphs: define a cell, see it unrolled, study BPTT.
+
+The name has no tie to the project tinygrad.
+"""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
+from . import optim
+from .autodiff import Use, gradients, gradients_of_uses
+from .bptt import Unrolled, unroll
+from .graph import detect_anomaly, no_grad, scope, timestep
+from .nn import GRU, LSTM, Cell, Elman, LSTMState
+from .ops import *  # noqa: F403 - the vocabulary
+from .ops import __all__ as _operations
+from .tensor import Parameter, Tensor, ones, tensor, zeros
+
+if TYPE_CHECKING:
+    from . import study
+    from .drawing import draw
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Cell",
+    "Elman",
+    "LSTMState",
+    "Parameter",
+    "Tensor",
+    "Unrolled",
+    "Use",
+    "detect_anomaly",
+    "draw",
+    "gradients",
+    "gradients_of_uses",
+    "no_grad",
+    "ones",
+    "optim",
+    "scope",
+    "study",
+    "tensor",
+    "timestep",
+    "unroll",
+    "zeros",
+]
+__all__ += [name for name in _operations if name != "FOR_NUMPY"]
+
+
+def __getattr__(name: str) -> Any:
+    # what only some programs use is imported when it is first asked for
+    if name == "draw":
+        return _import_module(".drawing", __name__).draw
+    if name == "study":
+        return _import_module(".study", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,275 @@
+"""The record: nodes, where they were recorded, and whether anything is being recorded.
+
+A node is one application of a primitive. It knows its input *nodes*, never the tensors that were
+handed around, and it keeps the values its derivative needs and no others. Tensors point at nodes
+and nodes point at earlier nodes, so a record has no cycles: dropping the loss frees all of it.
+
+Inputs always have smaller serial numbers than the node that uses them. "Reachable nodes, sorted by
+serial" is therefore a topological order, and nothing in the library recurses over a record.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Iterable
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Shape = tuple[int, ...]
+
+_serials = itertools.count(1)
+_by_serial = operator.attrgetter("serial")
+
+
+class Place:
+    """Where in the program something was recorded: the time step and the scopes around it."""
+
+    __slots__ = ("scopes", "step")
+
+    def __init__(self, step: int | None = None, scopes: tuple[str, ...] = ()) -> None:
+        self.step = step
+        self.scopes = scopes
+
+    def __str__(self) -> str:
+        parts = [] if self.step is None else [f"timestep {self.step}"]
+        if self.scopes:
+            parts.append("scope " + "/".join(self.scopes))
+        return "".join(f" in {part}" for part in parts)
+
+
+class State:
+    """What recording depends on. One immutable value per thread and per async task."""
+
+    __slots__ = ("anomalies", "place", "recording")
+
+    def __init__(self, place: Place, recording: bool, anomalies: bool) -> None:
+        self.place = place
+        self.recording = recording
+        self.anomalies = anomalies
+
+
+_state: ContextVar[State] = ContextVar("tinygrad_rnn", default=State(Place(), True, False))
+current = _state.get
+"""The recording state of the running thread or task."""
+
+
+class Node:
+    """One application of a primitive, or (see `Leaf`) a value that no recorded operation made.
+
+    inputs   nodes the arguments came from; None where an argument was a constant
+    ports    which output of each input node was used (0 unless the node has several)
+    saved    values for the derivative, (arguments..., result), None where not needed;
+             None as a whole once a sweep has freed them
+    params   keyword arguments of the primitive (axes, shapes, indices)
+    shape    of the output; a tuple of shapes if the primitive has several outputs
+    dtype    of the output; a tuple of dtypes if the primitive has several outputs
+    place    time step and scopes
+    names    {port: name} for outputs the user has named
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "dtype",
+        "inputs",
+        "names",
+        "params",
+        "place",
+        "ports",
+        "primitive",
+        "saved",
+        "serial",
+        "shape",
+    )
+
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        inputs: tuple[Node | None, ...],
+        ports: tuple[int, ...],
+        saved: tuple[Any, ...] | None,
+        params: dict[str, Any],
+        shape: Any,
+        dtype: Any,
+        place: Place,
+    ) -> None:
+        self.primitive = primitive
+        self.inputs = inputs
+        self.ports = ports
+        self.saved = saved
+        self.params = params
+        self.shape = shape
+        self.dtype = dtype
+        self.place = place
+        self.serial = next(_serials)
+        self.names: dict[int, str] | None = None
+
+    def output(self, port: int) -> tuple[Shape, np.dtype[Any]]:
+        """Shape and dtype of one output."""
+        if self.primitive is not None and self.primitive.multiple:
+            return self.shape[port], self.dtype[port]
+        return self.shape, self.dtype
+
+    def name(self, port: int = 0) -> str | None:
+        """The name the user gave to an output, if any."""
+        return None if self.names is None else self.names.get(port)
+
+    def __repr__(self) -> str:
+        what = self.primitive.name if self.primitive is not None else "leaf"
+        return f"<{what} #{self.serial} {self.shape}{self.place}>"
+
+
+class Leaf(Node):
+    """Where a record begins: a parameter, a tensor made from data, or a detached value.
+
+    kind         "parameter", "tensor" or "detached"
+    grad         what the last `backward` left, or None
+    generation   which `backward` left it (see `Tensor.backward`)
+    stale        True once the parameter has been given another value
+    source       of a detached value: serial of the node it was cut from, so that a picture can
+                 show the cut without the cut keeping anything alive
+    """
+
+    __slots__ = ("generation", "grad", "kind", "source", "stale")
+
+    def __init__(
+        self, kind: str, shape: Shape, dtype: np.dtype[Any], name: str | None, source: int = 0
+    ) -> None:
+        super().__init__(None, (), (), None, {}, shape, dtype, current().place)
+        self.kind = kind
+        self.grad: Array | None = None
+        self.generation = 0
+        self.stale = False
+        self.source = source
+        if name is not None:
+            self.names = {0: name}
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name() or '#' + str(self.serial)} {self.shape}>"
+
+
+def record_order(roots: Iterable[Node]) -> list[Node]:
+    """Every node that the roots depend on, themselves included, inputs before users."""
+    stack = list(dict.fromkeys(roots))
+    seen = set(stack)
+    while stack:
+        for node in stack.pop().inputs:
+            if node is not None and node not in seen:
+                seen.add(node)
+                stack.append(node)
+    return sorted(seen, key=_by_serial)
+
+
+class _Setting:
+    """Base of the context managers below: changes the state of this thread or task, then back."""
+
+    __slots__ = ("_tokens",)
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[State]] = []
+
+    def _changed(self, state: State) -> State:
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        self._tokens.append(_state.set(self._changed(_state.get())))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _state.reset(self._tokens.pop())
+
+
+class timestep(_Setting):  # noqa: N801 - reads as a statement: `with timestep(t):`
+    """Mark what is recorded in this block as step `t` of the sequence (an int, 1 for the first).
+
+    Gradients of single uses, pictures and error messages speak of this step.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Parameter([0.5], "w")
+    >>> with tg.timestep(3):
+    ...     loss = (w * 2.0).sum()
+    >>> [use.step for use in tg.gradients_of_uses(loss, w)]
+    [3]
+    """
+
+    __slots__ = ("_step",)
+
+    def __init__(self, t: int) -> None:
+        super().__init__()
+        self._step = operator.index(t)
+
+    def _changed(self, state: State) -> State:
+        return State(Place(self._step, state.place.scopes), state.recording, state.anomalies)
+
+
+class scope(_Setting):  # noqa: N801
+    """Mark what is recorded in this block as belonging together, under a name; scopes nest.
+
+    >>> import tinygrad_rnn as tg
+    >>> a = tg.tensor([1.0, 2.0])
+    >>> with tg.scope("encoder"):
+    ...     a + tg.tensor([1.0, 2.0, 3.0])
+    Traceback (most recent call last):
+    ...
+    ValueError: add in scope encoder: (2,) and (3,) do not broadcast together
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def _changed(self, state: State) -> State:
+        place = Place(state.place.step, (*state.place.scopes, self._name))
+        return State(place, state.recording, state.anomalies)
+
+
+class no_grad(_Setting):  # noqa: N801
+    """Record nothing in this block: values are computed, gradients are not possible.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Parameter([0.5], "w")
+    >>> with tg.no_grad():
+    ...     y = (w * 2.0).sum()
+    >>> y.recorded
+    False
+    """
+
+    __slots__ = ()
+
+    def _changed(self, state: State) -> State:
+        return State(state.place, False, state.anomalies)
+
+
+class detect_anomaly(_Setting):  # noqa: N801
+    """Stop at the first operation that makes NaN or infinity, forward or backward, and name it.
+
+    Slower (every result is looked at), so it is for finding a fault, not for training.
+
+    Raises FloatingPointError: names the operation, the step and the shapes.
+
+    >>> import tinygrad_rnn as tg
+    >>> with tg.detect_anomaly(), tg.timestep(7):
+    ...     tg.log(tg.tensor([0.0]))
+    Traceback (most recent call last):
+    ...
+    FloatingPointError: log in timestep 7: the result (shape (1,)) has 1 value that is -inf; \
+the arguments were finite
+    """
+
+    __slots__ = ()
+
+    def _changed(self, state: State) -> State:
+        return State(state.place, state.recording, True)

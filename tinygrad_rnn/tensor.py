@@ -1,0 +1,454 @@
+"""Tensors and parameters: what a program handles while it is being recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from . import ops
+from .graph import Array, Leaf, Node, Shape
+from .primitive import Recorded, returns
+
+FLOAT = np.dtype(np.float32)
+"""What numbers become that come without a dtype of their own."""
+
+
+def real_array(data: ArrayLike, dtype: DTypeLike | None, who: str) -> Array:
+    """A new array of floats; NumPy arrays keep their dtype, other numbers become float32."""
+    if isinstance(data, Recorded):
+        raise TypeError(f"{who}: given a tensor; use .detach() to keep its value only")
+    array = np.array(data, copy=True)
+    if dtype is None:
+        if not isinstance(data, np.ndarray | np.generic) and array.dtype.kind in "fiub":
+            dtype = FLOAT
+        elif array.dtype.kind != "f":
+            hint = "" if array.dtype.kind == "c" else "; give dtype=np.float32, or .astype() it"
+            raise TypeError(
+                f"{who}: gradients need real floats, given {array.dtype} of shape {array.shape}"
+                + hint
+            )
+        else:
+            dtype = array.dtype
+    if np.dtype(dtype).kind != "f" or array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{who}: gradients need real floats, given {array.dtype}, dtype={np.dtype(dtype)}"
+        )
+    return array.astype(dtype, copy=False)
+
+
+@returns
+class Tensor(Recorded):
+    """A value, and the place in the record that it came from.
+
+    Made by `tensor`, `zeros`, `ones`, `Parameter` and by operations on those, not directly. A
+    tensor's value never changes. Operators and methods follow NumPy: `+ - * / ** @`, indexing,
+    `.sum(axis)`, `.reshape(shape)`, ... Plain arrays and numbers beside a tensor are constants:
+    they take its dtype and no gradient is recorded for them. A constant array is kept by
+    reference, so leave it as it is until the backward pass is done.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, value: Any, node: Node | None, port: int) -> None:
+        self._value = value
+        self._node = node
+        self._port = port
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """The size along each axis."""
+        shape: Shape = self._value.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._value.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return int(self._value.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the entries: float32 or float64."""
+        dtype: np.dtype[Any] = self._value.dtype
+        return dtype
+
+    @property
+    def name(self) -> str | None:
+        """The name given with `named`, or None."""
+        return None if self._node is None else self._node.name(self._port)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether gradients can be asked for: False for what was computed under `no_grad`."""
+        return self._node is not None
+
+    def numpy(self) -> Array:
+        """The value as a read-only NumPy array (a view: nothing is copied)."""
+        view = np.asarray(self._value).view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> float:
+        """The value of a tensor with one entry, as a Python float."""
+        if self.size != 1:
+            raise ValueError(f"item() needs a single entry, given shape {self.shape}")
+        return float(self._value.item())
+
+    def __float__(self) -> float:
+        return self.item()
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a tensor without axes (shape ())")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("iteration over a tensor without axes (shape ())")
+        return iter(ops.unstack(self))
+
+    def __repr__(self) -> str:
+        text = np.array2string(np.asarray(self._value), separator=", ", prefix="tensor(")
+        name = "" if self.name is None else f", name={self.name!r}"
+        return f"tensor({text}, dtype={self.dtype}{name})"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        raise TypeError(
+            "a tensor does not turn into an array by itself, because that would cut the record; "
+            "use .numpy() for the value, or tg.stack([...]) to join tensors"
+        )
+
+    # -- the record ------------------------------------------------------------------------------
+
+    def named(self, name: str) -> Tensor:
+        """Name this value for pictures and messages, and return it.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tanh(tg.zeros((1, 2))).named("s").name
+        's'
+        """
+        node = self._node
+        if node is not None:
+            if node.names is None:
+                node.names = {}
+            node.names[self._port] = name
+        return self
+
+    def detach(self) -> Tensor:
+        """The same value as a new beginning: no gradient flows back through it.
+
+        The record behind it is not kept alive. Pictures show the cut.
+        """
+        node = self._node
+        if node is None:
+            return self
+        name = node.name(self._port)
+        return Tensor(self._value, Leaf("detached", self.shape, self.dtype, name, node.serial), 0)
+
+    def backward(
+        self,
+        cotangent: ArrayLike | None = None,
+        *,
+        accumulate: bool = False,
+        keep_record: bool = False,
+    ) -> None:
+        """Put the gradient of this tensor into `.grad` of every parameter and leaf it depends on.
+
+        cotangent    dL/d(this), of this tensor's shape; may be left out for a single number
+        accumulate   add to the gradients of the previous `backward` instead of replacing them
+        keep_record  keep the saved values, so that the record can be differentiated again
+
+        A second call *replaces* what the first left. Giving a parameter another value (as an
+        optimiser does) clears its gradient, and an optimiser refuses gradients that two different
+        calls left, so neither a stale nor a doubled gradient goes unnoticed.
+
+        Raises ValueError (not a single number and no cotangent, or a wrong shape) and RuntimeError
+        (nothing recorded, record already used, parameter changed since the forward pass).
+
+        >>> import tinygrad_rnn as tg
+        >>> w = tg.Parameter([1.0, 2.0], "w")
+        >>> (w * w).sum().backward()
+        >>> w.grad
+        array([2., 4.], dtype=float32)
+        >>> (3 * w).sum().backward()        # replaces
+        >>> w.grad
+        array([3., 3.], dtype=float32)
+        >>> (3 * w).sum().backward(accumulate=True)
+        >>> w.grad
+        array([6., 6.], dtype=float32)
+        """
+        from .autodiff import backward  # the sweep is written with tensors
+
+        backward(self, cotangent, accumulate=accumulate, keep_record=keep_record)
+
+    @property
+    def grad(self) -> Array | None:
+        """What the last `backward` left here: a read-only array of this shape, or None.
+
+        Only leaves have one: parameters and tensors made from data. For anything else that was
+        recorded, ask `gradients(loss, it)`. May be set, to an array of this shape.
+        """
+        node = self._node
+        if not isinstance(node, Leaf) or node.kind == "detached":
+            raise RuntimeError(
+                f"{self._what()} is not a parameter or a tensor made from data, so it has no "
+                ".grad; ask tg.gradients(loss, it)"
+            )
+        return node.grad
+
+    @grad.setter
+    def grad(self, value: ArrayLike | None) -> None:
+        self.grad  # noqa: B018 - the same refusal as for reading
+        node = self._node
+        assert isinstance(node, Leaf)
+        if value is None:
+            node.grad = None
+            return
+        array = np.array(value, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ValueError(f"grad: given shape {array.shape}, wanted {self.shape}")
+        array.flags.writeable = False
+        node.grad = array
+
+    def _what(self) -> str:
+        return f"tensor {self.name!r}" if self.name else f"a tensor of shape {self.shape}"
+
+    # -- operators -------------------------------------------------------------------------------
+
+    __hash__ = object.__hash__
+
+    def __add__(self, other: Any) -> Tensor:
+        return ops.add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return ops.add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return ops.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return ops.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return ops.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return ops.divide(other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return ops.power(self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return ops.power(other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return ops.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a tensor cannot be assigned into, because its value is part of the record; "
+            "tg.index_update(t, index, value) gives a new tensor with the entries replaced"
+        )
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function = ops.FOR_NUMPY.get(ufunc)
+        if function is None or method != "__call__" or kwargs:
+            how = "" if method == "__call__" else f".{method}"
+            given = f" with {', '.join(kwargs)}" if kwargs else ""
+            raise TypeError(
+                f"np.{ufunc.__name__}{how}{given} has no rule for tensors; "
+                "use .numpy() if the value is all that is needed"
+            )
+        return function(*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        ours = ops.FOR_NUMPY.get(function)
+        if ours is None:
+            raise TypeError(
+                f"np.{function.__name__} has no rule for tensors; "
+                "use .numpy() if the value is all that is needed"
+            )
+        return ours(*args, **kwargs)
+
+    # comparisons give plain boolean arrays: they have no derivative
+
+    def __lt__(self, other: Any) -> Any:
+        return self._value < _value_of(other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._value <= _value_of(other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._value > _value_of(other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._value >= _value_of(other)
+
+    def __eq__(self, other: Any) -> Any:
+        return self._value == _value_of(other)
+
+    def __ne__(self, other: Any) -> Any:
+        return self._value != _value_of(other)
+
+    # -- methods that NumPy's arrays have too ----------------------------------------------------
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 - NumPy's name
+        """The axes in reverse order."""
+        return ops.transpose(self)
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """The same numbers in another precision."""
+        return ops.astype(self, dtype)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """See `reshape`; the shape may be given as one tuple or as several numbers."""
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """See `transpose`; the axes may be given as one tuple or as several numbers."""
+        return ops.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """See `swapaxes`."""
+        return ops.swapaxes(self, axis1, axis2)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """See `sum`."""
+        return ops.sum(self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """See `mean`."""
+        return ops.mean(self, axis, keepdims)
+
+
+def _value_of(other: Any) -> Any:
+    return other._value if isinstance(other, Recorded) else other
+
+
+class Parameter(Tensor):
+    """A named leaf whose value can be changed, by `assign` and nothing else.
+
+    value   array or nested list; copied. Float arrays keep their dtype, other numbers are float32
+    name    for pictures, tables and files; a `Cell` names its parameters after its attributes
+
+    Each change counts up `version` and clears `.grad`. A backward pass over a record made with an
+    earlier version is an error, never a wrong gradient.
+
+    Raises TypeError for integer or complex arrays.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> W = tg.Parameter(np.zeros((2, 2)), "W")
+    >>> W.assign(np.eye(2))
+    >>> W.version, W.shape
+    (1, (2, 2))
+    """
+
+    __slots__ = ("version",)
+
+    def __init__(
+        self, value: ArrayLike, name: str | None = None, dtype: DTypeLike | None = None
+    ) -> None:
+        array = real_array(value, dtype, f"Parameter {name or ''}".strip())
+        super().__init__(array, Leaf("parameter", array.shape, array.dtype, name), 0)
+        self.version = 0
+
+    def assign(self, value: ArrayLike) -> None:
+        """Give the parameter another value of the same shape; its dtype stays.
+
+        The old array is left as it is, so views handed out earlier keep showing the old value.
+        """
+        array = np.array(value, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"assign to {self._what()}: given shape {array.shape}, wanted {self.shape}"
+            )
+        self._replace(array)
+
+    def _replace(self, array: Array) -> None:
+        old = self._node
+        assert isinstance(old, Leaf)
+        old.stale = True
+        self._value = array
+        self._node = Leaf("parameter", self.shape, self.dtype, old.name())
+        self.version += 1
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        return Parameter(self._value, self.name)
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("tensor(", "Parameter(", 1)
+
+
+def tensor(data: ArrayLike, name: str | None = None, dtype: DTypeLike | None = None) -> Tensor:
+    """A tensor from numbers; the data are copied, and gradients with respect to it are recorded.
+
+    data    array or nested list. NumPy float arrays keep their dtype, other numbers are float32
+    name    for pictures and messages
+
+    Raises TypeError for integer or complex arrays.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([[1.0, 2.0]], name="x")
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([[2., 4.]], dtype=float32)
+    """
+    return _leaf(real_array(data, dtype, "tensor"), name)
+
+
+def zeros(shape: int | Shape, name: str | None = None, dtype: DTypeLike = FLOAT) -> Tensor:
+    """A tensor of zeros, float32 unless told otherwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.zeros((1, 4), name="s_0").shape
+    (1, 4)
+    """
+    return _leaf(real_array(np.zeros(shape, dtype), None, "zeros"), name)
+
+
+def ones(shape: int | Shape, name: str | None = None, dtype: DTypeLike = FLOAT) -> Tensor:
+    """A tensor of ones, float32 unless told otherwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.ones(2)
+    tensor([1., 1.], dtype=float32)
+    """
+    return _leaf(real_array(np.ones(shape, dtype), None, "ones"), name)
+
+
+def _leaf(array: Array, name: str | None) -> Tensor:
+    return Tensor(array, Leaf("tensor", array.shape, array.dtype, name), 0)
