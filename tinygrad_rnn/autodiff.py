@@ -8,7 +8,7 @@ are collected over many steps and done as one product of a few megabytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextvars import ContextVar
 from itertools import count
 from typing import Any, Literal, NamedTuple, overload
@@ -30,7 +30,7 @@ Visit = Callable[[Node, int, Any], None]
 
 def pullback(
     seeds: Iterable[tuple[Tensor, Any]],
-    wanted: Iterable[Node],
+    wanted: Iterable[Node] | None = None,
     *,
     record: bool = False,
     keep: bool = False,
@@ -39,7 +39,7 @@ def pullback(
     """Reverse mode: from cotangents of outputs to the cotangents of the wanted nodes.
 
     seeds    (output, its cotangent)
-    wanted   nodes; one that gets no contribution is missing from the result
+    wanted   nodes; one that gets no contribution is missing from the result. None is every leaf
     record   run the rules on tensors, so that the result can be differentiated again
     keep     keep the saved values of the record
     visit    is told of every single contribution, with broadcasting undone
@@ -54,9 +54,12 @@ def pullback(
     for output, g in seeds:
         assert output._node is not None
         _contribute(cotangents, owned, output._node, output._port, g)
-    wanted = set(wanted)
+    order = _to_differentiate(cotangents)
+    needed: Container[Node] | None = None
+    if wanted is not None:
+        wanted = set(wanted)
+        order, needed = _towards(order, wanted)
     found: dict[Node, Any] = {}
-    order, needed = _needed(record_order(cotangents), wanted)
 
     for node in reversed(order):
         if node in products.pending:
@@ -73,10 +76,11 @@ def pullback(
             ]
         elif g.shape != node.shape or g.dtype != node.dtype:
             g = _fitted(g, node.shape, node.dtype)
-        if node in wanted:
-            found[node] = g
         if primitive is None:
+            found[node] = g
             continue
+        if wanted is not None and node in wanted:
+            found[node] = g
         saved = node.saved
         if saved is None:
             raise RuntimeError(
@@ -95,7 +99,7 @@ def pullback(
         i = -1
         for source in node.inputs:
             i += 1
-            if source is None or source not in needed:
+            if source is None or (needed is not None and source not in needed):
                 continue
             if simple:
                 if primitive.gathers and i == 1 and saved[0].ndim > 1 and len(source.shape) == 2:
@@ -122,20 +126,24 @@ def pullback(
     return found
 
 
-def _needed(order: list[Node], wanted: set[Node]) -> tuple[list[Node], set[Node]]:
+def _to_differentiate(roots: Iterable[Node]) -> list[Node]:
+    """The record behind some nodes, in order, once it is sure that its parameters are current."""
+    order = record_order(roots)
+    for node in order:
+        if node.primitive is None and isinstance(node, Leaf) and node.stale:
+            raise RuntimeError(
+                f"parameter {node.name()!r} was given another value after it was used in this "
+                "record; run the forward pass again before differentiating"
+            )
+    return order
+
+
+def _towards(order: list[Node], wanted: set[Node]) -> tuple[list[Node], set[Node]]:
     """The part of a record that depends on a wanted node, in order and as a set."""
     needed: set[Node] = set()
     path: list[Node] = []
     for node in order:
-        if node.primitive is None:
-            if isinstance(node, Leaf) and node.stale:
-                raise RuntimeError(
-                    f"parameter {node.name()!r} was given another value after it was used in this "
-                    "record; run the forward pass again before differentiating"
-                )
-            if node not in wanted:
-                continue
-        elif node not in wanted:
+        if node not in wanted:
             for source in node.inputs:
                 if source in needed:
                     break
@@ -295,7 +303,7 @@ def pushforward(
         assert given._node is not None
         _contribute(tangents, set(), given._node, given._port, t)
     roots = [output._node for output in outputs if output._node is not None]
-    order, _ = _needed(record_order(roots), set(tangents))
+    order, _ = _towards(_to_differentiate(roots), set(tangents))
     for node in order:
         primitive = node.primitive
         if primitive is None or node in tangents:
@@ -351,17 +359,11 @@ def backward(
 ) -> None:
     """See `Tensor.backward`."""
     seeds = _seeds([output], None if cotangent is None else [cotangent], record=False)
-    leaves = [
-        node
-        for node in record_order([seeds[0][0]._node])  # type: ignore[list-item]
-        if isinstance(node, Leaf) and node.kind != "detached"
-    ]
-    found = pullback(seeds, leaves, keep=keep_record)
+    found = pullback(seeds, keep=keep_record)
     generation = (accumulate and _generation.get()) or new_generation()
-    for leaf in leaves:
-        g = found.get(leaf)
-        if g is None:
-            g = np.zeros(leaf.shape, leaf.dtype)
+    for leaf, g in found.items():
+        if not isinstance(leaf, Leaf) or leaf.kind == "detached":
+            continue
         if leaf.grad is not None and leaf.generation == generation:
             g = leaf.grad + g
         leaf.grad = _read_only(g)

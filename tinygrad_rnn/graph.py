@@ -160,10 +160,10 @@ def record_order(roots: Iterable[Node]) -> list[Node]:
     stack = list(dict.fromkeys(roots))
     seen = set(stack)
     while stack:
-        for node in stack.pop().inputs:
-            if node is not None and node not in seen:
-                seen.add(node)
-                stack.append(node)
+        for source in stack.pop().inputs:
+            if source is not None and source not in seen:
+                seen.add(source)
+                stack.append(source)
     return sorted(seen, key=_by_serial)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -10,8 +10,10 @@ from numpy.typing import DTypeLike
 from ..graph import Array
 from ..tensor import FLOAT, Parameter, zeros
 
-Rng = np.random.Generator | int | None
-"""A generator, or a seed for one; None draws a fresh seed, so the result cannot be repeated."""
+if TYPE_CHECKING:
+    # numpy loads its random module when first asked for it, which costs as much as we do
+    Rng = np.random.Generator | int | None
+    """A generator, or a seed for one; None draws a fresh seed, so it cannot be repeated."""
 
 
 class Cell:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Parameter, Tensor, zeros
-from ..cell import Cell, Rng, uniform
+from ..cell import Cell, uniform
+
+if TYPE_CHECKING:
+    from ..cell import Rng
 
 
 class GRU(Cell):

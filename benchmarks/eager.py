@@ -1,0 +1,257 @@
+"""Define-by-run training steps against the same cell written as a PyTorch loop.
+
+    python benchmarks/eager.py [WORKLOAD ...] [--repeats N] [--memory] [--length] [--import]
+
+One training step is: forward, backward, plain gradient descent; float32; cross entropy summed over
+all steps of o_t = s_t V + c. Both sides start from the same weights, see the same data, use the
+same number of threads, and must arrive at the same losses. The two take turns, so that a machine
+that slows down slows both; the ratio is the median over the turns of our time over theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+
+class Workload(NamedTuple):
+    cell: str
+    T: int
+    B: int
+    I: int  # noqa: E741
+    H: int
+    O: int  # noqa: E741
+
+
+WORKLOADS = {
+    "elman_char": Workload("elman", 50, 32, 64, 128, 64),
+    "elman_small": Workload("elman", 1000, 1, 8, 32, 8),
+    "elman_big": Workload("elman", 100, 64, 128, 512, 128),
+    "lstm_mid": Workload("lstm", 100, 32, 64, 256, 64),
+    "lstm_small": Workload("lstm", 100, 16, 16, 64, 16),
+    "gru_mid": Workload("gru", 100, 32, 64, 256, 64),
+    "mgu_small": Workload("mgu", 100, 16, 16, 64, 16),
+}
+
+
+class MGU(tg.Cell):
+    """A user's own cell: the minimal gated unit (Zhou et al. 2016)."""
+
+    def __init__(self, I: int, H: int, *, rng: np.random.Generator) -> None:  # noqa: E741
+        def draw(*shape: int) -> tg.Parameter:
+            return tg.Parameter(rng.uniform(-(H**-0.5), H**-0.5, shape).astype(np.float32))
+
+        self.U, self.W, self.b = draw(I, H), draw(H, H), draw(H)
+        self.U_f, self.W_f, self.b_f = draw(I, H), draw(H, H), draw(H)
+
+    def step(self, x: Any, s: Any) -> Any:
+        f = tg.sigmoid(x @ self.U_f + s @ self.W_f + self.b_f)
+        n = tg.tanh(x @ self.U + (f * s) @ self.W + self.b)
+        s = s + f * (n - s)
+        return s, s
+
+
+CELLS: dict[str, Any] = {"elman": tg.Elman, "lstm": tg.LSTM, "gru": tg.GRU, "mgu": MGU}
+
+
+def torch_steps(torch: Any) -> dict[str, Callable[..., Any]]:
+    """The same steps as in `tinygrad_rnn.nn.cells`, as one writes them in PyTorch."""
+
+    def elman(p: Any, x: Any, s: Any) -> Any:
+        s = torch.tanh(x @ p["U"] + s @ p["W"] + p["b"])
+        return s, s
+
+    def lstm(p: Any, x: Any, state: Any) -> Any:
+        h, c = state
+        i, f, g, o = torch.chunk(x @ p["U"] + h @ p["W"] + p["b"], 4, -1)
+        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+        c = f * c + i * g
+        h = o * torch.tanh(c)
+        return h, (h, c)
+
+    def gru(p: Any, x: Any, h: Any) -> Any:
+        size = h.shape[-1]
+        a_rz, a_n = torch.split(x @ p["U"] + p["b"], [2 * size, size], -1)
+        u_rz, u_n = torch.split(h @ p["W"] + p["d"], [2 * size, size], -1)
+        r, z = torch.chunk(torch.sigmoid(a_rz + u_rz), 2, -1)
+        n = torch.tanh(a_n + r * u_n)
+        h = n + z * (h - n)
+        return h, h
+
+    def mgu(p: Any, x: Any, s: Any) -> Any:
+        f = torch.sigmoid(x @ p["U_f"] + s @ p["W_f"] + p["b_f"])
+        n = torch.tanh(x @ p["U"] + (f * s) @ p["W"] + p["b"])
+        s = s + f * (n - s)
+        return s, s
+
+    return {"elman": elman, "lstm": lstm, "gru": gru, "mgu": mgu}
+
+
+class Problem(NamedTuple):
+    xs: Any
+    targets: Any
+    cell: Any
+    V: tg.Parameter
+    c: tg.Parameter
+    lr: float
+
+
+def problem(w: Workload) -> Problem:
+    rng = np.random.default_rng(0)
+    xs = rng.normal(size=(w.T, w.B, w.I)).astype(np.float32)
+    targets = rng.integers(0, w.O, (w.T, w.B))
+    cell = CELLS[w.cell](w.I, w.H, rng=rng)
+    V = tg.Parameter(rng.uniform(-(w.H**-0.5), w.H**-0.5, (w.H, w.O)).astype(np.float32), "V")
+    return Problem(xs, targets, cell, V, tg.Parameter(np.zeros(w.O, np.float32), "c"), 0.1 / (w.T * w.B))
+
+
+def ours(p: Problem) -> Callable[[], float]:
+    optimiser = tg.optim.SGD([p.cell, [p.V, p.c]], lr=p.lr)
+
+    def step() -> float:
+        run = tg.unroll(p.cell, p.xs)
+        loss = tg.cross_entropy(run.outputs @ p.V + p.c, p.targets, reduction="sum")
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step
+
+
+def theirs(p: Problem, kind: str, torch: Any) -> Callable[[], float]:
+    parameters = {**p.cell.parameters(), "V": p.V, "c": p.c}
+    q = {k: torch.tensor(v.numpy().copy(), requires_grad=True) for k, v in parameters.items()}
+    xs, targets = torch.from_numpy(p.xs), torch.from_numpy(p.targets)
+    cell = torch_steps(torch)[kind]
+    batch, size = p.xs.shape[1], p.V.shape[0]
+
+    def step() -> float:
+        state = torch.zeros(batch, size)
+        if kind == "lstm":
+            state = (state, torch.zeros(batch, size))
+        outputs = []
+        for x in xs:
+            output, state = cell(q, x, state)
+            outputs.append(output)
+        logits = torch.stack(outputs) @ q["V"] + q["c"]
+        loss = torch.nn.functional.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="sum"
+        )
+        for value in q.values():
+            value.grad = None
+        loss.backward()
+        with torch.no_grad():
+            for value in q.values():
+                value -= p.lr * value.grad
+        return float(loss.item())
+
+    return step
+
+
+def clock(step: Callable[[], float], times: int) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        step()
+    return (time.perf_counter() - start) / times
+
+
+def speed(names: list[str], repeats: int) -> None:
+    import torch
+
+    ratios = {}
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; numpy {np.__version__}")
+    print(f"{'workload':12} {'ours ms':>9} {'torch ms':>9} {'ratio':>6}  {'loss':>10} {'theirs':>10}")
+    for name in names:
+        w = WORKLOADS[name]
+        p = problem(w)
+        b = theirs(p, w.cell, torch)  # first, because it copies the weights
+        a = ours(p)
+        for _ in range(3):  # warm up, and compare
+            mine, other = a(), b()
+        assert math.isclose(mine, other, rel_tol=2e-4), (name, mine, other)
+        times = max(1, round(0.15 / clock(b, 1)))
+        turns = [(clock(a, times), clock(b, times)) for _ in range(repeats)]
+        ratios[name] = float(np.median([x / y for x, y in turns]))
+        x, y = (1e3 * float(np.median([t[i] for t in turns])) for i in (0, 1))
+        print(f"{name:12} {x:9.2f} {y:9.2f} {ratios[name]:6.2f}  {mine:10.2f} {other:10.2f}", flush=True)
+    six = [r for name, r in ratios.items() if name != "mgu_small"]
+    print(f"geometric mean without mgu_small: {math.exp(np.mean(np.log(six))):.2f}")
+
+
+def memory() -> None:
+    """What the record of an Elman network keeps, over the size of its states."""
+    T, B, H = 2000, 32, 256
+    rng = np.random.default_rng(0)
+    xs = rng.normal(size=(T, B, H)).astype(np.float32)
+    cell = tg.Elman(H, H, rng=rng)
+    tg.unroll(cell, xs[:2])
+    tracemalloc.start()
+    run = tg.unroll(cell, xs)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(f"memory of the record / (T*B*H*4 bytes), T={T} B={B} H={H}: {kept / (T * B * H * 4):.3f}")
+    del run
+
+
+def length() -> None:
+    """Time per step of long sequences over that of short ones."""
+    rng = np.random.default_rng(0)
+    cell = tg.Elman(8, 32, rng=rng)
+    V = tg.Parameter(rng.normal(0, 0.1, (32, 8)), "V", dtype=np.float32)
+
+    def step(T: int) -> float:
+        xs = rng.normal(size=(T, 1, 8)).astype(np.float32)
+        targets = rng.integers(0, 8, (T, 1))
+        start = time.perf_counter()
+        run = tg.unroll(cell, xs)
+        tg.cross_entropy(run.outputs @ V, targets, reduction="sum").backward()
+        del run
+        return (time.perf_counter() - start) / T
+
+    step(1000)
+    turns = [(step(100_000), min(step(1000) for _ in range(5))) for _ in range(5)]
+    ratio = np.median([a / b for a, b in turns])
+    a, b = (1e6 * np.median([t[i] for t in turns]) for i in (0, 1))
+    print(f"time per step, B=1 H=32: T=100000 {a:.1f} us, T=1000 {b:.1f} us, ratio {ratio:.2f}")
+
+
+def imports() -> None:
+    """The cost of `import tinygrad_rnn` over that of `import numpy`."""
+
+    def once(module: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+        return time.perf_counter() - start
+
+    once("tinygrad_rnn")
+    turns = [(once("tinygrad_rnn"), once("numpy")) for _ in range(11)]
+    print(f"import tinygrad_rnn / import numpy: {np.median([a / b for a, b in turns]):.2f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--length", action="store_true")
+    parser.add_argument("--import", action="store_true", dest="imports")
+    arguments = parser.parse_args()
+    only = arguments.memory or arguments.length or arguments.imports
+    if arguments.workloads or not only:
+        speed(arguments.workloads or list(WORKLOADS), arguments.repeats)
+    if arguments.memory or not (only or arguments.workloads):
+        memory()
+    if arguments.length or not (only or arguments.workloads):
+        length()
+    if arguments.imports or not (only or arguments.workloads):
+        imports()
