@@ -1,0 +1,323 @@
+"""Three ways to the same gradient, side by side: autodiff, derived by hand, central differences."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..autodiff import gradients
+from ..graph import Array, no_grad
+from ..nn import GRU, LSTM, Cell, Elman
+from . import handwritten
+from .problem import Loss, Problem
+
+Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
+"""A backward pass: (p, xs, s_0, e) -> gradients, or (gradients, cotangents); see `handwritten`."""
+
+TOLERANCE = 1e-8
+"""Largest difference, relative to the largest entry, that counts as agreement with autodiff."""
+
+ENTRIES = 32
+"""Central differences look at so many entries of a gradient at most, drawn with a fixed seed."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far another gradient is from autodiff's.
+
+    max_abs   largest absolute difference of an entry
+    max_rel   the same, as a fraction of the largest entry of autodiff's gradient
+    cosine    of the angle between the two: 1 is the same direction, -1 the opposite one
+    entries   how many entries were compared
+    error     how large a difference the other gradient's own errors explain
+    scale     the largest entry of autodiff's gradient
+    """
+
+    max_abs: float
+    max_rel: float
+    cosine: float
+    entries: int
+    error: float
+    scale: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the difference is explained by the other gradient's own errors."""
+        return self.max_abs <= self.error
+
+    @property
+    def verdict(self) -> str:
+        """In words: "agrees", "differs", or "too uncertain" to say."""
+        if not self.agrees:
+            return "differs"
+        return "too uncertain" if self.error > 1e-2 * self.scale else "agrees"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One gradient: of a parameter, of the inputs ("x") or of an initial state ("s_0").
+
+    name, shape   of what is differentiated
+    norm          Euclidean norm of autodiff's gradient
+    hand          against the one derived by hand; None if that was not given
+    differences   against central differences
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    norm: float
+    hand: Agreement | None
+    differences: Agreement
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both other ways agree with autodiff."""
+        return self.differences.verdict == "agrees" and (self.hand is None or self.hand.agrees)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found. Prints as a table; `rows` are the data.
+
+    rows      one per parameter, then "x", then the initial states
+    autodiff  {name: array}, the gradients by autodiff
+    hand      {name: array}, those derived by hand; None if there were none
+    loss      the value of L
+    notes     what was found out about mistakes, in words
+    """
+
+    rows: tuple[Row, ...]
+    autodiff: dict[str, Array]
+    hand: dict[str, Array] | None
+    loss: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all that could be compared agrees."""
+        return all(row.agrees for row in self.rows)
+
+    def _lines(self) -> list[tuple[str, ...]]:
+        """The table's lines: one per gradient and way; name, shape and norm on the first only."""
+        lines: list[tuple[str, ...]] = []
+        for row in self.rows:
+            name = (f"dL/d{row.name}", "×".join(map(str, row.shape)) or "1", f"{row.norm:.4g}")
+            for way, other in (("by hand", row.hand), ("differences", row.differences)):
+                if other is not None:
+                    size = int(np.prod(row.shape))
+                    some = f" {other.entries}/{size}" if other.entries < size else ""
+                    far = f"{other.max_abs:.1e}", f"{other.max_rel:.1e}", f"{other.cosine:.4f}"
+                    lines.append((*name, way + some, *far, other.verdict))
+                    name = ("", "", "")
+        return lines
+
+    def markdown(self) -> str:
+        """The table in Markdown, and under it what was found out."""
+        rows = [_HEAD, tuple("---:" if i in _NUMBERS else "---" for i in range(8)), *self._lines()]
+        table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        return "\n\n".join([table, *self.notes])
+
+    def table(self) -> Any:
+        """The table for a terminal: a `rich.table.Table`."""
+        from rich.box import SIMPLE
+        from rich.table import Table
+
+        table = Table(title=self._title(), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+        for i, head in enumerate(_HEAD):
+            table.add_column(head, justify="right" if i in _NUMBERS else "left", no_wrap=True)
+        for line in self._lines():
+            table.add_row(*line, style=None if line[-1] == "agrees" else "bold red")
+        return table
+
+    def _title(self) -> str:
+        return f"Gradients of L = {self.loss:.6g}: autodiff against"
+
+    def __rich__(self) -> Any:
+        from rich.console import Group
+        from rich.text import Text
+
+        return Group(self.table(), *map(Text, self.notes))
+
+    def __str__(self) -> str:
+        lines = [_HEAD, *self._lines()]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = [
+            "  ".join(
+                entry.rjust(width) if i in _NUMBERS else entry.ljust(width)
+                for i, (entry, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        rule = "─" * max(map(len, text))
+        return "\n".join([self._title(), text[0], rule, *text[1:], *self.notes])
+
+
+_HEAD = ("gradient", "shape", "norm", "against", "max abs", "max rel", "cosine", "verdict")
+_NUMBERS = (2, 4, 5, 6)
+
+
+def compare(
+    cell: Cell,
+    xs: ArrayLike,
+    targets: Sequence[Any] | Array,
+    loss: Loss | None = None,
+    hand: Hand | None = None,
+    state: Any = None,
+) -> Comparison:
+    """Compare the gradients of L = sum_t L_t by autodiff, by hand and by central differences.
+
+    cell     a cell; it is not changed (a copy in float64 is used)
+    xs       (T, B, I)
+    targets  T targets, one per step; None for a step without a loss
+    loss     (output_t, target_t) -> L_t, a single number: called for every step, and summed. If
+             left out: the cross entropy summed over the batch for targets that are integers, the
+             squared error summed over all entries for floats
+    hand     your own backward pass, `hand(p, xs, s_0, e)`: p is {name: array} of the parameters, xs
+             the array (T, B, I), s_0 the state before the first step (an array, or in the cell's
+             own structure), e (T, B, O) the gradient of each step's loss with respect to the
+             output of that step. It gives {name: gradient} for every parameter and, if it likes,
+             for "x" and the initial state ("s_0"; "h_0" and "c_0" of an LSTM); beside it, if it
+             likes, a second dict with the gradients (T, ...) of named quantities in between, one
+             entry per step, which lets mistakes be located more sharply.
+             If left out: the pass of `study.handwritten` for the built-in cells, none for others
+    state    s_0; `cell.initial_state(B)` if left out
+
+    Raises ValueError or TypeError for gradients with other names or shapes than wanted, and for a
+    loss that is not a single number per step.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn import study
+    >>> xs, ys = np.ones((3, 2, 1)), np.zeros((3, 2), int)
+    >>> comparison = study.compare(tg.Elman(1, 4, rng=0), xs, ys)
+    >>> comparison.agrees, [row.name for row in comparison.rows]
+    (True, ['U', 'W', 'b', 'x', 's_0'])
+    """
+    problem = Problem(cell, xs, targets, loss, state)
+    wanted = problem.leaves()
+    autodiff = dict(
+        zip(wanted, gradients(problem.losses, list(wanted.values()), keep_record=True), strict=True)
+    )
+    derive = hand if hand is not None else written_for(cell)
+    by_hand = None
+    notes: list[str] = []
+    if derive is not None:
+        by_hand, _ = _derived(derive, problem, autodiff, getattr(derive, "__name__", "hand"))
+    rows = tuple(
+        Row(
+            name,
+            g.shape,
+            float(np.linalg.norm(g)),
+            _exact(g, by_hand[name]) if by_hand is not None and name in by_hand else None,
+            _by_differences(problem, name, g),
+        )
+        for name, g in autodiff.items()
+    )
+    return Comparison(rows, autodiff, by_hand, problem.total, tuple(notes))
+
+
+def written_for(cell: Cell) -> Hand | None:
+    """The handwritten pass of a built-in cell; None for any other."""
+    if type(cell) is Elman:
+        return functools.partial(handwritten.elman, activation=cell.activation)
+    if type(cell) is LSTM:
+        return handwritten.lstm
+    if type(cell) is GRU:
+        return handwritten.gru_after if cell.reset == "after" else handwritten.gru_before
+    return None
+
+
+def _derived(
+    hand: Hand, problem: Problem, wanted: dict[str, Array], who: str
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Call a backward pass and check what it gave."""
+    given = hand(problem.parameters(), problem.xs.copy(), problem.state(), problem.e.copy())
+    pair = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
+    if not all(isinstance(part, dict) for part in pair):
+        raise TypeError(
+            f"{who}: wanted a dict {{name: gradient}}, or two of them (gradients, cotangents of "
+            f"what is between); given {type(given).__name__}"
+        )
+    found, between = pair
+    names = ", ".join(wanted)
+    unknown = [name for name in found if name not in wanted]
+    missing = [name for name in problem.cell.parameters() if name not in found]
+    if unknown or missing:
+        raise ValueError(
+            f"{who}: "
+            + "; ".join(
+                [f"gives {name!r}, which this cell does not have" for name in unknown]
+                + [f"gives no gradient of the parameter {name!r}" for name in missing]
+            )
+            + f" (the names here: {names})"
+        )
+    arrays: dict[str, Array] = {}
+    for name, g in found.items():
+        array = np.asarray(g, np.float64)
+        if array.shape != wanted[name].shape:
+            raise ValueError(
+                f"{who}: dL/d{name} has shape {array.shape}, "
+                f"wanted {wanted[name].shape}, the shape of {name}"
+                + _hint(array, wanted[name], problem)
+            )
+        arrays[name] = array
+    return arrays, {name: np.asarray(g, np.float64) for name, g in between.items()}
+
+
+def _hint(given: Array, wanted: Array, problem: Problem) -> str:
+    """What a wrong shape suggests."""
+    T, B = problem.e.shape[:2]
+    if given.ndim == 2 and given.T.shape == wanted.shape:
+        return ": it is the transpose; with row vectors dL/dW is s^T d"
+    if given.shape in ((B, *wanted.shape), (T, B, *wanted.shape)):
+        return ": the sum over the batch is missing"
+    if given.shape == (T, *wanted.shape):
+        return ": the sum over time is missing"
+    return ""
+
+
+def _exact(g: Array, other: Array) -> Agreement:
+    return _agreement(g, other, TOLERANCE * float(np.abs(g).max(initial=0.0)))
+
+
+def _agreement(g: Array, other: Array, error: float) -> Agreement:
+    off = float(np.abs(g - other).max(initial=0.0))
+    scale = float(np.abs(g).max(initial=0.0))
+    a, b = float(np.linalg.norm(g)), float(np.linalg.norm(other))
+    cosine = float(np.vdot(g, other)) / (a * b) if a > 0 and b > 0 else float(a == b)
+    relative = 0.0 if off == 0 else off / scale if scale > 0 else float("inf")
+    return Agreement(off, relative, cosine, g.size, error, scale)
+
+
+def _by_differences(problem: Problem, name: str, g: Array) -> Agreement:
+    """(L(v + h) - L(v - h)) / 2h for some entries v, with h = eps^(1/3) max(1, |v|).
+
+    How uncertain they are is told by doing it with 2h too: the difference shows what h^2 f'''/6
+    and rounding cost here (and a corner, as relu has, between v - 2h and v + 2h).
+    """
+    which = np.arange(g.size)
+    if g.size > ENTRIES:
+        which = np.sort(np.random.default_rng(0).choice(g.size, ENTRIES, replace=False))
+    start = problem.value(name)
+    slopes = np.zeros((2, len(which)))
+    rounding = 0.0
+    with no_grad():
+        for j, index in enumerate(which):
+            v = start.flat[index]
+            step = np.finfo(np.float64).eps ** (1 / 3) * max(1.0, abs(v))
+            for k, h in enumerate((step, 2 * step)):
+                above, below = start.copy(), start.copy()
+                above.flat[index], below.flat[index] = v + h, v - h
+                width = above.flat[index] - below.flat[index]
+                up, down = problem.loss_with(name, above), problem.loss_with(name, below)
+                slopes[k, j] = (up - down) / width
+                rounding = max(rounding, np.finfo(np.float64).eps * max(abs(up), abs(down)) / h)
+    error = 4 * (float(np.abs(slopes[0] - slopes[1]).max(initial=0.0)) + rounding)
+    return _agreement(g.flat[which], slopes[0], error)
+
+
+__all__ = ["Agreement", "Comparison", "Hand", "Row", "compare", "written_for"]
