@@ -157,14 +157,17 @@ class Leaf(Node):
 
 def record_order(roots: Iterable[Node]) -> list[Node]:
     """Every node that the roots depend on, themselves included, inputs before users."""
-    stack = list(dict.fromkeys(roots))
-    seen = set(stack)
+    order = list(dict.fromkeys(roots))
+    stack = order.copy()
+    seen = set(order)
     while stack:
         for source in stack.pop().inputs:
             if source is not None and source not in seen:
                 seen.add(source)
                 stack.append(source)
-    return sorted(seen, key=_by_serial)
+                order.append(source)  # nearly sorted already, which the set is not
+    order.sort(key=_by_serial)
+    return order
 
 
 class _Setting:

@@ -372,6 +372,8 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
 _NO_PARAMS: dict[str, Any] = {}
 _ONE = (0,)
 _TWO = (0, 0)
+_NONE1 = (None, None)
+_NONE2 = (None, None, None)
 
 
 def apply1(primitive: Primitive, x: Any) -> Any:
@@ -385,7 +387,8 @@ def apply1(primitive: Primitive, x: Any) -> Any:
     value = x._value
     y = primitive.value(value)
     keep_x, keep_y = primitive.keeps(_RECORDED1)
-    saved = (value if keep_x else None, y if keep_y else None)
+    saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
+    shape = y.shape
     port = x._port
     return _tensor(
         y,
@@ -395,7 +398,7 @@ def apply1(primitive: Primitive, x: Any) -> Any:
             _ONE if port == 0 else (port,),
             saved,
             _NO_PARAMS,
-            y.shape,
+            node.shape if shape == node.shape else shape,
             y.dtype,
             state.place,
         ),
@@ -427,15 +430,22 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
     except (ValueError, TypeError) as error:
         _fail(primitive, state, (x, z), _NO_PARAMS, error)
     keep_a, keep_b, keep_y = primitive.keeps((a_node is not None, b_node is not None))
+    if keep_a or keep_b or keep_y:
+        saved = (x if keep_a else None, z if keep_b else None, y if keep_y else None)
+    else:
+        saved = _NONE2
+    shape = y.shape
+    if a_node is not None and a_node.shape == shape:
+        shape = a_node.shape  # one tuple for all: long records are read faster when they are small
     return _tensor(
         y,
         Node(
             primitive,
             (a_node, b_node),
             (a_port, b_port) if a_port or b_port else _TWO,
-            (x if keep_a else None, z if keep_b else None, y if keep_y else None),
+            saved,
             _NO_PARAMS,
-            y.shape,
+            shape,
             y.dtype,
             state.place,
         ),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -84,23 +87,51 @@ def unroll(cell: Cell, xs: Any, state: Any = None) -> Unrolled:
         state = cell.initial_state(len(inputs[0]))
     states, steps = [state], []
     structure = len(tree.leaves(state))
-    for t, x in enumerate(inputs, start=1):
-        with timestep(t):
-            result = cell.step(x, state)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(
-                f"{type(cell).__name__}.step in timestep {t}: wanted a pair (output, state), "
-                f"given {type(result).__name__}"
-            )
-        output, state = result
-        if t == 1 and len(tree.leaves(state)) != structure:
-            raise TypeError(
-                f"{type(cell).__name__}.step in timestep {t}: the state went in with {structure} "
-                f"tensors and came out with {len(tree.leaves(state))}"
-            )
-        steps.append(output)
-        states.append(state)
+    with _no_collection():
+        for t, x in enumerate(inputs, start=1):
+            with timestep(t):
+                result = cell.step(x, state)
+            output, state = _checked(result, structure, cell, t)
+            steps.append(output)
+            states.append(state)
     return Unrolled(tuple(states), tuple(steps))
+
+
+def _checked(result: Any, structure: int, cell: Cell, t: int) -> tuple[Any, Any]:
+    """The pair that a step gave, if it is one and the state still has as many tensors."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"{type(cell).__name__}.step in timestep {t}: wanted a pair (output, state), "
+            f"given {type(result).__name__}"
+        )
+    state = result[1]
+    size = 1 if isinstance(state, Tensor) else len(tree.leaves(state))
+    if size != structure:
+        raise TypeError(
+            f"{type(cell).__name__}.step in timestep {t}: the state went in with {structure} "
+            f"tensors and came out with {size}"
+        )
+    return result
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the cycle collector from looking at what this block makes.
+
+    A record has no cycles, and looking for them costs more than recording does. Freezing and
+    unfreezing moves the new objects to the oldest generation as they are, so that they are not
+    looked at right after the block either; it is left out where a program uses freezing itself.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            if gc.get_freeze_count() == 0:
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
 
 
 def _shape_wanted(shape: tuple[int, ...]) -> str:
