@@ -14,6 +14,17 @@ from .nn import GRU, LSTM, Cell, Elman, LSTMState
 from .ops import *  # noqa: F403 - the vocabulary
 from .ops import __all__ as _operations
 from .tensor import Parameter, Tensor, ones, tensor, zeros
+from .transforms import (
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    linearize,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+)
 
 if TYPE_CHECKING:
     from . import study
@@ -31,16 +42,25 @@ __all__ = [
     "Use",
     "detect_anomaly",
     "draw",
+    "grad",
     "gradients",
     "gradients_of_uses",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "linearize",
     "no_grad",
     "ones",
     "optim",
     "scope",
+    "stop_gradient",
     "study",
     "tensor",
     "timestep",
     "unroll",
+    "value_and_grad",
+    "vjp",
     "zeros",
 ]
 __all__ += [name for name in _operations if name != "FOR_NUMPY"]

@@ -1,9 +1,24 @@
-"""Nested states: tuples, lists, named tuples and dicts of tensors, taken apart and put together."""
+"""Nested tuples, lists, named tuples, dicts and dataclasses of tensors: apart and together."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
+
+
+def _entries(tree: Any) -> list[tuple[Any, Any]] | None:
+    """The parts of a structure with their names, keys or positions; None for a leaf."""
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return list(zip(tree._fields, tree, strict=True))
+    if isinstance(tree, tuple | list):
+        return list(enumerate(tree))
+    if isinstance(tree, dict):
+        return list(tree.items())
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
+    return None
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -12,22 +27,31 @@ def leaves(tree: Any) -> list[Any]:
     >>> leaves({"h": 1, "memory": (2, [3])})
     [1, 2, 3]
     """
-    if isinstance(tree, tuple | list):
-        return [leaf for part in tree for leaf in leaves(part)]
-    if isinstance(tree, dict):
-        return [leaf for part in tree.values() for leaf in leaves(part)]
-    return [tree]
+    entries = _entries(tree)
+    if entries is None:
+        return [tree]
+    return [leaf for _, part in entries for leaf in leaves(part)]
 
 
 def rebuild(tree: Any, new: Iterator[Any]) -> Any:
-    """The same structure with other leaves, taken in order."""
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*[rebuild(part, new) for part in tree])
-    if isinstance(tree, tuple | list):
-        return type(tree)([rebuild(part, new) for part in tree])
+    """The same structure with other leaves, taken in order.
+
+    Of a dataclass a copy is made and its fields are set, so `__post_init__` does not run.
+    """
+    entries = _entries(tree)
+    if entries is None:
+        return next(new)
+    parts = [(key, rebuild(part, new)) for key, part in entries]
     if isinstance(tree, dict):
-        return {key: rebuild(part, new) for key, part in tree.items()}
-    return next(new)
+        return dict(parts)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*[part for _, part in parts])
+    if isinstance(tree, tuple | list):
+        return type(tree)([part for _, part in parts])
+    made = copy.copy(tree)
+    for key, part in parts:
+        object.__setattr__(made, key, part)  # a frozen dataclass refuses plain assignment
+    return made
 
 
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -45,12 +69,7 @@ def paths(tree: Any, name: str = "") -> list[str]:
     >>> paths({"h": 1, "memory": (2, 3)}, "s")
     ['s.h', 's.memory.0', 's.memory.1']
     """
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        entries: Any = zip(tree._fields, tree, strict=True)
-    elif isinstance(tree, tuple | list):
-        entries = enumerate(tree)
-    elif isinstance(tree, dict):
-        entries = tree.items()
-    else:
+    entries = _entries(tree)
+    if entries is None:
         return [name]
     return [p for key, part in entries for p in paths(part, f"{name}.{key}" if name else str(key))]
