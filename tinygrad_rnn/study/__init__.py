@@ -2,5 +2,14 @@
 
 from . import handwritten
 from .comparison import Agreement, Comparison, Row, compare
+from .contributions import Contributions, contributions
 
-__all__ = ["Agreement", "Comparison", "Row", "compare", "handwritten"]
+__all__ = [
+    "Agreement",
+    "Comparison",
+    "Contributions",
+    "Row",
+    "compare",
+    "contributions",
+    "handwritten",
+]
