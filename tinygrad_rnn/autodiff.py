@@ -8,6 +8,7 @@ are collected over many steps and done as one product of a few megabytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextvars import ContextVar
 from itertools import count
@@ -49,8 +50,8 @@ def pullback(
     cotangents: dict[Node, Any] = {}
     owned: set[Node] = set()  # whose cotangent is an array made here, so may be added into
     products = _Products()
-    simple = not record and visit is None
     anomalies = current().anomalies
+    simple = not record and visit is None and not anomalies
     for output, g in seeds:
         assert output._node is not None
         _contribute(cotangents, owned, output._node, output._port, g)
@@ -81,6 +82,8 @@ def pullback(
             continue
         if wanted is not None and node in wanted:
             found[node] = g
+            if needed is not None and not any(source in needed for source in node.inputs):
+                continue  # nothing further back is asked for
         saved = node.saved
         if saved is None:
             raise RuntimeError(
@@ -102,16 +105,19 @@ def pullback(
             if source is None or (needed is not None and source not in needed):
                 continue
             if simple:
-                if primitive.gathers and i == 1 and saved[0].ndim > 1 and len(source.shape) == 2:
+                if primitive.gathers and i == 1 and saved[0].ndim > 1 and _is_matrix(source):
                     if products.add(source, saved[0], g) > CHUNK_BYTES:
                         products.flush(cotangents, owned)
                     continue
                 if primitive.into is not None:
                     _add_into(cotangents, owned, node, i, g)
                     continue
-            part = pulls[i](g, saved, node)
             if anomalies:
+                with np.errstate(all="ignore"):  # reported here, with the operation and the step
+                    part = pulls[i](g, saved, node)
                 _look_at(node, part, g)
+            else:
+                part = pulls[i](g, saved, node)
             if visit is not None:
                 visit(node, i, _fitted(part, *source.output(node.ports[i])))
             # the common cases of _contribute, without a call
@@ -170,7 +176,7 @@ def _contribute(
     so_far = slots.get(key)
     if so_far is None:
         slots[key] = part
-    elif node in owned and so_far.shape == part.shape:
+    elif node in owned and so_far.shape == part.shape and so_far.dtype == part.dtype:
         so_far += part
         slots[key] = so_far
     else:
@@ -219,17 +225,25 @@ def _add_into(cotangents: dict[Node, Any], owned: set[Node], node: Node, i: int,
     source, port = node.inputs[i], node.ports[i]
     assert source is not None and node.primitive is not None and node.primitive.into is not None
     shape, dtype = source.output(port)
-    buffer = cotangents.get(source)
-    if source not in owned or buffer.shape != shape:
+    if source.primitive is not None and source.primitive.multiple:
         buffer = np.zeros(shape, dtype)
-        if source.primitive is not None and source.primitive.multiple:
-            node.primitive.into(buffer, g, node.params)
-            _contribute(cotangents, owned, source, port, buffer)
-            return
+        node.primitive.into(buffer, g, node.params)
         _contribute(cotangents, owned, source, port, buffer)
-        buffer = cotangents[source]
+        return
+    buffer = cotangents.get(source)
+    if source not in owned or buffer.shape != shape or buffer.dtype != dtype:
+        so_far, buffer = buffer, np.zeros(shape, dtype)
+        if so_far is not None:
+            buffer += _fitted(so_far, shape, dtype)
+        cotangents[source] = buffer
         owned.add(source)
     node.primitive.into(buffer, g, node.params)
+
+
+def _is_matrix(node: Node) -> bool:
+    if node.primitive is not None and node.primitive.multiple:
+        return False
+    return len(node.shape) == 2
 
 
 class _Products:
@@ -267,7 +281,10 @@ class _Products:
 
 def _rows(parts: list[Any]) -> Any:
     """All the rows of some arrays (their last axis is the row) as one matrix."""
-    rows = [part if part.ndim == 2 else part.reshape(-1, part.shape[-1]) for part in parts]
+    rows = [
+        part if part.ndim == 2 else part.reshape(math.prod(part.shape[:-1]), part.shape[-1])
+        for part in parts
+    ]
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
