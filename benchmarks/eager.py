@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import resource
 import subprocess
 import sys
 import time
@@ -112,7 +113,9 @@ def problem(w: Workload) -> Problem:
     targets = rng.integers(0, w.O, (w.T, w.B))
     cell = CELLS[w.cell](w.I, w.H, rng=rng)
     V = tg.Parameter(rng.uniform(-(w.H**-0.5), w.H**-0.5, (w.H, w.O)).astype(np.float32), "V")
-    return Problem(xs, targets, cell, V, tg.Parameter(np.zeros(w.O, np.float32), "c"), 0.1 / (w.T * w.B))
+    return Problem(
+        xs, targets, cell, V, tg.Parameter(np.zeros(w.O, np.float32), "c"), 0.1 / (w.T * w.B)
+    )
 
 
 def ours(p: Problem) -> Callable[[], float]:
@@ -170,7 +173,9 @@ def speed(names: list[str], repeats: int) -> None:
 
     ratios = {}
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; numpy {np.__version__}")
-    print(f"{'workload':12} {'ours ms':>9} {'torch ms':>9} {'ratio':>6}  {'loss':>10} {'theirs':>10}")
+    print(
+        f"{'workload':12} {'ours ms':>9} {'torch ms':>9} {'ratio':>6}  {'loss':>10} {'theirs':>10}"
+    )
     for name in names:
         w = WORKLOADS[name]
         p = problem(w)
@@ -183,7 +188,10 @@ def speed(names: list[str], repeats: int) -> None:
         turns = [(clock(a, times), clock(b, times)) for _ in range(repeats)]
         ratios[name] = float(np.median([x / y for x, y in turns]))
         x, y = (1e3 * float(np.median([t[i] for t in turns])) for i in (0, 1))
-        print(f"{name:12} {x:9.2f} {y:9.2f} {ratios[name]:6.2f}  {mine:10.2f} {other:10.2f}", flush=True)
+        print(
+            f"{name:12} {x:9.2f} {y:9.2f} {ratios[name]:6.2f}  {mine:10.2f} {other:10.2f}",
+            flush=True,
+        )
     six = [r for name, r in ratios.items() if name != "mgu_small"]
     print(f"geometric mean without mgu_small: {math.exp(np.mean(np.log(six))):.2f}")
 
@@ -195,12 +203,23 @@ def memory() -> None:
     xs = rng.normal(size=(T, B, H)).astype(np.float32)
     cell = tg.Elman(H, H, rng=rng)
     tg.unroll(cell, xs[:2])
+
+    def resident() -> int:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+
+    start = resident() if sys.platform == "linux" else 0
+    run = tg.unroll(cell, xs)
+    grown = resident() - start if sys.platform == "linux" else float("nan")
+    del run
     tracemalloc.start()
     run = tg.unroll(cell, xs)
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    print(f"memory of the record / (T*B*H*4 bytes), T={T} B={B} H={H}: {kept / (T * B * H * 4):.3f}")
     del run
+    size = T * B * H * 4
+    print(f"memory after the forward pass / (T*B*H*4 bytes), T={T} B={B} H={H}:")
+    print(f"  allocated by Python and NumPy {kept / size:.3f}, resident {grown / size:.3f}")
 
 
 def length() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import optim
 from .autodiff import Use, gradients, gradients_of_uses
-from .bptt import Unrolled, unroll
+from .bptt import Unrolled, detach, unroll
 from .graph import detect_anomaly, no_grad, scope, timestep
 from .nn import GRU, LSTM, Cell, Elman, LSTMState
 from .ops import *  # noqa: F403 - the vocabulary
@@ -40,6 +40,7 @@ __all__ = [
     "Tensor",
     "Unrolled",
     "Use",
+    "detach",
     "detect_anomaly",
     "draw",
     "grad",

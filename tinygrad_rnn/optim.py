@@ -74,11 +74,11 @@ class _Optimiser:
         gradients = _gradients(self.parameters)
         self.steps += 1
         for i, (p, g) in enumerate(zip(self.parameters, gradients, strict=True)):
-            change = self._change(i, g)
-            p._replace(np.subtract(p._value, change, out=change, dtype=p.dtype))
+            change = self._change(i, g, float(self.lr))
+            p._replace(np.subtract(p._value, change, out=change))
         new_generation()
 
-    def _change(self, i: int, g: Array) -> Array:
+    def _change(self, i: int, g: Array, lr: float) -> Array:
         """What to subtract from parameter i: a new array."""
         raise NotImplementedError
 
@@ -108,10 +108,10 @@ class SGD(_Optimiser):
         self.momentum = momentum
         self._velocity: list[Any] = [0.0] * len(self.parameters)
 
-    def _change(self, i: int, g: Array) -> Array:
+    def _change(self, i: int, g: Array, lr: float) -> Array:
         if self.momentum:
             g = self._velocity[i] = self.momentum * self._velocity[i] + g
-        return np.asarray(self.lr * g)
+        return np.asarray(lr * g)
 
 
 class Adam(_Optimiser):
@@ -145,11 +145,11 @@ class Adam(_Optimiser):
         self._m: list[Any] = [0.0] * len(self.parameters)
         self._v: list[Any] = [0.0] * len(self.parameters)
 
-    def _change(self, i: int, g: Array) -> Array:
+    def _change(self, i: int, g: Array, lr: float) -> Array:
         beta1, beta2 = self.betas
         m = self._m[i] = beta1 * self._m[i] + (1 - beta1) * g
         v = self._v[i] = beta2 * self._v[i] + (1 - beta2) * g * g
-        size = self.lr / (1 - beta1**self.steps)
+        size = lr / (1 - beta1**self.steps)
         return np.asarray(size * m / (np.sqrt(v / (1 - beta2**self.steps)) + self.eps))
 
 

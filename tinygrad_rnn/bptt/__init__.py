@@ -1,5 +1,5 @@
 """Running a cell over a sequence."""
 
-from .unroll import Unrolled, unroll
+from .unroll import Unrolled, detach, unroll
 
-__all__ = ["Unrolled", "unroll"]
+__all__ = ["Unrolled", "detach", "unroll"]

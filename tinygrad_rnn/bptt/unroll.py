@@ -97,6 +97,26 @@ def unroll(cell: Cell, xs: Any, state: Any = None) -> Unrolled:
     return Unrolled(tuple(states), tuple(steps))
 
 
+def detach(state: Any) -> Any:
+    """Every tensor of a state as a new beginning: where one record ends and the next may begin.
+
+    state  a tensor, or tuples, named tuples, lists and dicts of tensors
+
+    All parts are cut at once, because a state that is cut in half still holds on to the past.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell, xs = tg.LSTM(3, 4, rng=0), np.ones((6, 2, 3))
+    >>> state = None
+    >>> for chunk in (xs[:3], xs[3:]):
+    ...     run = tg.unroll(cell, chunk, state)
+    ...     run.outputs.sum().backward()
+    ...     state = tg.detach(run.state)
+    >>> state.h.shape, state.c.shape
+    ((2, 4), (2, 4))
+    """
+    return tree.map_leaves(lambda part: part.detach(), state)
+
+
 def _checked(result: Any, structure: int, cell: Cell, t: int) -> tuple[Any, Any]:
     """The pair that a step gave, if it is one and the state still has as many tensors."""
     if not isinstance(result, tuple) or len(result) != 2:

@@ -1,0 +1,153 @@
+"""Unrolling: states of every structure, marks of time, and what is refused."""
+
+import gc
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import tree
+
+
+class Pair(NamedTuple):
+    fast: tg.Tensor
+    slow: tg.Tensor
+
+
+class Nested(tg.Cell):
+    """A cell whose state is a dict with a tensor and a named tuple inside."""
+
+    def __init__(self, rng):
+        self.W = tg.Parameter(rng.normal(0, 0.4, (3, 3)))
+
+    def initial_state(self, batch_size):
+        def z():
+            return tg.zeros((batch_size, 3), dtype=np.float64)
+
+        return {"s": z(), "memory": Pair(z(), z())}
+
+    def step(self, x, state):
+        s = tg.tanh(x + state["s"] @ self.W + state["memory"].slow)
+        slow = 0.9 * state["memory"].slow + 0.1 * s
+        return s, {"s": s, "memory": Pair(s * s, slow)}
+
+
+def test_states_and_outputs(rng):
+    cell, xs = tg.Elman(2, 3, rng=rng), rng.normal(size=(5, 4, 2))
+    run = tg.unroll(cell, xs)
+    assert len(run) == 5
+    assert len(run.states) == 6
+    assert run.outputs.shape == (5, 4, 3)
+    s = np.zeros((4, 3), np.float32)
+    U, W, b = (p.numpy() for p in cell.parameters().values())
+    for t, x in enumerate(xs.astype(np.float32)):
+        s = np.tanh(x @ U + s @ W + b)
+        np.testing.assert_allclose(run.states[t + 1].numpy(), s, rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(run.outputs.numpy()[t], run.steps[t].numpy())
+
+
+def test_float64_data_leave_a_float32_cell_float32(rng):
+    run = tg.unroll(tg.LSTM(2, 3, rng=rng), rng.normal(size=(3, 1, 2)))
+    assert run.outputs.dtype == np.float32
+    run.outputs.sum().backward()
+
+
+@pytest.mark.parametrize(("T", "B"), [(1, 1), (1, 3), (4, 1), (3, 0)])
+@pytest.mark.parametrize("cell", [tg.Elman, tg.LSTM, tg.GRU])
+def test_short_sequences_and_small_batches(cell, T, B, rng):
+    cell = cell(2, 3, rng=rng)
+    run = tg.unroll(cell, rng.normal(size=(T, B, 2)))
+    assert run.outputs.shape == (T, B, 3)
+    run.outputs.sum().backward()
+    assert all(p.grad.shape == p.shape for p in cell.parameters().values())
+
+
+def test_nested_states_keep_their_structure_and_carry_gradients(rng):
+    cell = Nested(rng)
+    run = tg.unroll(cell, rng.normal(size=(4, 2, 3)))
+    assert isinstance(run.state["memory"], Pair)
+    g = tg.gradients(run.state["memory"].slow.sum(), run.states[0]["memory"].slow)
+    assert np.abs(g).max() > 0
+    paths = tree.paths(run.state)
+    assert paths == ["s", "memory.fast", "memory.slow"]
+
+
+def test_a_detached_state_is_cut_in_every_part(rng):
+    cell = Nested(rng)
+    xs = rng.normal(size=(3, 2, 3))
+    first = tg.unroll(cell, xs)
+    second = tg.unroll(cell, xs, tg.detach(first.state))
+    loss = second.outputs.sum()
+    uses = tg.gradients_of_uses(loss, cell.W, keep_record=True)
+    assert [use.step for use in uses] == [1, 2, 3]  # none of the first run's
+    for state in tree.leaves(first.states[1]):
+        assert not tg.gradients(loss, state, keep_record=True).any()
+
+
+def test_xs_as_tensor_array_and_list_agree(rng):
+    xs = rng.normal(size=(4, 2, 3))
+    cell = tg.Elman(3, 3, rng=rng, dtype=np.float64)
+    x = tg.tensor(xs)
+    losses = [(tg.unroll(cell, given).outputs ** 2).sum() for given in (x, xs, list(xs))]
+    assert losses[0].item() == losses[1].item() == losses[2].item()
+    g = tg.gradients(losses[0], x)
+    bumped = xs.copy()
+    bumped[1, 0, 2] += 1e-6
+    change = (tg.unroll(cell, bumped).outputs ** 2).sum().item() - losses[1].item()
+    assert g[1, 0, 2] == pytest.approx(change / 1e-6, rel=1e-4)
+
+
+def test_steps_are_marked_from_one(rng):
+    cell = tg.GRU(2, 3, rng=rng)
+    loss = tg.unroll(cell, rng.normal(size=(3, 1, 2))).outputs.sum()
+    assert [use.step for use in tg.gradients_of_uses(loss, cell.W)] == [1, 2, 3]
+
+
+def test_the_collector_is_as_before(rng):
+    cell, xs = tg.Elman(2, 3, rng=rng), np.ones((2, 1, 2))
+    assert gc.isenabled()
+    tg.unroll(cell, xs)
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="inner sizes"):
+        tg.unroll(cell, np.ones((2, 1, 5)))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        tg.unroll(cell, xs)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_what_is_refused(rng):
+    cell = tg.Elman(2, 3, rng=rng)
+    for xs in (np.zeros((0, 1, 2)), tg.tensor(np.zeros((0, 1, 2))), np.zeros(3), np.float64(1)):
+        with pytest.raises(ValueError, match="at least one step"):
+            tg.unroll(cell, xs)
+    with pytest.raises(ValueError, match="empty"):
+        tg.unroll(cell, [])
+    with pytest.raises(ValueError, match=r"matmul in timestep 1: \(4, 5\) @ \(2, 3\): inner sizes"):
+        tg.unroll(cell, np.ones((3, 4, 5)))
+
+    class NoPair(tg.Elman):
+        def step(self, x, s):
+            return super().step(x, s)[0]
+
+    with pytest.raises(TypeError, match=r"NoPair.step in timestep 1: wanted a pair"):
+        tg.unroll(NoPair(2, 3), np.ones((2, 1, 2)))
+
+    class Grows(tg.Elman):
+        def step(self, x, s):
+            s = super().step(x, s)[0]
+            return s, (s, s)
+
+    with pytest.raises(TypeError, match="went in with 1 tensors and came out with 2"):
+        tg.unroll(Grows(2, 3), np.ones((2, 1, 2)))
+
+    class NoState(tg.Cell):
+        def step(self, x, s):
+            return s, s
+
+    with pytest.raises(TypeError, match="size of its state is not known"):
+        tg.unroll(NoState(), np.ones((2, 1, 2)))

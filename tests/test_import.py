@@ -1,0 +1,26 @@
+"""What `import tinygrad_rnn` costs: numpy, and nothing else that is heavy."""
+
+import json
+import subprocess
+import sys
+
+PROGRAM = """
+import json, sys
+import numpy
+before = set(sys.modules)
+import tinygrad_rnn
+print(json.dumps(sorted({name.split(".")[0] for name in set(sys.modules) - before})))
+print("numpy.random" in sys.modules)
+"""
+
+
+def test_import_loads_numpy_and_nothing_heavy():
+    lines = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    loaded = set(json.loads(lines[0]))
+    assert "tinygrad_rnn" in loaded
+    third_party = {name for name in loaded if name not in sys.stdlib_module_names}
+    assert third_party <= {"tinygrad_rnn", "numpy"}
+    assert not loaded & {"asyncio", "importlib", "html", "xml", "email", "unittest"}
+    assert lines[1] == "False"  # the random module alone costs as much as the whole package
