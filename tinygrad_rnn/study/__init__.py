@@ -3,6 +3,15 @@
 from . import handwritten
 from .comparison import Agreement, Comparison, Row, compare
 from .contributions import Contributions, contributions
+from .jacobians import (
+    jacobians,
+    lyapunov_exponents,
+    norms_against_lag,
+    pascanu_bound,
+    products,
+    singular_values,
+    step_bound,
+)
 
 __all__ = [
     "Agreement",
@@ -12,4 +21,11 @@ __all__ = [
     "compare",
     "contributions",
     "handwritten",
+    "jacobians",
+    "lyapunov_exponents",
+    "norms_against_lag",
+    "pascanu_bound",
+    "products",
+    "singular_values",
+    "step_bound",
 ]
