@@ -1,0 +1,458 @@
+"""The whole picture's geometry: steps are equal columns in time order, parameters are rails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import text
+from .model import Box, Link, Model
+from .place import Template, band_of, place
+from .route import Point, Rect, Router, Way, simplified
+from .steps import AFTER, BEFORE
+
+FONT = 14.0
+COLUMN_GAP = 24.0
+STEP_GAP = 30.0
+ROW_GAP = 30.0
+RAIL_PITCH = 32.0
+GAP_WIDTH = 104.0
+MARGIN = 24.0
+
+
+@dataclass
+class Rail:
+    """A horizontal line from a box at the left (or to one at the right), with a way per use."""
+
+    box: Box
+    y: float
+    ways: list[tuple[Link, Way]] = field(default_factory=list)
+    start: float = 0.0
+    end: float = 0.0
+
+
+@dataclass
+class Column:
+    """A step (or, if `step` is None, a gap that stands for `hidden` steps)."""
+
+    step: int | None
+    left: float
+    right: float
+    hidden: int = 0
+
+
+def size(box: Box) -> tuple[float, float]:
+    """Width and height of a box."""
+    w = text.width(box.label, FONT)
+    if box.kind == "round":
+        return 24.0, 24.0
+    if box.kind == "value":
+        return max(36.0, w + 16), 36.0
+    if box.kind == "parameter":
+        return max(40.0, w + 20), 26.0
+    return max(36.0, w + 16), 28.0
+
+
+class Layout:
+    """Positions of everything in a model.
+
+    rects    {box: Rect};  ways: {link: corners};  rails;  columns
+    dotted   ways across gaps, where steps are left out
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.rects: dict[Box, Rect] = {}
+        self.ways: dict[Link, Way] = {}
+        self.rails: list[Rail] = []
+        self.columns: list[Column] = []
+        self.dotted: list[tuple[Box, Way]] = []
+        self.rank = {step: k for k, step in enumerate(model.steps)}
+        self.in_steps = [b for b in model.boxes if b.column in self.rank and not _ghost(b)]
+        self.ghosts = [b for b in model.boxes if _ghost(b)]
+        self._template()
+        self._rows()
+        self._columns()
+        self._outside()
+        self._route()
+        self._bounds()
+
+    # -- the step --------------------------------------------------------------------------------
+
+    def _template(self) -> None:
+        template = Template()
+        known: dict[Any, None] = {}
+        sizes: dict[Any, tuple[float, float]] = {}
+        for box in self.in_steps:
+            known.setdefault(box.key)
+            w, h = size(box)
+            old = sizes.get(box.key, (0.0, 0.0))
+            sizes[box.key] = (max(w, old[0]), max(h, old[1]))
+        template.nodes = self._topological(known)
+        for link in self.model.links:
+            a, b = link.source, link.target
+            if b.column not in self.rank or b.key not in known:
+                continue
+            if a.column == b.column and a.key in known:
+                template.inside.setdefault((a.key, b.key))
+            elif _ghost(a) or a.column in self.rank:
+                delta = self._delta(a, b)
+                key = self._producer(a)
+                if delta and key in known:
+                    template.across.setdefault((key, b.key), delta)
+        self.template = template
+        self.cell = place(template)
+        self.size = sizes
+
+    def _topological(self, known: dict[Any, None]) -> list[Any]:
+        """Keys so that each comes after what it is made from, whatever steps have it."""
+        waiting: dict[Any, dict[Any, None]] = {key: {} for key in known}
+        for link in self.model.links:
+            a, b = link.source, link.target
+            if a.column == b.column and a.key in waiting and b.key in waiting:
+                waiting[b.key].setdefault(a.key)
+        done: dict[Any, None] = {}
+        stack = list(reversed(waiting))
+        while stack:
+            key = stack[-1]
+            missing = [k for k in waiting[key] if k not in done]
+            if key in done or not missing:
+                done.setdefault(key)
+                stack.pop()
+            else:
+                stack.extend(missing)
+        return list(done)
+
+    def _producer(self, box: Box) -> Any:
+        """The key of the box whose place a ghost takes."""
+        if not _ghost(box):
+            return box.key
+        return box.key[1:]
+
+    def _delta(self, a: Box, b: Box) -> int:
+        if _ghost(a):
+            neighbours = [
+                self.rank[link.target.column] - self.rank[link.source.column]
+                for link in self.model.links
+                if link.source.column in self.rank
+                and link.target.column in self.rank
+                and link.source.key == self._producer(a)
+                and not _ghost(link.source)
+                and link.source.column != link.target.column
+            ]
+            return next((d for d in neighbours if abs(d) == 1), 1)
+        delta = self.rank[b.column] - self.rank[a.column]
+        return delta if abs(delta) == 1 else 0
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def _rows(self) -> None:
+        rows = 1 + max((r for _, r in self.cell.values()), default=0)
+        self.rail_gap: dict[Box, int] = {}
+        tracks: list[list[Box]] = [[] for _ in range(rows + 1)]
+        spans = [
+            sorted((self.cell[a][1], self.cell[b][1]))
+            for a, b in [*self.template.inside, *self.template.across]
+        ]
+        for box in self.model.boxes:
+            if box.kind != "parameter":
+                continue
+            used = [
+                self.cell[link.target.key][1]
+                for link in self.model.links
+                if link.source is box and link.target.key in self.cell
+            ]
+            if used:
+                r = max(set(used), key=used.count)
+                costs = [
+                    (len(tracks[g]) + sum(low < g <= high for low, high in spans), i, g)
+                    for i, g in enumerate((r, r + 1))
+                ]
+                gap = min(costs)[2]
+            else:
+                outside = [k.target.column for k in self.model.links if k.source is box]
+                gap = 0 if BEFORE in outside else rows
+            self.rail_gap[box] = gap
+            tracks[gap].append(box)
+        # from the bottom upwards
+        y = 0.0
+        heights = [0.0] * rows
+        for key, (_, r) in self.cell.items():
+            heights[r] = max(heights[r], self.size[key][1])
+        self.row_y: list[float] = []
+        self.rail_y: dict[Box, float] = {}
+        self.tracks: list[float] = []
+        for g in range(rows + 1):
+            n = len(tracks[g])
+            outer = g in (0, rows)
+            gap = RAIL_PITCH * n + (10 if n else 0) + (0 if outer and not n else 12 if n else 0)
+            gap = max(gap, 0.0 if outer else ROW_GAP)
+            start = y
+            for k, box in enumerate(reversed(tracks[g])):
+                self.rail_y[box] = start - (gap - RAIL_PITCH * (n - 1)) / 2 - RAIL_PITCH * k
+            if not outer:
+                self.tracks += [start - 8, start - gap + 8]
+                self.tracks += [
+                    start - (gap - RAIL_PITCH * (n - 1)) / 2 - RAIL_PITCH * (k + 0.5)
+                    for k in range(n - 1)
+                ]
+                if not n:
+                    self.tracks.append(start - gap / 2)
+            y -= gap
+            if g < rows:
+                self.row_y.append(y - heights[g] / 2)
+                y -= heights[g]
+        self.top = y
+
+    # -- columns ---------------------------------------------------------------------------------
+
+    def _columns(self) -> None:
+        count = 1 + max((c for c, _ in self.cell.values()), default=0)
+        widths = [0.0] * count
+        for key, (c, _) in self.cell.items():
+            widths[c] = max(widths[c], self.size[key][0])
+        x, self.column_x, self.channels = 0.0, [], []
+        for c, w in enumerate(widths):
+            self.column_x.append(x + w / 2)
+            gap = COLUMN_GAP if c + 1 < count else STEP_GAP
+            self.channels += [x + w + gap * part for part in (0.5, 0.25, 0.75)]
+            x += w + gap
+        self.channels += [-STEP_GAP * part for part in (0.5, 0.25, 0.75)]
+        self.pitch = x
+
+    def _rect(self, key: Any, w: float, h: float, origin: float = 0.0) -> Rect:
+        c, r = self.cell[key]
+        return Rect(origin + self.column_x[c], self.row_y[r], w, h)
+
+    def _outside(self) -> None:
+        """Give every box its place."""
+        left_boxes = [b for b in self.model.boxes if b.kind == "parameter"]
+        widest = max((size(b)[0] for b in left_boxes), default=0.0)
+        x = 0.0
+        for box in left_boxes:
+            w, h = size(box)
+            self.rects[box] = Rect(x + widest - w / 2, self.rail_y[box], w, h)
+        x += widest + (STEP_GAP if left_boxes else 0)
+        x = self._group(BEFORE, x)
+        self.origin: dict[int, float] = {}
+        shown = self.model.shown
+        ghost_of: dict[int, list[tuple[Box, int]]] = {}
+        for box in self.ghosts:
+            users = [k.target for k in self.model.links if k.source is box]
+            step = min((u.column for u in users if u.column in self.rank), default=shown[0])
+            ghost_of.setdefault(step, []).append((box, self._delta(box, users[0])))
+        at = 0
+        for k, step in enumerate(shown):
+            hidden = self.rank[step] - at
+            if hidden:
+                self.columns.append(Column(None, x, x + GAP_WIDTH, hidden))
+                x += GAP_WIDTH
+            mine = [(b, size(b)) for b, d in ghost_of.get(step, ()) if d > 0]
+            if mine:
+                w = max(s[0] for _, s in mine)
+                for box, (bw, bh) in mine:
+                    self._ghost_at(box, x + w / 2, bw, bh)
+                x += w + STEP_GAP
+            self.origin[step] = x
+            self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
+            for box in self.in_steps:
+                if box.column == step:
+                    self.rects[box] = self._rect(box.key, *size(box), x)
+            x += self.pitch
+            mine = [(b, size(b)) for b, d in ghost_of.get(step, ()) if d < 0]
+            if mine:
+                w = max(s[0] for _, s in mine)
+                for box, (bw, bh) in mine:
+                    self._ghost_at(box, x + w / 2, bw, bh)
+                x += w + STEP_GAP
+            at = self.rank[step] + 1
+            if k + 1 == len(shown) and at < len(self.model.steps):
+                self.columns.append(Column(None, x, x + GAP_WIDTH, len(self.model.steps) - at))
+                x += GAP_WIDTH
+        self._group(AFTER, x)
+
+    def _ghost_at(self, box: Box, x: float, w: float, h: float) -> None:
+        key = self._producer(box)
+        row = self.cell[key][1] if key in self.cell else 0
+        self.rects[box] = Rect(x, self.row_y[row], w, h)
+
+    def _group(self, column: int, x: float) -> float:
+        """Boxes outside of time: a small grid of their own, below (before) or above (after)."""
+        boxes = [b for b in self.model.boxes if b.column == column and b.kind != "parameter"]
+        if not boxes:
+            return x
+        template = Template([b for b in boxes])
+        for link in self.model.links:
+            if link.source in boxes and link.target in boxes:
+                template.inside.setdefault((link.source, link.target))
+        template.nodes = self._sorted_boxes(boxes)
+        template.finish()
+        cells = band_of(template, template.nodes)
+        columns = 1 + max(c for c, _ in cells.values())
+        rows = 1 + max(r for _, r in cells.values())
+        widths = [
+            max([size(b)[0] for b in boxes if cells[b][0] == c] or [0]) for c in range(columns)
+        ]
+        starts = [x + sum(widths[:c]) + COLUMN_GAP * c for c in range(columns)]
+        pitch = 36.0 + ROW_GAP
+        for box in boxes:
+            c, r = cells[box]
+            y = (
+                ROW_GAP + 18 + pitch * (rows - 1 - r)
+                if column == BEFORE
+                else self.top - ROW_GAP - 18 - pitch * r
+            )
+            self.rects[box] = Rect(starts[c] + widths[c] / 2, y, *size(box))
+        return x + sum(widths) + COLUMN_GAP * (columns - 1) + STEP_GAP
+
+    def _sorted_boxes(self, boxes: list[Box]) -> list[Box]:
+        return sorted(boxes, key=lambda b: b.node.serial if b.node is not None else 0)
+
+    # -- ways ------------------------------------------------------------------------------------
+
+    def _route(self) -> None:
+        rects = {key: self._rect(key, *self.size[key]) for key in self.template.nodes}
+        router = Router(rects, self.pitch, self.channels, self.tracks)
+        inside: dict[Any, Way] = {}
+        for key, y in self.rail_y.items():
+            router.take(("rail", key.key), [(-self.pitch, y), (2 * self.pitch, y)])
+        wanted: dict[Any, tuple[Any, Rect, Rect, Box]] = {}
+        for link in self.model.links:
+            a, b = link.source, link.target
+            if b.key not in rects or b.column not in self.rank:
+                continue
+            if a.column == b.column and a.key in rects:
+                wanted.setdefault((a.key, b.key, link.i, 0), (a.key, rects[a.key], rects[b.key], a))
+            elif a.column in self.rank or _ghost(a):
+                delta, key = self._delta(a, b), self._producer(a)
+                if delta and key in rects:
+                    start = rects[key].moved(-delta * self.pitch)
+                    wanted.setdefault((key, b.key, link.i, delta), (key, start, rects[b.key], a))
+        for name, (net, a_rect, b_rect, _) in sorted(
+            wanted.items(),
+            key=lambda e: (
+                abs(e[1][1].y - e[1][2].y) > 0,
+                abs(e[1][1].x - e[1][2].x) + abs(e[1][1].y - e[1][2].y),
+            ),
+        ):
+            inside[name] = router.link(net, a_rect, b_rect)
+        drops: dict[Any, Way] = {}
+        rails = {box: Rail(box, y) for box, y in self.rail_y.items()}
+        for link in self.model.links:
+            a, b = link.source, link.target
+            if a.column == BEFORE and b.column == BEFORE and a.kind != "parameter":
+                continue
+            if a.column == BEFORE and b in self.rects:
+                rail = rails.get(a)
+                if rail is None:
+                    rail = rails[a] = Rail(a, self.rects[a].y)
+                name = (id(rail), b.key, link.i)
+                if b.column in self.origin:
+                    if name not in drops:
+                        drops[name] = router.drop(("rail", a.key), rail.y, rects[b.key])
+                    way = _moved(drops[name], self.origin[b.column])
+                else:
+                    alone = Router({}, 0.0, [self.rects[b].left - 10], [])
+                    way = alone.drop(None, rail.y, self.rects[b])
+                rail.ways.append((link, self._fitted(way, b)))
+        ends: dict[tuple[Box, int], Rail] = {}
+        for link in self.model.links:
+            a, b = link.source, link.target
+            if link in self.ways or a.column == BEFORE and a.column != b.column:
+                continue
+            if b.column in (BEFORE, AFTER):
+                if a.column == b.column:
+                    self.ways[link] = self._short(self.rects[a], self.rects[b])
+                elif b.column == AFTER:
+                    rail = ends.setdefault((b, 0), Rail(b, self.rects[b].y))
+                    name = ("collect", b, a.key)
+                    if name not in drops:
+                        drops[name] = router.drop(a.key, rail.y, rects[a.key])
+                    way = _moved(drops[name], self.origin[a.column])[::-1]
+                    rail.ways.append((link, self._fitted_start(way, a)))
+                continue
+            delta = 0 if a.column == b.column and not _ghost(a) else self._delta(a, b)
+            key = (self._producer(a), b.key, link.i, delta)
+            if key in inside:
+                way = _moved(inside[key], self.origin[b.column])
+                self.ways[link] = self._joined(way, a, b)
+            else:
+                self.ways[link] = self._long(a, b)
+        self.rails = [r for r in [*rails.values(), *ends.values()] if r.ways]
+        for rail in self.rails:
+            own = self.rects[rail.box]
+            xs = [way[0][0] for _, way in rail.ways]
+            if rail.box.column == AFTER:
+                xs = [way[-1][0] for _, way in rail.ways]
+                rail.start, rail.end = min(xs), own.left
+            else:
+                rail.start, rail.end = own.right, max(xs)
+        self._dotted()
+
+    def _joined(self, way: Way, a: Box, b: Box) -> Way:
+        """A way of the template with its ends on the boxes themselves."""
+        return self._fitted(self._fitted_start(way, a), b)
+
+    def _fitted(self, way: Way, b: Box) -> Way:
+        return self._fitted_start(way[::-1], b)[::-1]
+
+    def _fitted_start(self, way: Way, a: Box) -> Way:
+        """Begin at the edge of the box, which may be smaller or elsewhere than its template."""
+        rect, way = self.rects[a], list(way)
+        (x0, y0), (x1, y1) = way[0], way[1]
+        if y0 == y1:
+            way[0] = (rect.right if x1 >= rect.x else rect.left, y0)
+        elif abs(x0 - rect.x) <= rect.w / 2:
+            way[0] = (x0, rect.bottom if y1 > y0 else rect.top)
+        else:
+            for k, (x, y) in enumerate(way):
+                if x != x0:
+                    break
+                way[k] = (rect.x, y)
+            way[0] = (rect.x, rect.bottom if y1 > y0 else rect.top)
+        return simplified(way)
+
+    def _short(self, a: Rect, b: Rect) -> Way:
+        router = Router({0: a, 1: b}, 0.0, [(a.right + b.left) / 2, b.left - 10], [])
+        return router.link(None, a, b)
+
+    def _long(self, a: Box, b: Box) -> Way:
+        """Over the top of the picture, for what skips steps."""
+        p, q = self.rects[a], self.rects[b]
+        self.top -= 10
+        x1, x2 = p.right + COLUMN_GAP / 2, q.left - COLUMN_GAP / 2
+        return simplified(
+            [(p.right, p.y), (x1, p.y), (x1, self.top), (x2, self.top), (x2, q.y), (q.left, q.y)]
+        )
+
+    def _dotted(self) -> None:
+        """Across each gap: from the last box of a state to its next, steps later."""
+        steps = self.model.shown
+        values = {(b.column, b.key): b for b in self.in_steps}
+        for before, after in zip(steps, steps[1:], strict=False):
+            if self.rank[after] - self.rank[before] == 1:
+                continue
+            for ghost in self.ghosts:
+                rect = self.rects[ghost]
+                made = values.get((before, self._producer(ghost)))
+                if made is not None and self.rects[made].right < rect.left < self.origin[after]:
+                    start = self.rects[made]
+                    self.dotted.append((ghost, [(start.right, start.y), (rect.left, start.y)]))
+
+    def _bounds(self) -> None:
+        xs = [r.left for r in self.rects.values()] + [c.left for c in self.columns]
+        xs2 = [r.right for r in self.rects.values()] + [c.right for c in self.columns]
+        ys = [r.top for r in self.rects.values()] + [self.top]
+        ys2 = [r.bottom for r in self.rects.values()] + [0.0]
+        self.box = (min(xs), min(ys), max(xs2), max(ys2))
+
+
+def _ghost(box: Box) -> bool:
+    return box.key[0] in ("first", "ghost")
+
+
+def _moved(way: Way, dx: float) -> Way:
+    return [(x + dx, y) for x, y in way]
+
+
+__all__ = ["Column", "Layout", "Point", "Rail", "size"]

@@ -1,0 +1,382 @@
+"""From a record to what a picture shows: boxes in columns of time, and the links between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..graph import Leaf, Node, record_order
+from . import text
+from .steps import AFTER, BEFORE, columns, is_parameter
+from .text import Run, Runs
+
+SYMBOLS = {
+    "add": "+",
+    "subtract": "\N{MINUS SIGN}",
+    "multiply": "\N{CIRCLED DOT OPERATOR}",
+    "divide": "\N{DIVISION SIGN}",
+    "negative": "\N{MINUS SIGN}",
+    "sigmoid": "\N{GREEK SMALL LETTER SIGMA}",
+    "relu": "ReLU",
+    "sum": "\N{GREEK CAPITAL LETTER SIGMA}",
+    "sqrt": "\N{SQUARE ROOT}",
+    "cross_entropy": "CE",
+    "log_softmax": "log softmax",
+    "square": "( )\N{SUPERSCRIPT TWO}",
+}
+ROUND = frozenset({"add", "subtract", "multiply", "divide", "negative"})
+"""Operations drawn as a small circle with a sign in it."""
+
+Key = tuple[Any, ...]
+"""The same for the corresponding boxes of all steps."""
+
+
+@dataclass(eq=False)
+class Box:
+    """Something with a place in the picture.
+
+    kind     "op", "round", "value" (a state or an output), "input", "constant", "parameter"
+    key      what it corresponds to in the other steps
+    column   its step, BEFORE or AFTER
+    """
+
+    id: str
+    kind: str
+    key: Key
+    column: int
+    label: Runs
+    node: Node | None
+    port: int = 0
+    color: int = 0
+    facts: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Link:
+    """A value that goes from one box to another: argument `i` of the target's node.
+
+    kind   "flow" inside a step, "state" between steps, "constant" (no gradient), "cut" (detached)
+    norm   of the gradient that flowed back along it, or of the value; None if not known
+    """
+
+    source: Box
+    target: Box
+    i: int
+    kind: str
+    node: Node | None
+    norm: float | None = None
+    label: str = ""
+
+
+@dataclass
+class Model:
+    """What a picture shows.
+
+    steps       every step of the record, in order
+    shown       those that get a column
+    boxes       in a fixed order
+    links       in a fixed order
+    uses        {parameter: number of uses in the whole record}
+    timed       whether there are steps at all
+    order       the whole record
+    """
+
+    steps: list[int]
+    shown: list[int]
+    boxes: list[Box]
+    links: list[Link]
+    uses: dict[Node, int]
+    timed: bool
+    order: list[Node]
+
+
+class Reader:
+    """Reads one record; `model()` gives what to draw."""
+
+    def __init__(self, outputs: Sequence[Any], choose: Any) -> None:
+        self.roots = [(t._node, t._port) for t in outputs]
+        self.order = record_order(node for node, _ in self.roots)
+        self.column = columns(self.order)
+        self.steps = sorted(set(self.column.values()) - {BEFORE, AFTER})
+        self.rank = {step: k for k, step in enumerate(self.steps)}
+        self.shown: list[int] = choose(self.steps)
+        self.boxes: list[Box] = []
+        self.links: list[Link] = []
+        self.box_of: dict[tuple[Node, int], Box] = {}  # what an output is drawn from
+        self._count: dict[str, int] = {}
+
+    # -- what corresponds to what ----------------------------------------------------------------
+
+    def _keys(self) -> None:
+        """Give corresponding operations of different steps the same key."""
+        near = {BEFORE, AFTER}
+        for step in self.shown:
+            k = self.rank[step]
+            near.update(self.steps[max(0, k - 1) : k + 2])
+        self.near = [n for n in self.order if self.column.get(n) in near]
+        numbers: dict[tuple[Any, ...], int] = {}
+        parameters = {n: i for i, n in enumerate(filter(is_parameter, self.order))}
+        counts: dict[tuple[int, int], int] = {}
+        self.key: dict[Node, Key] = {}
+        for node in self.near:
+            column = self.column[node]
+            inputs = tuple(
+                "*"
+                if source is None or (source not in parameters and source not in self.key)
+                else ("p", parameters[source])
+                if source in parameters
+                else self.key[source]
+                if self.column[source] == column
+                else "*"
+                for source in node.inputs
+            )
+            assert node.primitive is not None
+            zone = 0 if self.rank.get(column) is not None else column
+            what = (node.primitive.name, zone, inputs)
+            number = numbers.setdefault(what, len(numbers))
+            nth = counts[column, number] = counts.get((column, number), -1) + 1
+            self.key[node] = (number, nth)
+
+    def _states(self) -> None:
+        """Find what is handed from one step to the next, and where it arrives."""
+        self.producers: dict[Key, int] = {}  # key -> +1, or -1 if time runs backwards
+        self.arrivals: dict[tuple[Key, int], Key] = {}  # (user, argument) -> producer
+        for node in self.near:
+            column = self.column[node]
+            k = self.rank.get(column)
+            if k is None:
+                continue
+            for i, source in enumerate(node.inputs):
+                if source not in self.key:
+                    continue
+                assert source is not None
+                j = self.rank.get(self.column[source])
+                if j is not None and abs(j - k) == 1:
+                    self.producers.setdefault(self.key[source], k - j)
+                    self.arrivals.setdefault((self.key[node], i), self.key[source])
+        # a running sum is handed on too, but is not a state
+        self.running = {
+            key
+            for key in self.producers
+            if {user for (user, _), made in self.arrivals.items() if made == key} == {key}
+        }
+
+    # -- boxes -----------------------------------------------------------------------------------
+
+    def _box(self, name: str, kind: str, key: Key, column: int, *rest: Any, **more: Any) -> Box:
+        where = {BEFORE: "before", AFTER: "after"}.get(column, f"t{column}")
+        stem = f"{where}.{name}"
+        n = self._count[stem] = self._count.get(stem, 0) + 1
+        box = Box(stem if n == 1 else f"{stem}.{n}", kind, key, column, *rest, **more)
+        self.boxes.append(box)
+        return box
+
+    def _time(self, node: Node) -> int | None:
+        column = self.column.get(node)
+        return column if column in self.rank and self.timed else None
+
+    def model(self) -> Model:
+        """Everything that the picture shows."""
+        self.timed = len(self.steps) > 1 or any(
+            n.place.step is not None for n in self.order if n.primitive is not None
+        )
+        self._keys()
+        self._states()
+        users: dict[Node, set[int]] = {}
+        uses: dict[Node, int] = {}
+        for node, column in self.column.items():
+            for source in node.inputs:
+                if source is not None and source.primitive is None:
+                    users.setdefault(source, set()).add(column)
+                    uses[source] = uses.get(source, 0) + 1
+        self._parameters([n for n in self.order if is_parameter(n)])
+        self.users = users
+        self.by_serial = {n.serial: n for n in self.near}
+        drawn = [n for n in self.near if self.column[n] in self.rank_shown()]
+        for node in drawn:
+            self._operation(node)
+        for node, port in self.roots:
+            self._output(node, port)
+        counts = {n: uses.get(n, 0) for n in self.order if is_parameter(n)}
+        return Model(self.steps, self.shown, self.boxes, self.links, counts, self.timed, self.order)
+
+    def rank_shown(self) -> set[int]:
+        """The columns that are drawn."""
+        return {*self.shown, BEFORE, AFTER}
+
+    def _parameters(self, parameters: list[Node]) -> None:
+        names = [p.name() or "\N{GREEK SMALL LETTER THETA}" for p in parameters]
+        for color, (node, name) in enumerate(zip(parameters, names, strict=True)):
+            same = [i for i, other in enumerate(names) if other == name]
+            upper = f"({same.index(color) + 1})" if len(same) > 1 else ""
+            self.box_of[node, 0] = self._box(
+                text.clean(name),
+                "parameter",
+                ("parameter", color),
+                BEFORE,
+                text.math(name, upper=upper),
+                node,
+                color=color,
+            )
+
+    def _operation(self, node: Node) -> None:
+        primitive = node.primitive
+        assert primitive is not None
+        name, key, column = primitive.name, self.key[node], self.column[node]
+        sources = [self._source(node, i) for i in range(len(node.inputs))]
+        numbers = [self._number(node, i) for i in range(len(node.inputs))]
+        kind = "round" if name in ROUND else "op"
+        label: Runs = (Run(SYMBOLS.get(name, name.replace("_", " "))),)
+        if name == "matmul":
+            known = [s[0].label if s and s[0].kind != "op" else () for s in sources]
+            label = (
+                (*known[0], *known[1])
+                if known[0] and known[1] and max(map(len, known)) <= 3
+                else (Run("\N{MIDDLE DOT} "), *known[1])
+                if known[1]
+                else (*known[0], Run(" \N{MIDDLE DOT}"))
+            )
+        elif any(numbers):
+            sign = "\N{MULTIPLICATION SIGN}" if name == "multiply" else label[0].text
+            number = next(n for n in numbers if n)
+            kind = "op"
+            label = (Run(f"{number} {sign}" if numbers[0] else f"{sign} {number}"),)
+        state = key in self.producers and key not in self.running
+        if node.names and not state and (node, 0) not in self.roots:
+            names = [text.math(n, self._time(node)) for _, n in sorted(node.names.items())]
+            listed = [run for n in names for run in (Run(", "), *n)][1:]
+            label = (*listed, Run(" = "), *label)
+            kind = "op"
+        box = self._box(name, kind, key, column, label, node)
+        self.box_of[node, 0] = box
+        for i, source in enumerate(sources):
+            if source is not None:
+                self.links.append(Link(source[0], box, i, source[1], node))
+        if state:
+            self._value(node, 0, box)
+
+    def _value(self, node: Node, port: int, maker: Box) -> Box:
+        """The circle that holds a state or an output."""
+        label = self.state_label(node, port)
+        box = self._box(
+            text.plain(label), "value", ("value", *maker.key, port), maker.column, label, node, port
+        )
+        self.box_of[node, port] = box
+        self.links.append(Link(maker, box, -1, "flow", node))
+        return box
+
+    def state_label(self, node: Node, port: int = 0) -> Runs:
+        """How a state is called: by its user, or after its initial value."""
+        name = node.name(port)
+        step = self._time(node)
+        if name is None and (node, port) in self.roots:
+            name, step = ("L" if node.output(port)[0] == () else "y"), None
+        elif (node, port) in self.roots and node.output(port)[0] == ():
+            step = None
+        if name is None:
+            for (user, i), made in self.arrivals.items():
+                if made != self.key.get(node):
+                    continue
+                for first in self.near:
+                    source = first.inputs[i] if i < len(first.inputs) else None
+                    if self.key[first] == user and isinstance(source, Leaf) and source.name():
+                        name = str(source.name()).removesuffix("0").removesuffix("_")
+        return text.math(name or "s", step)
+
+    def _output(self, node: Node, port: int) -> None:
+        box = self.box_of.get((node, port)) or self.box_of.get((node, 0))
+        if box is None:  # an output that is a leaf, or of a step that is not shown
+            return
+        if box.kind not in ("value", "parameter", "input"):
+            self._value(node, port, box)
+
+    def _number(self, node: Node, i: int) -> str:
+        """An argument that was a plain number, as text; empty if it was not or is not known."""
+        if node.inputs[i] is not None or node.saved is None or i >= len(node.saved):
+            return ""
+        value = node.saved[i]
+        if value is None or np.ndim(value) > 0:
+            return ""
+        return f"{float(value):.4g}".replace("-", "\N{MINUS SIGN}")
+
+    def _source(self, node: Node, i: int) -> tuple[Box, str] | None:
+        """The box that argument `i` comes from, made if need be, and the kind of the link."""
+        source, port = node.inputs[i], node.ports[i]
+        key, column = self.key[node], self.column[node]
+        arrives = (key, i) in self.arrivals and column in self.rank
+        if source is None:
+            return self._constant(node, i, arrives)
+        found = self.box_of.get((source, port)) or self.box_of.get((source, 0))
+        if found is not None:
+            return found, "flow" if self.same(found, column) else "state"
+        if isinstance(source, Leaf):
+            return self._leaf(source, node, i, arrives)
+        # made in a step that is not shown: its value stands in for it, beside the gap
+        sum_so_far = self.key.get(source) in self.running
+        label = (Run("+"),) if sum_so_far else self.state_label(source, port)
+        ghost = self._box(
+            "earlier",
+            *self._stand_in("ghost", self.arrivals.get((key, i), self.key.get(source, ()))),
+            self.column[source],
+            label,
+            source,
+            port,
+        )
+        self.box_of[source, port] = ghost
+        return ghost, "state"
+
+    def _stand_in(self, how: str, made: Key) -> tuple[str, Key]:
+        """Kind and key of a box that stands for a state (or running sum) of another step."""
+        if made in self.running:
+            return "round", (how, *made)
+        return "value", (how, "value", *made, 0)
+
+    def same(self, box: Box, column: int) -> bool:
+        """Whether a box stands in this column, or in none."""
+        return box.column in (column, BEFORE)
+
+    def _constant(self, node: Node, i: int, arrives: bool) -> tuple[Box, str] | None:
+        if self._number(node, i):
+            return None
+        assert node.primitive is not None
+        column, value = self.column[node], None if node.saved is None else node.saved[i]
+        key: Key = ("constant", *self.key[node], i)
+        if arrives:
+            if value is None:
+                return None  # where a running sum begins: a number of which nothing is kept
+            key = self._stand_in("first", self.arrivals[self.key[node], i])[1]
+        elif value is None and node.primitive.name != "matmul":
+            return None
+        matmul = node.primitive.name == "matmul"
+        name = text.math("x", self._time(node)) if matmul and not arrives else (Run("const"),)
+        kind = "input" if matmul else "constant"
+        box = self._box(text.plain(name), kind, key, column, name, None)
+        if value is not None:
+            box.facts.append(f"shape {np.shape(value)}, {np.asarray(value).dtype}")
+        box.facts.append("a constant: no gradient is recorded for it")
+        return box, "constant"
+
+    def _leaf(self, leaf: Leaf, node: Node, i: int, arrives: bool) -> tuple[Box, str]:
+        column = self.column[node]
+        cut = leaf.kind == "detached"
+        if cut:
+            origin = self.by_serial.get(leaf.source)
+            made = None if origin is None else self.box_of.get((origin, 0))
+            if made is not None:
+                return made, "cut"
+        name = leaf.name()
+        if len(self.users[leaf]) > 1:
+            column, key, label = BEFORE, ("shared", leaf.serial), text.math(name or "x")
+        elif arrives:
+            key = self._stand_in("first", self.arrivals[self.key[node], i])[1]
+            label = text.math(name or "s_0")
+        else:
+            key = ("input", *self.key[node], i)
+            label = text.math(name or "x", self._time(node))
+        kind = "value" if arrives and column != BEFORE else "input"
+        box = self._box(text.plain(label), kind, key, column, label, leaf)
+        self.box_of[leaf, 0] = box
+        return box, "cut" if cut else "flow"

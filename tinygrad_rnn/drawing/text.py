@@ -1,0 +1,110 @@
+"""Names as they are typeset: runs of text, with subscripts, Greek letters and widths."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+
+class Run(NamedTuple):
+    """A piece of text in one style: "i" italic, "r" upright; shift -1 sub-, +1 superscript."""
+
+    text: str
+    style: str = "r"
+    shift: int = 0
+
+
+Runs = tuple[Run, ...]
+
+GREEK = {
+    name: chr(code)
+    for code, name in enumerate(
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
+        "finalsigma sigma tau upsilon phi chi psi omega".split(),
+        start=0x3B1,
+    )
+} | {
+    name: chr(code)
+    for name, code in zip(
+        "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(),
+        (0x393, 0x394, 0x398, 0x39B, 0x39E, 0x3A0, 0x3A3, 0x3A6, 0x3A8, 0x3A9),
+        strict=True,
+    )
+}
+LONGEST = 24
+"""Longer names are cut in the picture; the tooltip has them whole."""
+
+_NAME = re.compile(r"^([A-Za-z]+?)(?:_(\w+)|(\d+))?('*)$", re.ASCII)
+
+
+def clean(text: str) -> str:
+    """Text that every format can hold: no control characters, no halves of surrogate pairs."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs", "Cn") else c
+        for c in text
+    )
+
+
+def cut(text: str) -> str:
+    """A name short enough for a box."""
+    text = clean(text)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def math(name: str, step: int | str | None = None, upper: str = "") -> Runs:
+    """A name as mathematics: base, subscripts and the step it belongs to.
+
+    >>> math("W_h", 3)
+    (Run(text='W', style='i', shift=0), Run(text='h,3', style='r', shift=-1))
+    >>> plain(math("sigma", 2)), plain(math("s_0"))
+    ('σ_2', 's_0')
+    """
+    found = _NAME.match(name)
+    if found is None:
+        base, style, below = cut(name), "r", ""
+    else:
+        base = GREEK.get(found[1], cut(found[1]))
+        style = "i" if len(base) == 1 else "r"
+        below = GREEK.get(found[2] or "", found[2] or found[3] or "")
+        base += "\N{PRIME}" * len(found[4])
+    if step is not None and below != str(step):
+        below = f"{below},{step}" if below else str(step)
+    runs = [Run(base, style)]
+    if upper:
+        runs.append(Run(upper, "r", 1))
+    if below:
+        runs.append(Run(below, "i" if below.isalpha() and len(below) == 1 else "r", -1))
+    return tuple(runs)
+
+
+def plain(runs: Runs) -> str:
+    """The same as one line of text, for titles and formats without typesetting."""
+    marks = {0: "", 1: "^", -1: "_"}
+    return "".join(marks[run.shift] + run.text for run in runs)
+
+
+_NARROW = frozenset("ijltfIr.,:;'|!()[]/ ′·")
+_WIDE = frozenset("mwMWO@%&—…⊙−+=√Σσ")
+SMALL = 0.72
+"""Size of sub- and superscripts in relation to the line."""
+
+
+def width(runs: Runs, size: float) -> float:
+    """How wide some text is, at most, in the usual serif faces; in the units of `size`."""
+    total = 0.0
+    for run in runs:
+        ems = 0.0
+        for c in run.text:
+            if c in _NARROW:
+                ems += 0.36
+            elif c in _WIDE or c.isupper():
+                ems += 0.80
+            elif unicodedata.east_asian_width(c) in "WF":
+                ems += 1.1
+            elif unicodedata.combining(c):
+                continue
+            else:
+                ems += 0.54
+        total += ems * (SMALL if run.shift else 1.0)
+    return total * size
