@@ -1,0 +1,117 @@
+"""What the demo looks at once the model is trained: one small record, and how gradients fade."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+from ..data.text import Ids, Vocabulary
+from ..graph import Array
+from ..study import Comparison, compare
+from ..study.handwritten import elman
+from .model import CharElman
+
+STEPS = 4
+LAGS = 60
+WARM_UP = 40
+WINDOWS = 64
+
+
+def excerpt(text: str) -> str:
+    """STEPS characters to read and the one after them: the first word that is long enough."""
+    word = re.search(r"(?<![^\W\d_])[^\W\d_]{%d}" % (STEPS + 1), text)
+    return word[0] if word else text[: STEPS + 1]
+
+
+def one_hot(ids: Ids, size: int) -> Array:
+    """Rows of zeros with a one at each class: (T,) -> (T, 1, V), for a batch of one."""
+    return np.eye(size, dtype=np.float32)[ids][:, None]
+
+
+def recorded(model: CharElman, text: str) -> tg.Tensor:
+    """The loss of the model reading a short text from s_0 = 0, every step of it on record.
+
+    The inputs are one-hot rows, so that there is a dL/dx_t too.
+    """
+    ids = model.vocabulary.encode(text)
+    xs = [tg.tensor(x, name="x") for x in one_hot(ids[:-1], len(model.vocabulary))]
+    run = tg.unroll(model, xs)
+    loss: Any = 0.0
+    for t, o in enumerate(run.steps, start=1):
+        with tg.timestep(t):
+            loss = loss + tg.cross_entropy(o, ids[t : t + 1], "sum").named("L")
+    assert isinstance(loss, tg.Tensor)
+    return loss
+
+
+def compared(model: CharElman, text: str) -> Comparison:
+    """The gradients of that same loss by autodiff, by hand and by central differences."""
+    ids = model.vocabulary.encode(text)
+    xs = one_hot(ids[:-1], len(model.vocabulary))
+    return compare(model, xs, ids[1:, None], hand=elman)
+
+
+@dataclass(frozen=True)
+class Fading:
+    """||dL_t/ds_k|| over the lag t - k, in several windows of a text.
+
+    norms   (lags + 1, windows): norms[j] belongs to lag j
+    """
+
+    norms: Array
+
+    @property
+    def median(self) -> Array:
+        """Over the windows, for every lag."""
+        return np.asarray(np.median(self.norms, axis=1))
+
+    @property
+    def band(self) -> tuple[Array, Array]:
+        """The 10th and the 90th percentile, for every lag."""
+        low, high = np.percentile(self.norms, [10, 90], axis=1)
+        return low, high
+
+    @property
+    def factor(self) -> float:
+        """What one more step back multiplies the norm by, on average over all lags."""
+        median = self.median
+        return float((median[-1] / median[0]) ** (1 / (len(median) - 1)))
+
+
+def fading(model: CharElman, ids: Ids) -> Fading:
+    """Measure how the gradient of one step's loss falls on its way back through the states.
+
+    L_t is the loss of the last character of a window alone, and dL_t/ds_k comes from one sweep for
+    all k. The windows lie evenly spread over the text, and each begins with the state that the
+    characters before it leave.
+
+    ids   classes of the text's characters; fewer lags and windows if it is short
+    """
+    lags = min(LAGS, len(ids) - 1)
+    warm_up = min(WARM_UP, len(ids) - 1 - lags)
+    length = warm_up + lags
+    count = min(WINDOWS, len(ids) - length)
+    starts = np.linspace(0, len(ids) - length - 1, count).astype(int)
+    inputs = ids[starts + np.arange(length)[:, None]]
+    s = model.initial_state(count)
+    if warm_up:
+        with tg.no_grad():
+            s = tg.tensor(tg.unroll(model, inputs[:warm_up]).state.numpy(), name="s_0")
+    run = tg.unroll(model, inputs[warm_up:], s)
+    loss = tg.cross_entropy(run.steps[-1], ids[starts + length], "sum")
+    back = tg.gradients(loss, list(run.states))[::-1]
+    return Fading(np.stack([np.linalg.norm(g.astype(np.float64), axis=1) for g in back]))
+
+
+def frequencies_loss(train: Ids, held_out: Ids, vocabulary: Vocabulary) -> float:
+    """The loss per character of always answering how often each character occurs, in nats.
+
+    Counted on the training text, each character once more than it was seen; measured on the other.
+    """
+    counts = np.bincount(train, minlength=len(vocabulary)) + 1.0
+    return float(-np.log(counts / counts.sum())[held_out].mean())
