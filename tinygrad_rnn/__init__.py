@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import optim
 from .autodiff import Use, gradients, gradients_of_uses
 from .bptt import Unrolled, detach, unroll
+from .check import check_gradients
 from .graph import detect_anomaly, no_grad, scope, timestep
 from .nn import GRU, LSTM, Cell, Elman, LSTMState
 from .ops import *  # noqa: F403 - the vocabulary
@@ -41,6 +42,7 @@ __all__ = [
     "Unrolled",
     "Use",
     "detach",
+    "check_gradients",
     "detect_anomaly",
     "draw",
     "grad",

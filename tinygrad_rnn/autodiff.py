@@ -200,7 +200,12 @@ def _fitted(g: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:
             for axis in range(g.ndim)
             if axis < extra or (shape[axis - extra] == 1 and g.shape[axis] != 1)
         )
-        g = ops.reshape(ops.sum(g, over, True), shape)
+        try:
+            g = ops.reshape(ops.sum(g, over, True), shape)
+        except ValueError as error:
+            raise ValueError(
+                f"a rule gave a cotangent of shape {g.shape} for a value of shape {shape}"
+            ) from error
     return g if g.dtype == dtype else g.astype(dtype)
 
 
