@@ -228,7 +228,8 @@ def _as_tensors(node: Node, saved: Sequence[Any]) -> tuple[Any, ...]:
 def _add_into(cotangents: dict[Node, Any], owned: set[Node], node: Node, i: int, g: Any) -> None:
     """A contribution that touches only part of its target: add it in place, not as a whole."""
     source, port = node.inputs[i], node.ports[i]
-    assert source is not None and node.primitive is not None and node.primitive.into is not None
+    assert source is not None and node.primitive is not None
+    assert node.primitive.into is not None
     shape, dtype = source.output(port)
     if source.primitive is not None and source.primitive.multiple:
         buffer = np.zeros(shape, dtype)
