@@ -3,6 +3,8 @@
 from . import handwritten
 from .comparison import Agreement, Comparison, Row, compare
 from .contributions import Contributions, contributions
+from .diagnose import Diagnosis, Remedy, diagnose
+from .gates import Gate, carry, gates
 from .jacobians import (
     jacobians,
     lyapunov_exponents,
@@ -17,9 +19,15 @@ __all__ = [
     "Agreement",
     "Comparison",
     "Contributions",
+    "Diagnosis",
+    "Gate",
+    "Remedy",
     "Row",
+    "carry",
     "compare",
     "contributions",
+    "diagnose",
+    "gates",
     "handwritten",
     "jacobians",
     "lyapunov_exponents",

@@ -1,0 +1,257 @@
+"""The verdict on nets whose fate is known, and the gates that the record holds."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.study import carry, diagnose, gates
+
+T, B, I, H = 50, 8, 4, 16  # noqa: E741 - the notation
+
+
+def inputs(steps=T, seed=0):
+    return np.random.default_rng(seed).normal(size=(steps, B, I))
+
+
+def elman(activation="tanh", W=None, b=0.0, scale=1.0):
+    cell = tg.Elman(I, H, activation=activation, rng=0, dtype=np.float64)
+    cell.W.assign(orthogonal() if W is None else W)
+    cell.U.assign(scale * cell.U.numpy())
+    cell.b.assign(np.full(H, b))
+    return cell
+
+
+def orthogonal():
+    return np.linalg.qr(np.random.default_rng(1).normal(size=(H, H)))[0]
+
+
+def remedies(found):
+    return {remedy.name: remedy for remedy in found.remedies}
+
+
+@pytest.mark.parametrize("steps", [10, 50, 200])
+@pytest.mark.parametrize(
+    ("rho", "verdict", "horizon"),
+    [(0.9, "vanishing", 44), (1.0, "healthy", math.inf), (1.1, "exploding", math.inf)],
+)
+def test_scaled_rotations(rho, verdict, horizon, steps):
+    found = diagnose(elman("identity", rho * orthogonal()), inputs(steps))
+    assert found.verdict == verdict
+    np.testing.assert_allclose(found.growth, rho, rtol=1e-9)
+    np.testing.assert_allclose(found.norms, rho ** np.arange(steps + 1), rtol=1e-9)
+    if rho == 0.9:
+        # 0.9^43 > 0.01 > 0.9^44; in a short sequence the same figure comes from the growth
+        assert found.horizon == pytest.approx(horizon if steps > 44 else 43.71, abs=0.01)
+    elif rho > 1:
+        assert found.horizon == horizon
+    else:
+        assert found.horizon > 1e6
+    assert str(found).startswith(f"{verdict}: ")
+    assert f"multiplied by {rho:.3g} per step" in str(found)
+
+
+def test_what_helps_a_vanishing_gradient():
+    found = remedies(diagnose(elman("identity", 0.9 * orthogonal()), inputs()))
+    assert {name for name, remedy in found.items() if remedy.helps} == {"gating", "initialisation"}
+    assert "the growth is 1 (healthy; tried)" in found["initialisation"].evidence
+    assert "k2 = 44 of 50" in found["truncation"].evidence
+
+
+def test_what_helps_an_exploding_gradient():
+    found = remedies(diagnose(elman("identity", 1.1 * orthogonal()), inputs()))
+    assert all(remedy.helps for remedy in found.values())
+    assert f"{1.1**50:.3g} times" in found["clipping"].evidence
+    assert "k2 = 24 of 50" in found["truncation"].evidence  # 1.1^24 < 10 < 1.1^25
+
+
+def test_a_healthy_net_needs_nothing():
+    found = diagnose(elman("identity"), inputs())
+    assert not any(remedy.helps for remedy in found.remedies)
+
+
+def test_a_trial_is_a_measurement():
+    # gating: s_t = keep s_{t-1} + (1 - keep) s_{t-1} W; its Jacobian has known singular values
+    W = 0.5 * np.eye(H)
+    found = remedies(diagnose(elman("identity", W), inputs()))
+    assert f"the growth is {0.98 + 0.02 * 0.5:.3g} " in found["gating"].evidence
+
+
+@pytest.mark.parametrize(("b", "scale"), [(5.0, 1.0), (-5.0, 1.0), (0.0, 100.0)])
+def test_a_saturated_net(b, scale):
+    found = diagnose(elman(b=b, scale=scale), inputs())
+    assert found.verdict == "vanishing"
+    assert found.growth < 0.1
+    assert found.horizon <= 3
+    s = found.gates["s"]
+    assert s.saturated.mean() > 0.9
+    assert remedies(found)["initialisation"].helps
+    if b:
+        assert len(s.dead) == H
+        assert "16 units saturated in every step" in str(found)
+        assert (s.open if b > 0 else s.shut).mean() > 0.9
+    else:
+        assert s.dead == ()
+
+
+def test_a_dead_net():
+    found = diagnose(elman("relu", b=-20.0), inputs())
+    assert found.verdict == "vanishing"
+    assert found.growth == 0
+    assert found.horizon == 1
+    assert found.gates["s"].dead == tuple(range(H))
+    assert "exactly 0 from 1 step back on" in str(found)
+    assert "16 units always 0: dead" in str(found)
+    assert remedies(found)["initialisation"].helps
+    assert "16 units still dead" in remedies(found)["gating"].evidence
+
+
+def test_dead_units_are_counted_one_by_one():
+    cell = elman("relu")
+    b = np.zeros(H)
+    b[[3, 11]] = -100
+    cell.b.assign(b)
+    cell.W.assign(0.1 * orthogonal())
+    found = diagnose(cell, inputs())
+    assert found.gates["s"].dead == (3, 11)
+    assert "2 units always 0: dead" in str(found)
+
+
+def test_a_chaotic_net_explodes_although_it_is_saturated():
+    W = np.random.default_rng(0).normal(0, 3 / H**0.5, (H, H))
+    found = diagnose(elman(W=W), inputs())
+    assert found.verdict == "exploding"
+    assert remedies(found)["clipping"].helps
+
+
+def test_an_open_forget_gate_keeps_an_lstm_healthy():
+    cell = tg.LSTM(I, H, rng=0, dtype=np.float64)
+    cell.b.assign(np.zeros(4 * H))
+    closed = diagnose(cell, inputs())
+    assert closed.verdict == "vanishing"
+    assert closed.carry["f"] == pytest.approx(0.5, abs=0.05)
+    assert remedies(closed)["gating"].helps
+    assert "f keeps 0.5" in remedies(closed)["gating"].evidence
+    b = np.zeros(4 * H)
+    b[H : 2 * H] = 5
+    cell.b.assign(b)
+    opened = diagnose(cell, inputs())
+    assert opened.verdict == "healthy"
+    assert opened.gates["f"].open.mean() > 0.9
+    assert "always open" in str(opened)
+
+
+def test_growth_is_that_of_the_jacobians():
+    from tinygrad_rnn.study import jacobians, products
+
+    cell = tg.GRU(I, 3, rng=0, dtype=np.float64)
+    xs = np.random.default_rng(0).normal(size=(12, 400, I))
+    P = products(jacobians(cell, xs))
+    expected = np.sqrt((P**2).sum((2, 3)).mean(1) / 3)  # a random direction's mean square
+    np.testing.assert_allclose(diagnose(cell, xs).norms, expected, rtol=0.15)
+
+
+def test_the_cell_is_left_alone_and_the_verdict_repeats():
+    cell = tg.Elman(I, H, rng=0)
+    before = {name: p.numpy().copy() for name, p in cell.parameters().items()}
+    first, second = diagnose(cell, inputs()), diagnose(cell, inputs())
+    assert str(first) == str(second)
+    for name, p in cell.parameters().items():
+        np.testing.assert_array_equal(p.numpy(), before[name])
+        assert p.version == 0
+    assert cell.dtype == np.float32
+
+
+# ------------------------------------------------------------------------------------------------
+# Gates
+
+
+class Minimal(tg.Cell):
+    """A user's cell (Zhou et al. 2016): 1 - f on the way of the state, an activation unnamed."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.hidden_size = H
+        self.U = tg.Parameter(rng.normal(0, 0.3, (I, H)))
+        self.W = tg.Parameter(rng.normal(0, 0.3, (H, H)))
+
+    def step(self, x, h):
+        with tg.scope("gate"):
+            f = tg.sigmoid(x @ self.U + h @ self.W).named("f")
+        h = (1 - f) * h + f * tg.tanh(x @ self.U + (f * h) @ self.W)
+        return h, 0.9 * h
+
+
+@pytest.mark.parametrize(
+    ("cell", "kinds", "ways"),
+    [
+        (tg.Elman(I, H, rng=0), {"s": "tanh"}, []),
+        (tg.Elman(I, H, rng=0, activation="relu"), {"s": "relu"}, []),
+        (tg.Elman(I, H, rng=0, activation="identity"), {}, []),
+        (
+            tg.LSTM(I, H, rng=0),
+            {"i": "sigmoid", "f": "sigmoid", "g": "tanh", "o": "sigmoid", "tanh(c)": "tanh"},
+            ["f"],
+        ),
+        (tg.GRU(I, H, rng=0), {"r": "sigmoid", "z": "sigmoid", "n": "tanh"}, ["z"]),
+        (tg.GRU(I, H, rng=0, reset="before"), {"r": "sigmoid", "z": "sigmoid", "n": "tanh"}, ["z"]),
+        (Minimal(), {"gate/f": "sigmoid", "tanh 1": "tanh"}, ["constant 0.9", "1 - gate/f"]),
+    ],
+    ids=["elman", "relu", "linear", "lstm", "gru after", "gru before", "user's"],
+)
+def test_gates_are_found_in_the_record_of_any_cell(cell, kinds, ways):
+    run = tg.unroll(cell, inputs(6))
+    found = gates(run)
+    assert {name: gate.kind for name, gate in found.items()} == kinds
+    assert all(gate.values.shape == (6, B, H) for gate in found.values())
+    assert all(gate.steps == (1, 2, 3, 4, 5, 6) for gate in found.values())
+    assert sorted(carry(run)) == sorted(ways)
+
+
+def test_their_values_are_those_of_the_cell():
+    cell, xs = tg.GRU(I, H, rng=0, dtype=np.float64), inputs(3)
+    run = tg.unroll(cell, xs)
+    U, W, b, d = (cell.parameters()[name].numpy() for name in ("U", "W", "b", "d"))
+    h = run.states[1].numpy()
+    z = (xs[1] @ U + b + h @ W + d)[:, H : 2 * H]
+    np.testing.assert_allclose(gates(run)["z"].values[1], 1 / (1 + np.exp(-z)), rtol=1e-12)
+    assert carry(run)["z"] == pytest.approx(gates(run)["z"].values.mean())
+
+
+def test_saturation_is_about_the_slope():
+    class Given(tg.Cell):
+        def initial_state(self, batch_size):
+            return tg.zeros((batch_size, 4), dtype=np.float64)
+
+        def step(self, x, s):
+            y = tg.sigmoid(s * 0 + x).named(f"y_{x[0, 0]:.0f}")
+            return y, y
+
+    logits = np.array([[[1, -9, 9, 0.0]], [[2, -9, 9, 9.0]]])
+    y = gates(tg.unroll(Given(), logits))["y"]  # y_1 and y_2 of steps 1 and 2 are one gate
+    np.testing.assert_array_equal(y.shut, [0.25, 0.25])
+    np.testing.assert_array_equal(y.open, [0.25, 0.5])
+    np.testing.assert_array_equal(y.saturated, [0.5, 0.75])
+    assert y.dead == (1, 2)
+    np.testing.assert_allclose(y.slopes[0, 0, 3], 1.0)
+
+
+def test_bad_input_is_said_plainly():
+    cell = elman()
+    with pytest.raises(TypeError, match="given a ndarray; wanted a cell"):
+        diagnose(np.zeros(3), inputs())
+    with pytest.raises(ValueError, match=r"xs of shape \(3,\)"):
+        diagnose(cell, np.zeros(3))
+    with pytest.raises(FloatingPointError, match="not finite from step 3 on"):
+        diagnose(elman("identity", 1e200 * np.eye(H)), inputs(4))
+    with tg.no_grad():
+        with pytest.raises(ValueError, match="no_grad"):
+            diagnose(cell, inputs())
+        run = tg.unroll(cell, inputs(3))
+    with pytest.raises(ValueError, match="nothing was recorded"):
+        gates(run)
+    run = tg.unroll(cell, inputs(3))
+    run.state.sum().backward()
+    with pytest.raises(RuntimeError, match="keep_record=True"):
+        gates(run)

@@ -1,0 +1,363 @@
+"""A verdict on how gradients travel through a recurrent cell, and what would help."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import tree
+from ..autodiff import gradients
+from ..bptt import Unrolled, unroll
+from ..graph import Array, Node, record_order
+from ..nn import Cell
+from ..tensor import Tensor, tensor
+from .gates import Gate, carry, gates
+from .problem import DOUBLE, in_double
+
+Verdict = Literal["vanishing", "healthy", "exploding"]
+
+PER_STEP = 1.05
+"""Growth per step beyond which (or below one over which) a gradient is not healthy."""
+OVERALL = 10.0
+"""The same over the whole sequence."""
+LEFT = 0.01
+"""The part of a gradient that counts as nothing left."""
+_PROBES = 16
+
+
+class Remedy(NamedTuple):
+    """One thing that may be done: whether it would help here, and how that is known."""
+
+    name: str
+    helps: bool
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """How a gradient fares on its way back, and why. Printing it gives the whole in words.
+
+    verdict   "vanishing", "healthy" or "exploding"
+    growth    by what factor the gradient's norm changes per step back
+    norms     (T + 1,): norm after going back 0..T steps, as a part of what it was at s_T: the root
+              mean square over random directions and over the batch
+    horizon   steps after which less than a hundredth is left; read off `norms` if that happens
+              within the sequence, else from `growth`; infinite if the gradient does not shrink
+    gates     every sigmoid, tanh and relu by name, with its values over time
+    carry     what multiplies the old state on its way into the new: factor -> mean
+    remedies  clipping, gating, initialisation, truncation
+    """
+
+    verdict: Verdict
+    growth: float
+    norms: Array
+    horizon: float
+    gates: dict[str, Gate]
+    carry: dict[str, float]
+    remedies: tuple[Remedy, ...]
+
+    def __str__(self) -> str:
+        T = len(self.norms) - 1
+        zeros = np.flatnonzero(self.norms == 0)
+        lines = [
+            f"{self.verdict}: going back, the gradient's norm is multiplied by "
+            f"{self.growth:.3g} per step",
+            f"  over {_steps(T)}: from 1 at s_{T} to {self.norms[-1]:.2g} at s_0"
+            + (f"; exactly 0 from {_steps(int(zeros[0]))} back on" if zeros.size else ""),
+            f"  effective horizon: {self._reach()}",
+        ]
+        if not self.gates:
+            lines.append("  activations: none recorded (no sigmoid, tanh or relu)")
+        for gate in self.gates.values():
+            lines.append(f"  {gate.name} ({gate.kind}): {_condition(gate)}")
+        if self.carry:
+            ways = ", ".join(f"{name} = {mean:.2f} on average" for name, mean in self.carry.items())
+            lines.append(f"  the old state goes into the new one times {ways}")
+        lines.append("what would help:")
+        for remedy in self.remedies:
+            lines.append(f"  {remedy.name}: {'yes' if remedy.helps else 'no'}; {remedy.evidence}")
+        return "\n".join(lines)
+
+    def _reach(self) -> str:
+        T = len(self.norms) - 1
+        part = f"less than {LEFT:.0%} of the gradient is left"
+        if self.horizon <= T:
+            return f"{_steps(int(self.horizon))}; further back {part}"
+        if self.horizon < 100 * T:
+            return f"about {self.horizon:.0f} steps, by the growth per step; then {part}"
+        return f"longer than can be told from {_steps(T)}"
+
+
+def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
+    """Look at how gradients travel back through a cell on a batch, and say what would help.
+
+    Random gradients are started at s_T and followed to s_0. "vanishing" or "exploding": the norm
+    changes by more than 5 percent per step or by more than a factor of 10 over the sequence. What
+    is said about gating and initialisation has been tried: the figure given is that of this cell
+    with a constant gate around it, or with its weights drawn anew. It says nothing about a loss:
+    `contributions` does.
+
+    cell   the cell; computed in float64 on a copy
+    xs     (T, B, ...): a batch of typical inputs, T as long as in training
+    state  s_0; `cell.initial_state(B)` if left out
+
+    Raises TypeError for something that is not a cell, ValueError for xs without (T, B), and
+    FloatingPointError where a state is not finite.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.Elman(2, 8, activation="identity", rng=0)
+    >>> cell.W.assign(0.5 * np.eye(8))
+    >>> print(diagnose(cell, np.ones((20, 4, 2))))
+    vanishing: going back, the gradient's norm is multiplied by 0.5 per step
+      over 20 steps: from 1 at s_20 to 9.5e-07 at s_0
+      effective horizon: 7 steps; further back less than 1% of the gradient is left
+      ...
+    """
+    if not callable(getattr(cell, "step", None)):
+        raise TypeError(f"diagnose: given a {type(cell).__name__}; wanted a cell")
+    cell = in_double(cell)
+    batch = np.asarray(xs.numpy() if isinstance(xs, Tensor) else xs)
+    if batch.ndim < 2 or len(batch) == 0:
+        raise ValueError(f"diagnose: xs of shape {batch.shape}; wanted (T, B, ...), T >= 1")
+    if batch.dtype.kind == "f":
+        batch = batch.astype(DOUBLE)
+    start = cell.initial_state(batch.shape[1]) if state is None else state
+    start = tree.map_leaves(_leaf, start)
+    run, norms = _followed(cell, batch, start)
+    growth = _growth(norms)
+    verdict = _verdict(growth, norms)
+    factors = carry(run)
+    remedies = (
+        _clipping(norms, growth),
+        _gating(cell, batch, start, verdict, growth, factors),
+        _initialisation(cell, batch, start, run, verdict, growth),
+        _truncation(norms, verdict, growth),
+    )
+    return Diagnosis(verdict, growth, norms, _horizon(norms, growth), gates(run), factors, remedies)
+
+
+# ------------------------------------------------------------------------------------------------
+# Measuring
+
+
+def _leaf(part: Any) -> Tensor:
+    value = part.numpy() if isinstance(part, Tensor) else part
+    return tensor(value, getattr(part, "name", None), DOUBLE)
+
+
+def _followed(cell: Cell, xs: Array, start: Any) -> tuple[Unrolled, Array]:
+    """The unrolled cell, and how the norm of random gradients changes on the way back."""
+    with np.errstate(over="ignore", invalid="ignore"):  # reported just below, with the step
+        run = unroll(cell, xs, start)
+    for t, state in enumerate(run.states):
+        for part in tree.leaves(state):
+            if not np.isfinite(part.numpy()).all():
+                raise FloatingPointError(
+                    f"diagnose: the state is not finite from step {t} on; run the forward pass "
+                    "under tg.detect_anomaly() to see which operation did it"
+                )
+    last = tree.leaves(run.state)
+    if not any(part.recorded for part in last):
+        raise ValueError("diagnose: nothing was recorded; do not call it under no_grad()")
+    last = [part for part in last if part.recorded]
+    rng = np.random.default_rng(0)
+    B = len(last[0].numpy())
+    squares = np.zeros(len(run.states))
+    sweeps = math.ceil(_PROBES / B)
+    parts = [tree.leaves(state) for state in run.states]
+    flat = [part for state in parts for part in state]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(sweeps):
+            seeds = [rng.normal(size=part.shape) for part in last]
+            length = np.sqrt(sum(np.sum(seed**2) for seed in seeds))
+            found = iter(gradients(last, flat, [s / length for s in seeds], keep_record=True))
+            for t, state in enumerate(parts):
+                squares[t] += sum(float(np.sum(next(found) ** 2)) for _ in state)
+    return run, np.sqrt(squares[::-1] / sweeps)
+
+
+def _growth(norms: Array) -> float:
+    """The factor per step: slope of ln(norm) against lag, over the lags where there is a norm."""
+    usable = (norms > 0) & np.isfinite(norms)
+    lags, logs = np.flatnonzero(usable), np.log(norms[usable])
+    if len(lags) < 2:
+        return 0.0
+    centred = lags - lags.mean()
+    return float(np.exp((centred * logs).sum() / (centred**2).sum()))
+
+
+def _verdict(growth: float, norms: Array) -> Verdict:
+    if growth > PER_STEP or not norms[-1] <= OVERALL:
+        return "exploding"
+    if growth < 1 / PER_STEP or norms[-1] < 1 / OVERALL:
+        return "vanishing"
+    return "healthy"
+
+
+def _horizon(norms: Array, growth: float) -> float:
+    there = np.flatnonzero(~(norms < LEFT))
+    if there[-1] + 1 < len(norms):
+        return float(there[-1] + 1)
+    return math.log(LEFT) / math.log(growth) if 0 < growth < 1 else math.inf
+
+
+# ------------------------------------------------------------------------------------------------
+# Remedies
+
+
+def _clipping(norms: Array, growth: float) -> Remedy:
+    largest = float(norms.max())
+    lag = int(norms.argmax())
+    if largest <= OVERALL:
+        why = f"on the way back the norm never exceeds {largest:.3g} times what it starts with"
+        return Remedy("clipping", False, why)
+    why = (
+        f"{_steps(lag)} back the norm is {largest:.3g} times what it starts with; scaling the "
+        f"whole gradient down bounds the update (it does not change the growth of {growth:.3g})"
+    )
+    return Remedy("clipping", True, why)
+
+
+class _Gated(Cell):
+    """A constant gate around a cell: s_t = keep s_{t-1} + (1 - keep) cell(x_t, s_{t-1})."""
+
+    def __init__(self, cell: Cell, keep: float) -> None:
+        self.cell = cell
+        self.keep = keep
+
+    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+        output, new = self.cell.step(x, state)
+        pairs = zip(tree.leaves(state), tree.leaves(new), strict=True)
+        mixed = [self.keep * a + (1 - self.keep) * b for a, b in pairs]
+        return output, tree.rebuild(new, iter(mixed))
+
+
+def _gating(
+    cell: Cell, xs: Array, start: Any, verdict: Verdict, growth: float, factors: dict[str, float]
+) -> Remedy:
+    if verdict == "healthy":
+        return Remedy("gating", False, f"not needed: the growth is {growth:.3g} per step")
+    if factors:
+        ways = ", ".join(f"{name} keeps {mean:.2f}" for name, mean in factors.items())
+        low = verdict == "vanishing" and max(factors.values()) < 1 / PER_STEP
+        advice = "; start it nearer to 1, with a bias" if low else ", so another is not the answer"
+        return Remedy("gating", low, f"the state has such a way already: {ways}{advice}")
+    keep = 1 - 1 / max(len(xs), 20)
+    helps, found = _tried(_Gated(cell, keep), xs, start, growth)
+    return Remedy("gating", helps, f"with a gate that keeps {keep:.3g} of the state {found}")
+
+
+def _initialisation(
+    cell: Cell, xs: Array, start: Any, run: Unrolled, verdict: Verdict, growth: float
+) -> Remedy:
+    if verdict == "healthy":
+        return Remedy("initialisation", False, f"not needed: the growth is {growth:.3g} per step")
+    recurrent = _multiply_the_state(run)
+    rng = np.random.default_rng(0)
+    anew = in_double(cell)
+    old = cell.parameters()
+    for name, parameter in anew.parameters().items():
+        parameter.assign(_drawn(rng, parameter.shape, old[name]._node in recurrent))
+    helps, found = _tried(anew, xs, start, growth)
+    why = (
+        "with the weights drawn anew (orthogonal from state to state, the others within "
+        f"1/sqrt(rows), biases 0) {found}"
+    )
+    return Remedy("initialisation", helps, why)
+
+
+def _truncation(norms: Array, verdict: Verdict, growth: float) -> Remedy:
+    T = len(norms) - 1
+    horizon = _horizon(norms, growth)
+    if verdict == "exploding":
+        k2 = int(np.argmax(norms > OVERALL)) - 1 if norms.max() > OVERALL else T
+        why = f"going back at most k2 = {k2} of {_steps(T)} keeps the growth below {OVERALL:.0f}"
+        if k2 < 1 or k2 >= T:
+            why = f"no window of fewer than {_steps(T)} makes a difference"
+        return Remedy("truncation", 1 <= k2 < T, why)
+    if horizon < T:
+        why = (
+            f"it saves work and cures nothing: k2 = {horizon:.0f} of {_steps(T)} loses less than "
+            f"{LEFT:.0%} of a gradient"
+        )
+    else:
+        why = f"it would lose something: at s_0 the norm is still {norms[-1]:.2g}"
+    return Remedy("truncation", False, why)
+
+
+def _tried(cell: Cell, xs: Array, start: Any, before: float) -> tuple[bool, str]:
+    """Whether the growth of a changed cell is at most half as far from 1 (as logarithms); words."""
+    try:
+        run, norms = _followed(cell, xs, start)
+    except FloatingPointError:
+        return False, "the states overflow (tried)"
+    after = _growth(norms)
+    dead = sum(len(gate.dead) for gate in gates(run).values() if gate.kind != "sigmoid")
+    still = f", {_units(dead, 'still dead')}" if dead else ""
+    found = f"the growth is {after:.3g} ({_verdict(after, norms)}{still}; tried)"
+    return after > 0 and (before == 0 or abs(math.log(after)) <= abs(math.log(before)) / 2), found
+
+
+def _multiply_the_state(run: Unrolled) -> set[Node]:
+    """The leaves that a state, or something computed from one, is multiplied with as a matrix."""
+    reached = {part._node for part in tree.leaves(run.states[0])}
+    found: set[Node] = set()
+    for node in record_order([p._node for p in tree.leaves(run.state) if p._node is not None]):
+        if any(source in reached for source in node.inputs):
+            reached.add(node)
+            if node.primitive is not None and node.primitive.name == "matmul":
+                found.update(s for s in node.inputs if s is not None and s.primitive is None)
+    return found - {part._node for part in tree.leaves(run.states[0])}
+
+
+def _drawn(rng: np.random.Generator, shape: tuple[int, ...], recurrent: bool) -> Array:
+    """Weights as they are usually drawn (Saxe, McClelland & Ganguli 2014 for the orthogonal)."""
+    if len(shape) != 2:
+        return np.zeros(shape)
+    rows, columns = shape
+    if not recurrent:
+        bound = rows**-0.5
+        return rng.uniform(-bound, bound, shape)
+    if columns % rows:
+        return _orthogonal(rng, max(shape))[:rows, :columns]
+    return np.concatenate([_orthogonal(rng, rows) for _ in range(columns // rows)], axis=1)
+
+
+def _orthogonal(rng: np.random.Generator, size: int) -> Array:
+    Q, R = np.linalg.qr(rng.normal(size=(size, size)))
+    return np.asarray(Q * np.sign(np.diagonal(R)))
+
+
+# ------------------------------------------------------------------------------------------------
+# Words
+
+
+def _condition(gate: Gate) -> str:
+    if gate.kind == "relu":
+        zeros = f"{gate.shut.mean():.0%} of its values are 0"
+        return f"{zeros}; {_units(len(gate.dead), 'always 0: dead') or 'no unit dead'}"
+    ends = f"saturated {gate.saturated.mean():.0%}"
+    if gate.kind == "sigmoid":
+        ends += f" (shut {gate.shut.mean():.0%}, open {gate.open.mean():.0%})"
+        high = int((gate.values.mean(axis=(0, 1))[list(gate.dead)] > 0.5).sum())
+        low = len(gate.dead) - high
+        stuck = [_units(low, "always shut"), _units(high, "always open")]
+    else:
+        stuck = [_units(len(gate.dead), "saturated in every step")]
+    slope = f"slope {gate.slopes.mean():.2g} of its greatest on average"
+    return f"{ends}, {slope}; {', '.join(filter(None, stuck)) or 'no unit stuck'}"
+
+
+def _units(n: int, what: str) -> str:
+    return f"{n} unit{'' if n == 1 else 's'} {what}" if n else ""
+
+
+def _steps(n: int) -> str:
+    return "1 step" if n == 1 else f"{n} steps"
+
+
+__all__ = ["Diagnosis", "Remedy", "diagnose"]
