@@ -14,7 +14,9 @@ from ..autodiff import gradients
 from ..graph import Array, no_grad
 from ..nn import GRU, LSTM, Cell, Elman
 from . import handwritten
+from .locate import Finding, locate
 from .problem import Loss, Problem
+from .steps import Steps
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
 """A backward pass: (p, xs, s_0, e) -> gradients, or (gradients, cotangents); see `handwritten`."""
@@ -88,13 +90,15 @@ class Comparison:
     autodiff  {name: array}, the gradients by autodiff
     hand      {name: array}, those derived by hand; None if there were none
     loss      the value of L
-    notes     what was found out about mistakes, in words
+    mistakes  where the pass by hand goes wrong and how, as far as that was found
+    notes     the same in words
     """
 
     rows: tuple[Row, ...]
     autodiff: dict[str, Array]
     hand: dict[str, Array] | None
     loss: float
+    mistakes: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -206,7 +210,9 @@ def compare(
     by_hand = None
     notes: list[str] = []
     if derive is not None:
-        by_hand, _ = _derived(derive, problem, autodiff, getattr(derive, "__name__", "hand"))
+        who = getattr(derive, "__name__", "hand")
+        by_hand, between = _derived(derive, problem, autodiff, who)
+    mistakes: tuple[Finding, ...] = ()
     rows = tuple(
         Row(
             name,
@@ -217,7 +223,20 @@ def compare(
         )
         for name, g in autodiff.items()
     )
-    return Comparison(rows, autodiff, by_hand, problem.total, tuple(notes))
+    if by_hand is not None and not all(row.hand is None or row.hand.agrees for row in rows):
+        try:
+            steps = Steps(problem)
+            mistakes = locate(steps, by_hand, between)
+            notes += map(str, mistakes)
+            notes += [
+                f"Not looked at: the gradients of {name!r}, a name that no quantity of this cell "
+                f"has; the names here: {', '.join(steps.named())}."
+                for name in between
+                if name not in steps.named()
+            ]
+        except ValueError as error:
+            notes.append(f"Where it goes wrong was not looked for: {error}")
+    return Comparison(rows, autodiff, by_hand, problem.total, mistakes, tuple(notes))
 
 
 def written_for(cell: Cell) -> Hand | None:
@@ -265,6 +284,13 @@ def _derived(
                 + _hint(array, wanted[name], problem)
             )
         arrays[name] = array
+    T, B = problem.e.shape[:2]
+    for name, g in between.items():
+        if np.shape(g)[:2] != (T, B):
+            raise ValueError(
+                f"{who}: the gradients of {name!r} have shape {np.shape(g)}, wanted "
+                f"({T}, {B}, ...), one entry per step"
+            )
     return arrays, {name: np.asarray(g, np.float64) for name, g in between.items()}
 
 

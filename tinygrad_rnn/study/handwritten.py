@@ -23,7 +23,7 @@ Row vectors, batch first: x_t (B, I), s_t (B, H). `*` is entry by entry, `@` the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +31,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 Parameters = Mapping[str, Array]
 Arrays = dict[str, Array]
+Function = Callable[[Array], Array]
 
 
 def sigma(a: Array) -> Array:
@@ -71,6 +72,14 @@ def readout(p: Parameters, s: Sequence[Array], e: Sequence[Any]) -> tuple[Arrays
     return gradients, [None] + [e[t] @ V.T for t in range(1, T + 1)]  # dL_t/ds_t = e_t V^T
 
 
+ACTIVATIONS: dict[str, tuple[Function, Function]] = {
+    "tanh": (np.tanh, lambda s: 1 - s**2),
+    "relu": (lambda a: np.maximum(a, 0), lambda s: (s > 0).astype(s.dtype)),
+    "identity": (lambda a: a, np.ones_like),
+}
+"""f, and f' written in s = f(a)."""
+
+
 def elman(
     p: Parameters,
     xs: Array,
@@ -94,11 +103,7 @@ def elman(
     >>> gradients["W"], gradients["s_0"]
     (array([[0.75]]), array([[0.125]]))
     """
-    f, df = {
-        "tanh": (np.tanh, lambda s: 1 - s**2),
-        "relu": (lambda a: np.maximum(a, 0), lambda s: (s > 0).astype(s.dtype)),
-        "identity": (lambda a: a, np.ones_like),
-    }[activation]
+    f, df = ACTIVATIONS[activation]
     U, W, b = p["U"], p["W"], p["b"]
     x, e_, T = [None, *xs], [None, *e], len(xs)
 

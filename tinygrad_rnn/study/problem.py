@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import ops, tree
+from ..autodiff import gradients
 from ..bptt import unroll
 from ..graph import Array
 from ..nn import Cell
@@ -88,8 +89,6 @@ class Problem:
                 continue
             self.losses.append(self._loss_at(t, output, target))
             alone = tensor(output.numpy())
-            from ..autodiff import gradients
-
             e.append(gradients(self._loss_at(t, alone, target), alone))
         if not self.losses:
             raise ValueError("no step has a loss: every target is None")
