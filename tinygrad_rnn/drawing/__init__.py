@@ -1,30 +1,156 @@
-"""Drawing a record."""
+"""Drawing a record: the unrolled network as a picture."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from .drawing import Drawing
-from .flow import gradient_norms
+from .. import tree
+from ..bptt import Unrolled, unroll
+from ..nn import Cell
+from ..tensor import Tensor, zeros
+from .drawing import Drawing, Stats
+from .flow import Values, describe, gradient_norms, value_norms
 from .model import Reader
+
+__all__ = ["Drawing", "Stats", "draw"]
+
+ALL_UP_TO = 12
+"""Longer sequences show their first and last `ENDS` steps only, unless asked for others."""
+ENDS = 3
 
 
 def draw(
     *outputs: Any,
     level: Literal["op", "step", "rolled"] = "op",
-    steps: Any = "auto",
+    steps: str | tuple[int, int] | Sequence[int] = "auto",
+    backward: bool = False,
     edges: Literal["plain", "gradient", "magnitude"] = "plain",
+    values: bool = False,
+    shapes: bool = True,
+    saved: bool = False,
     title: str | None = None,
     theme: Literal["light", "dark", "auto"] = "light",
+    max_nodes: int = 2000,
 ) -> Drawing:
-    """Draw what was recorded on the way to some outputs."""
+    """Draw what was recorded on the way to some outputs: time as columns, weights as rails.
+
+    outputs    tensors; or what `unroll` gave; or a cell, which is then shown over three steps
+    level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop
+    steps      "auto" (all up to 12, then the first and last three), "all", (first, last), or a list
+    backward   draw the record of the backward pass too (level "op")
+    edges      "gradient": line width by the norm of the gradient that flowed back along that link;
+               "magnitude": by the norm of the value that went forward; on a log scale
+    values     write the norm of each value that is known under its name
+    shapes     write the shapes of parameters beside their names
+    saved      mark the operations that keep values for the backward pass
+    title      above the picture
+    theme      "light", "dark", or "auto" (as the reader's system)
+    max_nodes  an error rather than a picture with more boxes than this
+
+    Steps are those marked with `timestep`, by `unroll` or by hand. Without marks the k-th use of a
+    parameter belongs to step k. The record is left as it was: it can still be differentiated.
+
+    Raises TypeError and RuntimeError for outputs that were not recorded, ValueError for arguments
+    that do not fit, for steps that are not there, for a picture with too many boxes, and with
+    edges="gradient" or backward=True for outputs that are not single numbers; RuntimeError with
+    those if the record was differentiated before and its values freed.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> run = tg.unroll(tg.Elman(3, 4, rng=0), np.ones((4, 1, 3)))
+    >>> picture = tg.draw((run.state * run.state).sum(), edges="gradient")
+    >>> picture.stats.uses
+    {'b': 4, 'W': 4, 'U': 4}
+    >>> picture.save("elman.svg")    # doctest: +SKIP
+    """
+    _one_of("level", level, ("op", "step", "rolled"))
+    _one_of("edges", edges, ("plain", "gradient", "magnitude"))
+    _one_of("theme", theme, ("light", "dark", "auto"))
+    tensors = _tensors(outputs)
+    reader = Reader(tensors, _chooser(steps), max_nodes)
+    model = reader.model()
+    known = Values(model, tensors)
+    describe(model, known)
+    if edges == "gradient":
+        gradient_norms(tensors, model)
+    elif edges == "magnitude":
+        value_norms(model, known)
+    return Drawing(model, title or "", theme, edges)
+
+
+def _one_of(what: str, given: Any, wanted: tuple[str, ...]) -> None:
+    if given not in wanted:
+        raise ValueError(f"draw: {what}={given!r}; wanted one of {', '.join(map(repr, wanted))}")
+
+
+def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
+    """The tensors to draw from, whatever was given."""
+    found: list[Tensor] = []
+    for output in outputs:
+        run = _shown_over_three_steps(output) if isinstance(output, Cell) else output
+        if isinstance(run, Unrolled):
+            found += [t for part in (*run.steps, run.state) for t in tree.leaves(part)]
+        else:
+            found += tree.leaves(run)
+    unique = {}
+    for i, tensor in enumerate(found):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"draw: output {i} is a {type(tensor).__name__}; wanted a tensor, a Cell or what "
+                "unroll gave"
+            )
+        if tensor._node is None:
+            raise RuntimeError(
+                f"draw: nothing was recorded for output {i} (shape {tensor.shape}): it was "
+                "computed from constants only, or under no_grad()"
+            )
+        unique.setdefault((tensor._node, tensor._port), tensor)
+    if not unique:
+        raise TypeError("draw: no outputs given; wanted at least one tensor, or a Cell")
+    return list(unique.values())
+
+
+def _shown_over_three_steps(cell: Cell) -> Unrolled:
+    """A cell's record on zeros; the input size is one of its matrices' row numbers."""
+    sizes = [getattr(cell, "input_size", None)]
+    sizes += [p.shape[0] for p in cell.parameters().values() if p.ndim == 2]
+    problem: Exception | None = None
+    for n in dict.fromkeys(size for size in sizes if size):
+        try:
+            return unroll(cell, [zeros((1, n), "x", cell.dtype) for _ in range(3)])
+        except (ValueError, TypeError, IndexError) as error:
+            problem = problem or error
+    raise ValueError(
+        f"draw: {cell!r} could not be run on inputs of shape (1, {sizes[-1]}); set "
+        "self.input_size, or draw what it computes on inputs of your own"
+    ) from problem
+
+
+def _chooser(steps: Any) -> Callable[[list[int]], list[int]]:
+    """Which of a record's steps to draw."""
 
     def choose(found: list[int]) -> list[int]:
-        if len(found) <= 12:
+        if isinstance(steps, str) and steps == "all":
             return found
-        return found[:3] + found[-3:]
+        if isinstance(steps, str) and steps == "auto":
+            return found if len(found) <= ALL_UP_TO else found[:ENDS] + found[-ENDS:]
+        if isinstance(steps, tuple) and len(steps) == 2:
+            chosen = [t for t in found if steps[0] <= t <= steps[1]]
+        elif isinstance(steps, list | range):
+            chosen = [t for t in found if t in set(steps)]
+            if missing := sorted(set(steps) - set(found)):
+                raise ValueError(_no_steps(f"steps {missing[:5]}", found))
+        else:
+            raise ValueError(
+                f'draw: steps={steps!r}; wanted "auto", "all", (first, last) or a list of steps'
+            )
+        if not chosen:
+            raise ValueError(_no_steps(f"steps={steps!r}", found))
+        return chosen
 
-    model = Reader(outputs, choose).model()
-    if edges == "gradient":
-        gradient_norms(outputs, model)
-    return Drawing(model, title or "", theme, edges)
+    return choose
+
+
+def _no_steps(what: str, found: list[int]) -> str:
+    there = f"{found[0]} to {found[-1]}" if found else "none"
+    return f"draw: no {what} in this record; its steps are {there}"

@@ -1,4 +1,4 @@
-"""How much flows along each link: gradients back, or values forward."""
+"""What flows along each link, and what is known of each box: gradients, values, shapes."""
 
 from __future__ import annotations
 
@@ -38,5 +38,80 @@ def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
         elif link.i < 0:
             total = autodiff._at(found, link.node, link.target.port)
             link.norm = 0.0 if total is None else float(np.linalg.norm(total))
+            link.target.facts.append(f"gradient norm {link.norm:.4g}")
         elif link.kind != "constant":
             link.norm = norms.get((link.node, link.i), 0.0)
+    for box in model.boxes:
+        if box.kind in ("parameter", "input") and box.node in found:
+            box.facts.append(f"gradient norm {np.linalg.norm(found[box.node]):.4g}")
+
+
+class Values:
+    """The values of what is drawn, as far as the record still has them.
+
+    A value is known where it was saved for the backward pass, by the operation that made it or by
+    one that used it, or where it can be computed again from values that are known.
+    """
+
+    def __init__(self, model: Model, outputs: Sequence[Any]) -> None:
+        self.known: dict[tuple[Node, int], Any] = {}
+        drawn = [link.node for link in model.links if link.node is not None]
+        nodes = sorted(dict.fromkeys(drawn), key=lambda n: n.serial)
+        for node in nodes:
+            if node.saved is None:
+                continue
+            for source, port, value in zip(node.inputs, node.ports, node.saved, strict=False):
+                if source is not None and value is not None:
+                    self.known[source, port] = value
+        for output in outputs:
+            self.known[output._node, output._port] = output._value
+        for node in nodes:
+            self._made(node)
+
+    def _made(self, node: Node) -> None:
+        primitive = node.primitive
+        if primitive is None or (node, 0) in self.known or node.saved is None:
+            return
+        y = node.saved[-1]
+        if y is None:
+            arguments = [
+                saved if source is None else self.known.get((source, port))
+                for source, port, saved in zip(node.inputs, node.ports, node.saved, strict=False)
+            ]
+            if any(a is None for a in arguments):
+                return
+            y = primitive.value(*arguments, **node.params)
+        for port, part in enumerate(y if primitive.multiple else (y,)):
+            self.known[node, port] = part
+
+    def of(self, node: Node | None, port: int) -> Any:
+        """A value, or None if it is not known."""
+        return None if node is None else self.known.get((node, port))
+
+
+def describe(model: Model, values: Values) -> None:
+    """Put shape, dtype, mean and norm into the facts of each box."""
+    for box in model.boxes:
+        if box.node is None:
+            continue
+        shape, dtype = box.node.output(box.port)
+        facts = [f"shape {shape}, {dtype}"]
+        value = values.of(box.node, box.port)
+        if value is not None and np.size(value):
+            facts.append(f"mean {np.mean(value):.4g}, norm {np.linalg.norm(value):.4g}")
+        box.facts[:0] = facts
+        if box.kind == "parameter":
+            box.facts.append(f"{model.uses.get(box.node, 0)} uses")
+
+
+def value_norms(model: Model, values: Values) -> None:
+    """Give each link the norm of the value that went forward along it, where it is known."""
+    for link in model.links:
+        node, port = link.node, link.target.port
+        if link.i >= 0 and link.node is not None:
+            node, port = link.node.inputs[link.i], link.node.ports[link.i]
+            if node is None and link.node.saved is not None:
+                link.norm = float(np.linalg.norm(link.node.saved[link.i]))
+                continue
+        value = values.of(node, port)
+        link.norm = None if value is None else float(np.linalg.norm(value))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,7 @@ class Box:
     node: Node | None
     port: int = 0
     color: int = 0
+    name: Runs = ()
     facts: list[str] = field(default_factory=list)
 
 
@@ -96,17 +97,31 @@ class Model:
 class Reader:
     """Reads one record; `model()` gives what to draw."""
 
-    def __init__(self, outputs: Sequence[Any], choose: Any) -> None:
+    def __init__(
+        self, outputs: Sequence[Any], choose: Callable[[list[int]], list[int]], max_nodes: int
+    ) -> None:
         self.roots = [(t._node, t._port) for t in outputs]
         self.order = record_order(node for node, _ in self.roots)
         self.column = columns(self.order)
         self.steps = sorted(set(self.column.values()) - {BEFORE, AFTER})
         self.rank = {step: k for k, step in enumerate(self.steps)}
-        self.shown: list[int] = choose(self.steps)
+        self.shown = choose(self.steps) if self.steps else []
+        self._not_too_many(max_nodes)
         self.boxes: list[Box] = []
         self.links: list[Link] = []
         self.box_of: dict[tuple[Node, int], Box] = {}  # what an output is drawn from
         self._count: dict[str, int] = {}
+
+    def _not_too_many(self, max_nodes: int) -> None:
+        shown = self.rank_shown()
+        n = sum(column in shown for column in self.column.values())
+        if n > max_nodes:
+            each = max(n // max(len(self.shown), 1), 1)
+            raise ValueError(
+                f"draw: {n} operations, more than max_nodes={max_nodes}; ask for fewer steps "
+                f"(steps=(1, {max(max_nodes // each, 1)})), for level='step', or for more "
+                f"(max_nodes={n})"
+            )
 
     # -- what corresponds to what ----------------------------------------------------------------
 
@@ -158,17 +173,27 @@ class Reader:
                     self.producers.setdefault(self.key[source], k - j)
                     self.arrivals.setdefault((self.key[node], i), self.key[source])
         # a running sum is handed on too, but is not a state
+        made: dict[Key, Node] = {}
+        for node in self.near:
+            made.setdefault(self.key[node], node)
         self.running = {
             key
             for key in self.producers
-            if {user for (user, _), made in self.arrivals.items() if made == key} == {key}
+            if {user for (user, _), maker in self.arrivals.items() if maker == key} == {key}
         }
+        # states of the same name get a number
+        names = [(key, made[key].name()) for key in self.producers if key not in self.running]
+        self.upper: dict[Key, str] = {}
+        for key, name in names:
+            same = [k for k, other in names if other == name]
+            if name is not None and len(same) > 1:
+                self.upper[key] = f"({same.index(key) + 1})"
 
     # -- boxes -----------------------------------------------------------------------------------
 
-    def _box(self, name: str, kind: str, key: Key, column: int, *rest: Any, **more: Any) -> Box:
+    def _box(self, what: str, kind: str, key: Key, column: int, *rest: Any, **more: Any) -> Box:
         where = {BEFORE: "before", AFTER: "after"}.get(column, f"t{column}")
-        stem = f"{where}.{name}"
+        stem = f"{where}.{what}"
         n = self._count[stem] = self._count.get(stem, 0) + 1
         box = Box(stem if n == 1 else f"{stem}.{n}", kind, key, column, *rest, **more)
         self.boxes.append(box)
@@ -212,14 +237,16 @@ class Reader:
         for color, (node, name) in enumerate(zip(parameters, names, strict=True)):
             same = [i for i, other in enumerate(names) if other == name]
             upper = f"({same.index(color) + 1})" if len(same) > 1 else ""
+            label = text.math(name, upper=upper)
             self.box_of[node, 0] = self._box(
                 text.clean(name),
                 "parameter",
                 ("parameter", color),
                 BEFORE,
-                text.math(name, upper=upper),
+                label,
                 node,
                 color=color,
+                name=label,
             )
 
     def _operation(self, node: Node) -> None:
@@ -284,7 +311,7 @@ class Reader:
                     source = first.inputs[i] if i < len(first.inputs) else None
                     if self.key[first] == user and isinstance(source, Leaf) and source.name():
                         name = str(source.name()).removesuffix("0").removesuffix("_")
-        return text.math(name or "s", step)
+        return text.math(name or "s", step, self.upper.get(self.key.get(node, ()), ""))
 
     def _output(self, node: Node, port: int) -> None:
         box = self.box_of.get((node, port)) or self.box_of.get((node, 0))
@@ -371,8 +398,9 @@ class Reader:
         if len(self.users[leaf]) > 1:
             column, key, label = BEFORE, ("shared", leaf.serial), text.math(name or "x")
         elif arrives:
-            key = self._stand_in("first", self.arrivals[self.key[node], i])[1]
-            label = text.math(name or "s_0")
+            made_by = self.arrivals[self.key[node], i]
+            key = self._stand_in("first", made_by)[1]
+            label = text.math(name or "s_0", upper=self.upper.get(made_by, ""))
         else:
             key = ("input", *self.key[node], i)
             label = text.math(name or "x", self._time(node))

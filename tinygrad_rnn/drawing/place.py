@@ -165,8 +165,29 @@ def _cores(template: Template) -> list[list[Key]]:
                             break
                     if len(part) > 1 or n in onwards[n]:
                         found.append(sorted(part, key=order.__getitem__))
-    found.reverse()  # Tarjan gives them in reverse topological order
-    return found
+    return _in_order(found, onwards, order)
+
+
+def _in_order(
+    cores: list[list[Key]], onwards: dict[Key, list[Key]], order: dict[Key, int]
+) -> list[list[Key]]:
+    """Recurrent layers so that each stands after those it reads, the earliest recorded first."""
+    member = {n: k for k, core in enumerate(cores) for n in core}
+    reads: dict[int, set[int]] = {k: set() for k in range(len(cores))}
+    for k, core in enumerate(cores):
+        seen, stack = set(core), list(core)
+        while stack:
+            for s in onwards[stack.pop()]:
+                if s not in seen:
+                    seen.add(s)
+                    stack.append(s)
+                    if member.get(s, k) != k:
+                        reads[member[s]].add(k)
+    done: list[int] = []
+    while len(done) < len(cores):
+        ready = [k for k in reads if k not in done and reads[k] <= set(done)]
+        done.append(min(ready, key=lambda k: order[cores[k][0]]))
+    return [cores[k] for k in done]
 
 
 def band_of(template: Template, core: Sequence[Key]) -> dict[Key, Cell]:

@@ -16,18 +16,27 @@ LARGEST = 30_000
 
 def save(scene: Scene, theme: str, file: File, scale: float = 2.0) -> None:
     """Write a PNG or PDF."""
-    import matplotlib as mpl
+    try:
+        import matplotlib as mpl
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{file.name}: {file.suffix} needs the Python package matplotlib: "
+            "python -m pip install matplotlib (.svg and .html need nothing)"
+        ) from error
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    if max(scene.width, scene.height) * scale > LARGEST:
+        raise ValueError(
+            f"{file.name}: the picture is {scene.width:.0f} x {scene.height:.0f} points, too large "
+            f"for {file.suffix}; save it as .svg or .html, or draw fewer steps (steps='auto')"
+        )
     dpi = 72.0 * scale
     figure = Figure(figsize=(scene.width / 72, scene.height / 72), dpi=dpi)
     FigureCanvasAgg(figure)
     figure.add_artist(_artist(scene, THEMES["dark" if theme == "dark" else "light"]))
-    settings = {
-        "mathtext.fontset": "stix",
+    settings: dict[Any, Any] = {
         "pdf.fonttype": 42,
-        "svg.hashsalt": "tinygrad_rnn",
         "font.serif": ["STIXGeneral", "DejaVu Serif", "DejaVu Sans"],
         "font.sans-serif": ["DejaVu Sans"],
     }
@@ -39,7 +48,7 @@ def save(scene: Scene, theme: str, file: File, scale: float = 2.0) -> None:
 def _artist(scene: Scene, styles: dict[str, Any]) -> Any:
     import numpy as np
     from matplotlib.artist import Artist
-    from matplotlib.colors import to_rgb
+    from matplotlib.colors import to_rgba
     from matplotlib.font_manager import FontProperties
     from matplotlib.path import Path
     from matplotlib.transforms import Affine2D
@@ -104,10 +113,10 @@ def _artist(scene: Scene, styles: dict[str, Any]) -> Any:
             gc.set_joinstyle("round")
             gc.set_antialiased(True)
             if stroke:
-                gc.set_foreground(to_rgb(stroke), isRGBA=True)
+                gc.set_foreground(to_rgba(stroke), isRGBA=True)
             if dash:
                 gc.set_dashes(0, dash)
-            renderer.draw_path(gc, path, place, to_rgb(fill) if fill else None)
+            renderer.draw_path(gc, path, place, to_rgba(fill) if fill else None)
             gc.restore()
 
         def write(self, renderer: Any, place: Any, words: Words, fill: str) -> None:
@@ -130,7 +139,7 @@ def _artist(scene: Scene, styles: dict[str, Any]) -> Any:
             if words.anchor == "middle":
                 x -= sum(w for _, _, w in parts) / 2
             gc = renderer.new_gc()
-            gc.set_foreground(to_rgb(fill), isRGBA=True)
+            gc.set_foreground(to_rgba(fill), isRGBA=True)
             for run, font, w in parts:
                 dy = {0: 0.0, 1: 0.38, -1: -0.22}[run.shift] * words.size
                 flip = renderer.flipy()

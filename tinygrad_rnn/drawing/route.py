@@ -120,8 +120,8 @@ class Router:
         channels: Sequence[float],
         tracks: Sequence[float],
     ) -> None:
-        self.boxes = list(boxes.values())
-        self.pitch = pitch
+        self.shifts = (0.0, -pitch, pitch) if pitch else (0.0,)
+        self.boxes = [box.moved(shift) for box in boxes.values() for shift in self.shifts]
         self.channels = channels
         self.tracks = tracks
         self.taken: list[tuple[Any, Segment]] = []
@@ -129,102 +129,128 @@ class Router:
     def take(self, net: Any, way: Sequence[Point]) -> None:
         """Remember a way; here, and in the steps before and after."""
         for piece in segments(way):
-            for shift in (0.0, -self.pitch, self.pitch) if self.pitch else (0.0,):
+            for shift in self.shifts:
                 if piece.horizontal:
                     moved = piece._replace(a=piece.a + shift, b=piece.b + shift)
                 else:
                     moved = piece._replace(at=piece.at + shift)
                 self.taken.append((net, moved))
 
-    def cost(self, net: Any, way: Way, ends: Sequence[Rect]) -> float:
-        """What is wrong with a way beyond its length and its corners."""
+    def cost(self, net: Any, way: Way, ends: Sequence[Rect], limit: float) -> float:
+        """What is wrong with a way beyond its length and its corners; not counted beyond a limit."""
         total = 0.0
         for piece in segments(way):
             for box in self.boxes:
-                for shift in (0.0, -self.pitch, self.pitch) if self.pitch else (0.0,):
-                    moved = box.moved(shift) if shift else box
-                    if hits(piece, moved) and not any(moved == end for end in ends):
-                        total += 10_000
-            for end in ends:
-                inner = Rect(end.x, end.y, end.w - 2, end.h - 2)
-                if hits(piece, inner, 0):
+                if hits(piece, box) and box not in ends:
                     total += 10_000
+            for end in ends:
+                if hits(piece, Rect(end.x, end.y, end.w - 2, end.h - 2), 0):
+                    total += 10_000
+            if total >= limit:
+                break
             for other, taken in self.taken:
-                if other != net:
+                if other == net:
+                    continue
+                if piece.horizontal == taken.horizontal:
                     if overlaps(piece, taken):
                         total += 2_000
-                    elif crosses(piece, taken):
-                        total += 30
+                elif piece.a < taken.at < piece.b and taken.a < piece.at < taken.b:
+                    total += 30
+            if total >= limit:
+                break
         return total
 
-    def best(self, net: Any, ways: Iterable[Way], ends: Sequence[Rect]) -> Way:
-        """The best of some ways; it is taken from now on."""
-        ranked = sorted(((_length(way), i, way) for i, way in enumerate(map(simplified, ways))))
-        chosen, lowest = ranked[0][2], float("inf")
-        for base, _, way in ranked:
-            if base >= lowest:
+    def best(self, net: Any, kinds: Iterable[Iterable[Way]], ends: Sequence[Rect]) -> Way:
+        """The best of some ways, of the first kind that has a clean one; it is then taken."""
+        chosen: Way = []
+        lowest = float("inf")
+        for ways in kinds:
+            ranked = sorted((_length(way), i, way) for i, way in enumerate(map(simplified, ways)))
+            for base, _, way in ranked:
+                if base >= lowest:
+                    break
+                value = base + self.cost(net, way, ends, lowest - base)
+                if value < lowest:
+                    chosen, lowest = way, value
+            if lowest < FOUL:
                 break
-            value = base + self.cost(net, way, ends)
-            if value < lowest:
-                chosen, lowest = way, value
         self.take(net, chosen)
         return chosen
 
     def link(self, net: Any, a: Rect, b: Rect) -> Way:
         """From one box to another."""
-        return self.best(net, self._ways(a, b), (a, b))
+        return self.best(net, (self._simple(a, b), self._winding(a, b)), (a, b))
 
-    def _ways(self, a: Rect, b: Rect) -> Iterator[Way]:
-        forwards = b.x >= a.x - 1
-        sides_a = [a.right] if forwards else [a.left, a.right]
-        sides_b = [b.left] if forwards else [b.right, b.left]
-        ports_a = [(a.x, a.top), (a.x, a.bottom)]
-        ports_b = [
-            (b.x + dx, y)
-            for dx in ((0.0,) if b.w < 34 else (0.0, -0.28 * b.w, 0.28 * b.w))
-            for y in (b.top, b.bottom)
-        ]
-        for xa in sides_a:
-            for xb in sides_b:
-                if a.y == b.y:
-                    yield [(xa, a.y), (xb, b.y)]
-                for x in self.channels:
-                    yield [(xa, a.y), (x, a.y), (x, b.y), (xb, b.y)]
-            for xb, yb in ports_b:
+    def _near(self, *xs: float) -> list[float]:
+        """The free vertical lines between some places and just beside them."""
+        low, high = min(xs) - 70, max(xs) + 70
+        return [x for x in self.channels if low <= x <= high]
+
+    def _simple(self, a: Rect, b: Rect) -> Iterator[Way]:
+        """Ways with at most two corners."""
+        for xa, xb in _sides(a, b):
+            if a.y == b.y:
+                yield [(xa, a.y), (xb, b.y)]
+            for x in self._near(xa, xb):
+                yield [(xa, a.y), (x, a.y), (x, b.y), (xb, b.y)]
+        for xb, yb in _ports(b):
+            for xa in (a.left, a.right):
                 yield [(xa, a.y), (xb, a.y), (xb, yb)]
+            for ya in (a.top, a.bottom):
+                if a.x == xb:
+                    yield [(a.x, ya), (xb, yb)]
                 for y in self.tracks:
-                    for x in self.channels:
-                        yield [(xa, a.y), (x, a.y), (x, y), (xb, y), (xb, yb)]
-        for xa, ya in ports_a:
-            for xb in sides_b:
-                yield [(xa, ya), (xa, b.y), (xb, b.y)]
-                for y in self.tracks:
-                    for x in self.channels:
-                        yield [(xa, ya), (xa, y), (x, y), (x, b.y), (xb, b.y)]
-            for xb, yb in ports_b:
-                if xa == xb:
-                    yield [(xa, ya), (xb, yb)]
-                for y in self.tracks:
-                    yield [(xa, ya), (xa, y), (xb, y), (xb, yb)]
+                    yield [(a.x, ya), (a.x, y), (xb, y), (xb, yb)]
+        for ya in (a.top, a.bottom):
+            for xb in (b.left, b.right):
+                yield [(a.x, ya), (a.x, b.y), (xb, b.y)]
+
+    def _winding(self, a: Rect, b: Rect) -> Iterator[Way]:
+        """Ways with three and four corners."""
+        for y in self.tracks:
+            for x in self._near(a.x):
+                xa = a.right if x > a.x else a.left
+                for xb, yb in _ports(b):
+                    yield [(xa, a.y), (x, a.y), (x, y), (xb, y), (xb, yb)]
+                for x2 in self._near(b.x):
+                    xb = b.right if x2 > b.x else b.left
+                    yield [(xa, a.y), (x, a.y), (x, y), (x2, y), (x2, b.y), (xb, b.y)]
+            for x in self._near(b.x):
+                xb = b.right if x > b.x else b.left
+                for ya in (a.top, a.bottom):
+                    yield [(a.x, ya), (a.x, y), (x, y), (x, b.y), (xb, b.y)]
 
     def drop(self, net: Any, y: float, b: Rect) -> Way:
         """From somewhere on a horizontal rail to a box."""
-        return self.best(net, self._drops(y, b), (b,))
+        straight = ([(x, y), (x, end)] for x, end in _ports(b) if (end == b.bottom) == (y > b.y))
+        return self.best(net, (straight, self._winding_drops(y, b)), (b,))
 
-    def _drops(self, y: float, b: Rect) -> Iterator[Way]:
-        edge = b.bottom if y > b.y else b.top
-        for dx in (0.0,) if b.w < 34 else (0.0, -0.28 * b.w, 0.28 * b.w):
-            yield [(b.x + dx, y), (b.x + dx, edge)]
-        for x in self.channels:
+    def _winding_drops(self, y: float, b: Rect) -> Iterator[Way]:
+        for x in self._near(b.x):
             yield [(x, y), (x, b.y), (b.left if x < b.x else b.right, b.y)]
             for track in self.tracks:
-                for dx in (0.0, -0.28 * b.w):
-                    for end in (b.top, b.bottom):
-                        yield [(x, y), (x, track), (b.x + dx, track), (b.x + dx, end)]
+                for xb, yb in _ports(b):
+                    yield [(x, y), (x, track), (xb, track), (xb, yb)]
+
+
+FOUL = 2_000
+"""From here on a way runs along another or through a box."""
+
+
+def _sides(a: Rect, b: Rect) -> list[tuple[float, float]]:
+    if b.x >= a.x - 1:
+        return [(a.right, b.left)]
+    return [(xa, xb) for xa in (a.left, a.right) for xb in (b.right, b.left)]
+
+
+def _ports(b: Rect) -> list[Point]:
+    """Where a box can be entered from above and from below."""
+    shifts = (0.0,) if b.w < 34 else (0.0, -0.28 * b.w, 0.28 * b.w)
+    return [(b.x + dx, y) for dx in shifts for y in (b.top, b.bottom)]
 
 
 def _length(way: Way) -> float:
-    length = sum(
-        abs(x1 - x2) + abs(y1 - y2) for (x1, y1), (x2, y2) in zip(way, way[1:], strict=False)
-    )
-    return length + 25.0 * (len(way) - 2)
+    length = 25.0 * (len(way) - 2)
+    for (x1, y1), (x2, y2) in zip(way, way[1:], strict=False):
+        length += abs(x1 - x2) + abs(y1 - y2)
+    return length

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import log10
 from typing import Any
 
 from . import text
@@ -79,9 +80,6 @@ class Widths:
     def __init__(self, links: Sequence[Link]) -> None:
         norms = [k.norm for k in links if k.norm]
         self.low, self.high = (min(norms), max(norms)) if norms else (1.0, 1.0)
-        from math import log10
-
-        self._log = log10
 
     def __call__(self, norm: float | None) -> float | None:
         """The width for a norm; None if there is no norm."""
@@ -89,18 +87,15 @@ class Widths:
             return None
         if norm <= 0:
             return 0.6
-        low, high = self._log(self.low), self._log(self.high)
+        low, high = log10(self.low), log10(self.high)
         if high - low < 0.05:
             return 2.5
-        return 0.8 + 4.7 * (self._log(norm) - low) / (high - low)
+        return 0.8 + 4.7 * (log10(norm) - low) / (high - low)
 
 
-def scene_of(layout: Layout, title: str, edges: str) -> Scene:
-    """The shapes of a layout."""
-    return _Painter(layout, title, edges).scene()
+class Painter:
+    """Turns a layout into shapes."""
 
-
-class _Painter:
     def __init__(self, layout: Layout, title: str, edges: str) -> None:
         self.layout = layout
         self.title = title
@@ -156,7 +151,8 @@ class _Painter:
         )
 
     def _bands(self, top: float, bottom: float) -> None:
-        model, shapes = self.layout.model, []
+        model = self.layout.model
+        shapes: list[Any] = []
         for k, column in enumerate(self.layout.columns):
             middle = (column.left + column.right) / 2
             if column.step is None:
@@ -181,6 +177,23 @@ class _Painter:
 
     def _color(self, box: Box) -> int:
         return box.color % len(OKABE_ITO)
+
+    def style_of(self, box: Box) -> str:
+        """The class a box is painted in."""
+        return f"parameter{self._color(box)}" if box.kind == "parameter" else box.kind
+
+    def line_of(self, link: Link) -> str:
+        """The class a link is painted in."""
+        if link.source.kind == "parameter":
+            return f"rail{self._color(link.source)}"
+        return "constant-link" if link.kind == "constant" else link.kind
+
+    def width_of(self, link: Link) -> float:
+        """How thick a link is."""
+        width = self.widths(link.norm)
+        if width is None:
+            width = {"state": 1.6, "constant": 1.0, "cut": 1.6}.get(link.kind, 1.2)
+        return width
 
     def _rail(self, rail: Rail) -> None:
         box = rail.box
@@ -215,12 +228,7 @@ class _Painter:
             self.groups.append(self._link_group(link, parts))
 
     def _way(self, link: Link, way: Way) -> None:
-        kind = "constant-link" if link.kind == "constant" else link.kind
-        width = self.widths(link.norm)
-        if width is None:
-            width = {"state": 1.6, "constant": 1.0, "cut": 1.6}.get(link.kind, 1.2)
-        head = "head"
-        shapes = arrow(way, kind, head, width)
+        shapes = arrow(way, self.line_of(link), "head", self.width_of(link))
         if link.kind == "cut":
             (x1, y1), (x2, y2) = way[0], way[1]
             x, y = (x1 + x2) / 2, (y1 + y2) / 2
@@ -242,7 +250,7 @@ class _Painter:
         return Group(f"{a} \N{RIGHTWARDS ARROW} {b}", "; ".join(about), shapes, data)
 
     def _box(self, box: Box, rect: Rect) -> None:
-        style = f"parameter{self._color(box)}" if box.kind == "parameter" else box.kind
+        style = self.style_of(box)
         radius = {"round": rect.h / 2, "value": rect.h / 2, "op": 6.0, "parameter": 6.0}.get(
             box.kind, 0.0
         )
@@ -266,7 +274,8 @@ class _Painter:
         """What the shapes mean; only those that are there."""
         boxes, links = self.layout.model.boxes, self.layout.model.links
         kinds = {b.kind for b in boxes}
-        x, shapes = left, []
+        x = left
+        shapes: list[Any] = []
 
         def say(words: str) -> None:
             nonlocal x

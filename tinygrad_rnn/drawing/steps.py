@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..graph import Leaf, Node
 
@@ -73,14 +73,61 @@ def _by_uses(operations: Sequence[Node]) -> dict[Node, int]:
             each = len(users) // T
             for k, user in enumerate(users):
                 found.setdefault(user, k // each + 1)
-    for node in operations:  # what follows upon steps belongs to the latest of them
-        if node not in found:
-            steps = [found[s] for s in node.inputs if s in found]
-            if steps and len(set(steps)) <= 2:
-                found[node] = max(steps)
-    for node in reversed(operations):  # what only one step uses belongs to it
-        step = found.get(node)
-        for source in node.inputs:
-            if step and source is not None and source.primitive and source not in found:
-                found[source] = step
+    return found | _between(operations, found)
+
+
+def _between(operations: Sequence[Node], known: dict[Node, int]) -> dict[Node, int]:
+    """Steps for the operations of a loop that use no parameter, by their place in the program.
+
+    A pass of the loop may begin before its first use of a parameter. How long before is what the
+    operations before the first use in the record and before a later one have in common.
+    """
+    found: dict[Node, int] = {}
+    before: list[Node] = []  # since the last use of a parameter
+    first: list[str] | None = None
+    step = 0
+    for node in operations:
+        if node not in known:
+            before.append(node)
+            continue
+        if first is None:
+            first = _names(before)
+            later = next(_gaps(operations, known, node), [])
+            first = first[len(first) - _common_end(first, later) :]
+            own = before[len(before) - len(first) :]
+        elif known[node] == step:
+            own = before
+        else:
+            n = _common_end(first, _names(before))
+            own = before[len(before) - n :]
+            found.update(dict.fromkeys(before[: len(before) - n], step))
+        step = known[node]
+        found.update(dict.fromkeys(own, step))
+        before = []
     return found
+
+
+def _gaps(operations: Sequence[Node], known: dict[Node, int], start: Node) -> Iterator[list[str]]:
+    """Names of the operations between the last use in one step and the first in the next."""
+    before: list[Node] = []
+    step = known[start]
+    for node in operations:
+        if node.serial <= start.serial:
+            continue
+        if node not in known:
+            before.append(node)
+            continue
+        if known[node] != step:
+            yield _names(before)
+        step, before = known[node], []
+
+
+def _names(nodes: Sequence[Node]) -> list[str]:
+    return [node.primitive.name for node in nodes if node.primitive is not None]
+
+
+def _common_end(a: Sequence[str], b: Sequence[str]) -> int:
+    n = 0
+    while n < min(len(a), len(b)) and a[-1 - n] == b[-1 - n]:
+        n += 1
+    return n
