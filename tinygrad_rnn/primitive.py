@@ -126,6 +126,10 @@ class Primitive:
             self._keeps[recorded] = keeps
         return keeps
 
+    def __call__(self, *arguments: Any, **params: Any) -> Any:
+        """Apply it: arguments by position, parameters by name."""
+        return apply(self, arguments, params)
+
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
@@ -165,6 +169,8 @@ def _partial_rule(d: Partial, argument: int) -> tuple[Rule, frozenset[int]]:
     if not callable(d):
         if d == 1:
             return (lambda g, saved, node: g), frozenset()
+        if d == 0:  # whatever comes from above, even infinity
+            return (lambda g, saved, node: np.zeros(g.shape, g.dtype)), frozenset()
         return (lambda g, saved, node: g * d), frozenset()
     match [_VALUES.get(name) for name in inspect.signature(d).parameters]:
         case [int(i)]:

@@ -267,7 +267,7 @@ def test_bad_input_is_said_plainly():
 
 def test_row_t_visits_the_steps_up_to_t_and_no_more():
     seen = []
-    multiply = tg.ops.elementwise._multiply
+    multiply = (tg.ones(1) * tg.ones(1))._node.primitive
     cell = make("user's")
     _, losses, _ = forward(cell)
     pulls = multiply.pulls

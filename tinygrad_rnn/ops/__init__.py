@@ -1,85 +1,54 @@
-"""The vocabulary: every operation, each declared once through `tinygrad_rnn.primitive`."""
+"""The vocabulary: every operation, each declared once through `tinygrad_rnn.primitive`.
 
-from typing import Any
+`OPERATORS` in `registry` knows them all; the manual (docs/operators.md) is printed from it.
+"""
+# ruff: noqa: F403 - each file says in `__all__` which of its names are operators
 
-import numpy as np
-
-from .elementwise import (
-    abs,
-    add,
-    divide,
-    exp,
-    log,
-    multiply,
-    negative,
-    power,
-    relu,
-    sigmoid,
-    sqrt,
-    square,
-    subtract,
-    tanh,
-    where,
+from . import (
+    activation,
+    cumulative,
+    custom,
+    decompose,
+    einstein,
+    elementwise,
+    index,
+    join,
+    linalg,
+    loss,
+    normalise,
+    random,
+    reduce,
+    shape,
 )
-from .linalg import matmul
-from .loss import cross_entropy, log_softmax, mse, softmax
-from .reduce import mean, sum
-from .shape import (
-    astype,
-    broadcast_to,
-    concatenate,
-    expand_dims,
-    getitem,
-    reshape,
-    scatter,
-    split,
-    stack,
-    swapaxes,
-    transpose,
-    unstack,
-)
+from .activation import *
+from .cumulative import *
+from .decompose import *
+from .einstein import *
+from .elementwise import *
+from .index import *
+from .join import *
+from .linalg import *
+from .loss import *
+from .normalise import *
+from .random import *
+from .reduce import *
+from .registry import for_numpy
+from .shape import *
 
-__all__ = [
-    "FOR_NUMPY",
-    "abs",
-    "add",
-    "astype",
-    "broadcast_to",
-    "concatenate",
-    "cross_entropy",
-    "divide",
-    "exp",
-    "expand_dims",
-    "getitem",
-    "log",
-    "log_softmax",
-    "matmul",
-    "mean",
-    "mse",
-    "multiply",
-    "negative",
-    "power",
-    "relu",
-    "reshape",
-    "scatter",
-    "sigmoid",
-    "softmax",
-    "split",
-    "sqrt",
-    "square",
-    "stack",
-    "subtract",
-    "sum",
-    "swapaxes",
-    "tanh",
-    "transpose",
-    "unstack",
-    "where",
-]
+FOR_NUMPY = for_numpy()
+"""What to call instead of NumPy's functions when they are called on tensors."""
 
-FOR_NUMPY: dict[Any, Any] = {
-    getattr(np, name): function
-    for name, function in list(globals().items())
-    if name in __all__ and hasattr(np, name)
-}
-"""NumPy's functions and ours of the same name, for NumPy's protocols."""
+__all__ = ["FOR_NUMPY", "custom"]
+__all__ += activation.__all__
+__all__ += cumulative.__all__
+__all__ += decompose.__all__
+__all__ += einstein.__all__
+__all__ += elementwise.__all__
+__all__ += index.__all__
+__all__ += join.__all__
+__all__ += linalg.__all__
+__all__ += loss.__all__
+__all__ += normalise.__all__
+__all__ += random.__all__
+__all__ += reduce.__all__
+__all__ += shape.__all__

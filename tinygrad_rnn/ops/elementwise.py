@@ -2,116 +2,303 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ..primitive import apply, apply1, apply2, elementwise, explain_broadcast, general
+from ..primitive import apply, elementwise, explain_broadcast, general
+from .registry import Plain, Unary, binary, of_one, operator, unary, values
 
-_add = elementwise("add", np.add, 1, 1)
-_subtract = elementwise("subtract", np.subtract, 1, -1)
-_multiply = elementwise("multiply", np.multiply, lambda b: b, lambda a: a)
-_divide = elementwise("divide", np.divide, lambda b: 1 / b, lambda b, y: -y / b)
-_negative = elementwise("negative", np.negative, -1)
-_tanh = elementwise("tanh", np.tanh, lambda y: 1 - y * y)
-_exp = elementwise("exp", np.exp, lambda y: y)
-_log = elementwise("log", np.log, lambda x: 1 / x)
-_sqrt = elementwise("sqrt", np.sqrt, lambda y: 0.5 / y)
-_square = elementwise("square", np.square, lambda x: 2 * x)
+if TYPE_CHECKING:
+    from ..graph import Array
+    from ..tensor import Tensor
 
+__all__ = [
+    "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
+    "ceil", "clip", "cos", "cosh", "divide", "exp", "exp2", "expm1", "floor", "hypot", "log",
+    "log10", "log1p", "log2", "logaddexp", "maximum", "minimum", "multiply", "negative",
+    "power", "reciprocal", "round", "sign", "sin", "sinh", "sqrt", "square", "subtract", "tan",
+    "tanh", "where",
+]  # fmt: skip
 
-def _logistic(x: Any) -> Any:
-    # through tanh: no overflow at either end, and NumPy's tanh is vectorised
-    y = np.tanh(0.5 * x)
-    y *= 0.5
-    y += 0.5
-    return y
+POSITIVE = (0.2, 3.0)
+UNIT = (-0.9, 0.9)
 
+# ------------------------------------------------------------------------------------------------
+# Masks: 1 or 0 in the dtype of the argument. They are recorded like everything else (a derivative
+# that was recorded at one value must hold at others), with derivative zero.
 
-_sigmoid = elementwise("sigmoid", _logistic, lambda y: y * (1 - y))
-_relu = elementwise("relu", lambda x: np.maximum(x, 0), lambda y: y > 0)
-_abs = elementwise("abs", np.abs, lambda x: np.sign(values(x)))
-
-
-def values(x: Any) -> Any:
-    """The plain array behind a tensor, for parts of a rule that have no derivative."""
-    return getattr(x, "_value", x)
-
-
-def add(a: Any, b: Any) -> Any:
-    """a + b."""
-    return apply2(_add, a, b)
+is_zero = elementwise("is_zero", lambda x: _like(np.equal(x, 0), x), 0)
+is_positive = elementwise("is_positive", lambda x: _like(np.greater(x, 0), x), 0)
+is_equal = elementwise("is_equal", lambda a, b: _like(np.equal(a, b), a, b), 0, 0)
+share = elementwise(
+    # of maximum(a, b), how much is a's: all, half or nothing
+    "share",
+    lambda a, b: _like(np.greater(a, b) + 0.5 * np.equal(a, b), a, b),
+    0,
+    0,
+)
 
 
-def subtract(a: Any, b: Any) -> Any:
-    """a - b."""
-    return apply2(_subtract, a, b)
+def _like(mask: Any, *arguments: Any) -> Any:
+    return mask.astype(np.result_type(*arguments))
 
 
-def multiply(a: Any, b: Any) -> Any:
-    """a * b, entry by entry."""
-    return apply2(_multiply, a, b)
+def _mask(primitive: Any, *arguments: Any) -> Any:
+    return apply(primitive, arguments, {})
 
 
-def divide(a: Any, b: Any) -> Any:
-    """a / b."""
-    return apply2(_divide, a, b)
+# ------------------------------------------------------------------------------------------------
+# Arithmetic
+
+add = binary("add", np.add, 1, 1, "a + b.", "a + b", ("1", "1"), ((2.0, 3.0), 5.0))
+subtract = binary(
+    "subtract", np.subtract, 1, -1, "a - b.", "a - b", ("1", "-1"), ((2.0, 3.0), -1.0),
+)  # fmt: skip
+multiply = binary(
+    "multiply", np.multiply, lambda b: b, lambda a: a, "a * b, entry by entry.", "a * b",
+    ("b", "a"), ((2.0, 3.0), 6.0),
+)  # fmt: skip
+divide = binary(
+    "divide", np.divide, lambda b: 1 / b, lambda b, y: -y / b, "a / b.", "a / b",
+    ("1 / b", "-a / b**2"), ((2.0, 4.0), 0.5), domain=((-3.0, 3.0), POSITIVE),
+)  # fmt: skip
+negative = unary("negative", np.negative, -1, "-x.", "-x", "-1", (2.0, -2.0))
+reciprocal = unary(
+    "reciprocal", np.reciprocal, lambda y: -y * y, "1 / x.", "1 / x", "-1 / x**2", (4.0, 0.25),
+    domain=POSITIVE,
+)  # fmt: skip
+square = unary("square", np.square, lambda x: 2 * x, "x * x.", "x * x", "2 * x", (3.0, 9.0))
+sqrt = unary(
+    "sqrt", np.sqrt, lambda y: 0.5 / y, "The square root.", "sqrt(x)", "0.5 / y", (9.0, 3.0),
+    "At 0 the derivative is inf.", domain=POSITIVE,
+)  # fmt: skip
+sign = unary(
+    "sign", np.sign, 0, "-1, 0 or 1.", "sign(x)", "0", (-2.0, -1.0),
+    "The derivative is 0 everywhere, the jump included.",
+)  # fmt: skip
+abs = unary(  # noqa: A001 - NumPy's name
+    "abs", np.abs, lambda x: sign(x), "|x|.", "abs(x)", "sign(x)", (-2.0, 2.0),
+    "At 0 the derivative is 0.",
+)  # fmt: skip
+floor = unary(
+    "floor", np.floor, 0, "The largest integer not above x.", "floor(x)", "0", (1.7, 1.0),
+    "The derivative is 0 everywhere, the jumps included.",
+)  # fmt: skip
+ceil = unary(
+    "ceil", np.ceil, 0, "The smallest integer not below x.", "ceil(x)", "0", (1.2, 2.0),
+    "The derivative is 0 everywhere, the jumps included.",
+)  # fmt: skip
+
+_round = elementwise("round", lambda x, decimals: np.round(x, decimals), 0)
 
 
-def power(a: Any, b: Any) -> Any:
-    """a ** b."""
-    return apply2(_power, a, b)
+@of_one(
+    "x rounded to a number of decimals",
+    "0",
+    "Halves go to the even neighbour. The derivative is 0 everywhere, the jumps included.",
+)
+def round(x: Any, decimals: int = 0) -> Any:  # noqa: A001 - NumPy's name
+    """The nearest number with so many decimals.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.round(tg.tensor([0.5, 1.26, 2.5]))
+    tensor([0., 1., 2.], dtype=float32)
+    """
+    return apply(_round, (x,), {"decimals": decimals})
 
 
-def negative(x: Any) -> Any:
-    """-x."""
-    return apply1(_negative, x)
+def _power_value(a: Any, b: Any) -> Any:
+    # the operator takes short cuts for small exponents, which the function does not
+    return a**b if isinstance(a, np.ndarray) else np.power(a, b)
 
 
-def tanh(x: Any) -> Any:
-    """tanh(x)."""
-    return apply1(_tanh, x)
+def _by_base(a: Any, b: Any) -> Any:
+    if isinstance(b, int | float):  # stays a Python number, so that float32 stays float32
+        if b == 2:
+            return 2 * a
+        return b * power(a, b - 1) if b else 0.0
+    return b * power(a, b - 1 + _mask(is_zero, b))
 
 
-def sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(-x))."""
-    return apply1(_sigmoid, x)
+def _by_exponent(a: Any, b: Any, y: Any) -> Any:
+    return y * log(a + _mask(is_zero, a) * (1 - _mask(is_positive, -b)))
 
 
-def relu(x: Any) -> Any:
-    """max(x, 0); the derivative at 0 is 0."""
-    return apply1(_relu, x)
+power = binary(
+    "power", _power_value, _by_base, _by_exponent, "a ** b.", "a**b",
+    ("b * a**(b - 1)", "y * log(a)"), ((2.0, 3.0), 8.0),
+    "0**0 is 1, and both derivatives are 0 there. The derivative with respect to b is 0 where"
+    " a is 0 and b is not negative, and nan where a is negative.",
+    domain=(POSITIVE, (-2.0, 2.0)),
+)  # fmt: skip
+
+# ------------------------------------------------------------------------------------------------
+# Exponentials and logarithms
+
+exp = unary("exp", np.exp, lambda y: y, "e ** x.", "e**x", "y", (1.0, 2.7183))
+expm1 = unary(
+    "expm1", np.expm1, lambda x: exp(x), "exp(x) - 1, exact near 0.", "exp(x) - 1", "exp(x)",
+    (1.0, 1.7183),
+)  # fmt: skip
+exp2 = unary(
+    "exp2", np.exp2, lambda y: math.log(2) * y, "2 ** x.", "2**x", "log(2) * y", (3.0, 8.0),
+)  # fmt: skip
+log = unary(
+    "log", np.log, lambda x: 1 / x, "The natural logarithm.", "log(x)", "1 / x", (2.0, 0.6931),
+    domain=POSITIVE,
+)  # fmt: skip
+log1p = unary(
+    "log1p", np.log1p, lambda x: 1 / (1 + x), "log(1 + x), exact near 0.", "log(1 + x)",
+    "1 / (1 + x)", (1.0, 0.6931), domain=(-0.8, 3.0),
+)  # fmt: skip
+log2 = unary(
+    "log2", np.log2, lambda x: (1 / math.log(2)) / x, "The logarithm to base 2.", "log(x) / log(2)",
+    "1 / (x * log(2))", (8.0, 3.0), domain=POSITIVE,
+)  # fmt: skip
+log10 = unary(
+    "log10", np.log10, lambda x: (1 / math.log(10)) / x, "The logarithm to base 10.",
+    "log(x) / log(10)", "1 / (x * log(10))", (100.0, 2.0), domain=POSITIVE,
+)  # fmt: skip
+logaddexp = binary(
+    "logaddexp", np.logaddexp, lambda a, y: exp(a - y), lambda b, y: exp(b - y),
+    "log(exp(a) + exp(b)), without overflow.", "log(exp(a) + exp(b))", ("exp(a - y)", "exp(b - y)"),
+    ((0.0, 0.0), 0.6931),
+)  # fmt: skip
+
+# ------------------------------------------------------------------------------------------------
+# Trigonometric and hyperbolic
+
+sin: Unary[[]] = unary(
+    "sin", np.sin, lambda x: cos(x), "The sine.", "sin(x)", "cos(x)", (1.0, 0.8415)
+)
+cos: Unary[[]] = unary(
+    "cos", np.cos, lambda x: -sin(x), "The cosine.", "cos(x)", "-sin(x)", (1.0, 0.5403)
+)
+tan = unary(
+    "tan", np.tan, lambda y: 1 + y * y, "The tangent.", "sin(x) / cos(x)", "1 + y**2",
+    (1.0, 1.5574), domain=(-1.2, 1.2),
+)  # fmt: skip
+arcsin = unary(
+    "arcsin", np.arcsin, lambda x: 1 / sqrt(1 - x * x), "The angle with this sine.", "arcsin(x)",
+    "1 / sqrt(1 - x**2)", (1.0, 1.5708), "At -1 and 1 the derivative is inf.", domain=UNIT,
+)  # fmt: skip
+arccos = unary(
+    "arccos", np.arccos, lambda x: -1 / sqrt(1 - x * x), "The angle with this cosine.", "arccos(x)",
+    "-1 / sqrt(1 - x**2)", (0.0, 1.5708), "At -1 and 1 the derivative is -inf.", domain=UNIT,
+)  # fmt: skip
+arctan = unary(
+    "arctan", np.arctan, lambda x: 1 / (1 + x * x), "The angle with this tangent.", "arctan(x)",
+    "1 / (1 + x**2)", (1.0, 0.7854),
+)  # fmt: skip
+sinh: Unary[[]] = unary(
+    "sinh", np.sinh, lambda x: cosh(x), "The hyperbolic sine.", "(exp(x) - exp(-x)) / 2", "cosh(x)",
+    (1.0, 1.1752),
+)  # fmt: skip
+cosh: Unary[[]] = unary(
+    "cosh", np.cosh, lambda x: sinh(x), "The hyperbolic cosine.", "(exp(x) + exp(-x)) / 2",
+    "sinh(x)", (1.0, 1.5431),
+)  # fmt: skip
+tanh = unary(
+    "tanh", np.tanh, lambda y: 1 - y * y, "The hyperbolic tangent.", "sinh(x) / cosh(x)",
+    "1 - y**2", (0.5, 0.4621),
+)  # fmt: skip
+arcsinh = unary(
+    "arcsinh", np.arcsinh, lambda x: 1 / sqrt(x * x + 1), "The inverse of sinh.",
+    "log(x + sqrt(x**2 + 1))", "1 / sqrt(x**2 + 1)", (1.0, 0.8814),
+)  # fmt: skip
+arccosh = unary(
+    "arccosh", np.arccosh, lambda x: 1 / sqrt(x * x - 1), "The inverse of cosh.",
+    "log(x + sqrt(x**2 - 1))", "1 / sqrt(x**2 - 1)", (2.0, 1.317), "At 1 the derivative is inf.",
+    domain=(1.2, 3.0),
+)  # fmt: skip
+arctanh = unary(
+    "arctanh", np.arctanh, lambda x: 1 / (1 - x * x), "The inverse of tanh.",
+    "log((1 + x) / (1 - x)) / 2", "1 / (1 - x**2)", (0.5, 0.5493), domain=UNIT,
+)  # fmt: skip
+arctan2 = binary(
+    "arctan2", np.arctan2, lambda a, b: b / (a * a + b * b), lambda a, b: -a / (a * a + b * b),
+    "The angle of the point (b, a), from -pi to pi.", "arctan2(a, b)",
+    ("b / (a**2 + b**2)", "-a / (a**2 + b**2)"), ((1.0, -1.0), 2.3562),
+    "At the origin the derivatives are nan.",
+)  # fmt: skip
 
 
-def exp(x: Any) -> Any:
-    """e ** x."""
-    return apply1(_exp, x)
+def _of_length(side: Any, y: Any) -> Any:
+    return side / (y + _mask(is_zero, y))
 
 
-def log(x: Any) -> Any:
-    """The natural logarithm."""
-    return apply1(_log, x)
+hypot = binary(
+    "hypot", np.hypot, lambda a, y: _of_length(a, y), lambda b, y: _of_length(b, y),
+    "sqrt(a^2 + b^2), without overflow.", "sqrt(a**2 + b**2)", ("a / y", "b / y"),
+    ((3.0, 4.0), 5.0), "At the origin both derivatives are 0.",
+)  # fmt: skip
+
+# ------------------------------------------------------------------------------------------------
+# Choosing
+
+maximum = binary(
+    "maximum", np.maximum, lambda a, b: _mask(share, a, b), lambda a, b: _mask(share, b, a),
+    "The larger of two.", "maximum(a, b)", ("a > b", "b > a"), ((2.0, 3.0), 3.0),
+    "Where a = b, each has half the derivative.",
+)  # fmt: skip
+minimum = binary(
+    "minimum", np.minimum, lambda a, b: _mask(share, b, a), lambda a, b: _mask(share, a, b),
+    "The smaller of two.", "minimum(a, b)", ("a < b", "b < a"), ((2.0, 3.0), 2.0),
+    "Where a = b, each has half the derivative.",
+)  # fmt: skip
+
+inside = elementwise("inside", lambda x, low, high: _like(np.equal(x, np.clip(x, low, high)), x), 0)
+_clip = elementwise(
+    "clip",
+    lambda x, low, high: np.clip(x, low, high),
+    lambda x, low, high: apply(inside, (x,), {"low": low, "high": high}),
+)
 
 
-def sqrt(x: Any) -> Any:
-    """The square root."""
-    return apply1(_sqrt, x)
+@of_one(
+    "min(max(x, low), high)",
+    "1 from low to high, both included, else 0",
+)
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """x, kept from `min` to `max`.
+
+    min, max   numbers or arrays, which take the dtype of x; None for no bound. Their derivatives
+               are not recorded: use `maximum` and `minimum` for tensors as bounds
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.clip(tg.tensor([-2.0, 0.5, 2.0]), -1, 1)
+    tensor([-1. ,  0.5,  1. ], dtype=float32)
+    """
+    if hasattr(min, "_value") or hasattr(max, "_value"):
+        raise TypeError("clip: a bound is a tensor; use maximum(x, low) and minimum(x, high)")
+    dtype = values(x).dtype if hasattr(x, "dtype") else None
+    bounds = [
+        bound.astype(dtype) if dtype is not None and hasattr(bound, "astype") else bound
+        for bound in (min, max)
+    ]
+    return apply(_clip, (x,), {"low": bounds[0], "high": bounds[1]})
 
 
-def square(x: Any) -> Any:
-    """x * x."""
-    return apply1(_square, x)
-
-
-def abs(x: Any) -> Any:  # noqa: A001 - NumPy's name
-    """|x|; the derivative at 0 is 0."""
-    return apply1(_abs, x)
-
-
+@overload
+def where(condition: Any, a: Tensor, b: Tensor | Plain) -> Tensor: ...
+@overload
+def where(condition: Any, a: Plain, b: Tensor) -> Tensor: ...
+@overload
+def where(condition: Any, a: Plain, b: Plain) -> Array: ...
+@operator(
+    "a if condition else b",
+    "1 or 0, as the condition says",
+    "No NaN leaks from the branch not taken: its cotangent is set to zero, not multiplied by it.",
+)
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """a where the condition (a boolean array) holds, else b.
+    """a where the condition (a boolean array) holds, else b; all three broadcast together.
 
-    No NaN leaks from the branch not taken: its cotangent is set to zero, not multiplied by it.
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([-1.0, 4.0])
+    >>> tg.where(x > 0, x, 0.0)
+    tensor([0., 4.], dtype=float32)
     """
     return apply(_where, (a, b), {"condition": np.asarray(values(condition), dtype=bool)})
 
@@ -122,15 +309,4 @@ _where = general(
     [lambda g, condition: where(condition, g, 0.0), lambda g, condition: where(condition, 0.0, g)],
     [lambda t, condition: where(condition, t, 0.0), lambda t, condition: where(condition, 0.0, t)],
     explain=lambda shapes, params: explain_broadcast([*shapes, params["condition"].shape], params),
-)
-
-
-def _by_base(a: Any, b: Any) -> Any:
-    if isinstance(b, int | float):  # stays a Python number, so that float32 stays float32
-        return b * power(a, b - 1) if b else 0.0
-    return b * power(a, where(values(b) == 0, 1.0, b - 1))
-
-
-_power = elementwise(
-    "power", np.power, _by_base, lambda a, y: y * log(where(values(a) == 0, 1.0, a))
 )

@@ -1,4 +1,4 @@
-"""Matrix products."""
+"""Products, and parts of matrices. Matrices are the last two axes; the others are a batch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Shape
-from ..primitive import apply2, bilinear
-from .shape import swapaxes
+from ..graph import Shape, current
+from ..primitive import apply, apply2, bilinear, linear
+from .elementwise import multiply
+from .reduce import sum
+from .registry import of_one, of_two, values
+from .shape import checked_axis, expand_dims, explain_axis, ravel, reshape, swapaxes, transpose
+
+__all__ = [
+    "diag", "diagonal", "dot", "inner", "matmul", "outer", "tensordot", "trace", "tril", "triu",
+    "vecdot",
+]  # fmt: skip
+
+# ------------------------------------------------------------------------------------------------
+# Products
 
 
 def _of_first(g: Any, b: Any) -> Any:
@@ -45,6 +56,231 @@ def _explain(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
 _matmul = bilinear("matmul", np.matmul, _of_first, _of_second, gathers=True, explain=_explain)
 
 
+@of_two("a @ b", "to a: g @ b^T; to b: a^T @ g")
 def matmul(a: Any, b: Any) -> Any:
-    """The matrix product a @ b, with NumPy's rules for vectors and for leading axes."""
+    """The matrix product a @ b, with NumPy's rules for vectors and for leading axes.
+
+    >>> import tinygrad_rnn as tg
+    >>> (tg.ones((5, 2, 3)) @ tg.ones((3, 4))).shape
+    (5, 2, 4)
+    """
     return apply2(_matmul, a, b)
+
+
+def _shape(x: Any) -> Shape:
+    return np.shape(values(x))
+
+
+@of_two("sum over k of a[..., k] b[k] (or b[..., k, :])", "as for `matmul`")
+def dot(a: Any, b: Any) -> Any:
+    """NumPy's dot: a * b for numbers, a @ b up to two axes, beyond those a sum over the last axis
+    of a and the last but one of b. `matmul` and `tensordot` are clearer about the latter.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.dot(tg.tensor([1.0, 2.0]), [3.0, 4.0])
+    tensor(11., dtype=float32)
+    """
+    n, m = len(_shape(a)), len(_shape(b))
+    if not (n and m):
+        return multiply(a, b)
+    if m <= 2 or n == 1:
+        return matmul(a, b) if m <= 2 else tensordot(a, b, ((0,), (m - 2,)))
+    return tensordot(a, b, ((n - 1,), (m - 2,)))
+
+
+@of_two("sum over k of a[..., k] b[..., k], for all pairs of rows", "as for `tensordot`")
+def inner(a: Any, b: Any) -> Any:
+    """The products of every row of a with every row of b.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.inner(tg.ones((2, 3)), tg.ones((4, 3))).shape
+    (2, 4)
+    """
+    n, m = len(_shape(a)), len(_shape(b))
+    return tensordot(a, b, ((n - 1,), (m - 1,))) if n and m else multiply(a, b)
+
+
+@of_two("y[i, j] = a[i] b[j]", "to a: g @ b; to b: a @ g")
+def outer(a: Any, b: Any) -> Any:
+    """Every entry of a times every entry of b; both are taken as one row.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.outer(tg.ones(2), tg.ones(3)).shape
+    (2, 3)
+    """
+    return multiply(expand_dims(ravel(a), 1), ravel(b))
+
+
+@of_two("sum over k of a[..., k] b[..., k]", "to a: g b; to b: g a")
+def vecdot(a: Any, b: Any, axis: int = -1) -> Any:
+    """The products of rows with rows along an axis; the other axes broadcast.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.vecdot(tg.ones((2, 3)), tg.ones(3))
+    tensor([3., 3.], dtype=float32)
+    """
+    for shape in (_shape(a), _shape(b)):
+        checked_axis("vecdot", axis, shape)
+    if _shape(a)[axis] != _shape(b)[axis]:
+        raise ValueError(
+            f"vecdot{current().place}: {_shape(a)} and {_shape(b)} differ along axis {axis}"
+        )
+    return sum(multiply(a, b), axis)
+
+
+@of_two("sum over the shared axes of a b", "the other factor times g, over the axes it shares")
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """The product of two tensors, summed over pairs of axes.
+
+    axes   how many: the last of a with the first of b; or (axes of a, axes of b)
+
+    Gives the other axes of a, then the other axes of b.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.tensordot(tg.ones((2, 3, 4)), tg.ones((4, 3)), ((1, 2), (1, 0)))
+    tensor([12., 12.], dtype=float32)
+    """
+    n, m = len(_shape(a)), len(_shape(b))
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(n, m):
+            raise ValueError(
+                f"tensordot{current().place}: {axes} axes of {_shape(a)} and {_shape(b)}; "
+                f"wanted 0 to {min(n, m)}"
+            )
+        axes = range(n - axes, n), range(axes)
+    sums_a, sums_b = (
+        [
+            checked_axis("tensordot", axis, _shape(x))
+            for axis in ([side] if isinstance(side, int) else side)
+        ]
+        for x, side in zip((a, b), axes, strict=True)
+    )
+    common = [_shape(a)[axis] for axis in sums_a]
+    if common != [_shape(b)[axis] for axis in sums_b]:
+        raise ValueError(
+            f"tensordot{current().place}: axes {sums_a} of {_shape(a)} and {sums_b} of "
+            f"{_shape(b)} differ in size"
+        )
+    left = [axis for axis in range(n) if axis not in sums_a]
+    right = [axis for axis in range(m) if axis not in sums_b]
+    rows = tuple(_shape(a)[axis] for axis in left)
+    columns = tuple(_shape(b)[axis] for axis in right)
+    k = int(np.prod(common))
+    a = reshape(transpose(a, left + sums_a), (int(np.prod(rows)), k))
+    b = reshape(transpose(b, sums_b + right), (k, int(np.prod(columns))))
+    return reshape(matmul(a, b), rows + columns)
+
+
+# ------------------------------------------------------------------------------------------------
+# Parts of matrices
+
+
+def _diagonal_indices(shape: Shape, offset: int) -> tuple[Any, Any]:
+    n = max(0, min(shape[-2] + min(offset, 0), shape[-1] - max(offset, 0)))
+    i = np.arange(n)
+    return i + max(-offset, 0), i + max(offset, 0)
+
+
+def _on_diagonal(x: Any, offset: int, axis1: int, axis2: int, to: Shape) -> Any:
+    y = np.zeros(to, x.dtype)
+    matrices = np.moveaxis(y, (axis1, axis2), (-2, -1))
+    i, j = _diagonal_indices(matrices.shape, offset)
+    matrices[..., i, j] = x
+    return y
+
+
+def _pull_diagonal(g: Any, shape: Shape, offset: int, axis1: int, axis2: int) -> Any:
+    params = {"offset": offset, "axis1": axis1, "axis2": axis2, "to": shape}
+    return apply(_from_diagonal, (g,), params)
+
+
+_diagonal = linear(
+    "diagonal",
+    lambda x, offset, axis1, axis2: np.diagonal(x, offset, axis1, axis2),
+    _pull_diagonal,
+    explain=lambda shapes, params: (
+        explain_axis(shapes, params)
+        or (f"shape {shapes[0]}; wanted two axes or more" if len(shapes[0]) < 2 else None)
+    ),
+)
+
+
+@of_one("y[..., i] = x[..., i, i + offset]", "zeros, with g on the diagonal")
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The diagonals of the matrices in two axes, as the last axis of the result.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.diagonal(tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([1., 4.], dtype=float32)
+    """
+    return apply(_diagonal, (x,), {"offset": offset, "axis1": axis1, "axis2": axis2})
+
+
+_from_diagonal = linear(
+    "from_diagonal",
+    _on_diagonal,
+    lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2),
+)
+
+
+@of_one("y[i, i + k] = x[i], or y[i] = x[i, i + k]", "g on, or from, the diagonal")
+def diag(x: Any, k: int = 0) -> Any:
+    """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.diag(tg.tensor([1.0, 2.0]))
+    tensor([[1., 0.],
+            [0., 2.]], dtype=float32)
+    """
+    shape = _shape(x)
+    if len(shape) not in (1, 2):
+        raise ValueError(f"diag{current().place}: shape {shape}; wanted a vector or a matrix")
+    if len(shape) == 2:
+        return diagonal(x, k)
+    n = shape[0] + abs(k)
+    return apply(_from_diagonal, (x,), {"offset": k, "axis1": 0, "axis2": 1, "to": (n, n)})
+
+
+@of_one("sum over i of x[i, i + offset]", "g on the diagonal")
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The sum of the diagonal of the matrices in two axes.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.trace(tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor(5., dtype=float32)
+    """
+    return sum(diagonal(x, offset, axis1, axis2), -1)
+
+
+def _explain_matrix(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
+    return f"shape {shapes[0]}; wanted matrices in the last two axes"
+
+
+@of_one("y[i, j] = x[i, j] if j <= i + k else 0", "the same part of g")
+def tril(x: Any, k: int = 0) -> Any:
+    """The part of matrices on and below diagonal k; zeros above.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.tril(tg.ones((2, 2)))
+    tensor([[1., 0.],
+            [1., 1.]], dtype=float32)
+    """
+    return apply(_tril, (x,), {"k": k})
+
+
+_tril = linear("tril", lambda x, k: np.tril(x, k), lambda g, k: tril(g, k), explain=_explain_matrix)
+
+
+@of_one("y[i, j] = x[i, j] if j >= i + k else 0", "the same part of g")
+def triu(x: Any, k: int = 0) -> Any:
+    """The part of matrices on and above diagonal k; zeros below.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.triu(tg.ones((2, 2)))
+    tensor([[1., 1.],
+            [0., 1.]], dtype=float32)
+    """
+    return apply(_triu, (x,), {"k": k})
+
+
+_triu = linear("triu", lambda x, k: np.triu(x, k), lambda g, k: triu(g, k), explain=_explain_matrix)

@@ -1,16 +1,22 @@
-"""Operations that bring a whole axis, or several, down to one entry."""
+"""Operations that bring whole axes down to one entry, or weigh the entries of an axis."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ..graph import Shape
-from ..primitive import apply, linear
-from .shape import broadcast_to, reshape
+from ..graph import Array, Shape
+from ..primitive import apply, apply1, apply2, elementwise, general, linear
+from .elementwise import divide, exp, is_equal, is_zero, square
+from .registry import of_one, operator, values
+from .shape import Axis, broadcast_to, explain_axis, reshape
 
-Axis = int | tuple[int, ...] | None
+__all__ = [
+    "all", "any", "argmax", "argmin", "log_softmax", "logsumexp", "max", "mean", "min",
+    "softmax", "std", "sum", "var",
+]  # fmt: skip
 
 
 def kept(shape: Shape, axis: Axis) -> Shape:
@@ -21,23 +27,258 @@ def kept(shape: Shape, axis: Axis) -> Shape:
     return tuple(1 if i in gone else n for i, n in enumerate(shape))
 
 
+def _count(x: Any, axis: Axis) -> int:
+    """How many entries come together in one."""
+    shape = values(x).shape if hasattr(x, "shape") else np.shape(x)
+    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    return math.prod(shape[a] for a in axes)
+
+
 def _spread(g: Any, shape: Shape, axis: Axis) -> Any:
     return broadcast_to(reshape(g, kept(shape, axis)), shape)
 
+
+def _kept(g: Any, x: Any, axis: Axis) -> Any:
+    """A result or its cotangent, with the reduced axes at size 1 so that it broadcasts to x."""
+    return reshape(g, kept(x.shape, axis))
+
+
+# ------------------------------------------------------------------------------------------------
+# Sums and means
 
 _sum = linear(
     "sum",
     lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
     lambda g, shape, axis: _spread(g, shape, axis),
+    explain=explain_axis,
 )
 
 
+@of_one("sum over the axes of x", "g, spread over the axes")
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
-    """The sum over the given axes, or over all."""
+    """The sum over the given axes, or over all.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.ones((2, 3)).sum(axis=0)
+    tensor([2., 2., 2.], dtype=float32)
+    """
     return apply(_sum, (x,), {"axis": axis, "keepdims": keepdims})
 
 
+@of_one("sum over the axes of x / n, n entries coming together", "g / n, spread over the axes")
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The mean over the given axes, or over all."""
-    total = sum(x, axis, keepdims)
-    return total * (total.size / x.size)
+    """The mean over the given axes, or over all; nan, with NumPy's warning, of no entries.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.mean(tg.tensor([1.0, 2.0, 6.0]))
+    tensor(3., dtype=float32)
+    """
+    return divide(sum(x, axis, keepdims), float(_count(x, axis)))
+
+
+@of_one("mean of (x - mean(x))^2, times n / (n - ddof)", "2 (x - mean(x)) / (n - ddof) g")
+def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Any:
+    """The variance over the given axes, or over all.
+
+    ddof   taken off the number of entries; 1 for the estimate from a sample
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.var(tg.tensor([1.0, 3.0]))
+    tensor(1., dtype=float32)
+    """
+    deviation = x - mean(x, axis, True)
+    return divide(sum(square(deviation), axis, keepdims), float(_count(x, axis) - ddof))
+
+
+def _safe_half(y: Any) -> Any:
+    zero = apply1(is_zero, y)
+    return 0.5 * (1 - zero) / (y + zero)
+
+
+root = elementwise("sqrt", np.sqrt, _safe_half)
+"""The square root for lengths: its derivative at 0 is 0."""
+
+
+@of_one("sqrt(var(x))", "(x - mean(x)) / ((n - ddof) y) g", "Where y is 0, the derivative is 0.")
+def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Any:
+    """The standard deviation over the given axes, or over all; see `var`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.std(tg.tensor([1.0, 5.0]))
+    tensor(2., dtype=float32)
+    """
+    return apply1(root, var(x, axis, keepdims, ddof))
+
+
+# ------------------------------------------------------------------------------------------------
+# Extremes
+
+
+def _winners(x: Any, y: Any, axis: Axis) -> Any:
+    """The share of each entry of x in the extreme value: 1 over the number of ties, or 0."""
+    tied = apply2(is_equal, x, _kept(y, x, axis))
+    return tied / sum(tied, axis, True)
+
+
+def _pull_extreme(g: Any, x: Any, y: Any, axis: Axis) -> Any:
+    return _kept(g, x, axis) * _winners(x, y, axis)
+
+
+def _push_extreme(t: Any, x: Any, y: Any, axis: Axis, keepdims: bool) -> Any:
+    return sum(t * _winners(x, y, axis), axis, keepdims)
+
+
+_max = general(
+    "max",
+    lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
+    _pull_extreme,
+    _push_extreme,
+    explain=explain_axis,
+)
+_min = general(
+    "min",
+    lambda x, axis, keepdims: np.min(x, axis=axis, keepdims=keepdims),
+    _pull_extreme,
+    _push_extreme,
+    explain=explain_axis,
+)
+
+
+@of_one("the largest entry of x", "g where x = y", "Entries that tie share the derivative evenly.")
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
+    """The largest entry over the given axes, or over all.
+
+    Raises ValueError where there are no entries.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([1.0, 3.0, 3.0])
+    >>> tg.gradients(tg.max(x), x)
+    array([0. , 0.5, 0.5], dtype=float32)
+    """
+    return apply(_max, (x,), {"axis": axis, "keepdims": keepdims})
+
+
+@of_one("the smallest entry of x", "g where x = y", "Entries that tie share the derivative evenly.")
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
+    """The smallest entry over the given axes, or over all.
+
+    Raises ValueError where there are no entries.
+    """
+    return apply(_min, (x,), {"axis": axis, "keepdims": keepdims})
+
+
+# ------------------------------------------------------------------------------------------------
+# Exponentials
+
+
+def _logsumexp_value(x: Any, axis: Axis, keepdims: bool) -> Any:
+    top = np.max(x, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):  # nothing but -inf adds up to log(0) = -inf
+        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return y if keepdims else np.squeeze(y, tuple(range(y.ndim)) if axis is None else axis)
+
+
+_logsumexp = general(
+    "logsumexp",
+    _logsumexp_value,
+    lambda g, x, y, axis: _kept(g, x, axis) * exp(x - _kept(y, x, axis)),
+    lambda t, x, y, axis, keepdims: sum(t * exp(x - _kept(y, x, axis)), axis, keepdims),
+    explain=explain_axis,
+)
+
+
+@of_one("log(sum(exp(x)))", "softmax(x) g")
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The logarithm of the sum of exponentials over axes, without overflow.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.logsumexp(tg.tensor([1000.0, 1000.0]))
+    tensor(1000.6932, dtype=float32)
+    """
+    return apply(_logsumexp, (x,), {"axis": axis, "keepdims": keepdims})
+
+
+def softmax_value(x: Any, axis: Axis) -> Any:
+    """Its value; the array returned is new."""
+    y = x - np.max(x, axis=axis, keepdims=True)
+    y = np.exp(y, out=y) if y.ndim else np.exp(y)
+    y /= np.sum(y, axis=axis, keepdims=True)
+    return y
+
+
+def log_softmax_value(x: Any, axis: Axis) -> Any:
+    """Its value; the array returned is new."""
+    y = x - np.max(x, axis=axis, keepdims=True)
+    y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
+    return y
+
+
+_softmax = general(
+    "softmax",
+    softmax_value,
+    lambda g, y, axis: y * (g - sum(g * y, axis, True)),
+    lambda t, y, axis: y * (t - sum(t * y, axis, True)),
+    explain=explain_axis,
+)
+_log_softmax = general(
+    "log_softmax",
+    log_softmax_value,
+    lambda g, y, axis: g - exp(y) * sum(g, axis, True),
+    lambda t, y, axis: t - sum(exp(y) * t, axis, True),
+    explain=explain_axis,
+)
+
+
+@of_one("exp(x) / sum(exp(x))", "y (g - sum(g y))")
+def softmax(x: Any, axis: Axis = -1) -> Any:
+    """Exponentials that add up to 1 along an axis: probabilities from logits.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.softmax(tg.tensor([5.0, 5.0]))
+    tensor([0.5, 0.5], dtype=float32)
+    """
+    return apply(_softmax, (x,), {"axis": axis})
+
+
+@of_one("x - log(sum(exp(x)))", "g - softmax(x) sum(g)")
+def log_softmax(x: Any, axis: Axis = -1) -> Any:
+    """The logarithm of `softmax`, exact where probabilities are small.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.log_softmax(tg.tensor([0.0, -1000.0]))
+    tensor([    0., -1000.], dtype=float32)
+    """
+    return apply(_log_softmax, (x,), {"axis": axis})
+
+
+# ------------------------------------------------------------------------------------------------
+# Answers that have no derivative: plain arrays
+
+
+@operator("the position of the largest entry", "")
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Where the largest entry is (the first of several), as a plain array of integers."""
+    where: Array = np.argmax(values(x), axis, keepdims=keepdims)
+    return where
+
+
+@operator("the position of the smallest entry", "")
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Where the smallest entry is (the first of several), as a plain array of integers."""
+    where: Array = np.argmin(values(x), axis, keepdims=keepdims)
+    return where
+
+
+@operator("whether any entry is not 0", "")
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:  # noqa: A001
+    """Whether any entry is not 0, as a plain boolean array."""
+    answer: Array = np.any(values(x), axis, keepdims=keepdims)
+    return answer
+
+
+@operator("whether no entry is 0", "")
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:  # noqa: A001
+    """Whether no entry is 0, as a plain boolean array."""
+    answer: Array = np.all(values(x), axis, keepdims=keepdims)
+    return answer

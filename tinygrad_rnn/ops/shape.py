@@ -1,184 +1,230 @@
-"""Operations that move entries about, and the sums and spreads over whole axes."""
+"""Operations that move entries about without changing them."""
 
 from __future__ import annotations
 
+import operator as op
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import DTypeLike
 
-from ..graph import Node, Shape
-from ..primitive import apply, linear, variadic
+from ..graph import Shape, current
+from ..primitive import apply, linear
+from .registry import of_one
 
-_reshape = linear("reshape", lambda x, to: np.reshape(x, to), lambda g, shape: reshape(g, shape))
-_transpose = linear(
-    "transpose", lambda x, axes: np.transpose(x, axes), lambda g, axes: _transpose_back(g, axes)
+__all__ = [
+    "astype", "broadcast_to", "expand_dims", "flip", "moveaxis", "permute_dims", "ravel",
+    "reshape", "roll", "squeeze", "swapaxes", "transpose",
+]  # fmt: skip
+
+Axis = int | tuple[int, ...] | None
+
+
+def explain_axis(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
+    """For error messages: an axis that is not there."""
+    ndim = len(shapes[0])
+    for name in ("axis", "axis1", "axis2", "axes", "source", "destination"):
+        axes = params.get(name)
+        for axis in axes if isinstance(axes, tuple | list) else (axes,):
+            if isinstance(axis, int) and not -ndim <= axis < ndim:
+                there = f"its axes are {-ndim} to {ndim - 1}" if ndim else "it has no axes"
+                return f"{name} {axis} of an argument of shape {shapes[0]}: {there}"
+    return None
+
+
+def checked_axis(name: str, axis: int, shape: Shape) -> int:
+    if not -len(shape) <= op.index(axis) < len(shape):
+        why = explain_axis([shape], {"axis": axis})
+        raise np.exceptions.AxisError(f"{name}{current().place}: {why}")
+    return op.index(axis) % len(shape)
+
+
+# ------------------------------------------------------------------------------------------------
+# Other shapes
+
+
+def _explain_reshape(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
+    n = int(np.prod(shapes[0]))
+    return f"{shapes[0]}, which is {n} entries, does not fit into {params['to']}"
+
+
+@of_one("the entries of x, in order", "g in the shape of x")
+def reshape(x: Any, shape: int | Shape) -> Any:
+    """The same entries in another shape; one size may be -1.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.zeros((2, 6)).reshape(3, -1).shape
+    (3, 4)
+    """
+    return apply(_reshape, (x,), {"to": shape})
+
+
+_reshape = linear(
+    "reshape",
+    lambda x, to: np.reshape(x, to),
+    lambda g, shape: reshape(g, shape),
+    explain=_explain_reshape,
 )
-_swapaxes = linear(
-    "swapaxes",
-    lambda x, axis1, axis2: np.swapaxes(x, axis1, axis2),
-    lambda g, axis1, axis2: swapaxes(g, axis1, axis2),
+
+
+_ravel = linear("ravel", lambda x: np.ravel(x), lambda g, shape: reshape(g, shape))
+
+
+@of_one("the entries of x, in order", "g in the shape of x")
+def ravel(x: Any) -> Any:
+    """All entries along one axis."""
+    return apply(_ravel, (x,), {})
+
+
+_squeeze = linear(
+    "squeeze",
+    lambda x, axis: np.squeeze(x, axis),
+    lambda g, shape: reshape(g, shape),
+    explain=explain_axis,
 )
+
+
+@of_one("x without those axes", "g in the shape of x")
+def squeeze(x: Any, axis: Axis = None) -> Any:
+    """Leave out axes of size 1: the given ones, or all."""
+    return apply(_squeeze, (x,), {"axis": axis})
+
+
 _expand_dims = linear(
     "expand_dims", lambda x, axis: np.expand_dims(x, axis), lambda g, shape: reshape(g, shape)
 )
+
+
+@of_one("x with more axes", "g in the shape of x")
+def expand_dims(x: Any, axis: int | tuple[int, ...]) -> Any:
+    """Insert axes of size 1; `axis` counts in the result."""
+    return apply(_expand_dims, (x,), {"axis": axis})
+
+
+def _explain_broadcast_to(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
+    return f"{shapes[0]} does not broadcast to {params['to']}"
+
+
 _broadcast_to = linear(
     # undoing a broadcast is the sweep's work, so the cotangent goes back as it is
     "broadcast_to",
     lambda x, to: np.broadcast_to(x, to),
     lambda g: g,
+    explain=_explain_broadcast_to,
 )
-_astype = linear("astype", lambda x, dtype: x.astype(dtype), lambda g: g)
 
 
-def reshape(x: Any, shape: int | Shape) -> Any:
-    """The same entries in another shape; one size may be -1."""
-    return apply(_reshape, (x,), {"to": shape})
-
-
-def transpose(x: Any, axes: Any = None) -> Any:
-    """The axes in another order; reversed if none is given."""
-    return apply(_transpose, (x,), {"axes": axes})
-
-
-def _transpose_back(g: Any, axes: Any) -> Any:
-    return transpose(g, None if axes is None else tuple(np.argsort(np.mod(axes, len(axes)))))
-
-
-def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """Exchange two axes."""
-    return apply(_swapaxes, (x,), {"axis1": axis1, "axis2": axis2})
-
-
-def expand_dims(x: Any, axis: int | tuple[int, ...]) -> Any:
-    """Insert axes of size 1."""
-    return apply(_expand_dims, (x,), {"axis": axis})
-
-
+@of_one("x, repeated", "g, summed over the new entries")
 def broadcast_to(x: Any, shape: Shape) -> Any:
     """Repeat along new axes and axes of size 1."""
     return apply(_broadcast_to, (x,), {"to": shape})
 
 
+_astype = linear("astype", lambda x, dtype: x.astype(dtype), lambda g: g)
+
+
+@of_one("x", "g, in the dtype of x")
 def astype(x: Any, dtype: DTypeLike) -> Any:
-    """The same numbers in another precision."""
-    return apply(_astype, (x,), {"dtype": np.dtype(dtype)})
+    """The same numbers in another precision: float32 or float64.
+
+    Raises TypeError for a tensor and a dtype that is not a real float: integers have no gradient.
+    """
+    wanted = np.dtype(dtype)
+    if hasattr(x, "_value") and wanted.kind != "f":
+        raise TypeError(
+            f"astype{current().place}: a tensor of {x.dtype} to {wanted}: gradients need real "
+            "floats; use .numpy().astype() for the numbers alone"
+        )
+    return apply(_astype, (x,), {"dtype": wanted})
 
 
 # ------------------------------------------------------------------------------------------------
-# Joining and parting
+# Axes in another order, entries in another order
 
 
-def _own_slice(i: int, node: Node) -> tuple[Any, ...]:
-    axis, sizes = node.params["axis"], node.params["sizes"]
-    before = sum(sizes[:i])
-    return (*([slice(None)] * axis), slice(before, before + sizes[i]))
+def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(np.argsort(np.mod(axes, len(axes))).tolist()) if len(axes) else ()
 
 
-def _amid_zeros(t: Any, index: Any, node: Node) -> Any:
-    return scatter(t, index, node.shape)
+@of_one("y[i_axes...] = x[i...]", "g, its axes back in place")
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
+    """The axes in another order; reversed if none is given.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.transpose(tg.zeros((2, 3, 4)), (1, 0, 2)).shape
+    (3, 2, 4)
+    """
+    return apply(_transpose, (x,), {"axes": axes})
 
 
-_concatenate = variadic(
-    "concatenate",
-    lambda *arrays, axis, sizes: np.concatenate(arrays, axis),
-    lambda g, i, node: getitem(g, _own_slice(i, node)),
-    lambda t, i, node: _amid_zeros(t, _own_slice(i, node), node),
+_transpose = linear(
+    "transpose",
+    lambda x, axes: np.transpose(x, axes),
+    lambda g, axes: transpose(g, None if axes is None else _inverse(axes)),
+    explain=lambda shapes, params: (
+        explain_axis(shapes, params)
+        or f"axes {params['axes']} are not an order of the {len(shapes[0])} axes of {shapes[0]}"
+    ),
 )
 
 
-def _own_index(i: int, node: Node) -> tuple[Any, ...]:
-    return (*([slice(None)] * node.params["axis"]), i)
+@of_one("y[i_axes...] = x[i...]", "g, its axes back in place")
+def permute_dims(x: Any, axes: Sequence[int]) -> Any:
+    """`transpose` by the name of the array API standard."""
+    return transpose(x, axes)
 
 
-_stack = variadic(
-    "stack",
-    lambda *arrays, axis: np.stack(arrays, axis),
-    lambda g, i, node: getitem(g, _own_index(i, node)),
-    lambda t, i, node: _amid_zeros(t, _own_index(i, node), node),
-)
-_split = linear(
-    "split",
-    lambda x, at, axis: tuple(np.split(x, at, axis)),
-    lambda g, axis: concatenate(g, axis),
-    multiple=True,
-)
-_unstack = linear(
-    "unstack",
-    lambda x, axis: tuple(np.moveaxis(x, axis, 0)),
-    lambda g, axis: stack(g, axis),
-    multiple=True,
+@of_one("x with two axes exchanged", "g, exchanged back")
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """Exchange two axes."""
+    return apply(_swapaxes, (x,), {"axis1": axis1, "axis2": axis2})
+
+
+_swapaxes = linear(
+    "swapaxes",
+    lambda x, axis1, axis2: np.swapaxes(x, axis1, axis2),
+    lambda g, axis1, axis2: swapaxes(g, axis1, axis2),
+    explain=explain_axis,
 )
 
 
-def concatenate(tensors: Sequence[Any], axis: int = 0) -> Any:
-    """Join along an axis that is there already."""
-    shapes = [np.shape(getattr(t, "_value", t)) for t in tensors]
-    axis = normalize_axis_index(axis, len(shapes[0]) if shapes else 0)
-    sizes = [shape[axis] if axis < len(shape) else 0 for shape in shapes]
-    return apply(_concatenate, tuple(tensors), {"axis": axis, "sizes": sizes})
+@of_one("x with axes moved", "g, moved back")
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """Move axes to other places; the others stay in order."""
+    return apply(_moveaxis, (x,), {"source": source, "destination": destination})
 
 
-def stack(tensors: Sequence[Any], axis: int = 0) -> Any:
-    """Join along a new axis."""
-    ndim = np.ndim(getattr(tensors[0], "_value", tensors[0])) if len(tensors) else 0
-    return apply(_stack, tuple(tensors), {"axis": normalize_axis_index(axis, ndim + 1)})
-
-
-def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> Any:
-    """Part into equal sections, or at the given places; a tuple, as `numpy.split` makes a list."""
-    axis = normalize_axis_index(axis, x.ndim)
-    return apply(_split, (x,), {"at": indices_or_sections, "axis": axis})
-
-
-def unstack(x: Any, axis: int = 0) -> Any:
-    """The parts along an axis, as a tuple; that axis is gone from them."""
-    return apply(_unstack, (x,), {"axis": normalize_axis_index(axis, x.ndim)})
-
-
-# ------------------------------------------------------------------------------------------------
-# Indexing
-
-
-def _is_basic(index: Any) -> bool:
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None or part is Ellipsis or isinstance(part, int | np.integer | slice)
-        for part in parts
-    )
-
-
-def _add_into(buffer: Any, g: Any, params: dict[str, Any]) -> None:
-    """buffer[index] += g, counting an entry as often as the index names it."""
-    index = params["index"]
-    if _is_basic(index):
-        buffer[index] += g
-    else:
-        np.add.at(buffer, index, g)
-
-
-def _scatter_value(x: Any, index: Any, to: Shape) -> Any:
-    buffer = np.zeros(to, x.dtype)
-    _add_into(buffer, x, {"index": index})
-    return buffer
-
-
-_getitem = linear(
-    "getitem",
-    lambda x, index: x[index],
-    lambda g, shape, index: scatter(g, index, shape),
-    into=_add_into,
+_moveaxis = linear(
+    "moveaxis",
+    lambda x, source, destination: np.moveaxis(x, source, destination),
+    lambda g, source, destination: moveaxis(g, destination, source),
+    explain=explain_axis,
 )
-_scatter = linear("scatter", _scatter_value, lambda g, index: getitem(g, index))
 
 
-def getitem(x: Any, index: Any) -> Any:
-    """x[index], with NumPy's meaning of every kind of index."""
-    return apply(_getitem, (x,), {"index": index})
+@of_one("y[i] = x[n - 1 - i]", "g, reversed again")
+def flip(x: Any, axis: Axis = None) -> Any:
+    """Reverse the order along axes; along all if none is given."""
+    return apply(_flip, (x,), {"axis": axis})
 
 
-def scatter(x: Any, index: Any, shape: Shape) -> Any:
-    """Zeros of a shape with x added in at an index: the transpose of `getitem`."""
-    return apply(_scatter, (x,), {"index": index, "to": shape})
+_flip = linear(
+    "flip", lambda x, axis: np.flip(x, axis), lambda g, axis: flip(g, axis), explain=explain_axis
+)
+
+
+@of_one("y[i] = x[(i - shift) mod n]", "g, shifted back")
+def roll(x: Any, shift: int | tuple[int, ...], axis: Axis = None) -> Any:
+    """Shift along axes, what falls off coming in at the other end; without `axis`, as one row."""
+    if isinstance(shift, tuple) and len(shift) == 1 and not isinstance(axis, tuple):
+        shift = shift[0]
+    return apply(_roll, (x,), {"shift": shift, "axis": axis})
+
+
+_roll = linear(
+    "roll",
+    lambda x, shift, axis: np.roll(x, shift, axis),
+    lambda g, shift, axis: roll(g, tuple(np.negative(shift).ravel().tolist()), axis),
+    explain=explain_axis,
+)

@@ -45,7 +45,7 @@ class Elman(Cell):
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
-        functions = {"tanh": ops.tanh, "relu": ops.relu, "identity": lambda a: a}
+        functions: dict[str, Any] = {"tanh": ops.tanh, "relu": ops.relu, "identity": lambda a: a}
         if activation not in functions:
             raise ValueError(f"activation: given {activation!r}, wanted one of {list(functions)}")
         rng = np.random.default_rng(rng)

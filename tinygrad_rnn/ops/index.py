@@ -1,0 +1,319 @@
+"""Picking entries out, putting entries in. Indices are plain integers, slices, arrays or masks."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..graph import Array, Shape, current
+from ..primitive import Recorded, apply, general, linear
+from .registry import of_one, of_two, operator, values
+from .shape import broadcast_to, checked_axis, ravel
+
+__all__ = [
+    "embedding", "getitem", "index_add", "index_update", "one_hot", "scatter", "take",
+    "take_along_axis",
+]  # fmt: skip
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return builtins.all(
+        part is None or part is Ellipsis or isinstance(part, int | np.integer | slice)
+        for part in parts
+    )
+
+
+def _explain(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
+    index = params["index"]
+    for part in index if isinstance(index, tuple) else (index,):
+        kind = part.dtype if hasattr(part, "dtype") else None
+        if isinstance(part, Recorded):
+            return (
+                f"an index is a tensor of {kind}; wanted integers: .numpy().astype(int) makes some"
+            )
+        if isinstance(part, float) or (kind is not None and kind.kind not in "iub"):
+            return f"an index is {part if kind is None else f'an array of {kind}'}; wanted integers"
+    return None
+
+
+def _add_into(buffer: Any, g: Any, params: dict[str, Any]) -> None:
+    """buffer[index] += g, counting an entry as often as the index names it."""
+    index = params["index"]
+    if _is_basic(index):
+        buffer[index] += g
+    else:
+        np.add.at(buffer, index, g)
+
+
+def _scatter_value(x: Any, index: Any, to: Shape) -> Any:
+    buffer = np.zeros(to, x.dtype)
+    _add_into(buffer, x, {"index": index})
+    return buffer
+
+
+@of_one("x[index]", "zeros, with g added in at the index")
+def getitem(x: Any, index: Any) -> Any:
+    """The entries at an index, with NumPy's meaning of every kind of index: `x[index]`.
+
+    index   integers, slices, None, ..., integer arrays, boolean masks, and tuples of those
+
+    Raises IndexError for what is out of bounds or no integer.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([1.0, 2.0, 3.0])
+    >>> x[[0, 0, 2]]
+    tensor([1., 1., 3.], dtype=float32)
+    >>> tg.gradients(x[[0, 0, 2]].sum(), x)
+    array([2., 0., 1.], dtype=float32)
+    """
+    return apply(_getitem, (x,), {"index": index})
+
+
+_scatter = linear("scatter", _scatter_value, lambda g, index: getitem(g, index), explain=_explain)
+
+
+@of_one("zeros, with x added in at the index", "g[index]")
+def scatter(x: Any, index: Any, shape: Shape) -> Any:
+    """Zeros of a shape with x added in at an index: the transpose of `getitem`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.scatter(tg.tensor([1.0, 2.0, 3.0]), ([0, 0, 2],), (4,))
+    tensor([3., 0., 3., 0.], dtype=float32)
+    """
+    return apply(_scatter, (x,), {"index": index, "to": shape})
+
+
+_getitem = linear(
+    "getitem",
+    lambda x, index: x[index],
+    lambda g, shape, index: scatter(g, index, shape),
+    into=_add_into,
+    explain=_explain,
+)
+
+
+# ------------------------------------------------------------------------------------------------
+# Putting in, without changing the original
+
+
+def _updated(x: Any, new: Any, index: Any) -> Any:
+    y = x.copy()
+    y[index] = new
+    return y
+
+
+def _added(x: Any, new: Any, index: Any) -> Any:
+    y = x.copy()
+    _add_into(y, new, {"index": index})
+    return y
+
+
+def _explain_put(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
+    why = _explain(shapes, params)
+    if why is None:
+        try:
+            there = np.empty(shapes[0], bool)[params["index"]].shape
+        except IndexError:
+            return None
+        why = f"values of shape {shapes[1]} do not broadcast to the entries, of shape {there}"
+    return why
+
+
+def _winners(shape: Shape, index: Any) -> Any:
+    """1 for the values that an index keeps, 0 for those that a later one overwrites; or just 1."""
+    if _is_basic(index):
+        return 1.0
+    order = np.zeros(shape, int)
+    numbers = np.arange(order[index].size).reshape(order[index].shape)
+    order[index] = numbers
+    return order[index] == numbers
+
+
+def _spread(t: Any, a: Any, index: Any) -> Any:
+    return broadcast_to(t, np.empty(a.shape, bool)[index].shape)
+
+
+@of_one(
+    "x, but y[index] = values",
+    "to x: g with 0 at the index; to the values: g[index]",
+    "Where an index names an entry twice, the last value stays and alone has a derivative.",
+)
+def index_update(x: Any, index: Any, values: Any) -> Any:
+    """A copy of x with some entries replaced: what `x[index] = values` would do.
+
+    index    as for `getitem`
+    values   broadcast to the shape of x[index]
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.index_update(tg.zeros(3), 1, 5.0)
+    tensor([0., 5., 0.], dtype=float32)
+    """
+    return apply(_index_update, (x, values), {"index": index})
+
+
+_index_update = general(
+    "index_update",
+    _updated,
+    [
+        lambda g, index: index_update(g, index, 0.0),
+        lambda g, index: getitem(g, index) * _winners(g.shape, index),
+    ],
+    [
+        lambda t, index: index_update(t, index, 0.0),
+        lambda t, a, index: scatter(
+            _spread(t, a, index) * _winners(a.shape, index), index, a.shape
+        ),
+    ],
+    explain=_explain_put,
+)
+
+
+@of_one("x, but y[index] += values", "to x: g; to the values: g[index]")
+def index_add(x: Any, index: Any, values: Any) -> Any:
+    """A copy of x with values added to some entries: what `x[index] += values` would do.
+
+    Unlike NumPy's `+=`, an entry that the index names twice gets both values.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.index_add(tg.zeros(3), [1, 1], [5.0, 2.0])
+    tensor([0., 7., 0.], dtype=float32)
+    """
+    return apply(_index_add, (x, values), {"index": index})
+
+
+_index_add = general(
+    "index_add",
+    _added,
+    [lambda g: g, lambda g, index: getitem(g, index)],
+    [lambda t: t, lambda t, a, index: scatter(_spread(t, a, index), index, a.shape)],
+    explain=_explain_put,
+)
+
+
+# ------------------------------------------------------------------------------------------------
+# By position
+
+
+def _integers(name: str, indices: Any) -> Array:
+    found = np.asarray(values(indices))
+    if found.dtype.kind not in "iu" and not (found.size == 0 and found.dtype == np.float64):
+        raise IndexError(
+            f"{name}{current().place}: indices of {found.dtype}, shape {found.shape}; "
+            "wanted integers"
+        )
+    return found.astype(np.intp, copy=False)
+
+
+def _checked(name: str, indices: Any, n: int, what: str) -> Array:
+    found = _integers(name, indices)
+    if found.size and not (found.min() >= -n and found.max() < n):
+        raise IndexError(
+            f"{name}{current().place}: indices from {found.min()} to {found.max()}, "
+            f"wanted {-n} to {n - 1}, {what}"
+        )
+    return found
+
+
+@of_one("y[..., j, ...] = x[..., indices[j], ...]", "zeros, with g added in at the indices")
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """The entries at integer positions along an axis; without one, of x as one row.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.take(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 1, 0], axis=1)
+    tensor([[2., 2., 1.],
+            [4., 4., 3.]], dtype=float32)
+    """
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = checked_axis("take", axis, x.shape)
+    found = _checked("take", indices, x.shape[axis], f"axis {axis} of shape {x.shape}")
+    return getitem(x, (*([slice(None)] * axis), found))
+
+
+@of_one("y[i] = x[indices[i]] along the axis", "zeros, with g added in at the indices")
+def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
+    """For every place, one entry along an axis, as `argsort` and `argmax` name them.
+
+    indices  integers, with as many axes as x; the others broadcast
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.take_along_axis(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), [[1], [0]], axis=1)
+    tensor([[2.],
+            [3.]], dtype=float32)
+    """
+    axis = checked_axis("take_along_axis", axis, x.shape)
+    found = _checked("take_along_axis", indices, x.shape[axis], f"axis {axis} of shape {x.shape}")
+    try:
+        if found.ndim != x.ndim:
+            raise ValueError
+        others = [
+            1 if i == axis else n
+            for i, n in enumerate(
+                np.broadcast_shapes(
+                    *[(*shape[:axis], 1, *shape[axis + 1 :]) for shape in (x.shape, found.shape)]
+                )
+            )
+        ]
+    except ValueError:
+        raise ValueError(
+            f"take_along_axis{current().place}: x {x.shape} and indices {found.shape} want "
+            f"the same number of axes and, but for axis {axis}, matching sizes"
+        ) from None
+    whole = (*others[:axis], x.shape[axis], *others[axis + 1 :])
+    if whole != x.shape:
+        x = broadcast_to(x, whole)
+    index = tuple(
+        found if i == axis else np.arange(n).reshape([-1 if j == i else 1 for j in range(x.ndim)])
+        for i, n in enumerate(x.shape)
+    )
+    return getitem(x, index)
+
+
+@operator("y[..., k] = 1 if k == indices[...] else 0", "")
+def one_hot(indices: Any, num_classes: int, dtype: DTypeLike = np.float32) -> Array:
+    """Class numbers (...) as rows (..., num_classes) of zeros with a single 1: a plain array.
+
+    Raises IndexError for class numbers outside 0..num_classes-1.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.one_hot([2, 0], 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    """
+    found = _integers("one_hot", indices)
+    if found.size and not (found.min() >= 0 and found.max() < num_classes):
+        raise IndexError(
+            f"one_hot{current().place}: class numbers from {found.min()} to {found.max()}, "
+            f"wanted 0 to {num_classes - 1}"
+        )
+    return np.equal(found[..., None], np.arange(num_classes)).astype(dtype)
+
+
+@of_two("y[...] = weight[indices[...]]", "zeros, with g added in at the rows")
+def embedding(indices: Any, weight: Any) -> Any:
+    """The rows of a table that class numbers name: one_hot(indices, V) @ weight, without the zeros.
+
+    indices  integers (...), from 0 to V-1
+    weight   (V, D)
+
+    Gives (..., D).
+
+    >>> import tinygrad_rnn as tg
+    >>> table = tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> tg.embedding([1, 1], table)
+    tensor([[3., 4.],
+            [3., 4.]], dtype=float32)
+    """
+    found = _integers("embedding", indices)
+    n = weight.shape[0]
+    if found.size and not (found.min() >= 0 and found.max() < n):
+        raise IndexError(
+            f"embedding{current().place}: class numbers from {found.min()} to {found.max()}, "
+            f"wanted 0 to {n - 1} for a table of shape {weight.shape}"
+        )
+    return getitem(weight, found)

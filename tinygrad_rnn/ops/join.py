@@ -1,0 +1,221 @@
+"""Operations that join, part and repeat."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Node, Shape, current
+from ..primitive import apply, linear, variadic
+from .index import getitem, scatter, take
+from .reduce import sum
+from .registry import in_parts, of_many, of_one, values
+from .shape import checked_axis, ravel, reshape
+
+__all__ = ["concatenate", "pad", "repeat", "split", "stack", "tile", "unstack"]
+
+# ------------------------------------------------------------------------------------------------
+# Joining and parting
+
+
+def _own_slice(i: int, node: Node) -> tuple[Any, ...]:
+    axis, sizes = node.params["axis"], node.params["sizes"]
+    before = builtins.sum(sizes[:i])
+    return (*([slice(None)] * axis), slice(before, before + sizes[i]))
+
+
+def _amid_zeros(t: Any, index: Any, node: Node) -> Any:
+    return scatter(t, index, node.shape)
+
+
+def _explain_joining(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
+    if not shapes:
+        return "given no tensors; wanted at least one"
+    shown = ", ".join(map(str, shapes))
+    if "sizes" in params:
+        return f"{shown} along axis {params['axis']}: all other sizes must be the same"
+    return f"{shown}: all shapes must be the same"
+
+
+_concatenate = variadic(
+    "concatenate",
+    lambda *arrays, axis, sizes: np.concatenate(arrays, axis),
+    lambda g, i, node: getitem(g, _own_slice(i, node)),
+    lambda t, i, node: _amid_zeros(t, _own_slice(i, node), node),
+    explain=_explain_joining,
+)
+
+
+def _own_index(i: int, node: Node) -> tuple[Any, ...]:
+    return (*([slice(None)] * node.params["axis"]), i)
+
+
+_stack = variadic(
+    "stack",
+    lambda *arrays, axis: np.stack(arrays, axis),
+    lambda g, i, node: getitem(g, _own_index(i, node)),
+    lambda t, i, node: _amid_zeros(t, _own_index(i, node), node),
+    explain=_explain_joining,
+)
+
+
+@of_many("the x_i after each other", "to each x_i its part of g")
+def concatenate(tensors: Sequence[Any], axis: int = 0) -> Any:
+    """Join along an axis that is there already.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.concatenate([tg.zeros((2, 3)), tg.ones((2, 1))], axis=1).shape
+    (2, 4)
+    """
+    shapes = [np.shape(values(t)) for t in tensors]
+    axis = checked_axis("concatenate", axis, shapes[0] if shapes else (0,))
+    sizes = [shape[axis] if axis < len(shape) else 0 for shape in shapes]
+    return apply(_concatenate, tuple(tensors), {"axis": axis, "sizes": sizes})
+
+
+@of_many("y[i] = x_i", "to x_i the part g[i]")
+def stack(tensors: Sequence[Any], axis: int = 0) -> Any:
+    """Join along a new axis.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.stack([tg.zeros(3), tg.ones(3)]).shape
+    (2, 3)
+    """
+    shape = np.shape(values(tensors[0])) if len(tensors) else ()
+    return apply(_stack, tuple(tensors), {"axis": checked_axis("stack", axis, (1, *shape))})
+
+
+_split = linear(
+    "split",
+    lambda x, at, axis: tuple(np.split(x, at, axis)),
+    lambda g, axis: concatenate(g, axis),
+    multiple=True,
+    explain=lambda shapes, params: (
+        f"axis {params['axis']} of shape {shapes[0]} does not part into "
+        f"{params['at']} equal sections"
+    ),
+)
+_unstack = linear(
+    "unstack",
+    lambda x, axis: tuple(np.moveaxis(x, axis, 0)),
+    lambda g, axis: stack(g, axis),
+    multiple=True,
+)
+
+
+@in_parts("x in pieces", "the g_i after each other")
+def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> Any:
+    """Part into equal sections, or at the given places; a tuple, as `numpy.split` makes a list.
+
+    >>> import tinygrad_rnn as tg
+    >>> [part.shape for part in tg.split(tg.zeros((2, 6)), 3, axis=1)]
+    [(2, 2), (2, 2), (2, 2)]
+    """
+    axis = checked_axis("split", axis, x.shape)
+    return apply(_split, (x,), {"at": indices_or_sections, "axis": axis})
+
+
+@in_parts("y_i = x[i]", "the g_i, stacked")
+def unstack(x: Any, axis: int = 0) -> Any:
+    """The parts along an axis, as a tuple; that axis is gone from them.
+
+    >>> import tinygrad_rnn as tg
+    >>> len(tg.unstack(tg.zeros((5, 2))))
+    5
+    """
+    return apply(_unstack, (x,), {"axis": checked_axis("unstack", axis, x.shape)})
+
+
+# ------------------------------------------------------------------------------------------------
+# More entries
+
+_pad = linear(
+    "pad",
+    lambda x, widths: np.pad(x, widths),
+    lambda g, shape, widths: getitem(
+        g, tuple(slice(w[0], w[0] + n) for w, n in zip(widths, shape, strict=True))
+    ),
+)
+
+
+@of_one("x in a frame", "g without the frame; copied entries add up")
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Any:
+    """Put a frame around x.
+
+    pad_width        entries before and after along each axis: one number, one pair for every
+                     axis, or a pair per axis
+    mode             "constant", or where the frame copies from x: "edge", "reflect", "symmetric"
+                     or "wrap"
+    constant_values  what a constant frame is made of
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.pad(tg.ones(2), (1, 2))
+    tensor([0., 1., 1., 0., 0.], dtype=float32)
+    """
+    shape = np.shape(values(x))
+    try:
+        widths = tuple(map(tuple, np.broadcast_to(pad_width, (len(shape), 2)).tolist()))
+    except ValueError:
+        raise ValueError(
+            f"pad{current().place}: pad_width {pad_width} for shape {shape}; "
+            "wanted a number, a pair, or a pair per axis"
+        ) from None
+    if mode == "constant":
+        y = apply(_pad, (x,), {"widths": widths})
+        if constant_values:
+            y = y + np.pad(np.zeros(shape), widths, constant_values=constant_values)
+        return y
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise ValueError(
+            f'pad{current().place}: mode {mode!r}; wanted "constant", "edge", "reflect", '
+            '"symmetric" or "wrap"'
+        )
+    for axis, (n, width) in enumerate(zip(shape, widths, strict=True)):
+        if any(width):
+            x = take(x, np.pad(np.arange(n), width, mode), axis)  # type: ignore[call-overload]
+    return x
+
+
+_tile = linear(
+    "tile",
+    lambda x, reps: np.tile(x, reps),
+    lambda g, shape, reps: _untile(g, shape, reps),
+)
+
+
+def _untile(g: Any, shape: Shape, reps: tuple[int, ...]) -> Any:
+    ndim = builtins.max(len(shape), len(reps))
+    sizes = (1,) * (ndim - len(shape)) + shape
+    counts = (1,) * (ndim - len(reps)) + reps
+    pairs = tuple(n for pair in zip(counts, sizes, strict=True) for n in pair)
+    return reshape(sum(reshape(g, pairs), tuple(range(0, 2 * ndim, 2))), shape)
+
+
+@of_one("x beside x beside x", "the copies of g, added up")
+def tile(x: Any, reps: int | tuple[int, ...]) -> Any:
+    """x so many times along each axis.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.tile(tg.tensor([1.0, 2.0]), 2)
+    tensor([1., 2., 1., 2.], dtype=float32)
+    """
+    return apply(_tile, (x,), {"reps": (reps,) if isinstance(reps, int) else tuple(reps)})
+
+
+@of_one("each entry so many times", "the copies of g, added up")
+def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any:
+    """Every entry several times in a row, along an axis; without one, of x as one row.
+
+    repeats  one number, or one per entry of the axis
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.repeat(tg.tensor([1.0, 2.0]), 2)
+    tensor([1., 1., 2., 2.], dtype=float32)
+    """
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = checked_axis("repeat", axis, x.shape)
+    return take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis)

@@ -1,0 +1,316 @@
+"""Declarations: what is said about an operator, once, for its docstring, the manual and the tests.
+
+Every public operator is made by `unary` or `binary` (from a value and its partial derivatives) or
+is a function under `@operator`. All three enter it in `OPERATORS`, which the manual, NumPy's
+protocols and the tests read. None of them puts anything between the caller and the function.
+
+For elementwise operators the equation and the derivatives are expressions that a test evaluates.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, overload
+
+import numpy as np
+
+from ..graph import Array
+from ..primitive import Partial, apply1, apply2, elementwise
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+P = ParamSpec("P")
+Plain = Array | np.generic | float | Sequence[Any]
+"""What an operator takes beside tensors. Without a tensor, its result is plain too."""
+Interval = tuple[float, float]
+
+
+class Operator(NamedTuple):
+    """What is known about one operator.
+
+    name         as in `tg.<name>`
+    group        the file it is declared in, without the ending
+    function     the operator itself
+    summary      one line
+    equation     the result y; for elementwise operators an expression in x, or in a and b
+    derivative   the derivative, or one per argument; for elementwise operators expressions, where
+                 y is the result; "" where the result is no tensor
+    note         values where the derivative does not exist, limits, sources
+    domain       per argument, where elementwise operators are tested; () for other operators
+    """
+
+    name: str
+    group: str
+    function: Callable[..., Any]
+    summary: str
+    equation: str
+    derivative: str | tuple[str, str]
+    note: str
+    domain: tuple[Interval, ...]
+
+
+OPERATORS: dict[str, Operator] = {}
+"""Every public operator by name, in the order of declaration."""
+
+
+# ------------------------------------------------------------------------------------------------
+# Types: tensors in, tensor out; arrays in, array out
+
+
+class Unary(Protocol[P]):
+    """An operator of one tensor or array; also a method of tensors."""
+
+    __name__: str
+
+    @overload
+    def __call__(self, x: Tensor, /, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    @overload
+    def __call__(self, x: Plain, /, *args: P.args, **kwargs: P.kwargs) -> Array: ...
+
+    @overload
+    def __get__(self, instance: None, owner: Any, /) -> Unary[P]: ...
+    @overload
+    def __get__(self, instance: Tensor, owner: Any, /) -> Callable[P, Tensor]: ...
+
+
+class Binary(Protocol[P]):
+    """An operator of two tensors or arrays; also a method of tensors."""
+
+    __name__: str
+
+    @overload
+    def __call__(
+        self, a: Tensor, b: Tensor | Plain, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Tensor: ...
+    @overload
+    def __call__(self, a: Plain, b: Tensor, /, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    @overload
+    def __call__(self, a: Plain, b: Plain, /, *args: P.args, **kwargs: P.kwargs) -> Array: ...
+
+    @overload
+    def __get__(self, instance: None, owner: Any, /) -> Binary[P]: ...
+    @overload
+    def __get__(self, instance: Tensor, owner: Any, /) -> Callable[Concatenate[Any, P], Tensor]: ...
+
+
+class Joining(Protocol[P]):
+    """An operator of a sequence of tensors or arrays."""
+
+    __name__: str
+
+    @overload
+    def __call__(
+        self, tensors: Sequence[Tensor], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Tensor: ...
+    @overload
+    def __call__(self, tensors: Sequence[Array], /, *args: P.args, **kwargs: P.kwargs) -> Array: ...
+    @overload
+    def __call__(self, tensors: Sequence[Any], /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+
+class Parting(Protocol[P]):
+    """An operator with several results."""
+
+    __name__: str
+
+    @overload
+    def __call__(self, x: Tensor, /, *args: P.args, **kwargs: P.kwargs) -> tuple[Tensor, ...]: ...
+    @overload
+    def __call__(self, x: Plain, /, *args: P.args, **kwargs: P.kwargs) -> tuple[Array, ...]: ...
+
+
+# ------------------------------------------------------------------------------------------------
+# Declaring
+
+
+def operator(equation: str, derivative: str, note: str = "") -> Callable[[Any], Any]:
+    """Enter a function in `OPERATORS` and complete its docstring. The function stays as it is.
+
+    The name given to the result says its type: see `of_one`, `of_two`, `of_many`, `in_parts`.
+    """
+
+    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+        summary, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
+        about = f"    y = {equation}"
+        if derivative:
+            about += f"\n    derivative: {derivative}"
+        function.__doc__ = "\n\n".join(filter(None, [summary, about, note, rest]))
+        _enter(function, summary.replace("\n", " "), equation, derivative, note, ())
+        return function
+
+    return enter
+
+
+def of_one(
+    equation: str, derivative: str, note: str = ""
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Unary[P]]:
+    """`operator` for a function of one tensor."""
+    return operator(equation, derivative, note)
+
+
+def of_two(
+    equation: str, derivative: str, note: str = ""
+) -> Callable[[Callable[Concatenate[Any, Any, P], Any]], Binary[P]]:
+    """`operator` for a function of two tensors."""
+    return operator(equation, derivative, note)
+
+
+def of_many(
+    equation: str, derivative: str, note: str = ""
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Joining[P]]:
+    """`operator` for a function of a sequence of tensors."""
+    return operator(equation, derivative, note)
+
+
+def in_parts(
+    equation: str, derivative: str, note: str = ""
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Parting[P]]:
+    """`operator` for a function with several results."""
+    return operator(equation, derivative, note)
+
+
+def unary(
+    name: str,
+    value: Callable[[Any], Any],
+    d: Partial,
+    summary: str,
+    equation: str,
+    derivative: str,
+    at: tuple[float, float],
+    note: str = "",
+    domain: Interval = (-3.0, 3.0),
+) -> Unary[[]]:
+    """Declare an elementwise operator of one argument.
+
+    value, d   as for `primitive.elementwise`
+    at         an argument and its result to four places: the example
+    """
+    primitive = elementwise(name, value, d)
+
+    def function(x: Any) -> Any:
+        return apply1(primitive, x)
+
+    example = f"tg.{name}({at[0]})", at[1]
+    _describe(function, name, summary, equation, f"    dy/dx = {derivative}", note, example)
+    _enter(function, summary, equation, derivative, note, (domain,))
+    return function
+
+
+def binary(
+    name: str,
+    value: Callable[[Any, Any], Any],
+    da: Partial,
+    db: Partial,
+    summary: str,
+    equation: str,
+    derivative: tuple[str, str],
+    at: tuple[tuple[float, float], float],
+    note: str = "",
+    domain: tuple[Interval, Interval] = ((-3.0, 3.0), (-3.0, 3.0)),
+) -> Binary[[]]:
+    """Declare an elementwise operator of two arguments, which broadcast together."""
+    primitive = elementwise(name, value, da, db)
+
+    def function(a: Any, b: Any) -> Any:
+        return apply2(primitive, a, b)
+
+    rules = f"    dy/da = {derivative[0]}\n    dy/db = {derivative[1]}"
+    example = f"tg.{name}({at[0][0]}, {at[0][1]})", at[1]
+    _describe(function, name, summary, equation, rules, note, example)
+    _enter(function, summary, equation, derivative, note, domain)
+    return function
+
+
+def _describe(
+    function: Any,
+    name: str,
+    summary: str,
+    equation: str,
+    rules: str,
+    note: str,
+    example: tuple[str, float],
+) -> None:
+    """Give a function made here the name and the docstring of a written one."""
+    module = sys._getframe(2).f_globals["__name__"]  # the file that declares the operator
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = module
+    function.__code__ = function.__code__.replace(co_name=name, co_qualname=name)  # for profiles
+    about = f"    y = {equation}\n{rules}"
+    shown = f'>>> import tinygrad_rnn as tg\n>>> f"{{{example[0]}:.4f}}"\n{f"{example[1]:.4f}"!r}'
+    function.__doc__ = "\n\n".join(filter(None, [summary, about, note, shown]))
+
+
+def _enter(
+    function: Callable[..., Any],
+    summary: str,
+    equation: str,
+    derivative: str | tuple[str, str],
+    note: str,
+    domain: tuple[Interval, ...],
+) -> None:
+    name = function.__name__
+    group = function.__module__.rpartition(".")[2]
+    assert name not in OPERATORS or OPERATORS[name].group == group, f"{name} is declared twice"
+    OPERATORS[name] = Operator(name, group, function, summary, equation, derivative, note, domain)
+
+
+def for_numpy() -> dict[Any, Callable[..., Any]]:
+    """NumPy's functions, and what to call instead of each when it is called on tensors.
+
+    The operator of the same name; further, what only looks at values or sizes.
+    """
+    table: dict[Any, Callable[..., Any]] = {}
+    for name, _, function, *_ in OPERATORS.values():
+        theirs = getattr(np, name, None) or getattr(np.linalg, name, None)
+        if isinstance(theirs, np.ufunc):
+            table[theirs] = function
+        elif theirs is not None:
+            table[theirs] = _with_their_arguments(theirs, function)
+    for alias, name in {"amax": "max", "amin": "min", "around": "round"}.items():
+        table[getattr(np, alias)] = table[getattr(np, name)]
+    for plain in (
+        *(np.shape, np.ndim, np.size, np.isnan, np.isfinite, np.isinf),
+        *(np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal),
+    ):
+        table[plain] = _on_values(plain)
+    return table
+
+
+def _with_their_arguments(theirs: Any, ours: Callable[..., Any]) -> Callable[..., Any]:
+    """Ours, called with arguments in NumPy's order.
+
+    NumPy's and our optional arguments may stand in another order, so they are passed by name:
+    one that we do not have (`dtype`, `out`) is then refused instead of taken for another.
+    """
+    required = [
+        p
+        for p in inspect.signature(ours).parameters.values()
+        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    n = len(required)
+    try:
+        names = list(inspect.signature(theirs).parameters)
+    except ValueError:  # written in C and silent about its arguments
+        return ours
+    if any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(ours).parameters.values()):
+        return ours
+    renamed = {"a_min": "min", "a_max": "max"}
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = dict(zip(names, args, strict=False)) | kwargs
+        first = [given.pop(name) for name in names[:n] if name in given]
+        return ours(*first, **{renamed.get(k, k): v for k, v in given.items()})
+
+    return call
+
+
+def _on_values(function: Any) -> Callable[..., Any]:
+    return lambda *args: function(*map(values, args))
+
+
+def values(x: Any) -> Any:
+    """The plain array behind a tensor, for what has no derivative."""
+    return getattr(x, "_value", x)
