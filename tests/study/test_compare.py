@@ -164,7 +164,7 @@ def test_as_text_markdown_and_rich(rng):
         assert "dL/db" in text
         assert "differs" in text
         assert "5.0e-01" in text
-        assert "mean over the batch for a sum" in " ".join(text.split())
+        assert "Mean over the batch for a sum" in " ".join(text.split())
     assert max(map(len, captured.get().splitlines())) <= 80
     table = [line for line in found.markdown().splitlines() if line.startswith("|")]
     assert len(table) == 2 + 2 * len(found.rows)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Leaf, Node
-from .mistakes import Mistake, blocks_in_order, means, orders, sweep
+from .mistakes import Mistake, blocks_in_order, in_words, means, orders, sweep
 from .steps import Steps
 
 
@@ -55,7 +55,7 @@ def in_last_line(
                 turned = g.reshape(n, m // n, n).transpose(2, 1, 0).reshape(n, m)
                 yield "missing transpose", f"dL/d{name} is transposed", turned
         for order in orders(g.shape[-1], steps.states[0][0][0].shape[-1]):
-            words = f"the blocks of dL/d{name} are in the order {list(order)}"
+            words = f"the blocks of dL/d{name} are {in_words(order)}"
             yield "wrong gate order", words, blocks_in_order(g, order)
     for scaled in means(T, B):
         assert scaled.weights is not None

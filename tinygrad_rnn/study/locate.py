@@ -37,12 +37,12 @@ class Finding:
 
     def __str__(self) -> str:
         at = f"dL/d{self.name}" + ("" if self.step is None else f" at step {self.step}")
+        first = f"First wrong, walking back from the loss: {at}."
         if self.kind == "unknown":
-            return f"First wrong, walking back from the loss: {at}. {self.words}"
-        by = ", ".join(f"dL/d{name}" for name in self.explains)
-        return (
-            f"First wrong, walking back from the loss: {at}. It looks like: {self.kind}: "
-            f"{self.words}. That gives exactly the {by} that came out."
+            return f"{first} {self.words}"
+        by = ", ".join(f"dL/d{name}" for name in self.explains if not name.endswith("_t"))
+        return f"{first} {self.kind[0].upper()}{self.kind[1:]}: {self.words}." + (
+            f" With this mistake, and no other, {by} come out as they did." if by else ""
         )
 
 

@@ -350,11 +350,14 @@ def _reordered(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]
         return
     blocks = [name for name, _ in steps.blocks(source)]
     for order in orders(shape[-1], steps.states[0][0][0].shape[-1]):
-        names = [blocks[k] for k in order] if len(blocks) == len(order) else list(map(str, order))
-        words = f"in {steps.name(source)} the gradients of the gates are in the order {names}"
+        words = f"in {steps.name(source)} the gates' gradients are "
+        if len(blocks) == len(order):
+            words += f"{', '.join(blocks[k] for k in order)}; wanted {', '.join(blocks)}"
+        else:
+            words += in_words(order)
         yield Mistake(
             "wrong gate order",
-            words + (f", wanted {blocks}" if len(blocks) == len(order) else ""),
+            words,
             {(node, edge.i): permuted(node, edge.i, order) for node in nodes},
         )
 
@@ -363,6 +366,11 @@ def permuted(node: Node, i: int, order: tuple[int, ...]) -> Pull:
     """The right rule, and then the blocks of its result in another order."""
     right = rule(node, i)
     return lambda g, saved, node: blocks_in_order(right(g, saved, node), order)
+
+
+def in_words(order: tuple[int, ...]) -> str:
+    """How the blocks stand, by their numbers."""
+    return f"in the order {', '.join(str(k + 1) for k in order)}"
 
 
 def blocks_in_order(g: Array, order: tuple[int, ...]) -> Array:
@@ -384,8 +392,7 @@ def _packed(steps: Steps, edges: list[tuple[Edge, list[Node]]]) -> Iterator[Mist
             for order in orders(width, H):
                 yield Mistake(
                     "wrong gate order",
-                    f"the gradients of the gates are in the order {list(order)} wherever they "
-                    "are packed together",
+                    f"wherever gates are packed together, their gradients are {in_words(order)}",
                     {(n, 0): permuted(n, 0, order) for _, nodes in several for n in nodes},
                 )
 
