@@ -1,0 +1,302 @@
+"""The record: where things were recorded, what it keeps alive, and how deep it may be."""
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.graph import current, record_order
+
+
+@pytest.fixture
+def no_collector():
+    """Only reference counts free anything, as in a program whose collector has not run yet."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def saved_arrays(loss):
+    """Weak references to every array the record behind a tensor keeps."""
+    found = {}
+    for node in record_order([loss._node]):
+        for value in node.saved or ():
+            if isinstance(value, np.ndarray):
+                found[id(value)] = weakref.ref(value)
+    return list(found.values())
+
+
+# -- places --------------------------------------------------------------------------------------
+
+
+def test_steps_and_scopes_nest_and_end():
+    w = tg.Parameter([1.0], "w")
+    with tg.scope("model"):
+        with tg.timestep(1), tg.scope("gate"):
+            a = w * 2.0
+        with tg.timestep(2):
+            b = w * 3.0
+        c = w * 4.0
+    uses = tg.gradients_of_uses((a + b + c).sum() + w.sum(), w)
+    assert [(use.step, use.scopes, use.operation) for use in uses] == [
+        (1, ("model", "gate"), "multiply"),
+        (2, ("model",), "multiply"),
+        (None, ("model",), "multiply"),
+        (None, (), "sum"),
+    ]
+    assert str(a._node.place) == " in timestep 1 in scope model/gate"
+
+
+def test_settings_end_with_an_exception_and_can_be_used_again():
+    setting = tg.no_grad()
+    for _ in range(2):
+        with pytest.raises(KeyError), setting, setting:
+            raise KeyError
+        assert (tg.ones(1) * 2.0).recorded
+    with setting:
+        with setting:
+            assert not (tg.ones(1) * 2.0).recorded
+        assert not (tg.ones(1) * 2.0).recorded
+
+
+def test_a_step_is_a_whole_number():
+    with pytest.raises(TypeError):
+        tg.timestep(1.5)
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (lambda x: x + np.ones(4), r"add in timestep 3: \(2, 3\) and \(4,\) do not broadcast"),
+        (
+            lambda x: x @ np.ones((4, 4)),
+            r"matmul in timestep 3: \(2, 3\) @ \(4, 4\): inner sizes 3 and 4 differ",
+        ),
+        (lambda x: x.reshape(4), r"reshape in timestep 3: .*\(2, 3\)"),
+        (
+            lambda x: tg.concatenate([x, tg.ones(2)]),
+            r"concatenate in timestep 3: .*\(2, 3\).*\(2,\)",
+        ),
+        (lambda x: tg.stack([x, x[0]]), r"stack in timestep 3: .*\(2, 3\).*\(3,\)"),
+    ],
+)
+def test_errors_name_the_operation_the_step_and_the_shapes(operation, message):
+    x = tg.ones((2, 3))
+    with tg.timestep(3), pytest.raises(ValueError, match=message):
+        operation(x)
+
+
+def test_an_error_in_an_unrolled_cell_names_its_step():
+    class Shrinking(tg.Cell):
+        def step(self, x, s):
+            s = s @ np.ones((3, 3)) if s.shape[1] == 3 else s + x
+            return s, s[:, :2]
+
+    with pytest.raises(ValueError, match=r"add in timestep 2: \(1, 2\) and \(1, 3\) do not"):
+        tg.unroll(Shrinking(), np.ones((4, 1, 3)), tg.ones((1, 3)))
+
+
+def test_detect_anomaly_forward():
+    x = tg.tensor([0.0, 1.0])
+    message = (
+        r"log in timestep 7 in scope loss: the result \(shape \(2,\)\) has 1 value that is -inf; "
+        "the arguments were finite"
+    )
+    stops = pytest.raises(FloatingPointError, match=message)
+    with tg.detect_anomaly(), tg.timestep(7), tg.scope("loss"), stops:
+        tg.log(x)
+    with np.errstate(all="ignore"):
+        y = tg.log(x) * 0.0
+    with (
+        tg.detect_anomaly(),
+        pytest.raises(FloatingPointError, match=r"add: .* the arguments already had such values"),
+    ):
+        y + 1.0
+
+
+# -- threads and tasks ---------------------------------------------------------------------------
+
+
+def test_threads_keep_their_own_state():
+    inside, go_on = threading.Event(), threading.Event()
+    seen = {}
+
+    def work():
+        seen["at first"] = (current().place.step, current().recording)
+        with tg.timestep(9), tg.no_grad():
+            inside.set()
+            go_on.wait(10)
+            seen["inside"] = (current().place.step, (tg.ones(1) * 2.0).recorded)
+
+    with tg.timestep(5):
+        thread = threading.Thread(target=work)
+        thread.start()
+        inside.wait(10)
+        w = tg.ones(1)
+        assert [use.step for use in tg.gradients_of_uses((w * 2.0).sum(), w)] == [5]
+        go_on.set()
+        thread.join()
+        assert current().place.step == 5
+    assert seen == {"at first": (None, True), "inside": (9, False)}
+
+
+def test_tasks_keep_their_own_state():
+    async def work(step, record):
+        w, steps = tg.ones(1), []
+        with tg.timestep(step):
+            await asyncio.sleep(0)
+            if record:
+                y = w * 2.0
+            else:
+                with tg.no_grad():
+                    await asyncio.sleep(0)
+                    assert not (w * 2.0).recorded
+                y = w * 3.0
+            await asyncio.sleep(0)
+            steps += [use.step for use in tg.gradients_of_uses(y.sum(), w)]
+        return steps, current().place.step
+
+    async def together():
+        return await asyncio.gather(*[work(step, step % 2 == 0) for step in range(6)])
+
+    assert asyncio.run(together()) == [([step], None) for step in range(6)]
+
+
+# -- what the record keeps -----------------------------------------------------------------------
+
+
+def test_a_dropped_loss_frees_its_record_at_once(no_collector):
+    cell = tg.LSTM(3, 4, rng=0)
+    loss = (tg.unroll(cell, np.ones((5, 2, 3))).outputs ** 2).sum()
+    arrays, nodes = saved_arrays(loss), [weakref.ref(n) for n in record_order([loss._node])]
+    parameters = {p._node for p in cell.parameters().values()}
+    assert len(arrays) > 20
+    del loss
+    alive = [ref() for ref in nodes if ref() is not None]
+    assert set(alive) == parameters
+    kept = {id(p._value) for p in cell.parameters().values()}
+    assert {id(ref()) for ref in arrays if ref() is not None} <= kept
+
+
+def test_a_record_of_a_record_is_freed_too(no_collector):
+    x = tg.tensor([1.0, 2.0])
+    loss = (x * x * x).sum()
+    first = tg.gradients(loss, x, create_graph=True)
+    nodes = [weakref.ref(n) for n in record_order([first._node])]
+    tg.gradients(first.sum(), x)
+    del loss, first
+    assert [ref() for ref in nodes if ref() is not None] == [x._node]
+
+
+def test_saved_values_are_freed_by_backward(no_collector):
+    cell = tg.Elman(3, 4, rng=0)
+    run = tg.unroll(cell, np.ones((5, 2, 3)))
+    loss = (run.state**2).sum()
+    arrays = saved_arrays(loss)
+    del run
+    loss.backward(keep_record=True)
+    before = sum(ref() is not None for ref in arrays)
+    loss.backward()
+    kept = [ref() for ref in arrays if ref() is not None]
+    assert before == len(arrays)
+    assert all(any(k is p._value for p in cell.parameters().values()) for k in kept)
+    assert all(node.saved is None for node in record_order([loss._node]))
+
+
+def test_a_second_backward_says_what_to_do():
+    x = tg.tensor([1.0])
+    with tg.timestep(2):
+        y = tg.tanh(x)
+    y.sum().backward()
+    with pytest.raises(
+        RuntimeError,
+        match=r"tanh in timestep 2: this record was differentiated before.*keep_record=True",
+    ):
+        y.sum().backward()
+
+
+def test_an_elman_step_keeps_one_array():
+    T, B, H = 200, 32, 256
+    cell = tg.Elman(8, H, rng=0)
+    xs = np.ones((T, B, 8), np.float32)
+    state = cell.initial_state(B)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    run = tg.unroll(cell, xs, state)
+    loss = run.state.sum()
+    del run
+    kept = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert kept / (T * B * H * 4) <= 1.4
+    loss.backward()
+    assert cell.W.grad.any()
+
+
+@pytest.mark.parametrize(
+    "cell", [tg.Elman(3, 4, rng=0), tg.LSTM(3, 4, rng=0)], ids=["one", "tuple"]
+)
+def test_a_detached_state_keeps_nothing_alive_and_passes_no_gradient(cell, no_collector):
+    xs = np.ones((3, 2, 3))
+    first = tg.unroll(cell, xs)
+    state = first.state
+    outer = weakref.ref(state[0]._node if isinstance(state, tuple) else state._node)
+    early = cell.initial_state(2)
+    first = tg.unroll(cell, xs, early)
+    cut = tg.tree.map_leaves(lambda s: s.detach(), first.state)
+    assert type(cut) is type(state)
+    nodes = [weakref.ref(part._node) for part in tg.tree.leaves(first.state)]
+    loss = (tg.unroll(cell, xs, cut).outputs ** 2).sum()
+    for part in tg.tree.leaves(early):
+        np.testing.assert_array_equal(tg.gradients(loss, part, keep_record=True), np.zeros((2, 4)))
+    for part in tg.tree.leaves(cut):  # the beginning of the second part has a gradient
+        assert tg.gradients(loss, part, keep_record=True).any()
+    assert outer() is not None
+    del state, first
+    assert outer() is None
+    assert [ref() for ref in nodes] == [None] * len(nodes)
+    loss.backward()
+
+
+# -- depth and order -----------------------------------------------------------------------------
+
+
+def test_a_million_operations_in_a_row():
+    x = tg.tensor(np.ones(1))
+    y = x
+    for _ in range(1_000_000):
+        y = y * 1.0000001
+    last = weakref.ref(y._node)
+    np.testing.assert_allclose(tg.gradients(y, x), [1.0000001**1_000_000], rtol=1e-9)
+    del y
+    assert last() is None  # freed, without exhausting the C stack
+
+
+def test_results_do_not_depend_on_hash_seeds():
+    program = (
+        "import numpy as np, tinygrad_rnn as tg\n"
+        "cell = tg.GRU(3, 4, rng=0)\n"
+        "loss = (tg.unroll(cell, np.ones((6, 2, 3))).outputs ** 2).sum()\n"
+        "uses = tg.gradients_of_uses(loss, cell.W, keep_record=True)\n"
+        "print([(u.step, u.operation, u.gradient.tobytes().hex()) for u in uses])\n"
+        "print([g.tobytes().hex() for g in tg.gradients(loss, list(cell.parameters().values()))])\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(said) == 1
+    assert "matmul" in said.pop()

@@ -1,0 +1,325 @@
+"""Tensors and parameters: values, dtypes, what is refused, and what `backward` leaves."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+# -- values and dtypes ---------------------------------------------------------------------------
+
+
+def test_numbers_become_float32_and_float_arrays_keep_their_dtype():
+    assert tg.tensor([1, 2]).dtype == F32
+    assert tg.tensor(1.5).dtype == F32
+    assert tg.tensor(np.ones(2)).dtype == F64
+    assert tg.tensor(np.float64(1)).dtype == F64
+    assert tg.tensor(np.ones(2, np.float32)).dtype == F32
+    assert tg.tensor([1.0], dtype=np.float64).dtype == F64
+    assert tg.Parameter(np.ones(2, int).tolist()).dtype == F32
+    assert tg.zeros(3).dtype == tg.ones((2, 2)).dtype == F32
+
+
+@pytest.mark.parametrize("make", [tg.tensor, tg.Parameter])
+def test_integers_and_complex_numbers_are_refused(make):
+    with pytest.raises(TypeError, match=r"gradients need real floats, given int64 of shape \(3,\)"):
+        make(np.arange(3))
+    with pytest.raises(TypeError, match="given bool"):
+        make(np.array([True]))
+    with pytest.raises(TypeError, match="given complex128"):
+        make(np.array([1j]))
+    with pytest.raises(TypeError, match="complex"):
+        make([1j])
+    with pytest.raises(TypeError, match="given"):
+        make([1.0], dtype=int)
+    with pytest.raises(TypeError, match=r"given a tensor; use \.detach\(\)"):
+        make(tg.ones(2))
+    assert make(np.arange(3), dtype=np.float32).dtype == F32
+
+
+def test_the_data_are_copied():
+    data = np.ones(2)
+    t, p = tg.tensor(data), tg.Parameter(data)
+    data[0] = 5
+    assert t.numpy()[0] == p.numpy()[0] == 1
+
+
+CONSTANTS = [
+    2,
+    2.5,
+    True,
+    np.float64(2.5),
+    np.float32(2.5),
+    np.int64(2),
+    np.array(2.5),
+    np.ones(2),
+    np.ones(2, np.float32),
+    np.arange(2),
+    np.array([True, False]),
+    [1.0, 2.0],
+    np.array([[1.0], [2.0]]) > 1.5,
+]
+
+
+@pytest.mark.parametrize("dtype", [F32, F64])
+@pytest.mark.parametrize("constant", CONSTANTS, ids=repr)
+def test_constants_take_the_tensors_dtype(constant, dtype):
+    value = np.array([0.5, 1.5], dtype)
+    for operate in (
+        lambda a, b: a + b,
+        lambda a, b: b - a,
+        lambda a, b: a * b,
+        lambda a, b: b / a,
+        lambda a, b: tg.where(np.array([True, False]), a, b),
+    ):
+        x = tg.tensor(value)
+        y = operate(x, constant)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(
+            y.numpy(), operate_on_arrays(operate, value, constant), rtol=1e-6
+        )
+        g = tg.gradients(y.sum(), x)
+        assert g.dtype == dtype
+        assert g.shape == (2,)
+
+
+def operate_on_arrays(operate, value, constant):
+    return operate(value, np.asarray(constant, np.float64))
+
+
+def test_a_float64_cotangent_and_mixed_precisions_keep_every_gradients_dtype():
+    a, b = tg.tensor(np.ones(2, np.float32)), tg.tensor(np.ones(2))
+    y = a * b
+    assert y.dtype == F64
+    da, db = tg.gradients(y, [a, b], np.array([1.0, 2.0]))
+    assert (da.dtype, db.dtype) == (F32, F64)
+    (a * 2.0).backward(np.ones(2))
+    assert a.grad.dtype == F32
+    da, db = tg.gradients((a * b).sum(), [a, b], create_graph=True)
+    assert (da.dtype, db.dtype) == (F32, F64)
+
+
+def test_constants_that_have_no_place_are_refused_by_name():
+    x = tg.ones(2)
+    with pytest.raises(TypeError, match="add: an argument is an array of complex128; wanted"):
+        x + np.array([1j, 1j])
+    with pytest.raises(TypeError, match="multiply: an argument is a str; wanted"):
+        x * "2"
+    message = "multiply in timestep 4: an argument is a NoneType"
+    with tg.timestep(4), pytest.raises(TypeError, match=message):
+        x * None
+    with pytest.raises(TypeError, match="an argument is a"):
+        x + 1j
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def test_what_is_handed_out_is_read_only():
+    x = tg.ones((2, 2))
+    view = x.numpy()
+    with pytest.raises(ValueError, match="read-only"):
+        view[0] = 3
+    (x * x).sum().backward()
+    with pytest.raises(ValueError, match="read-only"):
+        x.grad[0] = 3
+    with pytest.raises(ValueError, match="read-only"):
+        tg.gradients((x * x).sum(), x)[0] = 3
+
+
+def test_items():
+    assert float(tg.tensor([[2.5]])) == 2.5
+    assert bool(tg.tensor([0.0])) is False
+    with pytest.raises(ValueError, match=r"single entry, given shape \(2,\)"):
+        tg.ones(2).item()
+    with pytest.raises(ValueError, match="single entry"):
+        bool(tg.ones(2))
+    assert len(tg.ones((3, 2))) == 3
+    with pytest.raises(TypeError, match="without axes"):
+        len(tg.tensor(1.0))
+    assert [row.shape for row in tg.ones((3, 2))] == [(2,)] * 3
+    with pytest.raises(TypeError, match="without axes"):
+        iter(tg.tensor(1.0))
+
+
+def test_comparisons_give_plain_booleans():
+    x = tg.tensor([1.0, 2.0])
+    for found in (x < 1.5, x <= x, x > [1.5, 1.5], x >= 2, x == x, x != 1):
+        assert type(found) is np.ndarray
+        assert found.dtype == bool
+    assert x in {x}  # hashing is by identity
+
+
+# -- what would cut the record or change it ------------------------------------------------------
+
+
+def test_assignment_is_refused_and_in_place_operators_rebind():
+    x = tg.ones(2)
+    with pytest.raises(TypeError, match=r"cannot be assigned into.*index_update"):
+        x[0] = 2.0
+    y = x
+    y += 1.0
+    assert y is not x
+    assert x.numpy()[0] == 1
+    with pytest.raises(AttributeError):
+        x.value = 3
+
+
+def test_a_tensor_does_not_become_an_array_by_itself():
+    x = tg.ones(2)
+    for turn in (
+        np.asarray,
+        np.array,
+        lambda t: np.array([t, t]),
+        lambda t: np.ones((2, 2)) * [t, t],
+    ):
+        with pytest.raises(TypeError, match=r"by itself.*use \.numpy\(\)"):
+            turn(x)
+
+
+def test_numpy_functions_dispatch_or_refuse():
+    x = tg.tensor([1.0, 4.0])
+    assert isinstance(np.sqrt(x), tg.Tensor)
+    assert isinstance(np.add(np.ones(2), x), tg.Tensor)
+    assert isinstance(np.ones(2) * x, tg.Tensor)
+    assert isinstance(np.stack([x, x]), tg.Tensor)
+    with pytest.raises(TypeError, match=r"np\.gcd has no rule for tensors"):
+        np.gcd(x, 2)
+    with pytest.raises(TypeError, match=r"np\.add\.reduce has no rule"):
+        np.add.reduce(x)
+    with pytest.raises(TypeError, match=r"np\.sqrt with out has no rule"):
+        np.sqrt(x, out=np.zeros(2))
+    with pytest.raises(TypeError, match=r"np\.unique has no rule"):
+        np.unique(x)
+
+
+def test_an_array_cannot_be_changed_by_a_tensor():
+    total = np.zeros(2)
+    with pytest.raises(TypeError, match=r"np\.add with out has no rule"):
+        total += tg.ones(2)
+
+
+# -- gradients left by backward ------------------------------------------------------------------
+
+
+def test_backward_replaces_and_accumulates_when_asked():
+    w = tg.Parameter([1.0, 2.0], "w")
+    (w * w).sum().backward()
+    np.testing.assert_array_equal(w.grad, [2, 4])
+    (3.0 * w).sum().backward()
+    np.testing.assert_array_equal(w.grad, [3, 3])
+    (3.0 * w).sum().backward(accumulate=True)
+    (w * w).sum().backward(accumulate=True)
+    np.testing.assert_array_equal(w.grad, [8, 10])
+
+
+def test_every_leaf_that_was_used_gets_a_gradient():
+    w, b, unused = tg.Parameter([1.0], "w"), tg.tensor([2.0]), tg.Parameter([1.0], "unused")
+    y = w * b
+    (y + 0.0 * y.detach()).sum().backward()
+    assert w.grad is not None
+    assert b.grad is not None
+    assert unused.grad is None
+
+
+def test_only_leaves_have_grad():
+    x = tg.ones(2)
+    y = (x * 2.0).named("y")
+    for what in (y, y.detach()):
+        with pytest.raises(RuntimeError, match=r"tensor 'y' is not a parameter.*tg\.gradients"):
+            what.grad  # noqa: B018
+    with tg.no_grad():
+        z = x * 2.0
+    with pytest.raises(RuntimeError, match=r"a tensor of shape \(2,\) is not"):
+        z.grad = 1
+
+
+def test_grad_may_be_set_to_an_array_of_the_shape():
+    w = tg.Parameter([1.0, 2.0], "w")
+    w.grad = np.array([1.0, 2.0])
+    assert w.grad.dtype == F32
+    with pytest.raises(ValueError, match=r"grad: given shape \(3,\), wanted \(2,\)"):
+        w.grad = np.ones(3)
+    w.grad = None
+    assert w.grad is None
+
+
+def test_a_changed_parameter_has_no_gradient_and_stops_old_records():
+    w = tg.Parameter([1.0, 2.0], "w")
+    loss = (w * w).sum()
+    (w * w).sum().backward()
+    w.assign([5.0, 6.0])
+    assert w.grad is None
+    assert w.version == 1
+    message = "parameter 'w' was given another value after it was used in this record"
+    with pytest.raises(RuntimeError, match=message):
+        loss.backward()
+    with pytest.raises(RuntimeError, match=message):
+        tg.gradients(loss, w)
+    with pytest.raises(RuntimeError, match=message):
+        tg.gradients_of_uses(loss, w)
+    assert w.grad is None
+    (w * w).sum().backward()
+    np.testing.assert_array_equal(w.grad, [10, 12])
+
+
+def test_views_of_a_parameter_show_the_old_value_after_a_change():
+    w = tg.Parameter([1.0, 2.0], "w")
+    before = w.numpy()
+    w.assign([5.0, 6.0])
+    np.testing.assert_array_equal(before, [1, 2])
+    with pytest.raises(
+        ValueError, match=r"assign to tensor 'w': given shape \(3,\), wanted \(2,\)"
+    ):
+        w.assign(np.ones(3))
+    assert w.version == 1
+
+
+def test_gradients_of_two_backward_calls_are_refused_by_the_optimiser():
+    a, b = tg.Parameter([1.0], "a"), tg.Parameter([1.0], "b")
+    optimiser = tg.optim.SGD([a, b], lr=1.0)
+    (a * b).sum().backward()
+    (a * 2.0).sum().backward()
+    with pytest.raises(RuntimeError, match="'a' and 'b' were left by different backward"):
+        optimiser.step()
+    assert a.version == b.version == 0
+    (a * b).sum().backward()
+    (a * 2.0).sum().backward(accumulate=True)
+    optimiser.step()
+    assert (a.item(), b.item()) == (-2.0, 0.0)
+    with pytest.raises(RuntimeError, match="parameter 'a' has no gradient"):
+        optimiser.step()
+
+
+def test_accumulating_does_not_reach_back_over_a_step():
+    a = tg.Parameter([1.0], "a")
+    optimiser = tg.optim.SGD([a], lr=1.0)
+    (a * 2.0).sum().backward()
+    optimiser.step()
+    (a * 3.0).sum().backward(accumulate=True)
+    np.testing.assert_array_equal(a.grad, [3])
+
+
+def test_a_copied_parameter_is_its_own():
+    w = tg.Parameter([1.0], "w")
+    other = copy.deepcopy(w)
+    assert other.name == "w"
+    other.assign([2.0])
+    assert w.item() == 1
+    (w * other).sum().backward()
+    assert (w.grad[0], other.grad[0]) == (2, 1)
+
+
+def test_names():
+    x = tg.ones(2, name="x")
+    assert x.name == "x"
+    assert "name='x'" in repr(x)
+    a, b = tg.split(x * 1.0, 2)
+    a.named("first")
+    assert (a.name, b.name) == ("first", None)
+    assert a.detach().name == "first"
+    assert repr(tg.Parameter([1.0], "w")).startswith("Parameter([1.]")
