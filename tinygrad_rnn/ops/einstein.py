@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import current
+from ..graph import Shape, current
 from ..primitive import apply, bilinear
 from .linalg import diagonal
 from .reduce import sum
 from .registry import operator, values
-from .shape import transpose
+from .shape import broadcast_to, transpose
 
 __all__ = ["einsum"]
 
@@ -49,9 +49,15 @@ def _product(a: Any, b: Any, left: str, right: str, to: str) -> Any:
 _einsum = bilinear(
     "einsum",
     _product,
-    lambda g, b, left, right, to: _pair(g, b, to, right, left),
-    lambda g, a, left, right, to: _pair(a, g, left, to, right),
+    lambda g, b, shape, left, right, to: _widened(_pair(g, b, to, right, left), shape),
+    lambda g, a, shape, left, right, to: _widened(_pair(a, g, left, to, right), shape),
 )
+
+
+def _widened(g: Any, shape: Shape) -> Any:
+    """A cotangent that has size 1 where a summed letter had size 1 on the other side."""
+    whole = np.broadcast_shapes(g.shape, shape)
+    return g if g.shape == whole else broadcast_to(g, whole)
 
 
 def _pair(a: Any, b: Any, left: str, right: str, to: str) -> Any:
