@@ -139,6 +139,7 @@ PAIRS = [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2,)), ((0, 3)
 SLOPES = [n(), n(2, 3), n(0, 2)]
 ROWS = np.array([2, 0, 1])
 MASK = np.array([[True, False, True], [False, False, True]])
+WEIGHTS = np.array([1.0, 2.0, 0.5])
 IGNORING = np.array([2, -1, 0, 2])
 
 _reductions = [
@@ -177,10 +178,12 @@ _regressions = [
 CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     # elementwise, with arguments of their own
     "round": [c(x) for x in SLOPES] + [c(n(3), decimals=1)],
-    "clip": [c(n(2, 3), -1, 1), c(n(2, 3), min=0.3), c(n(), max=0.0), c(n(2, 3), np.array([-1, 0, 1.0]))],
+    "clip": [
+        c(n(2, 3), -1, 1), c(n(2, 3), min=0.3), c(n(), max=0.0), c(n(2, 3), np.array([-1, 0, 1.0])),
+    ],
     "where": [
-        *(c(MASK, n(2, 3), n(2, 3)), c(MASK, n(3), n()), c(MASK[:, :1], n(1, 3), n(2, 1))),
-        *(c(MASK, n(2, 3), 0.0), c(True, n(), n()), c(MASK[:0], n(0, 3), n(3))),
+        c(MASK, n(2, 3), n(2, 3)), c(MASK, n(3), n()), c(MASK[:, :1], n(1, 3), n(2, 1)),
+        c(MASK, n(2, 3), 0.0), c(True, n(), n()), c(MASK[:0], n(0, 3), n(3)),
     ],
     "leaky_relu": [*(c(x) for x in SLOPES), c(n(4), 0.3)],
     "elu": [*(c(x) for x in SLOPES), c(n(4), alpha=0.5)],
@@ -196,10 +199,10 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "cummax": [c(apart(5)), c(apart(3, 4)), c(apart(3, 4), axis=1), c(apart(3, 1), axis=-1)],
     **dict.fromkeys(("argmax", "argmin", "any", "all"), _answers),
     "norm": [
-        *(c(n(2, 3)), c(n(2, 3), axis=1), c(n(2, 3), axis=0, keepdims=True), c(n(2, 1, 3))),
-        *(c(n(4), 1), c(n(2, 3), 3, 1), c(apart(4), np.inf), c(apart(4), -np.inf)),
-        *(c(n(2, 3), 2, 1), c(n(2, 3), "fro"), c(n(2, 3), 1), c(apart(2, 3), -np.inf)),
-        *(c(n(2, 3, 4), 2, (1, 2)), c(n(3, 2), "nuc"), c(n(3, 2), -2), c(n(4), 1.5, 0, True)),
+        c(n(2, 3)), c(n(2, 3), axis=1), c(n(2, 3), axis=0, keepdims=True), c(n(2, 1, 3)),
+        c(n(4), 1), c(n(2, 3), 3, 1), c(apart(4), np.inf), c(apart(4), -np.inf), c(n(2, 3), 2, 1),
+        c(n(2, 3), "fro"), c(n(2, 3), 1), c(apart(2, 3), -np.inf), c(n(2, 3, 4), 2, (1, 2)),
+        c(n(3, 2), "nuc"), c(n(3, 2), -2), c(n(4), 1.5, 0, True),
         c(n(2, 3, 4), "nuc", (2, 0), True),
     ],
     # shape
@@ -216,64 +219,68 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "flip": _flips,
     "roll": [c(n(2, 3), 1), c(n(2, 3), -1, 1), c(n(2, 3, 4), (1, 2), (0, 2)), c(n(2, 0), 1, 0)],
     "pad": [
-        *(c(n(2, 3), 1), c(n(2, 3), ((0, 1), (2, 0))), c(n(3), (1, 2), constant_values=5.0)),
+        c(n(2, 3), 1), c(n(2, 3), ((0, 1), (2, 0))), c(n(3), (1, 2), constant_values=5.0),
         *(c(n(4, 3), ((1, 2), (0, 1)), mode) for mode in ("edge", "reflect", "symmetric", "wrap")),
     ],
     "tile": [c(n(2, 3), 2), c(n(3), (2, 2)), c(n(2, 3, 1), (2, 3)), c(n(), 3)],
     "repeat": [c(n(2, 3), 2), c(n(2, 3), 2, 1), c(n(3), [1, 0, 2], 0), c(n(2, 3), [1, 3], 0)],
-    "concatenate": [
-        *(c([n(2, 3), n(1, 3)]), c([n(2, 3), n(2, 1), n(2, 0)], axis=1), c([n(2)], -1)),
-    ],
+    "concatenate": [c([n(2, 3), n(1, 3)]), c([n(2, 3), n(2, 1), n(2, 0)], axis=1), c([n(2)], -1)],
     "stack": [c([n(2, 3), n(2, 3)]), c([n(3), n(3)], axis=-1), c([n(), n(), n()]), c([n(0, 2)], 1)],
     "split": [c(n(4, 3), 2), c(n(2, 6), 3, axis=-1), c(n(5), [1, 3])],
     "unstack": [c(n(2, 3)), c(n(2, 3), axis=-1), c(n(1, 0))],
     # indexing
     "getitem": [
-        *(c(n(4, 3), 1), c(n(4, 3), slice(None, None, -2)), c(n(4, 3), (..., None, slice(1)))),
-        *(c(n(4, 3), ROWS), c(n(4, 3), (ROWS, [0, 0, 2])), c(n(4, 3), [[1, 1], [0, 3]])),
-        *(c(n(2, 3), MASK), c(n(4, 3), (slice(None), np.array([True, False, True])))),
-        *(c(n(4, 3, 2), (ROWS, slice(None), 1)), c(n(4, 3, 2), (0, slice(1, None), [1, 1]))),
-        *(c(n(4, 3), (np.array([True, False, True, True]), [0, 0, 2])), c(n(3), slice(0)), c(n(), ())),
+        c(n(4, 3), 1), c(n(4, 3), slice(None, None, -2)), c(n(4, 3), (..., None, slice(1))),
+        c(n(4, 3), ROWS), c(n(4, 3), (ROWS, [0, 0, 2])), c(n(4, 3), [[1, 1], [0, 3]]),
+        c(n(2, 3), MASK), c(n(4, 3), (slice(None), np.array([True, False, True]))),
+        c(n(4, 3, 2), (ROWS, slice(None), 1)), c(n(4, 3, 2), (0, slice(1, None), [1, 1])),
+        c(n(4, 3), (np.array([True, False, True, True]), [0, 0, 2])), c(n(3), slice(0)), c(n(), ()),
         c(n(4), np.array([], int)),
     ],
     "scatter": [
-        *(c(n(2, 3), slice(1, 3), (4, 3)), c(n(3), (ROWS,), (4,)), c(n(3), ([0, 0, 1],), (2,))),
+        c(n(2, 3), slice(1, 3), (4, 3)), c(n(3), (ROWS,), (4,)), c(n(3), ([0, 0, 1],), (2,)),
     ],
     "index_update": [
-        *(c(n(4, 3), 1, n(3)), c(n(4, 3), slice(1, 3), n(3)), c(n(4, 3), (ROWS, 0), n())),
-        *(c(n(2, 3), MASK, n(3)), c(n(4), [1, 1, 0], n(3)), c(n(4, 3), (..., 1), 0.5)),
+        c(n(4, 3), 1, n(3)), c(n(4, 3), slice(1, 3), n(3)), c(n(4, 3), (ROWS, 0), n()),
+        c(n(2, 3), MASK, n(3)), c(n(4), [1, 1, 0], n(3)), c(n(4, 3), (..., 1), 0.5),
     ],
     "index_add": [
-        *(c(n(4, 3), 1, n(3)), c(n(4, 3), slice(1, 3), n(2, 1)), c(n(4), [1, 1, 0], n(3))),
-        *(c(n(2, 3), MASK, n()), c(n(4, 3), ([0, 0], [1, 1]), n(2))),
+        c(n(4, 3), 1, n(3)), c(n(4, 3), slice(1, 3), n(2, 1)), c(n(4), [1, 1, 0], n(3)),
+        c(n(2, 3), MASK, n()), c(n(4, 3), ([0, 0], [1, 1]), n(2)),
     ],
     "take": [c(n(2, 3), [1, 1, 5]), c(n(4, 3), ROWS, 0), c(n(4, 3), [[0, -1], [2, 2]], 1)],
     "take_along_axis": [
-        *(c(n(2, 3), [[0, 0], [2, 1]], 1), c(n(2, 3), [[1, 0, 1]], 0), c(n(1, 3), [[0], [2]], 1)),
+        c(n(2, 3), [[0, 0], [2, 1]], 1), c(n(2, 3), [[1, 0, 1]], 0), c(n(1, 3), [[0], [2]], 1),
         c(n(4), [3, 3], 0),
     ],
     "one_hot": [c([2, 0], 3)],
     "embedding": [c([2, 0, 2], n(4, 3)), c(np.array([[1], [1]]), n(2, 3)), c(1, n(2, 3))],
     # products
-    "matmul": [*_products, c(n(5, 2, 3), n(3, 4)), c(n(2, 3), n(5, 3, 4)), c(n(5, 2, 3), n(5, 3, 1)),
-               c(n(4, 1, 2, 3), n(5, 3, 2)), c(n(3), n(2, 3, 4)), c(n(2, 4, 3), n(3)), c(n(1, 1), n(1, 1))],
-    "dot": [*_products, c(n(), n(2, 3)), c(n(2), n()), c(n(2, 3), n(4, 3, 2)), c(n(3), n(4, 3, 2)),
-            c(n(4, 2, 3), n(3))],
+    "matmul": [
+        *_products, c(n(5, 2, 3), n(3, 4)), c(n(2, 3), n(5, 3, 4)), c(n(5, 2, 3), n(5, 3, 1)),
+        c(n(4, 1, 2, 3), n(5, 3, 2)), c(n(3), n(2, 3, 4)), c(n(2, 4, 3), n(3)), c(n(1, 1), n(1, 1)),
+    ],
+    "dot": [
+        *_products, c(n(), n(2, 3)), c(n(2), n()), c(n(2, 3), n(4, 3, 2)), c(n(3), n(4, 3, 2)),
+        c(n(4, 2, 3), n(3)),
+    ],
     "inner": [c(n(3), n(3)), c(n(2, 3), n(4, 3)), c(n(2, 4, 3), n(3)), c(n(), n(2))],
     "outer": [c(n(2), n(3)), c(n(2, 2), n(3)), c(n(), n(2)), c(n(0), n(2))],
-    "vecdot": [c(n(3), n(3)), c(n(2, 3), n(3)), c(n(2, 3), n(2, 1), axis=0), c(n(2, 1, 3), n(4, 3))],
+    "vecdot": [
+        c(n(3), n(3)), c(n(2, 3), n(3)), c(n(2, 3), n(2, 1), axis=0), c(n(2, 1, 3), n(4, 3)),
+    ],
     "tensordot": [
-        *(c(n(2, 3, 4), n(3, 4, 2)), c(n(2, 3), n(3, 2), 1), c(n(2), n(3), 0)),
-        *(c(n(2, 3, 4), n(4, 3), ((1, 2), (1, 0))), c(n(2, 3), n(4, 3), (-1, 1))),
+        c(n(2, 3, 4), n(3, 4, 2)), c(n(2, 3), n(3, 2), 1), c(n(2), n(3), 0),
+        c(n(2, 3, 4), n(4, 3), ((1, 2), (1, 0))), c(n(2, 3), n(4, 3), (-1, 1)),
     ],
     "einsum": [
-        *(c("ij,jk->ik", n(2, 3), n(3, 4)), c("ij,jk", n(2, 3), n(3, 4)), c("ii", n(3, 3))),
-        *(c("ii->i", n(3, 3)), c("ij->ji", n(2, 3)), c("ij->", n(2, 3)), c("ba", n(2, 3))),
-        *(c("...ij,...jk->...ik", n(2, 3, 4), n(4, 2)), c("i...,i...->...", n(3, 2), n(3, 1))),
-        *(c("bi,io,bo->b", n(4, 2), n(2, 3), n(4, 3)), c("i,j,k->kij", n(2), n(3), n(2))),
-        *(c("iij,jk->k", n(2, 2, 3), n(3, 2)), c("ij,ij->", n(2, 3), n(2, 3)), c(",i->i", n(), n(3))),
-        *(c("ij,j->i", n(2, 3), n(1)), c("i,ij,k", n(2), n(2, 3), n(4)), c("ijij->ji", n(2, 3, 2, 3))),
-        *(c("...,...", n(2), n(3, 2)), c("i...->...i", n(2, 3, 4)), c("ij,jk->ik", n(2, 0), n(0, 3))),
+        c("ij,jk->ik", n(2, 3), n(3, 4)), c("ij,jk", n(2, 3), n(3, 4)), c("ii", n(3, 3)),
+        c("ii->i", n(3, 3)), c("ij->ji", n(2, 3)), c("ij->", n(2, 3)), c("ba", n(2, 3)),
+        c("...ij,...jk->...ik", n(2, 3, 4), n(4, 2)), c("i...,i...->...", n(3, 2), n(3, 1)),
+        c("bi,io,bo->b", n(4, 2), n(2, 3), n(4, 3)), c("i,j,k->kij", n(2), n(3), n(2)),
+        c("iij,jk->k", n(2, 2, 3), n(3, 2)), c("ij,ij->", n(2, 3), n(2, 3)), c(",i->i", n(), n(3)),
+        c("ij,j->i", n(2, 3), n(1)), c("i,ij,k", n(2), n(2, 3), n(4)), c("ijij->ji", n(2, 3, 2, 3)),
+        c("...,...", n(2), n(3, 2)), c("i...->...i", n(2, 3, 4)), c("ij,jk->ik", n(2, 0), n(0, 3)),
     ],
     "trace": [c(n(3, 3)), c(n(2, 4, 3), 1, 1, 2), c(n(2, 3), -1)],
     "diagonal": [c(n(3, 3)), c(n(2, 4, 3), 1, 1, 2), c(n(3, 2), -1), c(n(2, 3, 4), 0, 2, 0)],
@@ -283,8 +290,8 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     # matrices
     "inv": [c(regular(3, 3)), c(regular(2, 2, 2)), c(regular(0, 2, 2)), c(regular(1, 1))],
     "solve": [
-        *(c(regular(3, 3), n(3, 2)), c(regular(3, 3), n(3)), c(regular(2, 3, 3), n(2, 3, 1))),
-        *(c(regular(3, 3), n(2, 3, 2)), c(regular(2, 3, 3), n(3, 2))),
+        c(regular(3, 3), n(3, 2)), c(regular(3, 3), n(3)), c(regular(2, 3, 3), n(2, 3, 1)),
+        c(regular(3, 3), n(2, 3, 2)), c(regular(2, 3, 3), n(3, 2)),
     ],
     "det": [c(regular(3, 3)), c(regular(2, 2, 2)), c(regular(1, 1))],
     "slogdet": [c(regular(3, 3)), c(regular(2, 2, 2))],
@@ -295,27 +302,29 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "expm": [c(n(3, 3)), c(n(2, 2, 2, low=-9, high=9)), c(n(1, 1)), c(n(0, 2, 2))],
     # losses
     "cross_entropy": [
-        *(c(n(4, 3), [2, 1, 0, 2]), c(n(2, 2, 3), [[0, 1], [2, 2]], "sum"), c(n(3), 1, "none")),
-        *(c(n(4, 3), IGNORING, ignore_index=-1), c(n(4, 3), IGNORING, "none", ignore_index=-1)),
-        *(c(n(4, 3), [2, 1, 0, 2], weights=np.array([1.0, 2.0, 0.5]), label_smoothing=s) for s in (0.0, 0.2)),
-        c(n(4, 3), IGNORING, weights=np.array([1.0, 2.0, 0.5]), ignore_index=-1, label_smoothing=0.1),
+        c(n(4, 3), [2, 1, 0, 2]), c(n(2, 2, 3), [[0, 1], [2, 2]], "sum"), c(n(3), 1, "none"),
+        c(n(4, 3), IGNORING, ignore_index=-1), c(n(4, 3), IGNORING, "none", ignore_index=-1),
+        *(c(n(4, 3), [2, 1, 0, 2], weights=WEIGHTS, label_smoothing=s) for s in (0.0, 0.2)),
+        c(n(4, 3), IGNORING, weights=WEIGHTS, ignore_index=-1, label_smoothing=0.1),
         *(c(n(4, 3), probabilities(4, 3), label_smoothing=s) for s in (0.0, 0.1)),
-        c(n(4, 3), probabilities(4, 3), "none", weights=np.array([1.0, 2.0, 0.5])),
+        c(n(4, 3), probabilities(4, 3), "none", weights=WEIGHTS),
         c(n(0, 3), np.zeros(0, int), "sum"),
     ],
     "nll": [
-        *(c(n(4, 3), [2, 1, 0, 2]), c(n(4, 3), IGNORING, weights=np.array([1.0, 2.0, 0.5]), ignore_index=-1)),
+        c(n(4, 3), [2, 1, 0, 2]), c(n(4, 3), IGNORING, weights=WEIGHTS, ignore_index=-1),
         c(n(4, 3), [2, 1, 0, 2], "none"),
     ],
     "mse": _regressions,
     "l1": _regressions,
     "huber": [*_regressions, c(n(2, 3), n(2, 3), 0.7)],
     "bce_with_logits": [
-        *(c(n(2, 3), N((2, 3), 0, 1)), c(n(2, 3), N((2, 3), 0, 1), "none")),
-        c(n(2, 3), N((2, 3), 0, 1), "sum", weights=np.array([1.0, 2.0, 0.5])),
+        c(n(2, 3), N((2, 3), 0, 1)), c(n(2, 3), N((2, 3), 0, 1), "none"),
+        c(n(2, 3), N((2, 3), 0, 1), "sum", weights=WEIGHTS),
     ],
     "kl_div": [c(n(2, 3), probabilities(2, 3), r) for r in ("mean", "sum", "none")],
-    "layer_norm": [c(n(2, 3)), c(n(2, 3), n(3), n(3)), c(n(2, 2, 4), n(4), eps=0.1), c(n(3), None, n(3))],
+    "layer_norm": [
+        c(n(2, 3)), c(n(2, 3), n(3), n(3)), c(n(2, 2, 4), n(4), eps=0.1), c(n(3), None, n(3)),
+    ],
     "rms_norm": [c(n(2, 3)), c(n(2, 3), n(3)), c(n(0, 3)), c(n(4), eps=0.1)],
     "dropout": [c(n(4, 3), 0.5, 0), c(n(5), 0.2, rng=3), c(n(3), 0.0, 1)],
 }  # fmt: skip
