@@ -1,5 +1,6 @@
 """The command line: `tinygrad-rnn demo`, `tinygrad-rnn sample`."""
 
+import io
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,9 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 def main() -> None:
     """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may lack a character of the text
     missing = _missing("typer", "rich")
     if missing:
         _fail(missing)
@@ -28,8 +32,10 @@ def _missing(*packages: str) -> str | None:
     return f'{", ".join(lacking)} not installed: python -m pip install "tinygrad_rnn[demo]"'
 
 
-def _fail(message: object) -> NoReturn:
-    print(f"tinygrad-rnn: {message}", file=sys.stderr)
+def _fail(what: str | Exception) -> NoReturn:
+    if isinstance(what, OSError) and what.strerror:
+        what = f"{what.filename}: {what.strerror}"
+    print(f"tinygrad-rnn: {what}", file=sys.stderr)
     sys.exit(BAD_INPUT)
 
 
@@ -55,7 +61,7 @@ def _app() -> "typer.Typer":
         out: Annotated[Path, option(help="Folder for the page, the drawing and the model.")] = Path(
             "demo"
         ),
-        steps: Annotated[int, option(help="Number of updates.")] = 2500,
+        steps: Annotated[int, option(help="Number of updates.")] = 2000,
         seed: Annotated[int, option(help="Seed of the weights and of the text written.")] = 0,
     ) -> None:
         """Train a character-level Elman network and write a page about its gradients.
@@ -72,11 +78,13 @@ def _app() -> "typer.Typer":
         from rich.console import Console
 
         from .data import TextError
-        from .demo import OutputError, run
+        from .demo import run
 
         try:
             finished = run(text, out, steps, seed, Console(highlight=False))
-        except (TextError, OutputError) as error:
+        except BrokenPipeError:  # nobody reads on: typer's to handle
+            raise
+        except (TextError, OSError) as error:
             _fail(error)
         if not finished:
             sys.exit(INTERRUPTED)
@@ -91,6 +99,25 @@ def _app() -> "typer.Typer":
         ] = 0.8,
         start: Annotated[str, option(help="Text to go on from.")] = "",
     ) -> None:
-        """Let a saved model write."""
+        """Let a saved model write: the same model and seed give the same text."""
+        missing = _missing("safetensors")
+        if missing:
+            _fail(missing)
+        if length < 1:
+            _fail(f"--length {length}: wanted at least 1")
+        if seed < 0:
+            _fail(f"--seed {seed}: wanted 0 or more")
+        if not 0 < temperature < float("inf"):
+            _fail(f"--temperature {temperature}: wanted a number above 0")
+        from .data import TextError
+        from .demo.model import load
+        from .demo.model import sample as write
+        from .io import ModelFileError
+
+        try:
+            text = write(load(model), length, seed, temperature, start)
+        except (ModelFileError, TextError, OSError) as error:
+            _fail(error)
+        print(text)
 
     return app

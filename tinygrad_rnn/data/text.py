@@ -23,7 +23,7 @@ STANDARD_LIBRARY = (
 
 
 class TextError(ValueError):
-    """A text that cannot be used: empty, not UTF-8, or too short."""
+    """A text that cannot be used: empty, not UTF-8, too short, or with unknown characters."""
 
 
 def read_text(path: str | Path) -> str:
@@ -102,13 +102,13 @@ class Vocabulary:
     def encode(self, text: str) -> Ids:
         """The class of every character, (len(text),) integers.
 
-        Raises ValueError for a character that is not in the vocabulary.
+        Raises TextError for a character that is not in the vocabulary.
         """
         classes = {character: i for i, character in enumerate(self.characters)}
         try:
             return np.array([classes[character] for character in text], np.int64)
         except KeyError as error:
-            raise ValueError(
+            raise TextError(
                 f"character {error.args[0]!r} is not among the {len(self)} of the vocabulary"
             ) from None
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 INK, MUTED, RULE, BLUE, ORANGE = "#010101", "#020202", "#030303", "#040404", "#050505"
 _VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", BLUE: "blue", ORANGE: "orange"}
 
-_STYLE = {
+_STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.grid": True,
@@ -53,15 +53,15 @@ def learning_curve(history: History, uniform: float, frequencies: float) -> str:
 
 def _learning_curve(axes: Axes, history: History, uniform: float, frequencies: float) -> None:
     last = max(history.steps, 1)
-    for value, text in ((uniform, "ln V: no idea"), (frequencies, "letter frequencies only")):
+    for value, text in ((uniform, "ln V, all alike"), (frequencies, "by frequency alone")):
         axes.axhline(value, color=INK, linewidth=0.9, dashes=(5, 3))
-        axes.text(last, value + 0.04, f"{text}, {value:.2f}", ha="right", va="bottom")
+        axes.text(last, value + 0.04, f"{text}: {value:.2f}", ha="right", va="bottom")
     train = np.array(history.train)
     if len(train):
         axes.plot(train, color=BLUE, linewidth=0.5, alpha=0.3)
-        mean, middle = _smoothed(train)
-        axes.plot(middle, mean, color=BLUE, linewidth=1.8)
-        axes.text(0.36 * last, mean[len(mean) // 3] - 0.35, "training", color=BLUE, va="top")
+        mean = _smoothed(train)
+        axes.plot(mean, color=BLUE, linewidth=1.8)
+        axes.text(0.4 * last, mean[len(mean) * 2 // 5] - 0.5, "training", color=BLUE, va="top")
     steps, losses = zip(*history.held_out, strict=True)
     axes.plot(steps, losses, color=ORANGE, marker="o", markersize=3.5, linewidth=1.2)
     i = len(steps) * 2 // 3
@@ -95,11 +95,13 @@ def _fading(axes: Axes, before: Fading, after: Fading) -> None:
     axes.set_ylabel("‖dL$_t$/ds$_k$‖")
 
 
-def _smoothed(values: Array, count: int = 50) -> tuple[Array, Array]:
-    """Means of neighbouring values, and where the middles of those neighbourhoods are."""
-    count = max(1, min(count, len(values) // 4))
-    mean = np.convolve(values, np.ones(count) / count, "valid")
-    return mean, np.arange(len(mean)) + (count - 1) / 2
+def _smoothed(values: Array, reach: int = 25) -> Array:
+    """Means over the neighbours on both sides; over fewer near the start, which stays in place."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    i = np.arange(len(values))
+    low = i - np.minimum(reach, i)
+    high = np.minimum(2 * i - low + 1, len(values))
+    return np.asarray((sums[high] - sums[low]) / (high - low))
 
 
 def _svg(draw: Any) -> str:

@@ -23,8 +23,8 @@ WINDOWS = 64
 
 
 def excerpt(text: str) -> str:
-    """STEPS characters to read and the one after them: the first word that is long enough."""
-    word = re.search(r"(?<![^\W\d_])[^\W\d_]{%d}" % (STEPS + 1), text)
+    """STEPS characters to read and the one after them: the first word of that length, if any."""
+    word = re.search(rf"(?<=\W)[^\W\d_]{{{STEPS + 1}}}\b", text)
     return word[0] if word else text[: STEPS + 1]
 
 

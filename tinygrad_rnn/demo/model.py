@@ -66,7 +66,7 @@ def sample(
     start         characters to read before writing, and part of the result; a line end, which is
                   not shown, if left out
 
-    Raises ValueError for a character in `start` that is not in the vocabulary.
+    Raises TextError for a character in `start` that is not in the vocabulary.
     """
     rng = np.random.default_rng(seed)
     vocabulary = model.vocabulary

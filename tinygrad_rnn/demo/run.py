@@ -129,71 +129,67 @@ def run(
     before = measure.fading(model, held_ids)
 
     terminal.begin(console, source, len(text), model)
-    begun = time.perf_counter()
-    with Interrupted() as interrupted, terminal.progress(console, steps) as report:
-        history = training.train(model, train_ids, held_ids, steps, interrupted, report)
-    seconds = time.perf_counter() - begun
-    if history.stopped:
-        terminal.stopped(console, history)
-
-    excerpt = measure.excerpt(held_text)
-    after = measure.fading(model, held_ids)
-    lag = min(10, len(after.median) - 1)
-    values: dict[str, Any] = {
-        "source": source,
-        "characters": len(text),
-        "held_characters": len(held_text),
-        "vocabulary": len(vocabulary),
-        "hidden": model.hidden_size,
-        "window": training.WINDOW,
-        "batch": training.BATCH,
-        "steps": history.steps,
-        "asked": steps,
-        "stopped": history.stopped,
-        "seconds": seconds,
-        "seed": seed,
-        "uniform": math.log(len(vocabulary)),
-        "frequencies": measure.frequencies_loss(train_ids, held_ids, vocabulary),
-        "first": history.train[0] if history.train else history.held_out[0][1],
-        "recent": history.recent(),
-        "recent_count": min(50, history.steps),
-        "last": history.held_out[-1][1],
-        "comparison": measure.compared(model, excerpt),
-        "excerpt": excerpt,
-        "sample_before": sample_before,
-        "sample_after": sample(model, LENGTH, seed, TEMPERATURE),
-        "temperature": TEMPERATURE,
-        "before": before,
-        "after": after,
-        "windows": after.norms.shape[1],
-        "half": -math.log(2) / math.log(after.factor) if after.factor != 1 else math.inf,
-        "tenth": float(after.median[lag] / after.median[0]),
-        "tenth_lag": lag,
-        "model_name": MODEL,
-        "command": f"tinygrad-rnn sample {shlex.quote(str(out / MODEL))} --seed {seed}",
-        "version": importlib.metadata.version("tinygrad_rnn"),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-    save(model, out / MODEL)
-    loss = measure.recorded(model, excerpt)
-    drawing = tg.draw(loss, edges="gradient")
-    drawing.save(out / GRAPH)
-    drawing.save(out / PICTURE)
-    html = page.render(
-        values
-        | {
-            "graph": _element(tg.draw(loss, edges="gradient", theme="auto").svg),
-            "learning": figures.learning_curve(history, values["uniform"], values["frequencies"]),
-            "fading": figures.fading(before, after),
-            "png": True,
+    with Interrupted() as interrupted:
+        begun = time.perf_counter()
+        with terminal.progress(console, steps) as report:
+            history = training.train(model, train_ids, held_ids, steps, interrupted, report)
+        seconds = time.perf_counter() - begun
+        save(model, out / MODEL)
+        if history.stopped:
+            terminal.stopped(console, history)
+        excerpt = measure.excerpt(held_text)
+        comparison = measure.compared(model, excerpt)
+        after = measure.fading(model, held_ids)
+        values: dict[str, Any] = {
+            "source": source,
+            "characters": len(text),
+            "held_characters": len(held_text),
+            "vocabulary": len(vocabulary),
+            "hidden": model.hidden_size,
+            "window": training.WINDOW,
+            "batch": training.BATCH,
+            "steps": history.steps,
+            "asked": steps,
+            "stopped": history.stopped,
+            "seconds": seconds,
+            "seed": seed,
+            "uniform": math.log(len(vocabulary)),
+            "frequencies": measure.frequencies_loss(train_ids, held_ids, vocabulary),
+            "first": history.first,
+            "recent": history.recent,
+            "recent_count": min(training.RECENT, history.steps),
+            "last": history.held_out[-1][1],
+            "comparison": comparison,
+            "entries": max(row.differences.entries for row in comparison.rows),
+            "excerpt": excerpt,
+            "sample_before": sample_before,
+            "sample_after": sample(model, LENGTH, seed, TEMPERATURE),
+            "temperature": TEMPERATURE,
+            "before": before,
+            "after": after,
+            "windows": after.norms.shape[1],
+            "half": math.log(0.5) / math.log(after.factor),
+            "model_name": MODEL,
+            "command": f"tinygrad-rnn sample {shlex.quote(str(out / MODEL))} --seed {seed}",
+            "version": importlib.metadata.version("tinygrad_rnn"),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
         }
-    )
-    (out / PAGE).write_text(html, encoding="utf-8")
-    terminal.end(console, values, [out / name for name in OUTPUTS])
+        loss = measure.recorded(model, excerpt)
+        drawing = tg.draw(loss, edges="gradient")
+        drawing.save(out / GRAPH)
+        drawing.save(out / PICTURE)
+        graph = tg.draw(loss, edges="gradient", theme="auto").svg
+        html = page.render(
+            values
+            | {
+                "graph": graph[graph.index("<svg") :],  # without the header that HTML does not know
+                "learning": figures.learning_curve(
+                    history, values["uniform"], values["frequencies"]
+                ),
+                "fading": figures.fading(before, after),
+            }
+        )
+        (out / PAGE).write_text(html, encoding="utf-8")
+        terminal.end(console, values, [out / name for name in OUTPUTS])
     return not history.stopped
-
-
-def _element(svg: str) -> str:
-    """The svg element of an SVG file, without the header that HTML does not know."""
-    return svg[svg.index("<svg") :]

@@ -13,6 +13,9 @@ from .train import History
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+
+    from ..study import Comparison
 
 
 def begin(console: Console, source: str, characters: int, model: CharElman) -> None:
@@ -26,7 +29,13 @@ def begin(console: Console, source: str, characters: int, model: CharElman) -> N
 @contextmanager
 def progress(console: Console, steps: int) -> Iterator[Callable[[History], None]]:
     """A progress bar with the loss; nothing where the output is not a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     bar = Progress(
         TextColumn("training"),
@@ -42,7 +51,7 @@ def progress(console: Console, steps: int) -> Iterator[Callable[[History], None]
 
         def report(history: History) -> None:
             if history.steps % 10 == 0 or history.steps == steps:
-                bar.update(task, completed=history.steps, loss=f"{history.recent():.2f}")
+                bar.update(task, completed=history.steps, loss=f"{history.recent:.2f}")
 
         yield report
 
@@ -58,42 +67,73 @@ def stopped(console: Console, history: History) -> None:
 
 def end(console: Console, values: Mapping[str, Any], paths: Sequence[Path]) -> None:
     """The results in short, and the paths."""
-    from rich.table import Table
     from rich.text import Text
 
-    learning = Table(title="Loss per character", title_justify="left")
-    learning.add_column("")
-    learning.add_column("nats", justify="right")
-    for what, loss in (
-        (f"no idea: ln {values['vocabulary']}", values["uniform"]),
-        ("untrained", values["first"]),
-        ("by the characters' frequencies alone", values["frequencies"]),
-        (f"trained, last {values['recent_count']} updates", values["recent"]),
-        ("trained, text held out", values["last"]),
-    ):
-        learning.add_row(what, f"{loss:.3f}")
-
-    fading = Table(title="How a gradient fades on its way back in time", title_justify="left")
-    fading.add_column("lag t-k")
-    fading.add_column("untrained", justify="right")
-    fading.add_column("trained", justify="right")
-    before, after = values["before"], values["after"]
-    lags = [lag for lag in (0, 1, 2, 5, 10, 20, 40, 60) if lag < len(after.median)]
-    for lag in lags:
-        fading.add_row(str(lag), f"{before.median[lag]:.1e}", f"{after.median[lag]:.1e}")
-    fading.add_row("per step", f"× {before.factor:.2f}", f"× {after.factor:.2f}")
-
     console.print()
-    for part in (learning, values["comparison"], fading):
-        console.print(part)
-        console.print()
+    for table in (_learning(values), _gradients(values["comparison"]), _fading(values)):
+        console.print(table)
     for when in ("before", "after"):
-        console.print(Text(f"Written {when} training", style="italic"))
-        text = "\n".join(values[f"sample_{when}"].strip("\n").split("\n")[:6])
-        console.print(Text(text[:240], style="dim" if when == "before" else ""))
+        console.print(f" Written {when} training", style="italic")
+        lines = values[f"sample_{when}"].strip("\n")[:300].split("\n")
+        console.print(Text("\n".join(f"   {line}" for line in lines[:5])), style="dim")
         console.print()
     if values["stopped"]:
-        console.print(f"Training was stopped after {values['steps']:,} of {values['asked']:,} updates.")
+        console.print(
+            f"Training was stopped after {values['steps']:,} of {values['asked']:,} updates."
+        )
     for path in paths:
         console.print(Text(str(path)), soft_wrap=True)
     console.print(Text(values["command"]), soft_wrap=True)
+
+
+def _table(title: str, *heads: str) -> Table:
+    """An empty table: words at the left in the first column, numbers at the right in the others."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _learning(values: Mapping[str, Any]) -> Table:
+    table = _table("Loss per character", "", "nats")
+    for what, loss in (
+        (f"all {values['vocabulary']} alike, ln {values['vocabulary']}", values["uniform"]),
+        ("untrained", values["first"]),
+        ("by frequency of characters alone", values["frequencies"]),
+        (f"trained, last {values['recent_count']} updates", values["recent"]),
+        ("trained, text held out", values["last"]),
+    ):
+        table.add_row(what, f"{loss:.3f}")
+    return table
+
+
+def _gradients(comparison: Comparison) -> Table:
+    table = _table(
+        "Autodiff against gradients by hand and by central differences, max relative difference",
+        *("gradient", "shape", "norm", "by hand", "differences", ""),
+    )
+    for row in comparison.rows:
+        hand = "-" if row.hand is None else f"{row.hand.max_rel:.1e}"
+        table.add_row(
+            f"dL/d{row.name}",
+            "×".join(map(str, row.shape)),
+            figures(row.norm),
+            hand,
+            f"{row.differences.max_rel:.1e}",
+            "agrees" if row.agrees else "differs",
+            style=None if row.agrees else "bold red",
+        )
+    return table
+
+
+def _fading(values: Mapping[str, Any]) -> Table:
+    table = _table("‖dL_t/ds_k‖ over the lag t - k, median", "lag", "untrained", "trained")
+    before, after = values["before"], values["after"]
+    for lag in (0, 1, 2, 5, 10, 20, 40, 60):
+        if lag < len(after.median):
+            table.add_row(str(lag), f"{before.median[lag]:.1e}", f"{after.median[lag]:.1e}")
+    table.add_row("per step", f"× {before.factor:.2f}", f"× {after.factor:.2f}")
+    return table

@@ -18,8 +18,9 @@ WINDOW = 32
 BATCH = 16
 RATE = 5e-3
 CLIP = 5.0
-STEPS = 2500
+STEPS = 2000
 EVALUATIONS = 20
+RECENT = 50
 
 
 @dataclass
@@ -45,12 +46,20 @@ class History:
         """Whether training was stopped early."""
         return self.steps < self.asked
 
-    def recent(self, count: int = 50) -> float:
+    @property
+    def first(self) -> float:
+        """The loss before the first update: of the first window, if there was one."""
+        return self.train[0] if self.train else self.held_out[0][1]
+
+    @property
+    def recent(self) -> float:
         """The mean training loss of the last windows; NaN before the first."""
-        return float(np.mean(self.train[-count:])) if self.train else float("nan")
+        return float(np.mean(self.train[-RECENT:])) if self.train else float("nan")
 
 
-def window_loss(model: CharElman, window: Window, s: tg.Tensor | None) -> tuple[tg.Tensor, tg.Tensor]:
+def window_loss(
+    model: CharElman, window: Window, s: tg.Tensor | None
+) -> tuple[tg.Tensor, tg.Tensor]:
     """The loss of a window, and the state after it.
 
     L = sum_t L_t, and L_t the mean over the batch of -log softmax(o_t)[target].
