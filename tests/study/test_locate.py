@@ -370,6 +370,18 @@ def test_in_a_users_own_cell(old, new, kind, place):
     assert [(f.kind, (f.name, f.step)) for f in found] == [(kind, place)], str(found)
 
 
+def test_two_mistakes_in_a_users_own_cell():
+    rng = np.random.default_rng(0)
+    steps = Steps(Problem(Leaky(rng), rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, 4))))
+    wrong = {"np": np}
+    text = LEAKY.replace("ds * k + da @ W.T", "da @ W.T").replace("m[t])).sum(0)", "m[t]))[0]")
+    exec(text, wrong)
+    assert [(f.kind, f.name, f.step) for f in located(steps, wrong["leaky"])] == [
+        ("forgotten path", "s", 3),
+        ("missing sum over batch", "k", None),
+    ]
+
+
 class Gated(Leaky):
     """A cell whose operations depend on values."""
 

@@ -227,7 +227,9 @@ def compare(
         try:
             steps = Steps(problem)
             mistakes = locate(steps, by_hand, between)
-            notes += map(str, mistakes)
+            for i, mistake in enumerate(mistakes):
+                first = "First wrong, walking back from the loss" if i == 0 else "Wrong too"
+                notes.append(f"{first}: {mistake}")
             notes += [
                 f"Not looked at: the gradients of {name!r}, a name that no quantity of this cell "
                 f"has; the names here: {', '.join(steps.named())}."

@@ -37,12 +37,11 @@ class Finding:
 
     def __str__(self) -> str:
         at = f"dL/d{self.name}" + ("" if self.step is None else f" at step {self.step}")
-        first = f"First wrong, walking back from the loss: {at}."
         if self.kind == "unknown":
-            return f"{first} {self.words}"
+            return f"{at}. {self.words}"
         by = ", ".join(f"dL/d{name}" for name in self.explains if not name.endswith("_t"))
-        return f"{first} {self.kind[0].upper()}{self.kind[1:]}: {self.words}." + (
-            f" With this mistake, and no other, {by} come out as they did." if by else ""
+        return f"{at}. {self.kind[0].upper()}{self.kind[1:]}: {self.words}." + (
+            f" This alone gives exactly the given {by}." if by else ""
         )
 
 
@@ -106,19 +105,28 @@ def _best(
     measured: Callable[[Mistake], dict[str, Array]],
 ) -> tuple[Mistake, list[str], dict[str, Array]] | None:
     """The mistake that explains most of what is off and spoils nothing else: what it explains,
-    and what comes out with it.
+    and what comes out with it. Of several that explain as much, the one that leaves most of the
+    rest to mistakes in the last lines.
     """
-    best: tuple[Mistake, list[str], dict[str, Array]] | None = None
+    best: list[tuple[Mistake, list[str], dict[str, Array]]] = []
     for mistake in on_the_way(steps):
         got = measured(base + mistake)
         match = {name for name in got if _same(got[name], given[name])}
         explained = [name for name in off if name in match]
         spoiled = any(name not in match for name in got if name not in off)
-        if explained and not spoiled and (best is None or len(explained) > len(best[1])):
-            best = mistake, explained, got
-            if len(explained) == len(off):
-                break
-    return best
+        if not explained or spoiled or (best and len(explained) < len(best[0][1])):
+            continue
+        if best and len(explained) > len(best[0][1]):
+            best.clear()
+        best.append((mistake, explained, got))
+        if len(explained) == len(off):
+            break
+
+    def left(entry: tuple[Mistake, list[str], dict[str, Array]]) -> int:
+        rest = [name for name in off if name not in entry[1]]
+        return len(_last_line(steps, rest, given, base + entry[0]))
+
+    return best[0] if len(best) == 1 else max(best, key=left, default=None)
 
 
 def _same(a: Array, b: Array) -> bool:

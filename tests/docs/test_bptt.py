@@ -1,0 +1,44 @@
+"""docs/bptt.md: what its programs print is what stands under them."""
+
+import contextlib
+import io
+import linecache
+import re
+from pathlib import Path
+
+import numpy as np
+
+PAGE = Path(__file__).parents[2] / "docs" / "bptt.md"
+BLOCKS = re.compile(r"```python\n(.*?)```\n```text\n(.*?)```", re.DOTALL)
+
+
+def printed(page):
+    """What each program prints, run one after the other in one namespace."""
+    namespace, outputs = {}, []
+    with np.printoptions():
+        for i, (program, _) in enumerate(BLOCKS.findall(page), start=1):
+            name = f"<bptt.md, program {i}>"
+            linecache.cache[name] = len(program), None, program.splitlines(True), name
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile(program, name, "exec"), namespace)
+            outputs.append(out.getvalue())
+    return outputs
+
+
+def without_rounding(text):
+    """Differences of the size of rounding errors are another number on another machine."""
+    return re.sub(r"\d\.\de-(0[89]|1\d)|0\.0e\+00", "rounding", text)
+
+
+def test_programs_print_what_stands_under_them():
+    page = PAGE.read_text(encoding="utf-8")
+    assert len(BLOCKS.findall(page)) == page.count("```python") >= 10
+    for (program, shown), out in zip(BLOCKS.findall(page), printed(page), strict=True):
+        assert without_rounding(out) == without_rounding(shown), program
+
+
+def test_numbers_in_the_text_are_printed_somewhere():
+    page = PAGE.read_text(encoding="utf-8")
+    shown = "".join(program + out for program, out in BLOCKS.findall(page))
+    prose = BLOCKS.sub("", page)
+    assert {number for number in re.findall(r"\d+\.\d+", prose) if number not in shown} == set()
