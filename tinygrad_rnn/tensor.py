@@ -330,9 +330,10 @@ class Tensor(Recorded):
         """The axes in reverse order."""
         return ops.transpose(self)
 
-    def astype(self, dtype: DTypeLike) -> Tensor:
-        """The same numbers in another precision."""
-        return ops.astype(self, dtype)
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 - NumPy's name
+        """The last two axes exchanged: the transpose of every matrix of a batch."""
+        return ops.swapaxes(self, -1, -2)
 
     def reshape(self, *shape: Any) -> Tensor:
         """See `reshape`; the shape may be given as one tuple or as several numbers."""
@@ -342,17 +343,33 @@ class Tensor(Recorded):
         """See `transpose`; the axes may be given as one tuple or as several numbers."""
         return ops.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
 
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        """See `swapaxes`."""
-        return ops.swapaxes(self, axis1, axis2)
+    # an operator is a function, so as an attribute it is a method
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """See `sum`."""
-        return ops.sum(self, axis, keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """See `mean`."""
-        return ops.mean(self, axis, keepdims)
+    all = ops.all
+    any = ops.any
+    argmax = ops.argmax
+    argmin = ops.argmin
+    astype = ops.astype
+    clip = ops.clip
+    cumprod = ops.cumprod
+    cumsum = ops.cumsum
+    diagonal = ops.diagonal
+    dot = ops.dot
+    flatten = ops.ravel
+    max = ops.max
+    mean = ops.mean
+    min = ops.min
+    prod = ops.prod
+    ravel = ops.ravel
+    repeat = ops.repeat
+    round = ops.round
+    squeeze = ops.squeeze
+    std = ops.std
+    sum = ops.sum
+    swapaxes = ops.swapaxes
+    take = ops.take
+    trace = ops.trace
+    var = ops.var
 
 
 def _value_of(other: Any) -> Any:
