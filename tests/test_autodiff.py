@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.sweep import pushforward
 
 RNG = np.random.default_rng(0)
 
@@ -53,6 +56,445 @@ def test_what_lies_before_a_wanted_value_is_not_needed():
     s = x * x
     close(tg.gradients((s * s).sum(), s), 2 * s.numpy())
     close(tg.gradients((s * 3.0).sum(), s), [3.0, 3.0])  # s is used up no more than x is
+
+
+# -- every way of using a value ------------------------------------------------------------------
+
+
+def test_broadcasting_is_undone():
+    shapes = [(), (1,), (3,), (1, 3), (2, 1), (2, 3), (4, 1, 1)]
+    for a_shape in shapes:
+        for b_shape in shapes:
+            a, b = RNG.normal(size=a_shape), RNG.normal(size=b_shape)
+            g = RNG.normal(size=np.broadcast_shapes(a_shape, b_shape))
+            ta, tb = tg.tensor(a), tg.tensor(b)
+            for record in (False, True):
+                y = tg.tanh(ta) * tb + ta
+                da, db = tg.gradients(y, [ta, tb], g, create_graph=record)
+                if record:
+                    da, db = da.numpy(), db.numpy()
+                close(da, summed_to(g * ((1 - np.tanh(a) ** 2) * b + 1), a_shape))
+                close(db, summed_to(g * np.tanh(a), b_shape))
+
+
+def summed_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum an array over the axes along which this shape was broadcast."""
+    while g.ndim > len(shape):
+        g = g.sum(0)
+    for axis, n in enumerate(shape):
+        if n == 1:
+            g = g.sum(axis, keepdims=True)
+    return g
+
+
+def test_the_same_tensor_as_both_arguments():
+    x = tg.tensor(RNG.normal(size=(3, 3)))
+    value, g = x.numpy(), RNG.normal(size=(3, 3))
+    close(tg.gradients(x * x, x, g), 2 * value * g)
+    close(tg.gradients(x + x, x, g), 2 * g)
+    close(tg.gradients(x - x, x, g), 0 * g)
+    close(tg.gradients(x @ x, x, g), g @ value.T + value.T @ g)
+    close(tg.gradients(tg.concatenate([x, x]), x, np.concatenate([g, 2 * g])), 3 * g)
+    close(tg.gradients(tg.stack([x, x, x]).sum(0), x, g), 3 * g)
+
+
+def test_the_same_input_listed_twice_and_an_input_that_is_the_output():
+    x = tg.tensor(RNG.normal(size=3))
+    y = x * x
+    g = RNG.normal(size=3)
+    a, b, c = tg.gradients(y, [x, y, x], g)
+    close(a, 2 * x.numpy() * g)
+    close(b, g)
+    close(c, a)
+    close(tg.gradients(x, x, g), g)
+    assert x.grad is None
+
+
+def test_an_intermediate_and_what_it_depends_on_at_once():
+    x = tg.tensor(RNG.normal(size=3))
+    s = tg.tanh(x)
+    loss = (s * s * x).sum()
+    ds, dx = tg.gradients(loss, [s, x])
+    close(ds, 2 * s.numpy() * x.numpy())
+    close(dx, s.numpy() ** 2 + ds * (1 - s.numpy() ** 2))
+
+
+def test_several_outputs_add_up():
+    x = tg.tensor(RNG.normal(size=3))
+    y, z = x * 2.0, (x * x).sum()
+    g = RNG.normal(size=3)
+    close(tg.gradients([y, z], x, [g, None], keep_record=True), 2 * g + 2 * x.numpy())
+    close(tg.gradients([y, z, y], x, [g, 3.0, g]), 4 * g + 6 * x.numpy())
+    with pytest.raises(ValueError, match="given 1 cotangents for 2 outputs"):
+        tg.gradients([y, z], x, [g])
+
+
+def test_parts_of_several_results():
+    W = tg.tensor(RNG.normal(size=(2, 6)))
+    value = W.numpy()
+    a, b, c = tg.split(W, 3, axis=1)
+    rows = tg.unstack(W)
+    expected = np.zeros((2, 6))
+    expected[:, 2:4] = 2 * value[:, 2:4]
+    close(tg.gradients((b * b).sum(), W, keep_record=True), expected)
+    close(tg.gradients(a.sum(), c, keep_record=True), np.zeros((2, 2)))
+    expected = np.zeros((2, 6))
+    expected[1] = 1
+    close(tg.gradients(rows[1].sum(), W), expected)
+    da, dc, dw = tg.gradients((a * c + c).sum(), [a, c, W], keep_record=True)
+    close(da, value[:, 4:])
+    close(dc, value[:, :2] + 1)
+    close(dw, np.concatenate([da, np.zeros((2, 2)), dc], 1))
+    first, second = tg.gradients((a * c + c).sum(), [a, W], create_graph=True)
+    close(first.numpy(), da)
+    close(tg.gradients(second.sum(), c), np.ones((2, 2)))
+
+
+def test_one_part_used_often_and_by_index():
+    W = tg.tensor(RNG.normal(size=(4, 2)))
+    a, b = tg.split(W, 2)
+    y = b + b * b + b[0] + b[[0, 0, 1]].sum(0) + a[1:]
+    value = W.numpy()[2:]
+    g = RNG.normal(size=(2, 2))
+    total = g.sum(0)
+    expected_b = g * (1 + 2 * value) + np.stack([3 * total, total])
+    expected = np.concatenate([np.stack([0 * total, total]), expected_b])
+    for record in (False, True):
+        found = tg.gradients(y, W, g, create_graph=record, **({} if record else {"keep_record": 1}))
+        close(found.numpy() if record else found, expected)
+
+
+def test_indices_that_repeat_and_overlap():
+    x = tg.tensor(RNG.normal(size=4))
+    mask = np.array([True, False, False, True])
+    y = x[[0, 0, 3]].sum() + x[1:3].sum() + x[::-2].sum() + x[mask].sum()
+    expected = np.array([3.0, 2.0, 1.0, 3.0])
+    close(tg.gradients(y + (x * 2.0).sum(), x), expected + 2)
+
+
+def test_arrays_that_are_not_contiguous():
+    data = RNG.normal(size=(4, 6))
+    for view in (data[::2, ::-1], data.T, data[:, 1::2], np.broadcast_to(data[0], (3, 6))):
+        x = tg.tensor(view)
+        W = RNG.normal(size=(view.shape[1], 2))
+        g = RNG.normal(size=(2, view.shape[0])).T
+        close(tg.gradients(x @ W, x, g), g @ W.T)
+        w = tg.tensor(W)
+        close(tg.gradients(view @ w + 0.0, w, g[:, ::-1]), view.T @ g[:, ::-1])
+
+
+def test_cotangents_are_not_changed_and_may_be_tensors():
+    x = tg.tensor(RNG.normal(size=3))
+    g = RNG.normal(size=3)
+    kept, t = g.copy(), tg.tensor(g)
+    y = x + x * 1.0
+    for cotangent in (g, t):
+        found = tg.gradients([y, y, x], x, [cotangent] * 3, keep_record=True)
+        close(found, 5 * kept)
+    close(g, kept)
+    close(t.numpy(), kept)
+    with pytest.raises(
+        ValueError, match=r"cotangent of shape \(2,\) for an output of shape \(3,\)"
+    ):
+        tg.gradients(y, x, np.ones(2))
+
+
+def test_results_that_share_memory_are_safe():
+    a, b = tg.tensor(RNG.normal(size=3)), tg.tensor(RNG.normal(size=3))
+    c = a + b
+    loss = (c * 3.0 + a).sum() + (a * 2.0 + b[::-1] + b).sum()
+    da, db, dc = tg.gradients(loss, [a, b, c], keep_record=True)
+    close(da, [6.0] * 3)
+    close(db, [5.0] * 3)
+    close(dc, [3.0] * 3)
+    again = tg.gradients(loss, [a, b, c])
+    for first, second in zip((da, db, dc), again, strict=True):
+        close(first, second)
+
+
+def test_a_result_without_dependence_is_zero():
+    x, other = tg.tensor([1.0, 2.0]), tg.ones((2, 2))
+    loss = (x * x).sum()
+    close(tg.gradients(loss, other, keep_record=True), np.zeros((2, 2)))
+    assert tg.gradients(loss, other, create_graph=True).shape == (2, 2)
+    loss.backward()
+    assert other.grad is None
+
+
+def test_what_was_not_recorded_is_an_error():
+    x = tg.ones(2)
+    with tg.no_grad():
+        y = (x * x).sum()
+    with pytest.raises(RuntimeError, match=r"nothing was recorded .* under no_grad\(\)"):
+        y.backward()
+    with pytest.raises(RuntimeError, match="given a float, wanted a tensor"):
+        tg.gradients(3.0, x)
+    z = (x * 2.0).sum()
+    with pytest.raises(ValueError, match=r"input 1 was not recorded: .* shape \(\) made under"):
+        tg.gradients(z, [x, y])
+    with pytest.raises(ValueError, match="input 0 was not recorded: given a ndarray"):
+        tg.gradients(z, np.ones(2))
+    with pytest.raises(ValueError, match=r"shape \(2,\) .*is not a single number"):
+        (x * 2.0).backward()
+
+
+# -- keeping and freeing -------------------------------------------------------------------------
+
+
+def test_a_record_is_used_once_unless_it_is_kept():
+    x = tg.tensor([1.0, 2.0])
+    loss = (tg.tanh(x) * x).sum()
+    first = tg.gradients(loss, x, keep_record=True)
+    loss.backward(keep_record=True)
+    close(x.grad, first)
+    close(tg.gradients(loss, x), first)
+    message = r"sum: this record was differentiated before.*pass keep_record=True"
+    with pytest.raises(RuntimeError, match=message):
+        loss.backward()
+    with pytest.raises(RuntimeError, match=message):
+        tg.gradients(loss, x, create_graph=True)
+    with pytest.raises(RuntimeError, match=message):
+        tg.gradients_of_uses(loss, x)
+    close(x.grad, first)
+
+
+def test_a_failed_backward_leaves_gradients_as_they_were():
+    x = tg.tensor([1.0, 2.0])
+    (x * 3.0).sum().backward()
+    loss = tg.tanh(x).sum()
+    tg.gradients(loss, x)
+    with pytest.raises(RuntimeError, match="differentiated before"):
+        loss.backward()
+    close(x.grad, np.float32([3.0, 3.0]))
+
+
+def test_another_branch_keeps_its_values():
+    x = tg.tensor([1.0, 2.0])
+    a, b = tg.tanh(x), tg.sigmoid(x)
+    close(tg.gradients(a.sum(), x), 1 - a.numpy() ** 2)
+    close(tg.gradients(b.sum(), x), b.numpy() * (1 - b.numpy()))
+
+
+# -- single uses ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [tg.Elman, tg.LSTM, tg.GRU])
+def test_gradients_of_uses_are_labelled_and_sum_to_the_whole(make):
+    cell = make(2, 3, rng=0, dtype=np.float64)
+    run = tg.unroll(cell, RNG.normal(size=(5, 2, 2)))
+    loss = (run.outputs**2).sum()
+    for p in cell.parameters().values():
+        uses = tg.gradients_of_uses(loss, p, keep_record=True)
+        assert [use.step for use in uses] == [1, 2, 3, 4, 5]
+        assert {use.operation for use in uses} <= {"matmul", "add"}
+        assert all(use.gradient.shape == p.shape for use in uses)
+        close(sum(use.gradient for use in uses), tg.gradients(loss, p, keep_record=True))
+    loss.backward()
+
+
+def test_uses_of_a_part_and_of_an_intermediate():
+    x = tg.tensor(RNG.normal(size=4))
+    a, b = tg.split(x, 2)
+    y = (a * b + b).sum()
+    assert [u.operation for u in tg.gradients_of_uses(y, b, keep_record=True)] == [
+        "multiply",
+        "add",
+    ]
+    assert [u.operation for u in tg.gradients_of_uses(y, a, keep_record=True)] == ["multiply"]
+    assert tg.gradients_of_uses((x * 2.0).sum(), a) == []
+    (use,) = tg.gradients_of_uses(y, x)
+    assert use.operation == "split"
+    s = x * x
+    twice = tg.gradients_of_uses((s * s).sum(), s)
+    assert [u.operation for u in twice] == ["multiply", "multiply"]
+
+
+# -- states, lengths, batches --------------------------------------------------------------------
+
+
+class Nested(tg.Cell):
+    """A state that nests every structure."""
+
+    def __init__(self) -> None:
+        self.W = tg.Parameter(RNG.normal(size=(3, 3)))
+
+    def initial_state(self, batch_size: int) -> Any:
+        def zero() -> Any:
+            return tg.zeros((batch_size, 3), dtype=np.float64)
+
+        return {"lstm": tg.LSTMState(zero(), zero()), "rest": (zero(), [zero()])}
+
+    def step(self, x: Any, state: Any) -> Any:
+        (h, c), (a, (b,)) = state["lstm"], state["rest"]
+        h = tg.tanh(x + h @ self.W + a)
+        c, a, b = c + h, tg.sigmoid(b), a * h
+        return c, {"lstm": tg.LSTMState(h, c), "rest": (a, [b])}
+
+
+@pytest.mark.parametrize("T", [1, 4])
+@pytest.mark.parametrize("B", [0, 1, 2])
+def test_nested_states_single_steps_and_empty_batches(T, B):
+    cell, xs = Nested(), RNG.normal(size=(T, B, 3))
+    run = tg.unroll(cell, xs)
+    assert run.outputs.shape == (T, B, 3)
+    assert isinstance(run.state["lstm"], tg.LSTMState)
+    tg.check_gradients(lambda xs: tg.unroll(cell, xs).state, xs, parameters=cell, order=1)
+    (run.outputs**2).sum().backward()
+    assert cell.W.grad.shape == (3, 3)
+    assert bool(cell.W.grad.any()) == (B > 0 and T > 1)
+
+
+def test_no_steps_is_an_error():
+    with pytest.raises(ValueError, match="at least one step"):
+        tg.unroll(Nested(), np.zeros((0, 2, 3)))
+
+
+# -- second derivatives --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [tg.Elman, tg.LSTM, tg.GRU])
+def test_second_derivatives_of_unrolled_cells(make):
+    cell, xs = make(2, 3, rng=0, dtype=np.float64), RNG.normal(size=(3, 2, 2))
+    parameters = cell.parameters()
+    values = {name: p.numpy().copy() for name, p in parameters.items()}
+    v = {name: RNG.normal(size=p.shape) for name, p in parameters.items()}
+
+    def gradient(step: float) -> list[Any]:
+        for name, p in parameters.items():
+            p.assign(values[name] + step * v[name])
+        loss = (tg.unroll(cell, xs).outputs ** 2).sum()
+        return tg.gradients(loss, list(parameters.values()))
+
+    h = 1e-5
+    wanted = [(a - b) / (2 * h) for a, b in zip(gradient(h), gradient(-h), strict=True)]
+    gradient(0.0)
+    listed = list(parameters.values())
+    loss = (tg.unroll(cell, xs).outputs ** 2).sum()
+    first = tg.gradients(loss, listed, create_graph=True)
+    along = sum((g * u).sum() for g, u in zip(first, v.values(), strict=True))
+    for found, expected in zip(tg.gradients(along, listed), wanted, strict=True):
+        close(found, expected, 1e-7)
+
+
+# -- random records ------------------------------------------------------------------------------
+
+Step = tuple[str, int, int]
+
+
+def by_rows(x: Any) -> Any:
+    if not x.ndim:
+        raise ValueError("no rows")
+    return x.sum(axis=0, keepdims=True)
+
+
+UNARY = {
+    "tanh": (tg.tanh, np.tanh),
+    "sigmoid": (tg.sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+    "negative": (lambda x: -x, lambda x: -x),
+    "sum": (lambda x: x.sum(), lambda x: np.asarray(x.sum())),
+    "sum of rows": (by_rows, by_rows),
+    "T": (lambda x: x.T, lambda x: x.T),
+    "ravel": (lambda x: x.reshape(-1), lambda x: x.reshape(-1)),
+    "first": (lambda x: x[0], lambda x: x[0]),
+    "again": (lambda x: x[[0, 0]], lambda x: x[[0, 0]]),
+    "axis": (lambda x: x[..., None], lambda x: x[..., None]),
+    "backwards": (lambda x: x[::-1], lambda x: x[::-1]),
+    "split": (lambda x: tg.split(x, 2), lambda x: np.split(x, 2)),
+    "unstack": (lambda x: tg.unstack(x), lambda x: list(x)),
+}
+BINARY = {
+    "add": (lambda a, b: a + b, np.add),
+    "subtract": (lambda a, b: a - b, np.subtract),
+    "multiply": (lambda a, b: a * b, np.multiply),
+    "matmul": (lambda a, b: a @ b, np.matmul),
+    "concatenate": (lambda a, b: tg.concatenate([a, b]), lambda a, b: np.concatenate([a, b])),
+    "stack": (lambda a, b: tg.stack([a, b]), lambda a, b: np.stack([a, b])),
+}
+STEPS = st.tuples(
+    st.sampled_from([*UNARY, *BINARY, "matmul", "matmul", "multiply"]),
+    st.integers(0, 30),
+    st.integers(0, 30),
+)
+
+
+def run_program(program: list[Step], leaves: list[Any]) -> tuple[list[Any], Any]:
+    """Every value that the steps make, and one number that depends on all of them.
+
+    A step picks its arguments among the values so far; one that NumPy refuses is left out.
+    """
+    values = list(leaves)
+    arrays = [v.numpy() if isinstance(v, tg.Tensor) else v for v in leaves]
+    for name, i, j in program:
+        picked = [k % len(values) for k in ((i,) if name in UNARY else (i, j))]
+        ours, numpys = (UNARY if name in UNARY else BINARY)[name]
+        try:
+            expected = numpys(*[arrays[k] for k in picked])
+        except (ValueError, IndexError, TypeError):
+            continue
+        parts = expected if isinstance(expected, list) else [expected]
+        if not parts or any(part.size > 40 or part.ndim > 3 for part in parts):
+            continue
+        found = ours(*[values[k] for k in picked])
+        for y, e in zip(found if isinstance(found, tuple) else [found], parts, strict=True):
+            values.append(y)
+            arrays.append(np.asarray(e))
+            close(y.numpy() if isinstance(y, tg.Tensor) else y, e)
+    total: Any = 0.0
+    for n, value in enumerate(values):
+        if n % 3 != 1:  # some values are used by others only, or by nobody
+            total = total + tg.tanh(value * 0.3).sum()
+    return values, total
+
+
+LEAVES = [RNG.normal(size=(2, 2)), RNG.normal(size=2), np.array(0.7), RNG.normal(size=(4, 2))]
+PROGRAMS = st.lists(STEPS, min_size=1, max_size=14)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PROGRAMS)
+def test_random_records_against_differences_and_every_sweep_against_the_others(program):
+    leaves = [tg.tensor(value) for value in LEAVES]
+    values, total = run_program(program, leaves)
+    plain = tg.gradients(total, leaves, keep_record=True)
+
+    # central differences along a random direction
+    directions = [RNG.normal(size=np.shape(value)) for value in LEAVES]
+    h = 1e-5
+    up, down = [
+        run_program(program, [v + s * h * d for v, d in zip(LEAVES, directions, strict=True)])[1]
+        for s in (1, -1)
+    ]
+    slope = sum(float(np.vdot(g, d)) for g, d in zip(plain, directions, strict=True))
+    assert slope == pytest.approx((float(up) - float(down)) / (2 * h), rel=1e-6, abs=1e-8)
+
+    # forward mode
+    (tangent,) = pushforward(list(zip(leaves, directions, strict=True)), [total])
+    assert slope == pytest.approx(float(tangent), rel=1e-9, abs=1e-11)
+
+    # the sweeps that record, that watch, and that tell single uses apart
+    recorded = tg.gradients(total, leaves, create_graph=True)
+    with tg.detect_anomaly():
+        watched = tg.gradients(total, leaves, keep_record=True)
+    for i, leaf in enumerate(leaves):
+        close(recorded[i].numpy(), plain[i])
+        close(watched[i], plain[i])
+        uses = tg.gradients_of_uses(total, leaf, keep_record=True)
+        close(sum([use.gradient for use in uses], np.zeros(leaf.shape)), plain[i])
+
+    # intermediates at once with leaves, and each by itself
+    some = values[len(LEAVES) :: 2]
+    together = tg.gradients(total, [*some, *leaves], keep_record=True)
+    for value, found in zip([*some, *leaves], together, strict=True):
+        close(found, tg.gradients(total, value, keep_record=True))
+    total.backward()
+    for leaf, g in zip(leaves, plain, strict=True):
+        close(np.zeros(leaf.shape) if leaf.grad is None else leaf.grad, g)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(STEPS, min_size=1, max_size=8))
+def test_random_functions_to_second_order(program):
+    tg.check_gradients(lambda *leaves: run_program(program, list(leaves))[1], *LEAVES[:3])
 
 
 # -- finding what is not finite ------------------------------------------------------------------

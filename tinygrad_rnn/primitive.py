@@ -54,10 +54,15 @@ _tensor: Callable[[Any, Node | None, int], Tensor]
 
 
 def returns(tensor_type: type[Tensor]) -> type[Tensor]:
-    """Make `apply` return this class: `Tensor` is built on the operations, so it comes later."""
+    """Make this class what operations return; `Tensor` is built on them, so it comes later."""
     global _tensor  # noqa: PLW0603
     _tensor = tensor_type
     return tensor_type
+
+
+def wrap(value: Any, node: Node | None, port: int) -> Tensor:
+    """A value as a tensor that came from an output of a node (None: from nothing recorded)."""
+    return _tensor(value, node, port)
 
 
 class Primitive:
@@ -114,7 +119,11 @@ class Primitive:
         self._keeps: dict[tuple[bool, ...], tuple[bool, ...]] = {}
 
     def keeps(self, recorded: tuple[bool, ...]) -> tuple[bool, ...]:
-        """Which of (arguments..., result) to save, given which arguments are not constants."""
+        """Which of (arguments..., result) to save, given which arguments are not constants.
+
+        Constants always are: nothing else leads to them, and a record without them would be no
+        program to print or to run again.
+        """
         keeps = self._keeps.get(recorded)
         if keeps is None:
             needed: set[int] = set()
@@ -122,7 +131,7 @@ class Primitive:
                 if is_recorded:
                     needed |= self.needs[i]
             n = len(recorded)
-            keeps = (*(i in needed for i in range(n)), -1 in needed)
+            keeps = (*(i in needed or not recorded[i] for i in range(n)), -1 in needed)
             self._keeps[recorded] = keeps
         return keeps
 
@@ -488,6 +497,7 @@ def _shape_of(value: Any) -> Shape:
 
 
 def explain_broadcast(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
+    """What is wrong with shapes that are to broadcast, if that is it."""
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import ops
+from .autodiff import backward
 from .graph import Array, Leaf, Node, Shape
 from .primitive import Recorded, returns
 
@@ -189,8 +190,6 @@ class Tensor(Recorded):
         >>> w.grad
         array([6., 6.], dtype=float32)
         """
-        from .autodiff import backward  # the sweep is written with tensors
-
         backward(self, cotangent, accumulate=accumulate, keep_record=keep_record)
 
     @property

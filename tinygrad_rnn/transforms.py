@@ -29,9 +29,10 @@ from typing import Any
 import numpy as np
 
 from . import ops, tree
-from .autodiff import gradients, pushforward
+from .autodiff import gradients
 from .graph import Leaf, Shape, State, _Setting, current
 from .primitive import apply1, linear
+from .sweep import pushforward
 from .tensor import FLOAT, Tensor, real_array
 
 Argnums = int | tuple[int, ...]

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import autodiff
+from ..autodiff import checked_seeds
 from ..graph import Node
+from ..sweep import output_of, pullback
 from .model import Model
 
 
@@ -29,14 +30,14 @@ def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
     values = [link for link in model.links if link.i < 0 and link.node is not None]
     wanted = [node for node in model.order if node.primitive is None]
     wanted += [link.node for link in values if link.node is not None]
-    seeds = autodiff._seeds(outputs, None, record=False)
-    found = autodiff.pullback(seeds, wanted, keep=True, visit=visit)
+    seeds = checked_seeds(outputs, None, record=False)
+    found = pullback(seeds, wanted, keep=True, visit=visit)
     for link in model.links:
         assert link.node is not None
         if link.kind == "cut":
             link.norm = 0.0
         elif link.i < 0:
-            total = autodiff._at(found, link.node, link.target.port)
+            total = output_of(found, link.node, link.target.port)
             link.norm = 0.0 if total is None else float(np.linalg.norm(total))
             link.target.facts.append(f"gradient norm {link.norm:.4g}")
         elif link.kind != "constant":

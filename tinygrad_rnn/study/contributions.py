@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import gradients, pullback
+from ..autodiff import gradients
 from ..graph import Array, Node, record_order
+from ..sweep import pullback
 from ..tensor import Tensor
 
 Step = int | None

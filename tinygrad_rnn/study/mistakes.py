@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import pullback
 from ..graph import Array, Node
 from ..primitive import Primitive
+from ..sweep import pullback
 from .steps import Edge, Steps
 
 Pull = Callable[[Any, Any, Node], Any]
