@@ -1,6 +1,6 @@
 """Studying gradients: check what was derived by hand, see where a gradient comes from and goes."""
 
-from . import handwritten
+from . import handwritten, pictures
 from .comparison import Agreement, Comparison, Row, compare
 from .contributions import Contributions, contributions
 from .diagnose import Diagnosis, Remedy, diagnose
@@ -33,6 +33,7 @@ __all__ = [
     "lyapunov_exponents",
     "norms_against_lag",
     "pascanu_bound",
+    "pictures",
     "products",
     "singular_values",
     "step_bound",
