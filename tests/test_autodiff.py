@@ -411,7 +411,7 @@ BINARY = {
     "stack": (lambda a, b: tg.stack([a, b]), lambda a, b: np.stack([a, b])),
 }
 STEPS = st.tuples(
-    st.sampled_from([*UNARY, *BINARY, "matmul", "matmul", "multiply"]),
+    st.sampled_from([*UNARY, *BINARY, "matmul", "matmul", "multiply", "split"]),
     st.integers(0, 30),
     st.integers(0, 30),
 )
