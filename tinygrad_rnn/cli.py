@@ -121,3 +121,7 @@ def _app() -> "typer.Typer":
         print(text)
 
     return app
+
+
+if __name__ == "__main__":
+    main()

@@ -128,8 +128,8 @@ def run(
     sample_before = sample(model, LENGTH, seed, TEMPERATURE)
     before = measure.fading(model, held_ids)
 
-    terminal.begin(console, source, len(text), model)
     with Interrupted() as interrupted:
+        terminal.begin(console, source, len(text), model)
         begun = time.perf_counter()
         with terminal.progress(console, steps) as report:
             history = training.train(model, train_ids, held_ids, steps, interrupted, report)

@@ -99,14 +99,13 @@ def _table(title: str, *heads: str) -> Table:
 
 def _learning(values: Mapping[str, Any]) -> Table:
     table = _table("Loss per character", "", "nats")
-    for what, loss in (
-        (f"all {values['vocabulary']} alike, ln {values['vocabulary']}", values["uniform"]),
-        ("untrained", values["first"]),
-        ("by frequency of characters alone", values["frequencies"]),
-        (f"trained, last {values['recent_count']} updates", values["recent"]),
-        ("trained, text held out", values["last"]),
-    ):
-        table.add_row(what, f"{loss:.3f}")
+    size = values["vocabulary"]
+    table.add_row(f"all {size} alike, ln {size}", f"{values['uniform']:.3f}")
+    table.add_row("untrained", f"{values['first']:.3f}")
+    table.add_row("by frequency of characters alone", f"{values['frequencies']:.3f}")
+    if values["steps"]:
+        table.add_row(f"trained, last {values['recent_count']} updates", f"{values['recent']:.3f}")
+    table.add_row("trained, text held out", f"{values['last']:.3f}")
     return table
 
 
