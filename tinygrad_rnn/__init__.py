@@ -13,7 +13,7 @@ from .check import check_gradients
 from .graph import detect_anomaly, no_grad, scope, timestep
 from .nn import GRU, LSTM, Cell, Elman, LSTMState
 from .ops import *  # noqa: F403 - the vocabulary
-from .ops import __all__ as _operations
+from .ops.registry import OPERATORS as _OPERATORS
 from .tensor import Parameter, Tensor, ones, tensor, zeros
 from .transforms import (
     grad,
@@ -66,7 +66,7 @@ __all__ = [
     "vjp",
     "zeros",
 ]
-__all__ += [name for name in _operations if name != "FOR_NUMPY"]
+__all__ += ["custom", *_OPERATORS]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,7 @@ from operator_table import ALL, CALLS, SMOOTH, calls
 import tinygrad_rnn as tg
 from tinygrad_rnn.ops.registry import OPERATORS
 
-PUBLIC = [
-    name for name in tg.ops.__all__ if name != "FOR_NUMPY" and callable(getattr(tg.ops, name))
-]
+PUBLIC = [name for name in tg.ops.__all__ if callable(getattr(tg.ops, name))]
 
 
 def listed(result):
