@@ -13,6 +13,7 @@ from .check import check_gradients
 from .graph import detect_anomaly, no_grad, scope, timestep
 from .nn import GRU, LSTM, Cell, Elman, LSTMState
 from .ops import *  # noqa: F403 - the vocabulary
+from .ops import custom
 from .ops.registry import OPERATORS as _OPERATORS
 from .tensor import Parameter, Tensor, ones, tensor, zeros
 from .transforms import (
@@ -43,6 +44,7 @@ __all__ = [
     "Use",
     "detach",
     "check_gradients",
+    "custom",
     "detect_anomaly",
     "draw",
     "grad",
@@ -66,7 +68,7 @@ __all__ = [
     "vjp",
     "zeros",
 ]
-__all__ += ["custom", *_OPERATORS]
+__all__ += list(_OPERATORS)
 
 
 def __getattr__(name: str) -> Any:
