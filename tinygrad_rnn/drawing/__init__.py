@@ -11,7 +11,8 @@ from ..nn import Cell
 from ..tensor import Tensor, zeros
 from .drawing import Drawing, Stats
 from .flow import Values, describe, gradient_norms, value_norms
-from .model import Reader
+from .levels import by_step
+from .model import Model, Reader
 
 __all__ = ["Drawing", "Stats", "draw"]
 
@@ -67,7 +68,7 @@ def draw(
     _one_of("edges", edges, ("plain", "gradient", "magnitude"))
     _one_of("theme", theme, ("light", "dark", "auto"))
     tensors = _tensors(outputs)
-    reader = Reader(tensors, _chooser(steps), max_nodes)
+    reader = Reader(tensors, _chooser(steps), max_nodes, rolled=level == "rolled")
     model = reader.model()
     known = Values(model, tensors)
     describe(model, known)
@@ -75,7 +76,18 @@ def draw(
         gradient_norms(tensors, model)
     elif edges == "magnitude":
         value_norms(model, known)
+    if level == "step":
+        model = by_step(model, _cell_name(outputs, model))
     return Drawing(model, title or "", theme, edges)
+
+
+def _cell_name(outputs: Sequence[Any], model: Model) -> str:
+    """What to write on a step: the cell's class, the scope it was recorded in, or just "cell"."""
+    for output in outputs:
+        if isinstance(output, Cell):
+            return type(output).__name__
+    scopes = {n.place.scopes[-1] for n in model.order if n.place.scopes}
+    return scopes.pop() if len(scopes) == 1 else "cell"
 
 
 def _one_of(what: str, given: Any, wanted: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ ROW_GAP = 30.0
 RAIL_PITCH = 32.0
 GAP_WIDTH = 104.0
 MARGIN = 24.0
+LINE = 22.0
 
 
 @dataclass
@@ -44,6 +45,9 @@ class Column:
 def size(box: Box) -> tuple[float, float]:
     """Width and height of a box."""
     w = text.width(box.label, FONT)
+    if box.kind == "cell":
+        widest = max([w, *(text.width(line, FONT) for line in box.lines)])
+        return widest + 28, LINE * len(box.lines) + (24 if box.label else 4) + 14
     if box.kind == "round":
         return 24.0, 24.0
     if box.kind == "value":
@@ -68,8 +72,8 @@ class Layout:
         self.columns: list[Column] = []
         self.dotted: list[tuple[Box, Way]] = []
         self.rank = {step: k for k, step in enumerate(model.steps)}
-        self.in_steps = [b for b in model.boxes if b.column in self.rank and not _ghost(b)]
-        self.ghosts = [b for b in model.boxes if _ghost(b)]
+        self.in_steps = [b for b in model.boxes if b.column in self.rank and not is_ghost(b)]
+        self.ghosts = [b for b in model.boxes if is_ghost(b)]
         self._template()
         self._rows()
         self._columns()
@@ -80,67 +84,18 @@ class Layout:
     # -- the step --------------------------------------------------------------------------------
 
     def _template(self) -> None:
-        template = Template()
-        known: dict[Any, None] = {}
-        sizes: dict[Any, tuple[float, float]] = {}
+        self.template = template_of(self.model)
+        self.size: dict[Any, tuple[float, float]] = {}
         for box in self.in_steps:
-            known.setdefault(box.key)
             w, h = size(box)
-            old = sizes.get(box.key, (0.0, 0.0))
-            sizes[box.key] = (max(w, old[0]), max(h, old[1]))
-        template.nodes = self._topological(known)
-        for link in self.model.links:
-            a, b = link.source, link.target
-            if b.column not in self.rank or b.key not in known:
-                continue
-            if a.column == b.column and a.key in known:
-                template.inside.setdefault((a.key, b.key))
-            elif _ghost(a) or a.column in self.rank:
-                delta = self._delta(a, b)
-                key = self._producer(a)
-                if delta and key in known:
-                    template.across.setdefault((key, b.key), delta)
-        self.template = template
-        self.cell = place(template)
-        self.size = sizes
-
-    def _topological(self, known: dict[Any, None]) -> list[Any]:
-        """Keys so that each comes after what it is made from, whatever steps have it."""
-        waiting: dict[Any, dict[Any, None]] = {key: {} for key in known}
-        for link in self.model.links:
-            a, b = link.source, link.target
-            if a.column == b.column and a.key in waiting and b.key in waiting:
-                waiting[b.key].setdefault(a.key)
-        done: dict[Any, None] = {}
-        stack = list(reversed(waiting))
-        while stack:
-            key = stack[-1]
-            missing = [k for k in waiting[key] if k not in done]
-            if key in done or not missing:
-                done.setdefault(key)
-                stack.pop()
-            else:
-                stack.extend(missing)
-        return list(done)
-
-    def _producer(self, box: Box) -> Any:
-        """The key of the box whose place a ghost takes."""
-        if not _ghost(box):
-            return box.key
-        return box.key[1:]
+            old = self.size.get(box.key, (0.0, 0.0))
+            self.size[box.key] = (max(w, old[0]), max(h, old[1]))
+        self.cell = place(self.template)
 
     def _delta(self, a: Box, b: Box) -> int:
-        if _ghost(a):
-            neighbours = [
-                self.rank[link.target.column] - self.rank[link.source.column]
-                for link in self.model.links
-                if link.source.column in self.rank
-                and link.target.column in self.rank
-                and link.source.key == self._producer(a)
-                and not _ghost(link.source)
-                and link.source.column != link.target.column
-            ]
-            return next((d for d in neighbours if abs(d) == 1), 1)
+        """How many steps a link goes forward, if they are neighbours; else 0."""
+        if is_ghost(a):
+            return self.template.direction.get(stands_for(a), 1)
         delta = self.rank[b.column] - self.rank[a.column]
         return delta if abs(delta) == 1 else 0
 
@@ -244,7 +199,7 @@ class Layout:
         at = 0
         for k, step in enumerate(shown):
             hidden = self.rank[step] - at
-            if hidden:
+            if hidden and not self.model.rolled:
                 self.columns.append(Column(None, x, x + GAP_WIDTH, hidden))
                 x += GAP_WIDTH
             mine = [(b, size(b)) for b, d in ghost_of.get(step, ()) if d > 0]
@@ -266,13 +221,13 @@ class Layout:
                     self._ghost_at(box, x + w / 2, bw, bh)
                 x += w + STEP_GAP
             at = self.rank[step] + 1
-            if k + 1 == len(shown) and at < len(self.model.steps):
+            if k + 1 == len(shown) and at < len(self.model.steps) and not self.model.rolled:
                 self.columns.append(Column(None, x, x + GAP_WIDTH, len(self.model.steps) - at))
                 x += GAP_WIDTH
         self._group(AFTER, x)
 
     def _ghost_at(self, box: Box, x: float, w: float, h: float) -> None:
-        key = self._producer(box)
+        key = stands_for(box)
         row = self.cell[key][1] if key in self.cell else 0
         self.rects[box] = Rect(x, self.row_y[row], w, h)
 
@@ -281,7 +236,7 @@ class Layout:
         boxes = [b for b in self.model.boxes if b.column == column and b.kind != "parameter"]
         if not boxes:
             return x
-        template = Template([b for b in boxes])
+        template = Template(list(boxes))
         for link in self.model.links:
             if link.source in boxes and link.target in boxes:
                 template.inside.setdefault((link.source, link.target))
@@ -323,8 +278,8 @@ class Layout:
                 continue
             if a.column == b.column and a.key in rects:
                 wanted.setdefault((a.key, b.key, link.i, 0), (a.key, rects[a.key], rects[b.key], a))
-            elif a.column in self.rank or _ghost(a):
-                delta, key = self._delta(a, b), self._producer(a)
+            elif a.column in self.rank or is_ghost(a):
+                delta, key = self._delta(a, b), stands_for(a)
                 if delta and key in rects:
                     start = rects[key].moved(-delta * self.pitch)
                     wanted.setdefault((key, b.key, link.i, delta), (key, start, rects[b.key], a))
@@ -371,8 +326,8 @@ class Layout:
                     way = _moved(drops[name], self.origin[a.column])[::-1]
                     rail.ways.append((link, self._fitted_start(way, a)))
                 continue
-            delta = 0 if a.column == b.column and not _ghost(a) else self._delta(a, b)
-            key = (self._producer(a), b.key, link.i, delta)
+            delta = 0 if a.column == b.column and not is_ghost(a) else self._delta(a, b)
+            key = (stands_for(a), b.key, link.i, delta)
             if key in inside:
                 way = _moved(inside[key], self.origin[b.column])
                 self.ways[link] = self._joined(way, a, b)
@@ -387,7 +342,35 @@ class Layout:
                 rail.start, rail.end = min(xs), own.left
             else:
                 rail.start, rail.end = own.right, max(xs)
-        self._dotted()
+        if self.model.rolled:
+            self._loops()
+        else:
+            self._dotted()
+
+    def _loops(self) -> None:
+        """From each state of the one step around to where it enters: the delay by one step."""
+        values = {b.key: b for b in self.in_steps}
+        for k, ghost in enumerate(sorted(self.ghosts, key=lambda g: self.rects[g].y)):
+            made = values.get(stands_for(ghost))
+            if made is None:
+                continue
+            a, b = self.rects[made], self.rects[ghost]
+            self.top -= 24
+            left = min(self.rects[g].left for g in self.ghosts)
+            x1, x2 = self.columns[-1].right + 10 + 10 * k, left - 14 - 8 * k
+            self.dotted.append(
+                (
+                    ghost,
+                    [
+                        (a.right, a.y),
+                        (x1, a.y),
+                        (x1, self.top),
+                        (x2, self.top),
+                        (x2, b.y),
+                        (b.left, b.y),
+                    ],
+                )
+            )
 
     def _joined(self, way: Way, a: Box, b: Box) -> Way:
         """A way of the template with its ends on the boxes themselves."""
@@ -434,7 +417,7 @@ class Layout:
                 continue
             for ghost in self.ghosts:
                 rect = self.rects[ghost]
-                made = values.get((before, self._producer(ghost)))
+                made = values.get((before, stands_for(ghost)))
                 if made is not None and self.rects[made].right < rect.left < self.origin[after]:
                     start = self.rects[made]
                     self.dotted.append((ghost, [(start.right, start.y), (rect.left, start.y)]))
@@ -447,8 +430,59 @@ class Layout:
         self.box = (min(xs), min(ys), max(xs2), max(ys2))
 
 
-def _ghost(box: Box) -> bool:
+def is_ghost(box: Box) -> bool:
+    """Whether a box stands for one of another step: a first state, or a state beside a gap."""
     return box.key[0] in ("first", "ghost")
+
+
+def stands_for(box: Box) -> Any:
+    """The key of a box, or of the one it stands for."""
+    return box.key[1:] if is_ghost(box) else box.key
+
+
+def template_of(model: Model) -> Template:
+    """What the steps of a model have in common, taken together."""
+    rank = {step: k for k, step in enumerate(model.steps)}
+    known = dict.fromkeys(b.key for b in model.boxes if b.column in rank and not is_ghost(b))
+    template = Template()
+    ghosts: list[tuple[Any, Any]] = []
+    for link in model.links:
+        a, b = link.source, link.target
+        if b.column not in rank or b.key not in known:
+            continue
+        if is_ghost(a):
+            ghosts.append((stands_for(a), b.key))
+        elif a.column == b.column and a.key in known:
+            template.inside.setdefault((a.key, b.key))
+        elif a.column in rank and abs(rank[b.column] - rank[a.column]) == 1:
+            delta = rank[b.column] - rank[a.column]
+            template.across.setdefault((a.key, b.key), delta)
+            template.direction.setdefault(a.key, delta)
+    for made, user in ghosts:
+        if made in known:
+            delta = template.direction.setdefault(made, model.directions.get(made, 1))
+            template.across.setdefault((made, user), delta)
+    template.nodes = _topological(known, template)
+    template.finish()
+    return template
+
+
+def _topological(known: dict[Any, None], template: Template) -> list[Any]:
+    """Keys so that each comes after what it is made from, whatever steps have it."""
+    waiting: dict[Any, list[Any]] = {key: [] for key in known}
+    for a, b in template.inside:
+        waiting[b].append(a)
+    done: dict[Any, None] = {}
+    stack = list(reversed(waiting))
+    while stack:
+        key = stack[-1]
+        missing = [k for k in waiting[key] if k not in done]
+        if key in done or not missing:
+            done.setdefault(key)
+            stack.pop()
+        else:
+            stack.extend(missing)
+    return list(done)
 
 
 def _moved(way: Way, dx: float) -> Way:

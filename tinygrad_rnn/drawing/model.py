@@ -41,6 +41,8 @@ class Box:
     kind     "op", "round", "value" (a state or an output), "input", "constant", "parameter"
     key      what it corresponds to in the other steps
     column   its step, BEFORE or AFTER
+    name     what the user calls it; symbol: what it does; numbers: its plain arguments
+    lines    equations written in it (kind "cell")
     """
 
     id: str
@@ -52,6 +54,9 @@ class Box:
     port: int = 0
     color: int = 0
     name: Runs = ()
+    symbol: str = ""
+    numbers: list[str] = field(default_factory=list)
+    lines: list[Runs] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
 
 
@@ -83,6 +88,9 @@ class Model:
     uses        {parameter: number of uses in the whole record}
     timed       whether there are steps at all
     order       the whole record
+    times       how the step of a box is written
+    directions  of what one step hands to another: +1, or -1 if time runs backwards
+    rolled      whether the one step that is shown stands for all
     """
 
     steps: list[int]
@@ -92,13 +100,20 @@ class Model:
     uses: dict[Node, int]
     timed: bool
     order: list[Node]
+    times: dict[Box, int | str]
+    directions: dict[Key, int]
+    rolled: bool
 
 
 class Reader:
     """Reads one record; `model()` gives what to draw."""
 
     def __init__(
-        self, outputs: Sequence[Any], choose: Callable[[list[int]], list[int]], max_nodes: int
+        self,
+        outputs: Sequence[Any],
+        choose: Callable[[list[int]], list[int]],
+        max_nodes: int,
+        rolled: bool = False,
     ) -> None:
         self.roots = [(t._node, t._port) for t in outputs]
         self.order = record_order(node for node, _ in self.roots)
@@ -106,6 +121,9 @@ class Reader:
         self.steps = sorted(set(self.column.values()) - {BEFORE, AFTER})
         self.rank = {step: k for k, step in enumerate(self.steps)}
         self.shown = choose(self.steps) if self.steps else []
+        self.rolled = rolled and len(self.steps) > 1
+        if self.rolled:
+            self.shown = self.steps[1:2]  # the first with a step on either side, if there are three
         self._not_too_many(max_nodes)
         self.boxes: list[Box] = []
         self.links: list[Link] = []
@@ -199,9 +217,15 @@ class Reader:
         self.boxes.append(box)
         return box
 
-    def _time(self, node: Node) -> int | None:
+    def _time(self, node: Node) -> int | str | None:
+        """How the step of a node is written."""
         column = self.column.get(node)
-        return column if column in self.rank and self.timed else None
+        if column is None or column not in self.rank or not self.timed:
+            return None
+        if self.rolled:
+            distance = self.rank[column] - self.rank[self.shown[0]]
+            return {-1: "t\N{MINUS SIGN}1", 0: "t", 1: "t+1"}.get(distance, column)
+        return column
 
     def model(self) -> Model:
         """Everything that the picture shows."""
@@ -226,7 +250,23 @@ class Reader:
         for node, port in self.roots:
             self._output(node, port)
         counts = {n: uses.get(n, 0) for n in self.order if is_parameter(n)}
-        return Model(self.steps, self.shown, self.boxes, self.links, counts, self.timed, self.order)
+        times = {b: t for b in self.boxes if b.node and (t := self._time(b.node)) is not None}
+        directions = {
+            (("value", *key, 0) if key not in self.running else key): delta
+            for key, delta in self.producers.items()
+        }
+        return Model(
+            self.steps,
+            self.shown,
+            self.boxes,
+            self.links,
+            counts,
+            self.timed,
+            self.order,
+            times,
+            directions,
+            self.rolled,
+        )
 
     def rank_shown(self) -> set[int]:
         """The columns that are drawn."""
@@ -256,7 +296,9 @@ class Reader:
         sources = [self._source(node, i) for i in range(len(node.inputs))]
         numbers = [self._number(node, i) for i in range(len(node.inputs))]
         kind = "round" if name in ROUND else "op"
-        label: Runs = (Run(SYMBOLS.get(name, name.replace("_", " "))),)
+        symbol = SYMBOLS.get(name, name.replace("_", " "))
+        label: Runs = (Run(symbol),)
+        called: Runs = ()
         if name == "matmul":
             known = [s[0].label if s and s[0].kind != "op" else () for s in sources]
             label = (
@@ -275,9 +317,12 @@ class Reader:
         if node.names and not state and (node, 0) not in self.roots:
             names = [text.math(n, self._time(node)) for _, n in sorted(node.names.items())]
             listed = [run for n in names for run in (Run(", "), *n)][1:]
+            called = tuple(listed)
             label = (*listed, Run(" = "), *label)
             kind = "op"
-        box = self._box(name, kind, key, column, label, node)
+        box = self._box(
+            name, kind, key, column, label, node, name=called, symbol=symbol, numbers=numbers
+        )
         self.box_of[node, 0] = box
         for i, source in enumerate(sources):
             if source is not None:

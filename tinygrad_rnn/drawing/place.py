@@ -24,6 +24,7 @@ class Template:
     nodes: list[Key] = field(default_factory=list)
     inside: dict[tuple[Key, Key], None] = field(default_factory=dict)
     across: dict[tuple[Key, Key], int] = field(default_factory=dict)  # -> +1, or -1: time reversed
+    direction: dict[Key, int] = field(default_factory=dict)  # of what is handed on
 
     def __post_init__(self) -> None:
         self.next: dict[Key, list[Key]] = {}
@@ -40,7 +41,6 @@ class Template:
 
 def place(template: Template) -> dict[Key, Cell]:
     """Column and row (counted from the bottom) of every box of a step."""
-    template.finish()
     cores = _cores(template)
     member = {n: k for k, core in enumerate(cores) for n in core}
     owner = _owners(template, cores, member)
@@ -79,6 +79,18 @@ def place(template: Template) -> dict[Key, Cell]:
         at = [cells[p][0] for p in template.previous[n] if p in cells]
         _settle(cells, n, max(at, default=0), row + depth[n] - 1)
     return _from_zero(cells)
+
+
+def layers(template: Template) -> list[list[Key]]:
+    """The boxes of each recurrent layer, with those that do nothing but feed it."""
+    cores = _cores(template)
+    member = {n: k for k, core in enumerate(cores) for n in core}
+    owner = _owners(template, cores, member)
+    return [
+        [n for n in template.nodes if owner.get(n) == k]
+        for k, core in enumerate(cores)
+        if len(core) > 1
+    ]
 
 
 def _settle(cells: dict[Key, Cell], n: Key, column: int, row: int) -> None:

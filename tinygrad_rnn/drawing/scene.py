@@ -8,7 +8,7 @@ from math import log10
 from typing import Any
 
 from . import text
-from .layout import FONT, MARGIN, Layout, Rail
+from .layout import FONT, LINE, MARGIN, Layout, Rail
 from .model import Box, Link
 from .route import Point, Rect, Way
 from .steps import AFTER, BEFORE
@@ -104,6 +104,7 @@ class Painter:
         self.widths = Widths(layout.model.links)
 
     def scene(self) -> Scene:
+        """The whole picture."""
         layout = self.layout
         left, top, right, bottom = layout.box
         top -= 14
@@ -113,13 +114,23 @@ class Painter:
             self._rail(rail)
         for ghost, way in layout.dotted:
             label = text.plain(ghost.label)
-            self.groups.append(Group(f"to {label}", "", [Line(way, "dotted")]))
+            if layout.model.rolled:
+                x, y = (way[2][0] + way[3][0]) / 2, way[2][1]
+                words = Words(x, y, (Run("one step later"),), SMALL_FONT, "soft", face="sans")
+                shapes = [
+                    *arrow(way, "delay", "head", 1.4),
+                    Plate(Rect(x, y, 104, 16), 4, "page"),
+                    words,
+                ]
+                self.groups.append(Group(f"delay: {label}", "", shapes))
+            else:
+                self.groups.append(Group(f"to {label}", "", [Line(way, "dotted")]))
         for link, way in layout.ways.items():
             self._way(link, way)
         for box, rect in layout.rects.items():
             self._box(box, rect)
         y = bottom + (26 if layout.model.timed else 6)
-        y = self._legend(left, y + 22)
+        y = self._legend(left, y + 22, max(right, left + 560))
         if self.title:
             top -= 34
             words = Words(
@@ -152,28 +163,30 @@ class Painter:
 
     def _bands(self, top: float, bottom: float) -> None:
         model = self.layout.model
-        shapes: list[Any] = []
-        for k, column in enumerate(self.layout.columns):
+        for column in self.layout.columns:
             middle = (column.left + column.right) / 2
             if column.step is None:
                 few = f"{column.hidden} step" + "s" * (column.hidden != 1)
-                shapes.append(
+                shapes: list[Any] = [
                     Words(
                         middle, bottom + 14, (Run("\N{MIDLINE HORIZONTAL ELLIPSIS}"),), FONT, "soft"
-                    )
-                )
-                shapes.append(Words(middle, top + 10, (Run(few),), SMALL_FONT, "soft", face="sans"))
-                shapes.append(
-                    Words(middle, top + 25, (Run("not drawn"),), SMALL_FONT, "soft", face="sans")
-                )
+                    ),
+                    Words(middle, top + 10, (Run(few),), SMALL_FONT, "soft", face="sans"),
+                    Words(middle, top + 25, (Run("not drawn"),), SMALL_FONT, "soft", face="sans"),
+                ]
+                self.groups.append(Group(f"{few} not drawn", "", shapes))
             elif model.timed:
                 rect = Rect(
                     middle, (top + bottom) / 2, column.right - column.left - 4, bottom - top
                 )
-                shapes.append(Plate(rect, 8, "band"))
-                label = (Run("t", "i"), Run(f" = {column.step}"))
-                shapes.append(Words(middle, bottom + 14, label, FONT, "soft"))
-        self.groups.append(Group("time", "columns are time steps", shapes))
+                times = f" = {column.step}"
+                if model.rolled:
+                    first, last, T = model.steps[0], model.steps[-1], len(model.steps)
+                    times = f" = {first}, \N{HORIZONTAL ELLIPSIS}, {last}   (\N{MULTIPLICATION SIGN} {T})"
+                label = (Run("t", "i"), Run(times))
+                shapes = [Plate(rect, 8, "band"), Words(middle, bottom + 14, label, FONT, "soft")]
+                data = {"kind": "band", "step": str(column.step)}
+                self.groups.append(Group(f"time step t{times}", "", shapes, data))
 
     def _color(self, box: Box) -> int:
         return box.color % len(OKABE_ITO)
@@ -247,16 +260,30 @@ class Painter:
         if link.kind == "cut":
             about.append("cut by detach(): no gradient flows back")
         data = {"kind": "link", "from": link.source.id, "to": link.target.id}
+        if link.source.column == link.target.column:
+            data["step"] = str(link.source.column)
         return Group(f"{a} \N{RIGHTWARDS ARROW} {b}", "; ".join(about), shapes, data)
 
     def _box(self, box: Box, rect: Rect) -> None:
         style = self.style_of(box)
-        radius = {"round": rect.h / 2, "value": rect.h / 2, "op": 6.0, "parameter": 6.0}.get(
-            box.kind, 0.0
-        )
+        radius = {
+            "round": rect.h / 2,
+            "value": rect.h / 2,
+            "op": 6.0,
+            "cell": 10.0,
+            "parameter": 6.0,
+        }.get(box.kind, 0.0)
         shapes: list[Any] = [Plate(rect, radius, style)]
         label = box.label
-        if box.kind == "round" and len(label) == 1:
+        if box.kind == "cell":
+            y = rect.top + 7 + LINE / 2
+            if label:
+                shapes.append(Words(rect.x, y, label, SMALL_FONT, "soft", face="sans"))
+                y += LINE
+            for line in box.lines:
+                shapes.append(Words(rect.left + 14, y, line, anchor="start"))
+                y += LINE
+        elif box.kind == "round" and len(label) == 1:
             shapes.append(Words(rect.x, rect.y, label, FONT + 3))
         else:
             shapes.append(Words(rect.x, rect.y, label))
@@ -270,63 +297,70 @@ class Painter:
             )
         )
 
-    def _legend(self, left: float, y: float) -> float:
-        """What the shapes mean; only those that are there."""
+    def _legend(self, left: float, y: float, right: float) -> float:
+        """What the shapes mean; only those that are there. Gives where it ends."""
         boxes, links = self.layout.model.boxes, self.layout.model.links
         kinds = {b.kind for b in boxes}
-        x = left
         shapes: list[Any] = []
+        x = left
+        self.legend_right = left
 
-        def say(words: str) -> None:
-            nonlocal x
-            shapes.append(Words(x, y, (Run(words),), SMALL_FONT, "soft", "start", "sans"))
-            x += text.width((Run(words),), SMALL_FONT) * 1.08 + 20
+        def entry(words: str, wide: float, *icon: Any) -> None:
+            nonlocal x, y
+            needed = wide + 6 * (wide > 0) + text.width((Run(words),), SMALL_FONT) * 1.08
+            if x > left and x + needed > right:
+                x, y = left, y + 28
+            shapes.extend(_shifted(shape, x, y) for shape in icon)
+            at = x + wide + 6 * (wide > 0)
+            shapes.append(Words(at, y, (Run(words),), SMALL_FONT, "soft", "start", "sans"))
+            x += needed + 20
+            self.legend_right = max(self.legend_right, x - 20)
 
-        for kind, words, w, r in (
-            ("input", "input", 22, 0.0),
-            ("op", "operation", 22, 5.0),
-            ("value", "state or output" if self.layout.model.timed else "output", 20, 10.0),
-        ):
-            if kind in kinds or (kind == "op" and "round" in kinds):
-                shapes.append(Plate(Rect(x + w / 2, y, w, 16 if kind != "value" else 20), r, kind))
-                x += w + 6
-                say(words)
+        if "input" in kinds:
+            entry("input", 22, Plate(Rect(11, 0, 22, 16), 0.0, "input"))
+        if kinds & {"op", "round"}:
+            entry("operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "op"))
+        if "value" in kinds:
+            words = "state or output" if self.layout.model.timed else "output"
+            entry(words, 20, Plate(Rect(10, 0, 20, 20), 10.0, "value"))
         if "parameter" in kinds:
-            shapes.append(Plate(Rect(x + 10, y, 20, 16), 5, "parameter0"))
-            shapes.append(Line([(x + 20, y), (x + 46, y)], "rail0"))
-            shapes.append(Plate(Rect(x + 36, y, 6, 6), 3, "head0"))
-            x += 52
-            say("shared parameter, a dot per use")
-        if any(link.kind == "cut" for link in links):
-            shapes += arrow([(x, y), (x + 34, y)], "cut", "head", 1.6)
-            for d in (-3, 3):
-                shapes.append(Line([(x + 13 + d, y + 8), (x + 19 + d, y - 8)], "flow", 1.8))
-            x += 40
-            say("detached: no gradient")
-        abbreviations = {"CE": "cross entropy"}
-        for short, full in abbreviations.items():
-            if any(
-                plain.startswith(short)
-                for plain in (text.plain(b.label) for b in boxes if b.kind == "op")
-            ):
-                say(f"{short}  {full}")
-        if self.edges != "plain" and self.widths.high > 0:
-            y += 30
-            x = left
-            say(
-                "width: norm of the gradient on the edge"
-                if self.edges == "gradient"
-                else "width: norm of the value on the edge"
+            entry(
+                "shared parameter, a dot per use",
+                46,
+                Plate(Rect(10, 0, 20, 16), 5, "parameter0"),
+                Line([(20, 0), (46, 0)], "rail0"),
+                Plate(Rect(36, 0, 6, 6), 3, "head0"),
             )
+        if any(link.kind == "constant" for link in links):
+            entry(
+                "constant: no gradient", 34, *arrow([(0, 0), (34, 0)], "constant-link", "head", 1.0)
+            )
+        if any(link.kind == "cut" for link in links):
+            marks = [Line([(13 + d, 8), (19 + d, -8)], "flow", 1.8) for d in (-3, 3)]
+            entry(
+                "detached: no gradient", 34, *arrow([(0, 0), (34, 0)], "cut", "head", 1.6), *marks
+            )
+        if any(b.symbol == "CE" for b in boxes):
+            entry("CE  cross entropy", 0)
+        if self.edges != "plain" and any(link.norm for link in links):
+            what = "gradient that flowed back" if self.edges == "gradient" else "value"
+            x, y = left, y + 28
+            entry(f"width: norm of the {what} along the edge, log scale", 0)
             low, high = self.widths.low, self.widths.high
             samples = [low] if high / low < 1.12 else [low, (low * high) ** 0.5, high]
             for norm in samples:
-                shapes.append(Line([(x, y), (x + 30, y)], "flow", self.widths(norm)))
-                x += 36
-                say(f"{norm:.2g}")
-        self.legend_right = x
-        self.groups.append(Group("legend", "", shapes))
+                line = Line([(0, 0), (30, 0)], "flow", self.widths(norm))
+                entry(f"{norm:.2g}", 30, line)
+        self.groups.append(Group("legend", "what the shapes mean", shapes))
         return y + 10
+
+
+def _shifted(shape: Any, dx: float, dy: float) -> Any:
+    """A copy of a line or a plate elsewhere."""
+    if isinstance(shape, Plate):
+        return Plate(shape.rect.moved(dx, dy), shape.radius, shape.style)
+    points = [(x + dx, y + dy) for x, y in shape.points]
+    return Line(points, shape.style, shape.width, shape.closed)
 
 
 def arrow(way: Way, style: str, head: str, width: float) -> list[Any]:

@@ -71,10 +71,10 @@ def math(name: str, step: int | str | None = None, upper: str = "") -> Runs:
     if step is not None and below != str(step):
         below = f"{below},{step}" if below else str(step)
     runs = [Run(base, style)]
+    if below:
+        runs.append(Run(below, "i" if below[0] == "t" else "r", -1))
     if upper:
         runs.append(Run(upper, "r", 1))
-    if below:
-        runs.append(Run(below, "i" if below.isalpha() and len(below) == 1 else "r", -1))
     return tuple(runs)
 
 

@@ -1,0 +1,119 @@
+"""What some boxes compute together, as equations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import text
+from .model import Box, Link, Model
+from .text import Run, Runs
+
+INFIX = {"add": (" + ", 1), "subtract": (" \N{MINUS SIGN} ", 1), "multiply": (" \N{CIRCLED DOT OPERATOR} ", 2),
+         "divide": (" / ", 2), "matmul": (" ", 2)}  # fmt: skip
+TEMPORARY = "auvwpq"
+"""Names for what the user did not name."""
+
+Term = tuple[Runs, int]
+"""An expression and how strongly it binds: 1 a sum, 2 a product, 3 anything else."""
+
+
+class Equations:
+    """Writes the boxes of one model as equations, in the order of the record."""
+
+    def __init__(self, model: Model) -> None:
+        self.into: dict[Box, list[Link]] = {}
+        for link in model.links:
+            self.into.setdefault(link.target, []).append(link)
+        self.model = model
+
+    def of(self, boxes: Sequence[Box], results: Sequence[Box]) -> list[Runs]:
+        """One line for each named box, and one for each of the results."""
+        mine = set(boxes)
+        lines: list[Runs] = []
+        known: dict[tuple[Box, int], Runs] = {}
+        spare = iter(TEMPORARY)
+        for box in boxes:
+            if box.kind not in ("op", "round") or box.node is None:
+                continue
+            multiple = box.node.primitive is not None and box.node.primitive.multiple
+            names = box.node.names or {}
+            if multiple:
+                letter = next(spare, "y")
+                outputs = [
+                    self._named(box, port)
+                    if port in names
+                    else (Run(letter, "i"), Run(f"({port + 1})", "r", 1))
+                    for port in range(len(box.node.shape))
+                ]
+                known.update({(box, port): runs for port, runs in enumerate(outputs)})
+                left = tuple(run for runs in outputs for run in (Run(", "), *runs))[1:]
+                lines.append((*left, Run(" = "), *self._inside(box, mine, known)[0]))
+            elif box.name:
+                lines.append((*box.name, Run(" = "), *self._inside(box, mine, known)[0]))
+                known[box, 0] = box.name
+        for box in results:
+            if box.kind == "value":
+                maker = self.into[box][0].source
+                if maker in mine:
+                    lines.append((*box.label, Run(" = "), *self._term(maker, 0, mine, known)[0]))
+                    known[maker, 0] = box.label
+            elif (box, 0) not in known:
+                inner = self._term(box, 0, mine, known)[0]
+                lines.append((*self._unnamed(box), Run(" = "), *inner))
+        return lines
+
+    def _unnamed(self, box: Box) -> Runs:
+        """A name for what leaves a group of boxes without one."""
+        scalar = box.node is not None and box.node.output(box.port)[0] == ()
+        return text.math("L" if scalar else "y", self.model.times.get(box))
+
+    def _named(self, box: Box, port: int) -> Runs:
+        assert box.node is not None
+        return text.math(str(box.node.name(port)), self.model.times.get(box))
+
+    def _term(
+        self, box: Box, port: int, mine: set[Box], known: dict[tuple[Box, int], Runs]
+    ) -> Term:
+        """What a box stands for inside an expression."""
+        if (box, port) in known:
+            return known[box, port], 3
+        if box.kind == "value" and box in self.into and self.into[box][0].source in mine:
+            return box.label, 3
+        if box.kind in ("op", "round") and box not in mine:
+            return box.name or self._unnamed(box), 3
+        if box not in mine or box.kind not in ("op", "round"):
+            return box.label, 3
+        return self._inside(box, mine, known)
+
+    def _inside(self, box: Box, mine: set[Box], known: dict[tuple[Box, int], Runs]) -> Term:
+        node = box.node
+        assert node is not None and node.primitive is not None
+        links = {link.i: link for link in self.into.get(box, ())}
+        terms: list[Term] = []
+        for i in range(len(node.inputs)):
+            if i in links:
+                terms.append(self._term(links[i].source, node.ports[i], mine, known))
+            elif box.numbers and box.numbers[i]:
+                terms.append(((Run(box.numbers[i]),), 3))
+            else:
+                terms.append(((Run("const"),), 3))
+        name = node.primitive.name
+        if name in INFIX and len(terms) == 2:
+            sign, strength = INFIX[name]
+            left = _wrapped(terms[0], strength)
+            right = _wrapped(terms[1], strength + (name in ("subtract", "divide")))
+            return (*left, Run(sign), *right), strength
+        if name == "negative":
+            return (Run("\N{MINUS SIGN}"), *_wrapped(terms[0], 2)), 1
+        if name == "square":
+            return (*_wrapped(terms[0], 3), Run("2", "r", 1)), 3
+        if name in ("split", "unstack", "getitem", "reshape", "expand_dims"):
+            return terms[0]
+        inner = tuple(run for term, _ in terms for run in (Run(", "), *term))[1:]
+        return (Run(box.symbol), Run("("), *inner, Run(")")), 3
+
+
+def _wrapped(term: Term, strength: int) -> Runs:
+    """In brackets where it binds less strongly than what is around it."""
+    runs, own = term
+    return runs if own >= strength else (Run("("), *runs, Run(")"))

@@ -1,0 +1,22 @@
+"""A scene as one self-contained page: pan, zoom, search, highlight, collapse."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from xml.etree import ElementTree as ET
+
+from .scene import Scene
+from .svg import element
+
+
+def page(scene: Scene, theme: str) -> str:
+    """The page; it refers to nothing outside of itself and forbids the browser to try."""
+    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    title = ET.Element("title")
+    title.text = scene.title
+    picture = ET.tostring(element(scene, theme), encoding="unicode")
+    scheme = {"auto": "light dark"}.get(theme, theme)
+    head, tail = template.replace("SCHEME", scheme, 1).split("PICTURE", 1)
+    head = head.replace("<style>", ET.tostring(title, encoding="unicode") + "\n<style>", 1)
+    head = head.replace("<body>", f'<body class="{theme}">', 1)
+    return head + picture + tail

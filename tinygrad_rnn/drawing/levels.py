@@ -1,0 +1,111 @@
+"""One box per step instead of one per operation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import hypot
+
+from . import text
+from .equations import Equations
+from .layout import stands_for as key_of
+from .layout import template_of
+from .model import Box, Link, Model
+from .place import layers
+from .text import Run, Runs
+
+
+def by_step(model: Model, name: str) -> Model:
+    """A model in which each recurrent layer is one box per step, with its equations in it.
+
+    What only reads the layers (a readout, a loss) becomes one box per step too. Operations outside
+    of time stay as they are. A merged link carries the norm of all that it stands for.
+    """
+    found = layers(template_of(model))
+    part_of = {key: k for k, keys in enumerate(found) for key in keys}
+    stands_for: dict[Box, Box] = {}
+    boxes: list[Box] = []
+    equations = Equations(model)
+    groups: dict[tuple[int, int], list[Box]] = {}
+    states: dict[tuple[int, int], list[Box]] = {}
+    for box in model.boxes:
+        made = key_of(box)
+        where = (box.column, part_of.get(made, len(found)))
+        if box.kind == "value" and made in part_of and part_of[made] < len(found):
+            how = box.key[0] if made != box.key else ""
+            states.setdefault((*where, how), []).append(box)  # type: ignore[arg-type]
+        elif box.kind in ("op", "round") and box.column in model.shown and made == box.key:
+            groups.setdefault(where, []).append(box)
+    several = len(found) > 1
+    written: set[Box] = set()
+    for box in model.boxes:
+        if box in written:
+            continue
+        for where, members in states.items():
+            if box in members:
+                merged = _merged(box, members)
+                boxes.append(merged)
+                stands_for.update(dict.fromkeys(members, merged))
+                written.update(members)
+                break
+        else:
+            group = next((w for w, members in groups.items() if box in members), None)
+            if group is None:
+                boxes.append(box)
+                stands_for[box] = box
+                continue
+            members = groups[group]
+            layer = group[1]
+            results = _results(model, members)
+            is_cell = layer < len(found)
+            title = f"{name} {layer + 1}" if is_cell and several else name if is_cell else ""
+            cell = Box(
+                f"{box.id.split('.')[0]}.{title or 'readout'}",
+                "cell",
+                ("cell", layer),
+                box.column,
+                (Run(title),) if title else (),
+                None,
+                lines=equations.of(members, results),
+            )
+            boxes.append(cell)
+            stands_for.update(dict.fromkeys(members, cell))
+            written.update(members)
+    makers = {link.target: link.source for link in model.links if link.target.kind == "value"}
+    links: dict[tuple[Box, Box, str], Link] = {}
+    for link in model.links:
+        a, b = stands_for[link.source], stands_for[link.target]
+        inside = link.source.column == link.target.column
+        if inside and (a is b or stands_for[makers.get(link.source, link.source)] is b):
+            continue  # within one box
+        same = links.get((a, b, link.kind))
+        if same is None:
+            links[a, b, link.kind] = replace(link, source=a, target=b)
+        elif link.norm is not None:
+            same.norm = hypot(same.norm or 0.0, link.norm)
+    return replace(model, boxes=boxes, links=list(links.values()))
+
+
+def _merged(box: Box, members: list[Box]) -> Box:
+    if len(members) == 1:
+        return box
+    members = sorted(members, key=lambda b: key_of(b)[1:])  # alike in all steps
+    label: Runs = tuple(run for b in members for run in (Run(", "), *b.label))[1:]
+    key = members[0].key
+    facts = [f"{text.plain(b.label)}: {'; '.join(b.facts)}" for b in members]
+    return replace(box, label=label, key=key, facts=facts)
+
+
+def _results(model: Model, members: list[Box]) -> list[Box]:
+    """What leaves a group of boxes: the states and outputs they make, or their last value."""
+    mine = set(members)
+    values = [
+        link.target
+        for link in model.links
+        if link.source in mine and link.target.kind == "value" and link.i < 0
+    ]
+    leaving = [
+        link.source
+        for link in model.links
+        if link.source in mine and link.target not in mine and link.i >= 0
+    ]
+    return values or list(dict.fromkeys(leaving)) or members[-1:]
