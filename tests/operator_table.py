@@ -137,6 +137,7 @@ def c(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 SHAPES = [(), (3,), (2, 3), (2, 0)]
 PAIRS = [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2,)), ((0, 3), (3,)), ((), ())]
 SLOPES = [n(), n(2, 3), n(0, 2)]
+PAIRED = np.array([[0, 0], [2, 1]])
 ROWS = np.array([2, 0, 1])
 MASK = np.array([[True, False, True], [False, False, True]])
 WEIGHTS = np.array([1.0, 2.0, 0.5])
@@ -179,7 +180,8 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     # elementwise, with arguments of their own
     "round": [c(x) for x in SLOPES] + [c(n(3), decimals=1)],
     "clip": [
-        c(n(2, 3), -1, 1), c(n(2, 3), min=0.3), c(n(), max=0.0), c(n(2, 3), np.array([-1, 0, 1.0])),
+        c(n(2, 3), -1, 1), c(n(2, 3), min=0.3), c(n(), max=0.0),
+        c(n(2, 3), np.array([-1, 0, 1.0]), None),
     ],
     "where": [
         c(MASK, n(2, 3), n(2, 3)), c(MASK, n(3), n()), c(MASK[:, :1], n(1, 3), n(2, 1)),
@@ -250,8 +252,8 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     ],
     "take": [c(n(2, 3), [1, 1, 5]), c(n(4, 3), ROWS, 0), c(n(4, 3), [[0, -1], [2, 2]], 1)],
     "take_along_axis": [
-        c(n(2, 3), [[0, 0], [2, 1]], 1), c(n(2, 3), [[1, 0, 1]], 0), c(n(1, 3), [[0], [2]], 1),
-        c(n(4), [3, 3], 0),
+        c(n(2, 3), PAIRED, 1), c(n(2, 3), PAIRED[:, [1, 0, 1]] // 2, 0), c(n(1, 3), PAIRED, 1),
+        c(n(4), PAIRED[1], 0),
     ],
     "one_hot": [c([2, 0], 3)],
     "embedding": [c([2, 0, 2], n(4, 3)), c(np.array([[1], [1]]), n(2, 3)), c(1, n(2, 3))],
@@ -297,7 +299,10 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "slogdet": [c(regular(3, 3)), c(regular(2, 2, 2))],
     "cholesky": [c(definite(3, 3)), c(definite(2, 2, 2)), c(definite(1, 1))],
     "qr": [c(regular(3, 3)), c(regular(4, 2)), c(regular(2, 3, 2)), c(regular(1, 1))],
-    "svd": [c(regular(3, 3)), c(regular(4, 2)), c(regular(2, 2, 3)), c(regular(1, 1))],
+    "svd": [
+        c(regular(3, 3)), c(regular(4, 2), full_matrices=False), c(regular(1, 1)),
+        c(regular(2, 2, 3), full_matrices=False),
+    ],
     "eigh": [c(definite(3, 3)), c(definite(2, 2, 2)), c(definite(1, 1))],
     "expm": [c(n(3, 3)), c(n(2, 2, 2, low=-9, high=9)), c(n(1, 1)), c(n(0, 2, 2))],
     # losses

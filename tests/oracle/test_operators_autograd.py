@@ -1,4 +1,4 @@
-"""Values, first and second derivatives of the operators with NumPy's names against HIPS autograd."""
+"""Values, first and second derivatives of operators with NumPy's names, against HIPS autograd."""
 
 from typing import Any
 

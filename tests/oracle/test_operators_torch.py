@@ -171,7 +171,7 @@ def aligned(vectors: Any, x: Any, numpy_vectors: Any) -> Any:
     return vectors * torch.sign((vectors.detach() * theirs).sum(-2, keepdim=True))
 
 
-def svd(x: Any) -> Any:
+def svd(x: Any, full_matrices: bool = False) -> Any:
     u, s, vh = linalg.svd(x, full_matrices=False)
     theirs = T(np.linalg.svd(x.detach().numpy(), full_matrices=False)[0])
     signs = torch.sign((u.detach() * theirs).sum(-2))

@@ -381,8 +381,11 @@ _svd = general(
     "F[i, j] = 1 / (S[j]^2 - S[i]^2), and terms for a matrix that is not square",
     "The derivative of U and Vh needs distinct singular values; it is inf or nan at equal ones.",
 )
-def svd(x: Any) -> SVDResult:
+def svd(x: Any, full_matrices: bool = False) -> SVDResult:
     """The reduced singular value decomposition of matrices (..., m, n).
+
+    full_matrices  what NumPy does by default; refused here (ValueError) unless m = n, because the
+                   vectors it adds are arbitrary and have no derivative
 
     The signs of the vectors are LAPACK's: a loss should not depend on them.
 
@@ -391,6 +394,12 @@ def svd(x: Any) -> SVDResult:
     tensor([3., 2.], dtype=float32)
     """
     _checked("svd", x, square=False)
+    shape = np.shape(values(x))
+    if full_matrices and shape[-1] != shape[-2]:
+        raise ValueError(
+            f"svd{current().place}: shape {shape} with full_matrices=True: the vectors that this "
+            "adds have no derivative; wanted full_matrices=False"
+        )
     return SVDResult(*apply(_svd, (x,), {}))
 
 

@@ -266,9 +266,9 @@ def for_numpy() -> dict[Any, Callable[..., Any]]:
     for name, _, function, *_ in OPERATORS.values():
         theirs = getattr(np, name, None) or getattr(np.linalg, name, None)
         if isinstance(theirs, np.ufunc):
-            table[theirs] = function
+            table.setdefault(theirs, function)
         elif theirs is not None:
-            table[theirs] = _with_their_arguments(theirs, function)
+            table.setdefault(theirs, _with_their_arguments(theirs, function))
     for alias, name in {"amax": "max", "amin": "min", "around": "round"}.items():
         table[getattr(np, alias)] = table[getattr(np, name)]
     for plain in (
@@ -280,28 +280,29 @@ def for_numpy() -> dict[Any, Callable[..., Any]]:
 
 
 def _with_their_arguments(theirs: Any, ours: Callable[..., Any]) -> Callable[..., Any]:
-    """Ours, called with arguments in NumPy's order.
+    """Ours, called with arguments in NumPy's order and with NumPy's defaults.
 
     NumPy's and our optional arguments may stand in another order, so they are passed by name:
     one that we do not have (`dtype`, `out`) is then refused instead of taken for another.
     """
-    required = [
-        p
-        for p in inspect.signature(ours).parameters.values()
-        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
-    ]
-    n = len(required)
+    own = inspect.signature(ours).parameters
     try:
-        names = list(inspect.signature(theirs).parameters)
+        names = inspect.signature(theirs).parameters
     except ValueError:  # written in C and silent about its arguments
         return ours
-    if any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(ours).parameters.values()):
+    if any(p.kind is p.VAR_POSITIONAL for p in own.values()):
         return ours
+    n = sum(p.default is p.empty for p in own.values())  # the required ones, which come first
+    defaults: dict[str, Any] = {
+        name: p.default
+        for name, p in names.items()
+        if name in own and isinstance(p.default, bool) and p.default != own[name].default
+    }
     renamed = {"a_min": "min", "a_max": "max"}
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = dict(zip(names, args, strict=False)) | kwargs
-        first = [given.pop(name) for name in names[:n] if name in given]
+        given: dict[str, Any] = defaults | dict(zip(names, args, strict=False)) | kwargs
+        first = [given.pop(name) for name in list(names)[:n] if name in given]
         return ours(*first, **{renamed.get(k, k): v for k, v in given.items()})
 
     return call

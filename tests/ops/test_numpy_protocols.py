@@ -1,0 +1,112 @@
+"""NumPy's own functions, called on tensors: the operator of that name, or a clear refusal."""
+
+import numpy as np
+import pytest
+from operator_table import ALL
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.ops.registry import OPERATORS
+
+THEIRS = {name: getattr(np, name, None) or getattr(np.linalg, name, None) for name in OPERATORS}
+CALLS = [
+    c
+    for c in ALL
+    if THEIRS[c.name] is not None and not (isinstance(THEIRS[c.name], np.ufunc) and c.kwargs)
+]
+
+
+def listed(result):
+    return list(result) if isinstance(result, list | tuple) else [result]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=repr)
+def test_numpys_function_is_ours_on_tensors_and_its_own_on_arrays(call):
+    theirs = THEIRS[call.name]
+    arrays = call.arrays()
+    wanted = listed(call.run(theirs, arrays))
+    found = listed(call.run(theirs, [tg.tensor(a) for a in arrays]))
+    for w, y in zip(wanted, found, strict=True):
+        assert isinstance(y, tg.Tensor) == bool(OPERATORS[call.name].derivative)
+        value = y.numpy() if isinstance(y, tg.Tensor) else y
+        assert value.shape == w.shape
+        np.testing.assert_allclose(value, w, rtol=1e-12, atol=1e-13)
+
+
+def test_recorded_through_numpy():
+    x = tg.tensor([0.5, 1.0])
+    loss = np.sum(np.stack([np.tanh(x), np.array([1.0, 1.0]) * x]))
+    np.testing.assert_allclose(tg.gradients(loss, x), 2 - np.tanh([0.5, 1.0]) ** 2, rtol=1e-6)
+
+
+def test_other_names_of_numpys():
+    x = tg.tensor([[1.5, 3.0]])
+    assert np.amax(x).item() == 3.0
+    assert np.amin(x).item() == 1.5
+    assert np.around(x).numpy().tolist() == [[2.0, 3.0]]
+    assert np.absolute(x).shape == (1, 2)
+    assert np.concat([x, x]).shape == (2, 2)
+    assert np.clip(x, 2, 4).numpy().tolist() == [[2.0, 3.0]]
+    assert np.clip(x, a_min=2, a_max=None).numpy().tolist() == [[2.0, 3.0]]
+
+
+def test_what_looks_at_values_or_sizes_only_gives_plain_answers():
+    x = tg.tensor([[1.0, np.nan, np.inf]])
+    assert (np.shape(x), np.ndim(x), np.size(x)) == ((1, 3), 2, 3)
+    assert np.isnan(x).tolist() == [[False, True, False]]
+    assert np.isfinite(x).tolist() == [[True, False, False]]
+    assert np.isinf(x).tolist() == [[False, False, True]]
+    below = np.array([0.0, 2.0, 2.0]) < x
+    assert isinstance(below, np.ndarray)
+    assert below.tolist() == [[True, False, True]]
+    assert np.equal(x, 1.0).tolist() == [[True, False, False]]
+
+
+REFUSED = {
+    "np.sort": lambda x: np.sort(x),
+    "np.fft": lambda x: np.fft.fft(x),
+    "np.add.reduce": lambda x: np.add.reduce(x),
+    "np.add.*out": lambda x: np.add(x, x, out=np.zeros(2)),
+    "np.cbrt": lambda x: np.cbrt(x),
+    "dtype": lambda x: np.sum(x, dtype=np.float64),
+    "'dtype'": lambda x: np.sum(x, 0, np.float64),
+    "'out'": lambda x: np.max(x, 0, np.zeros(())),
+    "array by itself": lambda x: np.asarray(x),
+    "np.histogram": lambda x: np.histogram(x),
+    "np.vecdot with axis": lambda x: np.vecdot(x, x, axis=0),
+    "np.multiply.outer": lambda x: np.multiply.outer(x, x),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_refused_without_a_rule(message):
+    with pytest.raises(TypeError, match=message):
+        REFUSED[message](tg.tensor([1.0, 2.0]))
+
+
+def test_numpys_defaults_hold_for_numpys_functions():
+    with pytest.raises(ValueError, match="full_matrices=True"):
+        np.linalg.svd(tg.ones((3, 2)))
+    assert np.transpose(tg.ones((3, 2))).shape == (2, 3)
+
+
+METHODS = {
+    "all": (), "any": (), "argmax": (), "argmin": (), "astype": (np.float64,), "clip": (0, 1),
+    "cumprod": (), "cumsum": (1,), "diagonal": (), "dot": (np.ones(3),), "flatten": (),
+    "max": (1,), "mean": (), "min": (), "prod": (0,), "ravel": (), "repeat": (2, 1),
+    "reshape": (3, 2), "round": (1,), "squeeze": (), "std": (), "sum": (0,), "swapaxes": (0, 1),
+    "take": ([0, 1],), "trace": (), "transpose": (1, 0), "var": (1,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_are_those_of_arrays(name):
+    a = np.linspace(-1, 2, 6).reshape(2, 3)
+    wanted = getattr(a, name)(*METHODS[name])
+    found = getattr(tg.tensor(a), name)(*METHODS[name])
+    np.testing.assert_allclose(found.numpy() if isinstance(found, tg.Tensor) else found, wanted)
+
+
+def test_every_method_that_arrays_and_operators_share_is_there():
+    shared = {n for n in OPERATORS if hasattr(np.ndarray, n)} | {"flatten"}
+    assert shared == set(METHODS)
+    assert tg.zeros((4, 2, 3)).mT.shape == (4, 3, 2)
