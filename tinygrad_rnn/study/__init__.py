@@ -3,6 +3,7 @@
 from . import handwritten, pictures
 from .comparison import Agreement, Comparison, Row, compare
 from .contributions import Contributions, contributions
+from .derive import Derivation, derive
 from .diagnose import Diagnosis, Remedy, diagnose
 from .gates import Gate, carry, gates
 from .jacobians import (
@@ -14,18 +15,22 @@ from .jacobians import (
     singular_values,
     step_bound,
 )
+from .locate import Finding
 
 __all__ = [
     "Agreement",
     "Comparison",
     "Contributions",
+    "Derivation",
     "Diagnosis",
+    "Finding",
     "Gate",
     "Remedy",
     "Row",
     "carry",
     "compare",
     "contributions",
+    "derive",
     "diagnose",
     "gates",
     "handwritten",

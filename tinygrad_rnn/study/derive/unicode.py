@@ -1,0 +1,102 @@
+"""Equations as Unicode text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .notation import ATOM, GREEK, Box, Line, Section
+
+_SUPERSCRIPT = dict(zip(
+    "0123456789abcdefghijklmnoprstuvwxyz,()",
+    "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ˒⁽⁾", strict=True,
+))  # fmt: skip
+_SUPERSCRIPT |= dict(zip("ABDEGHIJKLMNOPRUVW", "ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵁⱽᵂ", strict=True))
+_SUBSCRIPT = dict(zip("0123456789+−t", "₀₁₂₃₄₅₆₇₈₉₊₋ₜ", strict=True))
+_LETTERS = dict(zip("aehijklmnoprstuvx", "ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
+_BOUND = ("odot", "scaled", "product", "transpose", "power", "part")
+
+
+def text(box: Box, within: str = "") -> str:
+    """One box on one line."""
+    kind, inside = box.kind, box.inside
+    parts = [text(part, kind) if isinstance(part, Box) else str(part) for part in inside]
+    if kind == "fraction":
+        above, below = (
+            p if isinstance(b, Box) and b.level == ATOM and b.kind != "fraction" else f"({p})"
+            for p, b in zip(parts, inside, strict=True)
+        )
+        return f"({above} / {below})" if within in _BOUND else f"{above} / {below}"
+    if kind == "call":
+        return f"{parts[0]}({', '.join(parts[1:])})"
+    if kind == "join":
+        return f"[{', '.join(parts)}]"
+    written: str = _WRITE[kind](*parts)
+    return written
+
+
+def _name(base: str, label: str, time: str) -> str:
+    base = GREEK.get(base, base)
+    if not time:
+        return base + _raised(label, {**_LETTERS, **_SUBSCRIPT}, "_")
+    return base + _raised(label, _SUPERSCRIPT, "^") + "".join(_SUBSCRIPT[c] for c in time)
+
+
+def _raised(label: str, letters: dict[str, str], mark: str) -> str:
+    """A label in small letters, if Unicode has all of them."""
+    if all(c in letters for c in label):
+        return "".join(letters[c] for c in label)
+    return f"{mark}{label}" if mark == "_" else f"{mark}{{{label}}}"
+
+
+def _power(base: str, exponent: str) -> str:
+    small = {**_SUPERSCRIPT, "-": "⁻", "−": "⁻"}
+    if all(c in small for c in exponent):
+        return base + "".join(small[c] for c in exponent)
+    return f"{base}^({exponent})"
+
+
+def _partial(of: str, of_step: Any) -> str:
+    return f"∂L{'ₜ' if of_step == 'True' else ''}/∂{of}"
+
+
+_WRITE: dict[str, Any] = {
+    "name": _name,
+    "number": str,
+    "words": str,
+    "plus": lambda a, b: f"{a} + {b}",
+    "minus": lambda a, b: f"{a} − {b}",
+    "odot": lambda a, b: f"{a} ⊙ {b}",
+    "scaled": lambda a, b: f"{a} {b}",
+    "product": lambda a, b: f"{a} {b}",
+    "negative": lambda x: f"−{x}",
+    "group": lambda x: f"({x})",
+    "abs": lambda x: f"|{x}|",
+    "sqrt": lambda x: f"√({x})",
+    "transpose": lambda x: f"{x}ᵀ",
+    "power": _power,
+    "over": lambda over, x: f"Σ{'ₜ' if over == 'time' else '_' + over} {x}",
+    "holds": lambda a, relation, b: f"1[{a} {relation} {b}]",
+    "relation": lambda a, relation, b: f"{a} {relation} {b}",
+    "part": lambda x, index: f"{x}[{index}]",
+    "partial": _partial,
+    "where": lambda x, a, b: f"{x}, where {a} = {b}",
+}
+
+
+def line(of: Line) -> str:
+    """left = right."""
+    return text(of.right) if of.left is None else f"{text(of.left)} = {text(of.right)}"
+
+
+def unicode(sections: list[Section]) -> str:
+    """Sections, their equations aligned at the equals signs."""
+    blocks = []
+    for section in sections:
+        lefts = [text(of.left) if of.left is not None else "" for of in section.lines]
+        width = max(map(len, lefts), default=0)
+        rows = [
+            f"    {left:>{width}} = {text(of.right)}" if left else f"    {text(of.right)}"
+            for left, of in zip(lefts, section.lines, strict=True)
+        ]
+        blocks.append("\n".join([section.title, *rows]))
+    return "\n\n".join(blocks)
