@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import sweep
+from tinygrad_rnn.graph import record_order
 from tinygrad_rnn.sweep import pushforward
 
 RNG = np.random.default_rng(0)
@@ -273,6 +275,31 @@ def test_another_branch_keeps_its_values():
     a, b = tg.tanh(x), tg.sigmoid(x)
     close(tg.gradients(a.sum(), x), 1 - a.numpy() ** 2)
     close(tg.gradients(b.sum(), x), b.numpy() * (1 - b.numpy()))
+
+
+def test_only_the_record_between_input_and_output_is_walked(monkeypatch):
+    looked_at = []
+
+    def watched(*args: Any) -> Any:
+        order = record_order(*args)
+        looked_at.append(len(order))
+        return order
+
+    monkeypatch.setattr(sweep, "record_order", watched)
+    w = tg.Parameter(np.full((2, 2), 0.3), "w")
+    s = tg.tensor(RNG.normal(size=(1, 2)))
+    for _ in range(50):  # a derivative in every step of a long record
+        before, s = s, tg.tanh(s @ w)
+        found = tg.gradients(s, before, np.ones((1, 2)), keep_record=True)
+        close(found, (1 - s.numpy() ** 2) @ w.numpy().T)
+        s = s + tg.grad(lambda v, s=s: (s * v * v).sum())(np.ones(2))
+        s = s + tg.jvp(lambda v, s=s: s * v, (np.ones(2),), (np.ones(2),))[1]
+    assert len(looked_at) == 150
+    assert max(looked_at) < 12
+    assert tg.gradients(s.sum(), w).shape == (2, 2)
+    w.assign(np.ones((2, 2)))
+    with pytest.raises(RuntimeError, match="parameter 'w' was given another value"):
+        tg.gradients(s.sum(), w)
 
 
 # -- single uses ---------------------------------------------------------------------------------

@@ -155,8 +155,12 @@ class Leaf(Node):
         return f"<{self.kind} {self.name() or '#' + str(self.serial)} {self.shape}>"
 
 
-def record_order(roots: Iterable[Node]) -> list[Node]:
-    """Every node that the roots depend on, themselves included, inputs before users."""
+def record_order(roots: Iterable[Node], since: int = 0) -> list[Node]:
+    """Every node that the roots depend on, themselves included, inputs before users.
+
+    A node with a serial number below `since` is listed if it is used directly, but not followed:
+    nothing behind it can depend on a node of that number or above.
+    """
     order = list(dict.fromkeys(roots))
     stack = order.copy()
     seen = set(order)
@@ -164,7 +168,8 @@ def record_order(roots: Iterable[Node]) -> list[Node]:
         for source in stack.pop().inputs:
             if source is not None and source not in seen:
                 seen.add(source)
-                stack.append(source)
+                if source.serial >= since:
+                    stack.append(source)
                 order.append(source)  # nearly sorted already, which the set is not
     order.sort(key=_by_serial)
     return order

@@ -9,7 +9,7 @@ are collected over many steps and done as one product of a few megabytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,11 +54,13 @@ def pullback(
     for output, g in seeds:
         assert output._node is not None
         _contribute(cotangents, owned, output._node, output._port, g)
-    order = _to_differentiate(cotangents)
+    order: list[Node]
     needed: Container[Node] | None = None
-    if wanted is not None:
+    if wanted is None:
+        order = _to_differentiate(cotangents)
+    else:
         wanted = set(wanted)
-        order, needed = _towards(order, wanted)
+        order, needed = _towards(cotangents, wanted)
     found: dict[Node, Any] = {}
 
     for node in reversed(order):
@@ -114,7 +116,7 @@ def pullback(
             if anomalies:
                 with np.errstate(all="ignore"):  # reported here, with the operation and the step
                     part = pulls[i](g, saved, node)
-                _lookoutput_of(node, part, g)
+                _look_at(node, part, g)
             else:
                 part = pulls[i](g, saved, node)
             if visit is not None:
@@ -131,9 +133,9 @@ def pullback(
     return found
 
 
-def _to_differentiate(roots: Iterable[Node]) -> list[Node]:
+def _to_differentiate(roots: Iterable[Node], since: int = 0) -> list[Node]:
     """The record behind some nodes, in order, once it is sure that its parameters are current."""
-    order = record_order(roots)
+    order = record_order(roots, since)
     for node in order:
         if node.primitive is None and isinstance(node, Leaf) and node.stale:
             raise RuntimeError(
@@ -143,11 +145,12 @@ def _to_differentiate(roots: Iterable[Node]) -> list[Node]:
     return order
 
 
-def _towards(order: list[Node], wanted: set[Node]) -> tuple[list[Node], set[Node]]:
-    """The part of a record that depends on a wanted node, in order and as a set."""
+def _towards(roots: Iterable[Node], wanted: Collection[Node]) -> tuple[list[Node], set[Node]]:
+    """The part of the record between wanted nodes and roots, in order and as a set."""
     needed: set[Node] = set()
     path: list[Node] = []
-    for node in order:
+    since = min([_first_use(node) for node in wanted], default=0)
+    for node in _to_differentiate(roots, since):
         if node not in wanted:
             for source in node.inputs:
                 if source in needed:
@@ -157,6 +160,13 @@ def _towards(order: list[Node], wanted: set[Node]) -> tuple[list[Node], set[Node
         needed.add(node)
         path.append(node)
     return path, needed
+
+
+def _first_use(node: Node) -> int:
+    """A serial number before which a node was not used."""
+    if isinstance(node, Leaf) and node.kind == "parameter":
+        return 0  # it gets a new number with each value; uses of an older one are to be found
+    return node.serial
 
 
 def _contribute(
@@ -294,7 +304,7 @@ def _rows(parts: list[Any]) -> Any:
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
-def _lookoutput_of(node: Node, part: Any, g: Any) -> None:
+def _look_at(node: Node, part: Any, g: Any) -> None:
     value = part._value if isinstance(part, Recorded) else part
     fault = anomaly(value)
     if fault is None or node.primitive is None:
@@ -326,7 +336,7 @@ def pushforward(
         assert given._node is not None
         _contribute(tangents, set(), given._node, given._port, t)
     roots = [output._node for output in outputs if output._node is not None]
-    order, _ = _towards(_to_differentiate(roots), set(tangents))
+    order, _ = _towards(roots, tangents)
     for node in order:
         primitive = node.primitive
         if primitive is None or node in tangents:
