@@ -52,6 +52,9 @@ def write(scene: Scene, theme: str = "light") -> str:
     """The picture as SVG text; the same scene gives the same text."""
     root = element(scene, theme)
     ET.indent(root, " ")
+    for words in root.iter("text"):  # white space between the parts of a label would be drawn
+        for part in words:
+            words.text = part.tail = None
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
