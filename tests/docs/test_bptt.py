@@ -1,4 +1,4 @@
-"""docs/bptt.md: what its programs print is what stands under them."""
+"""docs/bptt.md, docs/study.md: what their programs print is what stands under them."""
 
 import contextlib
 import io
@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "bptt.md"
+DOCS = Path(__file__).parents[2] / "docs"
 BLOCKS = re.compile(r"```python\n(.*?)```\n```text\n(.*?)```", re.DOTALL)
 
 
@@ -17,7 +18,7 @@ def printed(page):
     namespace, outputs = {}, []
     with np.printoptions():
         for i, (program, _) in enumerate(BLOCKS.findall(page), start=1):
-            name = f"<bptt.md, program {i}>"
+            name = f"<program {i}>"
             linecache.cache[name] = len(program), None, program.splitlines(True), name
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(compile(program, name, "exec"), namespace)
@@ -30,15 +31,16 @@ def without_rounding(text):
     return re.sub(r"\d\.\de-(0[89]|1\d)|0\.0e\+00", "rounding", text)
 
 
-def test_programs_print_what_stands_under_them():
-    page = PAGE.read_text(encoding="utf-8")
-    assert len(BLOCKS.findall(page)) == page.count("```python") >= 10
+@pytest.mark.parametrize(("name", "least"), [("bptt.md", 10), ("study.md", 8)])
+def test_programs_print_what_stands_under_them(name, least):
+    page = (DOCS / name).read_text(encoding="utf-8")
+    assert len(BLOCKS.findall(page)) == page.count("```python") >= least
     for (program, shown), out in zip(BLOCKS.findall(page), printed(page), strict=True):
         assert without_rounding(out) == without_rounding(shown), program
 
 
 def test_numbers_in_the_text_are_printed_somewhere():
-    page = PAGE.read_text(encoding="utf-8")
+    page = (DOCS / "bptt.md").read_text(encoding="utf-8")
     shown = "".join(program + out for program, out in BLOCKS.findall(page))
     prose = BLOCKS.sub("", page)
     assert {number for number in re.findall(r"\d+\.\d+", prose) if number not in shown} == set()

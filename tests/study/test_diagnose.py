@@ -131,15 +131,45 @@ def test_an_open_forget_gate_keeps_an_lstm_healthy():
     closed = diagnose(cell, inputs())
     assert closed.verdict == "vanishing"
     assert closed.carry["f"] == pytest.approx(0.5, abs=0.05)
-    assert remedies(closed)["gating"].helps
-    assert "f keeps 0.5" in remedies(closed)["gating"].evidence
+    gating = remedies(closed)["gating"]
+    assert gating.helps
+    assert "f keeps 0.5" in gating.evidence
     b = np.zeros(4 * H)
-    b[H : 2 * H] = 5
+    b[H : 2 * H] = 4
     cell.b.assign(b)
     opened = diagnose(cell, inputs())
     assert opened.verdict == "healthy"
-    assert opened.gates["f"].open.mean() > 0.9
-    assert "always open" in str(opened)
+    assert f"the growth is {opened.growth:.3g} (healthy; tried)" in gating.evidence
+    assert opened.gates["f"].open.mean() > 0.5
+    assert "f keeps" not in str(opened)
+    assert "f = 0.98 on average" in str(opened)
+
+
+def test_a_gate_is_opened_from_the_side_that_keeps_the_state():
+    cell = tg.GRU(I, H, rng=0, dtype=np.float64)
+    found = diagnose(cell, inputs())
+    b = cell.b.numpy().copy()
+    b[H : 2 * H] += 4
+    cell.b.assign(b)
+    expected = diagnose(cell, inputs())
+    assert f"the growth is {expected.growth:.3g} " in remedies(found)["gating"].evidence
+
+    class Biased(Minimal):
+        def __init__(self):
+            super().__init__()
+            self.b = tg.Parameter(np.zeros(H))
+
+        def step(self, x, h):
+            f = tg.sigmoid(x @ self.U + h @ self.W + self.b).named("f")
+            h = (1 - f) * h + f * tg.tanh(x @ self.U + (f * h) @ self.W)
+            return h, h
+
+    cell = Biased()
+    found = remedies(diagnose(cell, inputs()))["gating"]
+    assert found.helps
+    cell.b.assign(np.full(H, -4.0))  # 1 - f keeps the state, so f has to shut
+    assert f"the growth is {diagnose(cell, inputs()).growth:.3g} " in found.evidence
+    assert not remedies(diagnose(Minimal(), inputs()))["gating"].helps  # no bias to do it with
 
 
 def test_growth_is_that_of_the_jacobians():

@@ -15,7 +15,7 @@ from ..bptt import Unrolled, unroll
 from ..graph import Array, Node, record_order
 from ..nn import Cell
 from ..tensor import Tensor, tensor
-from .gates import Gate, carry, gates
+from .gates import Gate, carry, first_output, gates
 from .problem import DOUBLE, in_double
 
 Verdict = Literal["vanishing", "healthy", "exploding"]
@@ -27,6 +27,7 @@ OVERALL = 10.0
 LEFT = 0.01
 """The part of a gradient that counts as nothing left."""
 _PROBES = 16
+_OPEN = 4.0
 
 
 class Remedy(NamedTuple):
@@ -98,8 +99,8 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
     Random gradients are started at s_T and followed to s_0. "vanishing" or "exploding": the norm
     changes by more than 5 percent per step or by more than a factor of 10 over the sequence. What
     is said about gating and initialisation has been tried: the figure given is that of this cell
-    with a constant gate around it, or with its weights drawn anew. It says nothing about a loss:
-    `contributions` does.
+    with its gate opened (or a constant one put around it), or with its weights drawn anew. Nothing
+    is said about a loss; see `contributions`.
 
     cell   the cell; computed in float64 on a copy
     xs     (T, B, ...): a batch of typical inputs, T as long as in training
@@ -133,7 +134,7 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
     factors = carry(run)
     remedies = (
         _clipping(norms, growth),
-        _gating(cell, batch, start, verdict, growth, factors),
+        _gating(cell, batch, start, run, verdict, growth, factors),
         _initialisation(cell, batch, start, run, verdict, growth),
         _truncation(norms, verdict, growth),
     )
@@ -236,16 +237,46 @@ class _Gated(Cell):
         return output, tree.rebuild(new, iter(mixed))
 
 
+def _opened(cell: Cell, run: Unrolled, factors: dict[str, float]) -> Cell | None:
+    """The same cell with a bias that opens its carry gates; None if no bias moves one."""
+    opened = in_double(cell)
+    biases = {name: p for name, p in cell.parameters().items() if p.ndim == 1}
+    moved = False
+    for factor in factors:
+        gate = first_output(run, factor.removeprefix("1 - "))
+        if gate is None or not biases:
+            continue
+        towards = -_OPEN if factor.startswith("1 - ") else _OPEN
+        ones = np.ones(gate.shape)
+        found = gradients(gate, list(biases.values()), ones, keep_record=True)
+        for name, g in zip(biases, found, strict=True):
+            if g.any():  # one bias is enough, where a cell has two that do the same
+                parameter = opened.parameters()[name]
+                parameter.assign(parameter.numpy() + towards * np.sign(g))
+                moved = True
+                break
+    return opened if moved else None
+
+
 def _gating(
-    cell: Cell, xs: Array, start: Any, verdict: Verdict, growth: float, factors: dict[str, float]
+    cell: Cell,
+    xs: Array,
+    start: Any,
+    run: Unrolled,
+    verdict: Verdict,
+    growth: float,
+    factors: dict[str, float],
 ) -> Remedy:
     if verdict == "healthy":
         return Remedy("gating", False, f"not needed: the growth is {growth:.3g} per step")
     if factors:
         ways = ", ".join(f"{name} keeps {mean:.2f}" for name, mean in factors.items())
-        low = verdict == "vanishing" and max(factors.values()) < 1 / PER_STEP
-        advice = "; start it nearer to 1, with a bias" if low else ", so another is not the answer"
-        return Remedy("gating", low, f"the state has such a way already: {ways}{advice}")
+        why = f"the state has a way of its own already: {ways}"
+        opened = _opened(cell, run, factors) if verdict == "vanishing" else None
+        if opened is None:
+            return Remedy("gating", False, why)
+        helps, found = _tried(opened, xs, start, growth)
+        return Remedy("gating", helps, f"{why}; with {_OPEN:g} added to the bias {found}")
     keep = 1 - 1 / max(len(xs), 20)
     helps, found = _tried(_Gated(cell, keep), xs, start, growth)
     return Remedy("gating", helps, f"with a gate that keeps {keep:.3g} of the state {found}")

@@ -95,11 +95,7 @@ def gates(run: Unrolled) -> dict[str, Gate]:
     for (node, port), (name, activation) in names.items():
         assert node.place.step is not None
         assert activation.primitive is not None
-        value = _value(activation)
-        if node is not activation:
-            assert node.primitive is not None
-            value = node.primitive.value(value, **node.params)
-            value = value[port] if node.primitive.multiple else value
+        value = _cut_out(activation, node, port)
         values[name][node.place.step] = value.reshape(len(value), -1)
         kinds[name] = activation.primitive.name
     return {
@@ -137,6 +133,17 @@ def carry(run: Unrolled) -> dict[str, float]:
             name, mean = _factor(node, 1 - at, names, all_gates)
             factors[name] = mean
     return factors
+
+
+def first_output(run: Unrolled, name: str) -> Tensor | None:
+    """A gate as it left the first step, as a tensor in the record; None if there is none so named.
+
+    In the first step it depends on parameters directly, not through earlier steps.
+    """
+    for (node, port), (label, activation) in _named(run).items():
+        if label == name:
+            return Tensor(_cut_out(activation, node, port), node, port)
+    return None
 
 
 def _factor(
@@ -214,6 +221,16 @@ def _outputs(
 def _without_step(name: str, node: Node) -> str:
     """s_3 of step 3 is s of every step."""
     return name.removesuffix(f"_{node.place.step}")
+
+
+def _cut_out(activation: Node, node: Node, port: int) -> Array:
+    """The value of an activation, or of the piece of it that a node cut out."""
+    value = _value(activation)
+    if node is activation:
+        return value
+    assert node.primitive is not None
+    piece = node.primitive.value(value, **node.params)
+    return np.asarray(piece[port] if node.primitive.multiple else piece)
 
 
 def _value(activation: Node) -> Array:
