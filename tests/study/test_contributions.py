@@ -283,3 +283,33 @@ def test_row_t_visits_the_steps_up_to_t_and_no_more():
         multiply.pulls = pulls
     # three products a step; one plain sweep over T steps, then t steps for row t
     assert len(seen) == 3 * (T + T * (T + 1) // 2)
+
+
+def test_a_weight_used_as_it_is_and_prepared_is_counted_once_each():
+    W = tg.Parameter(np.random.default_rng(2).normal(0, 0.5, (H, H)), "W")
+    both = W.T
+    s, losses = tg.ones((B, H), dtype=np.float64), []
+    for t in (1, 2, 3):
+        with tg.timestep(t):
+            s = tg.tanh(s @ W + s @ both)
+            losses.append(tg.square(s).sum())
+    D = contributions(losses, W)
+    assert D.columns == (1, 2, 3)
+    np.testing.assert_allclose(D.arrays.sum((0, 1)), D.gradient, rtol=1e-12)
+
+
+def test_one_of_several_outputs_is_told_from_the_others():
+    joined = tg.Parameter(np.random.default_rng(2).normal(0, 0.5, (H, 2 * H)), "joined")
+    first, second = tg.split(joined, 2, axis=1)
+    s, losses = tg.ones((B, H), dtype=np.float64), []
+    for t in (1, 2, 3):
+        with tg.timestep(t):
+            s = tg.tanh(s @ first + tg.relu(s @ second))
+            losses.append(tg.square(s).sum())
+    parts = [contributions(losses, half) for half in (first, second)]
+    for D in parts:
+        np.testing.assert_allclose(D.arrays.sum((0, 1)), D.gradient, rtol=1e-12)
+    whole = contributions(losses, joined)
+    np.testing.assert_allclose(
+        whole.arrays, np.concatenate([D.arrays for D in parts], axis=3), rtol=1e-12
+    )
