@@ -180,8 +180,6 @@ def _of_uses(rows: list[Seed], wrt: Tensor, norms_only: bool) -> Contributions:
             source = node.inputs[argument]
             if source not in doors or node in prepared:
                 return
-            if source is target and node.ports[argument] != wrt._port:
-                return
             entered = parts[node.place.step]
             key = (source, node.ports[argument])
             entered[key] = entered[key] + part if key in entered else part
