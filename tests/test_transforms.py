@@ -1,8 +1,12 @@
 """Transforms: against closed forms and finite differences, nested, and over closures."""
 
 import dataclasses
+import doctest
+import gc
 import math
 import threading
+import weakref
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -439,6 +443,37 @@ def test_an_outer_recording_is_not_used_up():
     with tg.no_grad():
         tg.grad(lambda x: (x * y).sum())(np.ones(1))
     close(tg.gradients(y.sum(), t), np.float32([4.0]))
+
+
+def test_nothing_is_left_behind():
+    gc.collect()
+    gc.disable()
+    try:
+        inside = []
+
+        def f(x):
+            y = tg.tanh(x) * x
+            inside.append(weakref.ref(y._node))
+            return y.sum()
+
+        x = np.ones(3)
+        tg.hvp(f, (x,), (x,))
+        tg.jacobian(tg.grad(f))(x)
+        _, pull = tg.vjp(f, x)
+        pull(1.0)
+        assert inside[-1]() is not None  # held by pull
+        del pull
+        assert [ref() for ref in inside] == [None] * len(inside)
+    finally:
+        gc.enable()
+
+
+def test_the_document_about_transforms_is_true():
+    path = Path(__file__).parents[1] / "docs" / "transforms.md"
+    options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    failed, tried = doctest.testfile(str(path), module_relative=False, optionflags=options)
+    assert tried > 10
+    assert failed == 0
 
 
 def test_other_threads_do_not_disturb():
