@@ -152,6 +152,7 @@ _reductions = [
     c(n()),
     c(n(2, 0), axis=0),
 ]
+_totals = [*_reductions, c(n(), axis=0)]
 _extremes = [
     *(c(apart(2, 3)), c(apart(2, 3), axis=0), c(apart(2, 1, 3), axis=(0, -1), keepdims=True)),
     *(c(apart(2, 3), keepdims=True), c(n()), c(n(2, 0), axis=0)),
@@ -190,7 +191,7 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "leaky_relu": [*(c(x) for x in SLOPES), c(n(4), 0.3)],
     "elu": [*(c(x) for x in SLOPES), c(n(4), alpha=0.5)],
     # reductions
-    **dict.fromkeys(("sum", "prod"), _reductions),
+    **dict.fromkeys(("sum", "prod"), _totals),
     "logsumexp": _reductions[:-1],
     "mean": [*_reductions[:-1], c(n(0, 2), axis=1)],
     "var": [*_reductions[:-1], c(n(4), ddof=1), c(n(2, 3), axis=1, ddof=1.5)],

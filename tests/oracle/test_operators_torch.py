@@ -31,7 +31,13 @@ def T(x: Any) -> Any:
 
 
 def axes(x: Any, axis: Any) -> tuple[int, ...]:
-    return tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    return (
+        tuple(range(x.ndim))
+        if axis is None or not x.ndim
+        else (axis,)
+        if isinstance(axis, int)
+        else axis
+    )
 
 
 def over_axes(function: Any) -> Any:

@@ -73,7 +73,7 @@ def _others(x: Any, axis: Axis) -> Any:
     if not values(x).size:
         return x
     ndim = x.ndim
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(ndim) if axis is None or not ndim else (axis,) if isinstance(axis, int) else axis
     last = [a % ndim for a in axes]
     order = [a for a in range(ndim) if a not in last] + last
     moved = transpose(x, order)

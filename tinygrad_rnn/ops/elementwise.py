@@ -290,7 +290,9 @@ def where(condition: Any, a: Plain, b: Plain) -> Array: ...
 @operator(
     "a if condition else b",
     "1 or 0, as the condition says",
-    "No NaN leaks from the branch not taken: its cotangent is set to zero, not multiplied by it.",
+    "A NaN in the branch not taken does not leak: its cotangent is set to 0, not multiplied by 0. "
+    "An operation in that branch whose own derivative is infinite still makes NaN of it, as in "
+    "PyTorch and JAX: keep its argument valid, as in where(x > 0, sqrt(where(x > 0, x, 1)), 0).",
 )
 def where(condition: Any, a: Any, b: Any) -> Any:
     """a where the condition (a boolean array) holds, else b; all three broadcast together.

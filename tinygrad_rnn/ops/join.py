@@ -31,9 +31,13 @@ def _amid_zeros(t: Any, index: Any, node: Node) -> Any:
     return scatter(t, index, node.shape)
 
 
+def _shapes(name: str, tensors: Sequence[Any]) -> list[Shape]:
+    if not len(tensors):
+        raise ValueError(f"{name}{current().place}: given no tensors; wanted at least one")
+    return [np.shape(values(t)) for t in tensors]
+
+
 def _explain_joining(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
-    if not shapes:
-        return "given no tensors; wanted at least one"
     shown = ", ".join(map(str, shapes))
     if "sizes" in params:
         return f"{shown} along axis {params['axis']}: all other sizes must be the same"
@@ -70,8 +74,8 @@ def concatenate(tensors: Sequence[Any], axis: int = 0) -> Any:
     >>> tg.concatenate([tg.zeros((2, 3)), tg.ones((2, 1))], axis=1).shape
     (2, 4)
     """
-    shapes = [np.shape(values(t)) for t in tensors]
-    axis = checked_axis("concatenate", axis, shapes[0] if shapes else (0,))
+    shapes = _shapes("concatenate", tensors)
+    axis = checked_axis("concatenate", axis, shapes[0])
     sizes = [shape[axis] if axis < len(shape) else 0 for shape in shapes]
     return apply(_concatenate, tuple(tensors), {"axis": axis, "sizes": sizes})
 
@@ -84,8 +88,8 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Any:
     >>> tg.stack([tg.zeros(3), tg.ones(3)]).shape
     (2, 3)
     """
-    shape = np.shape(values(tensors[0])) if len(tensors) else ()
-    return apply(_stack, tuple(tensors), {"axis": checked_axis("stack", axis, (1, *shape))})
+    axis = checked_axis("stack", axis, (1, *_shapes("stack", tensors[:1])[0]))
+    return apply(_stack, tuple(tensors), {"axis": axis})
 
 
 _split = linear(

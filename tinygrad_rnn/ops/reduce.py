@@ -21,7 +21,7 @@ __all__ = [
 
 def kept(shape: Shape, axis: Axis) -> Shape:
     """The shape after a reduction that keeps the reduced axes, with size 1."""
-    if axis is None:
+    if axis is None or not shape:  # NumPy lets a number be reduced over axis 0
         return (1,) * len(shape)
     gone = {a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis)}
     return tuple(1 if i in gone else n for i, n in enumerate(shape))
@@ -30,7 +30,9 @@ def kept(shape: Shape, axis: Axis) -> Shape:
 def _count(x: Any, axis: Axis) -> int:
     """How many entries come together in one."""
     shape = values(x).shape if hasattr(x, "shape") else np.shape(x)
-    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    if axis is None or not shape:
+        return math.prod(shape)
+    axes = (axis,) if isinstance(axis, int) else axis
     return math.prod(shape[a] for a in axes)
 
 

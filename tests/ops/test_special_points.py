@@ -1,0 +1,177 @@
+"""Where a derivative does not exist, or numbers get large: the documented values, and no NaN."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+
+def gradient(f, *points):
+    xs = [tg.tensor(np.array(p, float)) for p in points]
+    y = f(*xs)
+    return [g.tolist() for g in tg.gradients(y.sum(), xs)]
+
+
+INF = float("inf")
+
+POINTS = {
+    # name: function, points, derivatives (PyTorch's and JAX's, where they agree)
+    "relu at 0": (tg.relu, [[0.0]], [[0.0]]),
+    "abs at 0": (tg.abs, [[0.0]], [[0.0]]),
+    "sign at 0": (tg.sign, [[0.0]], [[0.0]]),
+    "floor at an integer": (tg.floor, [[2.0]], [[0.0]]),
+    "leaky_relu at 0": (tg.leaky_relu, [[0.0]], [[0.01]]),
+    "elu at 0": (tg.elu, [[0.0]], [[1.0]]),
+    "hard_tanh at its corners": (tg.hard_tanh, [[-1.0, 1.0]], [[0.0, 0.0]]),
+    "hard_sigmoid at its corners": (tg.hard_sigmoid, [[-3.0, 3.0]], [[0.0, 0.0]]),
+    "clip at its bounds": (lambda x: tg.clip(x, 0, 1), [[0.0, 1.0]], [[1.0, 1.0]]),
+    "maximum of equals": (tg.maximum, [[2.0], [2.0]], [[0.5], [0.5]]),
+    "minimum of equals": (tg.minimum, [[2.0], [2.0]], [[0.5], [0.5]]),
+    "maximum of infinities": (tg.maximum, [[-INF], [-INF]], [[0.5], [0.5]]),
+    "max with ties": (tg.max, [[1.0, 3.0, 3.0]], [[0.0, 0.5, 0.5]]),
+    "min with ties": (tg.min, [[1.0, 1.0, 3.0, 1.0]], [[1 / 3, 1 / 3, 0.0, 1 / 3]]),
+    "cummax with ties": (tg.cummax, [[1.0, 1.0]], [[1.0, 1.0]]),
+    "norm at 0": (tg.norm, [[0.0, 0.0]], [[0.0, 0.0]]),
+    "norm of order 3 at 0": (lambda x: tg.norm(x, 3), [[0.0, 0.0]], [[0.0, 0.0]]),
+    "norm of order 1 at 0": (lambda x: tg.norm(x, 1), [[0.0, 2.0]], [[0.0, 1.0]]),
+    "hypot at 0": (tg.hypot, [[0.0], [0.0]], [[0.0], [0.0]]),
+    "std of equals": (tg.std, [[2.0, 2.0]], [[0.0, 0.0]]),
+    "0 ** 0": (tg.power, [[0.0], [0.0]], [[0.0], [0.0]]),
+    "0 ** 2 and 2 ** 0": (tg.power, [[0.0, 2.0], [2.0, 0.0]], [[0.0, 0.0], [0.0, np.log(2.0)]]),
+    "x ** 0": (lambda x: x**0, [[0.0, 1.0]], [[0.0, 0.0]]),
+    "0 ** 1": (lambda x: x**1, [[0.0]], [[1.0]]),
+    "(-2) ** 2": (lambda x: x**2, [[-2.0]], [[-4.0]]),
+    "(-2) ** 3": (lambda x: x ** np.array([3.0]), [[-2.0]], [[12.0]]),
+    "prod with a zero": (tg.prod, [[0.0, 2.0, 3.0]], [[6.0, 0.0, 0.0]]),
+    "prod with two zeros": (tg.prod, [[0.0, 2.0, 0.0]], [[0.0, 0.0, 0.0]]),
+    "cumprod with a zero": (tg.cumprod, [[2.0, 0.0, 3.0]], [[1.0, 8.0, 0.0]]),
+    "huber at delta": (lambda x: tg.huber(x, np.zeros(1)), [[1.0]], [[1.0]]),
+    "l1 at 0": (lambda x: tg.l1(x, np.zeros(1)), [[0.0]], [[0.0]]),
+    "kl_div where p is 0": (lambda p: tg.kl_div(np.zeros(2), p, "sum"), [[0.0, 1.0]], [[0.0, 1.0]]),
+    "logsumexp beside -inf": (tg.logsumexp, [[-INF, 0.0]], [[0.0, 1.0]]),
+    "softmax beside -inf": (lambda x: tg.softmax(x)[1], [[-INF, 0.0, 0.0]], [[0.0, 0.25, -0.25]]),
+    "index_update twice": (
+        lambda x, v: tg.index_update(x, [0, 0], v),
+        [[5.0, 6.0], [1.0, 2.0]], [[0.0, 1.0], [0.0, 1.0]],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", POINTS)
+def test_documented_derivative(case):
+    f, points, wanted = POINTS[case]
+    for found, g in zip(gradient(f, *points), wanted, strict=True):
+        np.testing.assert_allclose(found, g, rtol=1e-12)
+    # forward mode has the same one
+    xs = tuple(np.array(p, float) for p in points)
+    for k, g in enumerate(wanted):
+        vs = [np.zeros_like(x) for x in xs]
+        vs[k] = np.ones_like(xs[k])
+        pushed = tg.jvp(lambda *ts: f(*ts).sum(), tuple(map(tg.tensor, xs)), tuple(vs))[1]
+        np.testing.assert_allclose(float(pushed), np.sum(g), rtol=1e-12)
+
+
+def test_second_derivative_of_a_length_at_zero_is_zero():
+    x = tg.tensor(np.zeros(2))
+    (first,) = [tg.gradients(tg.norm(x), x, create_graph=True)]
+    assert tg.gradients(first.sum(), x).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_infinite_where_it_is_infinite():
+    assert gradient(tg.sqrt, [0.0]) == [[INF]]
+    assert gradient(tg.log, [0.0]) == [[INF]]
+    assert gradient(tg.arcsin, [1.0]) == [[INF]]
+    assert gradient(tg.arccosh, [1.0]) == [[INF]]
+
+
+def test_no_nan_leaks_through_where():
+    good, bad = np.array([1.0, 2.0]), np.array([np.nan, 2.0])
+
+    def f(a, b):
+        return tg.where([True, False], a * a, b)
+
+    assert f(good, bad).tolist() == [1.0, 2.0]
+    assert gradient(f, good, bad) == [[2.0, 0.0], [0.0, 1.0]]
+    # nor from tangents of the branch not taken
+    pushed = tg.jvp(f, (tg.tensor(good), tg.tensor(bad)), (np.ones(2), np.array([np.nan, 1])))[1]
+    assert np.asarray(pushed.numpy()).tolist() == [2.0, 1.0]
+
+
+def test_where_inside_where_keeps_a_root_valid():
+    def f(x):
+        inside = tg.where(x > 0, x, 1.0)
+        return tg.where(x > 0, tg.sqrt(inside), 0.0)
+
+    x = tg.tensor(np.array([-1.0, 0.0, 4.0]))
+    g = tg.gradients(f(x).sum(), x, create_graph=True)
+    assert g.numpy().tolist() == [0.0, 0.0, 0.25]
+    assert tg.gradients(g.sum(), x).tolist() == [0.0, 0.0, -0.25 / 8]
+
+
+BOUNDED = {
+    "tanh": ([-1.0, 1.0], [0.0, 0.0]),
+    "sigmoid": ([0.0, 1.0], [0.0, 0.0]),
+    "log_sigmoid": ([-1e4, 0.0], [1.0, 0.0]),
+    "softplus": ([0.0, 1e4], [0.0, 1.0]),
+    "softsign": ([-1e4 / 10001, 1e4 / 10001], [0.0, 0.0]),
+    "relu": ([0.0, 1e4], [0.0, 1.0]),
+    "leaky_relu": ([-100.0, 1e4], [0.01, 1.0]),
+    "elu": ([-1.0, 1e4], [0.0, 1.0]),
+    "selu": ([-1.7580993, 10507.01], [0.0, 1.050701]),
+    "gelu": ([0.0, 1e4], [0.0, 1.0]),
+    "silu": ([0.0, 1e4], [0.0, 1.0]),
+    "mish": ([0.0, 1e4], [0.0, 1.0]),
+    "hard_sigmoid": ([0.0, 1.0], [0.0, 0.0]),
+    "hard_tanh": ([-1.0, 1.0], [0.0, 0.0]),
+    "softmax": ([0.0, 1.0], [0.0, 0.0]),
+    "log_softmax": ([-2e4, 0.0], [1.0, -1.0]),
+    "arcsinh": ([-9.903488, 9.903488], [1e-4, 1e-4]),
+    "arctan": ([-1.5706964, 1.5706964], [0.0, 0.0]),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_large_arguments_in_float32(name):
+    x = tg.tensor(np.array([-1e4, 1e4], np.float32))
+    y = getattr(tg, name)(x)
+    g = tg.gradients(y.sum(), x, create_graph=True)
+    second = tg.gradients(g.sum(), x)
+    value, slope = BOUNDED[name]
+    np.testing.assert_allclose(y.numpy(), np.array(value, np.float32), rtol=1e-6)
+    np.testing.assert_allclose(g.numpy(), np.array(slope, np.float32), rtol=1e-5, atol=2e-8)
+    np.testing.assert_allclose(second, 0, atol=1e-7)
+
+
+def test_large_logits_in_float32():
+    x = tg.tensor(np.array([[-1e4, 1e4, 0.0]], np.float32))
+    loss = tg.cross_entropy(x, [0])
+    assert loss.item() == 2e4
+    assert tg.gradients(loss, x).tolist() == [[-1.0, 1.0, 0.0]]
+    assert tg.bce_with_logits(x, np.array([[1.0, 0.0, 0.0]]), "none").numpy()[0, :2].tolist() == [
+        1e4,
+        1e4,
+    ]
+    assert tg.logsumexp(x).item() == 1e4
+    assert tg.logaddexp(x, -x).numpy()[0, :2].tolist() == [1e4, 1e4]
+    assert tg.logsumexp(tg.tensor(np.full(2, -INF))).item() == -INF
+
+
+def test_expm_of_a_skew_matrix_is_orthogonal_and_so_stays_its_gradient():
+    rng = np.random.default_rng(0)
+    for dtype, error in [(np.float64, 1e-12), (np.float32, 2e-5)]:
+        a = tg.tensor(rng.normal(size=(8, 8)).astype(dtype) * 5)
+        turn = tg.expm(a - a.T)
+        np.testing.assert_allclose((turn @ turn.T).numpy(), np.eye(8), atol=error)
+        # the length of a turned vector does not depend on the turn
+        v = turn @ np.ones(8, dtype)
+        assert np.abs(tg.gradients((v * v).sum(), a)).max() < 100 * error
+
+
+def test_dropout_is_replayable_and_keeps_the_mean():
+    x = tg.ones(100_000)
+    y = tg.dropout(x, 0.3, rng=5)
+    assert np.array_equal(y.numpy(), tg.dropout(x, 0.3, np.random.default_rng(5)).numpy())
+    assert abs(y.numpy().mean() - 1) < 0.01
+    assert abs((y.numpy() == 0).mean() - 0.3) < 0.01
+    assert np.array_equal(tg.gradients(tg.dropout(x, 0.3, rng=5).sum(), x), y.numpy())
