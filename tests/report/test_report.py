@@ -1,0 +1,227 @@
+"""The report: whole, of one piece, about any cell; and its command."""
+
+import html.parser
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import io
+from tinygrad_rnn.data import Vocabulary
+from tinygrad_rnn.demo.model import CharElman
+from tinygrad_rnn.demo.model import save as save_model
+from tinygrad_rnn.report import SubjectError, add_study, report, subject
+
+OWN = """
+import numpy as np
+import tinygrad_rnn as tg
+
+class Leaky(tg.Cell):
+    def __init__(self, input_size, hidden_size, *, rng=None):
+        rng = np.random.default_rng(rng)
+        self.U = tg.Parameter(rng.normal(0, 0.3, (input_size, hidden_size)))
+        self.R = tg.Parameter(rng.normal(0, 0.3, (hidden_size, hidden_size)))
+
+    def initial_state(self, batch_size):
+        return tg.zeros((batch_size, self.R.shape[0]), "s_0", self.dtype)
+
+    def step(self, x, s):
+        s = (0.9 * s + 0.1 * tg.tanh(x @ self.U + s @ self.R)).named("s")
+        return s, s
+
+class Fixed(Leaky):
+    def __init__(self):
+        super().__init__(3, 4, rng=0)
+
+class Choosy(Leaky):
+    def step(self, x, s):
+        return super().step(-x if float(x.sum()) > 0 else x, s)
+
+class Odd(Leaky):
+    def __init__(self, colour, taste, smell):
+        pass
+
+number = 3
+"""
+TEXT = "the quick brown fox <jumps> over the lazy dog & back\n" * 10
+
+
+class Reader(html.parser.HTMLParser):
+    """What a page has in it, and whether its tags match."""
+
+    EMPTY = frozenset({"meta", "img", "br", "link", "input", "hr"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.addresses, self.tags = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+        self.addresses += [v for k, v in attributes if k in ("src", "href", "xlink:href", "data")]
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(name="folder")
+def make_folder(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "fox.txt").write_text(TEXT)
+    return tmp_path
+
+
+def page_of(chosen, folder):
+    page = report(chosen, folder / "out")
+    assert page == folder / "out" / "index.html"
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "gru-before"])
+def test_a_page_about_every_built_in_cell(name, folder):
+    text = page_of(subject(name, 5), folder)
+    page = Reader(text)
+    assert page.tags.count("h2") == 7
+    assert "math" in page.tags
+    assert "svg" in page.tags
+    assert all(a.startswith(("data:image/svg+xml;base64,", "#")) for a in page.addresses)
+    assert page.tags.count("img") >= 5
+    assert "script" not in page.tags
+    assert text.count(">agrees</td>") >= 5
+    assert ">differs</td>" not in text
+    assert "against the one derived by hand" in text
+
+
+def test_the_same_words_give_the_same_page(folder):
+    assert page_of(subject("elman", 4), folder) == page_of(subject("elman", 4), folder)
+    assert page_of(subject("elman", 4), folder) != page_of(subject("elman", 4, seed=1), folder)
+
+
+def test_a_cell_of_ones_own_and_a_text(folder):
+    chosen = subject(f"{folder / 'own.py'}:Leaky", 6, folder / "fox.txt")
+    assert chosen.xs.shape == (6, 4, len(set(TEXT)))
+    assert (chosen.xs.sum(-1) == 1).all()
+    text = page_of(chosen, folder)
+    assert "It reads fox.txt" in text
+    assert "against the one derived by hand" not in text
+    assert "d<i>L</i>/d<i>R</i>" in text
+    Reader(text)
+
+
+def test_a_cell_that_is_made_without_arguments(folder):
+    chosen = subject(f"{folder / 'own.py'}:Fixed", 4)
+    assert chosen.xs.shape == (4, 4, 3)
+    assert chosen.targets.shape == (4, 4, 4)
+
+
+def test_a_cell_without_one_set_of_equations(folder):
+    text = page_of(subject(f"{folder / 'own.py'}:Choosy", 4), folder)
+    assert "No one set of equations describes this cell" in text
+
+
+def test_a_saved_model(folder):
+    model = CharElman(Vocabulary.of(TEXT), 6, rng=0)
+    save_model(model, folder / "m.safetensors")
+    chosen = subject(str(folder / "m.safetensors"), 5, folder / "fox.txt")
+    np.testing.assert_array_equal(chosen.cell.W.numpy(), model.W.numpy())
+    classes = chosen.xs.argmax(-1)
+    np.testing.assert_array_equal(classes[1:], chosen.targets[:-1])
+    assert model.vocabulary.decode(classes[:, 0]) == TEXT[:5]
+    text = page_of(chosen, folder)
+    assert "the model m.safetensors" in text
+    assert "against the one derived by hand" in text
+
+
+def test_names_in_the_page_are_escaped(folder):
+    path = folder / "<b>&.txt"
+    path.write_text(TEXT)
+    text = page_of(subject("elman", 4, path), folder)
+    assert "&lt;b&gt;&amp;.txt" in text
+    assert "<b>&.txt" not in text
+
+
+@pytest.mark.parametrize(
+    ("cell", "text", "message"),
+    [
+        ("rnn", None, r"--cell rnn: wanted one of elman, lstm, gru, gru-before; FILE\.py:Class"),
+        (
+            "{}/own.py:Leakey",
+            None,
+            r"own\.py has no cell 'Leakey'; it has Leaky, Fixed, Choosy, Odd",
+        ),
+        ("{}/own.py:number", None, "has no cell 'number'"),
+        ("{}/own.py:Odd", None, r"Odd\(.*\): cannot be made as Odd\(input_size, hidden_size"),
+        ("{}/broken.py:A", None, r"broken\.py: SyntaxError"),
+        ("gru", "{}/short.txt", r"short\.txt: 5 characters; wanted at least 24"),
+    ],
+)
+def test_words_that_make_no_subject(cell, text, message, folder):
+    (folder / "broken.py").write_text("def")
+    (folder / "short.txt").write_text("abcde")
+    with pytest.raises(SubjectError, match=message):
+        subject(cell.format(folder), 5, text and Path(text.format(folder)))
+
+
+def test_a_file_that_is_no_model(folder):
+    (folder / "m.safetensors").write_text("no")
+    with pytest.raises(io.ModelFileError, match="not a safetensors file"):
+        subject(str(folder / "m.safetensors"), 5)
+    with pytest.raises(FileNotFoundError):
+        subject(str(folder / "absent.py:Cell"), 5)
+
+
+class Failed(Exception):
+    pass
+
+
+def run(*words):
+    import typer
+    from typer.testing import CliRunner
+
+    def fail(what):
+        raise Failed(str(what))
+
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    add_study(app, fail, lambda *packages: None)
+    return CliRunner().invoke(app, ["study", *map(str, words)])
+
+
+def test_the_command(folder):
+    result = run("--cell", "elman", "--steps", 4, "--out", folder / "page")
+    assert result.exit_code == 0
+    assert re.search(r"Elman, 4 steps: .*index\.html", result.output)
+    assert (folder / "page" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--steps", 1], "--steps 1: wanted at least 2"),
+        (["--seed", -1], "--seed -1: wanted 0 or more"),
+        (["--cell", "rnn"], "--cell rnn: wanted one of"),
+        (["--text", "/nowhere/at.all"], "No such file"),
+    ],
+)
+def test_the_command_says_what_is_wrong(words, message):
+    result = run(*words)
+    assert isinstance(result.exception, Failed)
+    assert message in str(result.exception)
+
+
+def test_the_users_cell_stays_as_it_is(folder):
+    cell = tg.GRU(8, 16, rng=0)
+    before = {name: (p.numpy().copy(), p.version) for name, p in cell.parameters().items()}
+    chosen = subject("gru", 4)
+    report(type(chosen)(cell, *list(vars(chosen).values())[1:]), folder / "out")
+    for name, p in cell.parameters().items():
+        np.testing.assert_array_equal(p.numpy(), before[name][0])
+        assert p.version == before[name][1]
