@@ -1,0 +1,112 @@
+"""Write docs/operators.md from the operators' declarations; with --check, only see whether it is stale.
+
+python docs/make_operators.py [--check]
+"""
+
+import inspect
+import sys
+from pathlib import Path
+
+import tinygrad_rnn.ops as ops
+from tinygrad_rnn.ops.registry import OPERATORS, Operator
+
+PAGE = Path(__file__).with_name("operators.md")
+
+GROUPS = {
+    "elementwise": "Elementwise",
+    "activation": "Activations",
+    "reduce": "Reductions",
+    "cumulative": "Products and running totals",
+    "shape": "Shape",
+    "join": "Joining, parting, repeating",
+    "index": "Indexing",
+    "linalg": "Products and parts of matrices",
+    "einstein": "Einstein summation",
+    "decompose": "Inverses and factors of matrices",
+    "normalise": "Lengths and normalisation",
+    "loss": "Losses",
+    "random": "Random",
+}
+
+HEAD = """\
+# Operators
+
+Written by `docs/make_operators.py` from the declarations in `tinygrad_rnn/ops`; do not edit.
+
+Every operator is `tg.<name>`, takes tensors or arrays, and can be differentiated any number of
+times in both modes. `help(tg.<name>)` says more about its arguments and has an example.
+NumPy's functions of the same name do the same when they are called on tensors.
+
+**Notation.** y is the result and g its cotangent, the derivative of the loss by y. The derivative
+of an elementwise operator is dy/dx (or dy/da and dy/db), by which g is multiplied; of any other
+operator, the table says what g becomes on its way back. `^T` exchanges the last two axes.
+What arguments broadcast forward is summed on the way back.
+
+**Dtypes.** The result has the dtype of the tensors among the arguments; of float32 and float64
+together it is float64. Numbers and arrays beside a tensor are constants and take its dtype, so
+neither a Python number nor a float64 mask turns float32 into float64. A gradient has the dtype of
+what it is the gradient of. `astype` changes the precision, and its derivative changes it back.
+Where the derivative is "none", the result is a plain array. Complex numbers are refused.
+"""
+
+
+def cell(text: str, *, code: bool = False) -> str:
+    """Text for one cell of a table."""
+    text = text.replace("|", "\\|")
+    return f"`{text}`" if code and text else text.replace("*", "\\*").replace("_", "\\_")
+
+
+def row(op: Operator) -> str:
+    """One operator."""
+    signature = inspect.signature(op.function)
+    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    arguments = str(signature.replace(parameters=bare, return_annotation=signature.empty))
+    arguments = arguments.replace("<class 'numpy.float32'>", "float32")
+    if not op.derivative:
+        rule = "none"
+    elif isinstance(op.derivative, str):
+        rule = cell(op.derivative, code=True)
+    else:
+        rule = "<br>".join(cell(part, code=True) for part in op.derivative)
+    about = cell(op.summary + (" " + op.note if op.note else ""))
+    name = cell(f"{op.name}({arguments})", code=True)
+    return f"| {name} | {cell(op.equation, code=True)} | {rule} | {about} |"
+
+
+def page() -> str:
+    """The whole page."""
+    groups = dict.fromkeys(op.group for op in OPERATORS.values())
+    assert set(groups) == set(GROUPS), set(groups) ^ set(GROUPS)
+    parts = [HEAD]
+    for group, title in GROUPS.items():
+        parts.append(f"\n## {title}\n\n{inspect.getdoc(getattr(ops, group))}\n")
+        parts.append("| operator | y | derivative | |\n| --- | --- | --- | --- |")
+        parts += [row(op) for op in OPERATORS.values() if op.group == group]
+    custom = inspect.getdoc(ops.custom) or ""
+    return "\n".join(parts) + "\n\n" + own_operations(custom) + "\n"
+
+
+def own_operations(text: str) -> str:
+    """The docstring of `custom`, its examples fenced."""
+    parts = ["## Operations of your own\n"]
+    for paragraph in text.split("\n\n")[1:]:
+        parts.append(
+            f"```pycon\n{paragraph}\n```\n" if paragraph.startswith(">>>") else paragraph + "\n"
+        )
+    return "\n".join(parts).rstrip()
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    new = page()
+    if sys.argv[1:] == ["--check"]:
+        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != new:
+            print(f"{PAGE.name} is stale: run python docs/make_operators.py")  # noqa: T201
+            return 1
+        return 0
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
