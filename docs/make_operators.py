@@ -1,4 +1,4 @@
-"""Write docs/operators.md from the operators' declarations; with --check, only see whether it is stale.
+"""Write docs/operators.md from the operators' declarations; with --check, say if it is stale.
 
 python docs/make_operators.py [--check]
 """
@@ -7,7 +7,7 @@ import inspect
 import sys
 from pathlib import Path
 
-import tinygrad_rnn.ops as ops
+from tinygrad_rnn import ops
 from tinygrad_rnn.ops.registry import OPERATORS, Operator
 
 PAGE = Path(__file__).with_name("operators.md")
@@ -39,8 +39,8 @@ NumPy's functions of the same name do the same when they are called on tensors.
 
 **Notation.** y is the result and g its cotangent, the derivative of the loss by y. The derivative
 of an elementwise operator is dy/dx (or dy/da and dy/db), by which g is multiplied; of any other
-operator, the table says what g becomes on its way back. `^T` exchanges the last two axes.
-What arguments broadcast forward is summed on the way back.
+operator, the table says what g becomes on its way back. x, or a and b, stand for the arguments in
+their order. `^T` exchanges the last two axes. What is broadcast forward is summed on the way back.
 
 **Dtypes.** The result has the dtype of the tensors among the arguments; of float32 and float64
 together it is float64. Numbers and arrays beside a tensor are constants and take its dtype, so
@@ -67,9 +67,11 @@ def row(op: Operator) -> str:
     elif isinstance(op.derivative, str):
         rule = cell(op.derivative, code=True)
     else:
-        rule = "<br>".join(cell(part, code=True) for part in op.derivative)
-    about = cell(op.summary + (" " + op.note if op.note else ""))
-    name = cell(f"{op.name}({arguments})", code=True)
+        parts = zip(("dy/da", "dy/db"), op.derivative, strict=True)
+        rule = "<br>".join(cell(f"{side} = {part}", code=True) for side, part in parts)
+    summary = "" if op.summary.rstrip(".") == op.equation else op.summary
+    about = cell(" ".join(filter(None, [summary, op.note])))
+    name = cell(op.name + arguments, code=True)
     return f"| {name} | {cell(op.equation, code=True)} | {rule} | {about} |"
 
 
@@ -101,7 +103,7 @@ def main() -> int:
     new = page()
     if sys.argv[1:] == ["--check"]:
         if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != new:
-            print(f"{PAGE.name} is stale: run python docs/make_operators.py")  # noqa: T201
+            print(f"{PAGE.name} is stale: run python docs/make_operators.py")
             return 1
         return 0
     PAGE.write_text(new, encoding="utf-8")
