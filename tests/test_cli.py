@@ -50,6 +50,7 @@ def one_line(result, *parts):
     [
         (b"", "text.txt: no text in it (0 bytes"),
         (b"ab\xff", "text.txt: not UTF-8 text: byte 0xff at offset 2"),
+        (b"a" * 100, "text.txt: nothing to learn: every character is 'a'"),
         (b"short", "the text has 5 characters, wanted at least 66"),
     ],
 )

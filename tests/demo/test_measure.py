@@ -41,6 +41,12 @@ def test_at_lag_zero_it_is_the_readouts_gradient(rng):
     assert found.norms[0, 0] == pytest.approx(np.linalg.norm(e @ p["V"].T), rel=1e-5)
 
 
+def test_a_gradient_too_small_for_a_float_is_left_out_of_the_factor():
+    norms = np.array([[1.0], [1e-20], [1e-40], [0.0]])
+    assert measure.Fading(norms).factor == pytest.approx(1e-20)
+    assert measure.Fading(norms[2:]).factor == 0.0
+
+
 def test_a_short_text_gives_fewer_lags(rng):
     found = measure.fading(CharElman(VOCABULARY, 6, rng=0), rng.integers(0, 11, 33))
     assert found.norms.shape == (33, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -41,11 +40,12 @@ def recorded(model: CharElman, text: str) -> tg.Tensor:
     ids = model.vocabulary.encode(text)
     xs = [tg.tensor(x, name="x") for x in one_hot(ids[:-1], len(model.vocabulary))]
     run = tg.unroll(model, xs)
-    loss: Any = 0.0
+    loss: tg.Tensor | None = None
     for t, o in enumerate(run.steps, start=1):
         with tg.timestep(t):
-            loss = loss + tg.cross_entropy(o, ids[t : t + 1], "sum").named("L")
-    assert isinstance(loss, tg.Tensor)
+            part = tg.cross_entropy(o, ids[t : t + 1], "sum").named("L")
+            loss = part if loss is None else loss + part
+    assert loss is not None
     return loss
 
 
@@ -78,8 +78,13 @@ class Fading:
 
     @property
     def factor(self) -> float:
-        """What one more step back multiplies the norm by, on average over all lags."""
-        median = self.median
+        """What one more step back multiplies the norm by, on average over the lags.
+
+        Over those before it is too small for a float; 0 where it is so at once.
+        """
+        median = self.median[self.median > 0]
+        if len(median) < 2:
+            return 0.0
         return float((median[-1] / median[0]) ** (1 / (len(median) - 1)))
 
 

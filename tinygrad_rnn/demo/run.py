@@ -18,7 +18,14 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-from ..data import STANDARD_LIBRARY, Vocabulary, read_text, split_text, standard_library_text
+from ..data import (
+    STANDARD_LIBRARY,
+    TextError,
+    Vocabulary,
+    read_text,
+    split_text,
+    standard_library_text,
+)
 from . import figures, measure, page, terminal
 from . import train as training
 from .model import CharElman, sample, save
@@ -120,9 +127,11 @@ def run(
     else:
         source, text = text_file.name, read_text(text_file)
     train_text, held_text = split_text(text, training.WINDOW)
+    vocabulary = Vocabulary.of(text)
+    if len(vocabulary) < 2:
+        raise TextError(f"{source}: nothing to learn: every character is {text[0]!r}")
     writable(out)
 
-    vocabulary = Vocabulary.of(text)
     model = CharElman(vocabulary, training.HIDDEN, rng=seed)
     train_ids, held_ids = vocabulary.encode(train_text), vocabulary.encode(held_text)
     sample_before = sample(model, LENGTH, seed, TEMPERATURE)
@@ -168,7 +177,7 @@ def run(
             "before": before,
             "after": after,
             "windows": after.norms.shape[1],
-            "half": math.log(0.5) / math.log(after.factor),
+            "half": math.log(0.5) / math.log(after.factor) if 0 < after.factor < 1 else None,
             "model_name": MODEL,
             "command": f"tinygrad-rnn sample {shlex.quote(str(out / MODEL))} --seed {seed}",
             "version": importlib.metadata.version("tinygrad_rnn"),
@@ -191,5 +200,10 @@ def run(
             }
         )
         (out / PAGE).write_text(html, encoding="utf-8")
-        terminal.end(console, values, [out / name for name in OUTPUTS])
+        words = ("page", "drawing", "picture", "model")
+        terminal.end(
+            console,
+            values,
+            {word: out / name for word, name in zip(words, OUTPUTS, strict=True)},
+        )
     return not history.stopped

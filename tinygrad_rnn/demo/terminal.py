@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,40 +65,48 @@ def stopped(console: Console, history: History) -> None:
     )
 
 
-def end(console: Console, values: Mapping[str, Any], paths: Sequence[Path]) -> None:
-    """The results in short, and the paths."""
+def end(console: Console, values: Mapping[str, Any], paths: Mapping[str, Path]) -> None:
+    """The results in short, and the paths, each with a word for what it is."""
+    from rich.padding import Padding
     from rich.text import Text
 
-    console.print()
-    for table in (_learning(values), _gradients(values["comparison"]), _fading(values)):
-        console.print(table)
-    for when in ("before", "after"):
-        console.print(f" Written {when} training", style="italic")
-        lines = values[f"sample_{when}"].strip("\n")[:300].split("\n")
-        console.print(Text("\n".join(f"   {line}" for line in lines[:5])), style="dim")
+    def part(title: str, content: Any) -> None:
         console.print()
+        console.print(title, style="bold")
+        console.print(Padding(content, (0, 0, 0, 2)))
+
+    part("Loss per character", _learning(values))
+    part(
+        "Autodiff against by hand and central differences, largest relative error",
+        _gradients(values["comparison"]),
+    )
+    part("How a gradient falls on its way back: ‖dL_t/ds_k‖, median", _fading(values))
+    for when in ("before", "after"):
+        text = values[f"sample_{when}"].strip("\n")[:300]
+        part(f"Written {when} training", Text("\n".join(text.split("\n")[:5])))
+    console.print()
     if values["stopped"]:
         console.print(
             f"Training was stopped after {values['steps']:,} of {values['asked']:,} updates."
         )
-    for path in paths:
-        console.print(Text(str(path)), soft_wrap=True)
-    console.print(Text(values["command"]), soft_wrap=True)
+    for what, path in paths.items():
+        console.print(Text(f"{what:8} {path}"), soft_wrap=True)
+    console.print(Text(f"{'again':8} {values['command']}"), soft_wrap=True)
 
 
-def _table(title: str, *heads: str) -> Table:
+def _table(*heads: str) -> Table:
     """An empty table: words at the left in the first column, numbers at the right in the others."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="")
     for i, head in enumerate(heads):
         table.add_column(head, justify="right" if i else "left", no_wrap=True)
     return table
 
 
 def _learning(values: Mapping[str, Any]) -> Table:
-    table = _table("Loss per character", "", "nats")
+    table = _table("", "nats")
     size = values["vocabulary"]
     table.add_row(f"all {size} alike, ln {size}", f"{values['uniform']:.3f}")
     table.add_row("untrained", f"{values['first']:.3f}")
@@ -110,10 +118,7 @@ def _learning(values: Mapping[str, Any]) -> Table:
 
 
 def _gradients(comparison: Comparison) -> Table:
-    table = _table(
-        "Autodiff against gradients by hand and by central differences, max relative difference",
-        *("gradient", "shape", "norm", "by hand", "differences", ""),
-    )
+    table = _table("gradient", "shape", "norm", "by hand", "differences", "")
     for row in comparison.rows:
         hand = "-" if row.hand is None else f"{row.hand.max_rel:.1e}"
         table.add_row(
@@ -129,7 +134,7 @@ def _gradients(comparison: Comparison) -> Table:
 
 
 def _fading(values: Mapping[str, Any]) -> Table:
-    table = _table("‖dL_t/ds_k‖ over the lag t - k, median", "lag", "untrained", "trained")
+    table = _table("lag t - k", "untrained", "trained")
     before, after = values["before"], values["after"]
     for lag in (0, 1, 2, 5, 10, 20, 40, 60):
         if lag < len(after.median):
