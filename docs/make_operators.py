@@ -53,7 +53,11 @@ Where the derivative is "none", the result is a plain array. Complex numbers are
 def cell(text: str, *, code: bool = False) -> str:
     """Text for one cell of a table."""
     text = text.replace("|", "\\|")
-    return f"`{text}`" if code and text else text.replace("*", "\\*").replace("_", "\\_")
+    if code:
+        return f"`{text}`" if text else ""
+    prose = text.split("`")  # every second part is code
+    prose[::2] = [part.replace("*", "\\*").replace("_", "\\_") for part in prose[::2]]
+    return "`".join(prose)
 
 
 def row(op: Operator) -> str:
