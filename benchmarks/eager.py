@@ -270,11 +270,12 @@ if __name__ == "__main__":
     parser.add_argument("--import", action="store_true", dest="imports")
     arguments = parser.parse_args()
     only = arguments.memory or arguments.length or arguments.imports
-    if arguments.workloads or not only:
-        speed(arguments.workloads or list(WORKLOADS), arguments.repeats)
-    if arguments.memory or not (only or arguments.workloads):
+    everything = not (only or arguments.workloads)
+    if arguments.memory or everything:  # first, while the process is still small
         memory()
-    if arguments.length or not (only or arguments.workloads):
+    if arguments.workloads or everything:
+        speed(arguments.workloads or list(WORKLOADS), arguments.repeats)
+    if arguments.length or everything:
         length()
-    if arguments.imports or not (only or arguments.workloads):
+    if arguments.imports or everything:
         imports()
