@@ -13,6 +13,7 @@ from .drawing import Drawing, Stats
 from .flow import Values, describe, gradient_norms, value_norms
 from .levels import by_step
 from .model import Model, Reader
+from .scene import Look
 
 __all__ = ["Drawing", "Stats", "draw"]
 
@@ -39,7 +40,8 @@ def draw(
     outputs    tensors; or what `unroll` gave; or a cell, which is then shown over three steps
     level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop
     steps      "auto" (all up to 12, then the first and last three), "all", (first, last), or a list
-    backward   draw the record of the backward pass too (level "op")
+    backward   draw the backward pass over the forward one: every contribution as an arrow back,
+               and a mark where contributions are summed
     edges      "gradient": line width by the norm of the gradient that flowed back along that link;
                "magnitude": by the norm of the value that went forward; on a log scale
     values     write the norm of each value that is known under its name
@@ -71,14 +73,15 @@ def draw(
     reader = Reader(tensors, _chooser(steps), max_nodes, rolled=level == "rolled")
     model = reader.model()
     known = Values(model, tensors)
-    describe(model, known)
-    if edges == "gradient":
+    describe(model, known, values=values, saved=saved)
+    if edges == "gradient" or backward:
         gradient_norms(tensors, model)
-    elif edges == "magnitude":
+    if edges == "magnitude" and not backward:
         value_norms(model, known)
     if level == "step":
         model = by_step(model, _cell_name(outputs, model))
-    return Drawing(model, title or "", theme, edges)
+    look = Look(edges=edges, backward=backward, shapes=shapes)
+    return Drawing(model, title or "", theme, look)
 
 
 def _cell_name(outputs: Sequence[Any], model: Model) -> str:
@@ -104,7 +107,7 @@ def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
             found += [t for part in (*run.steps, run.state) for t in tree.leaves(part)]
         else:
             found += tree.leaves(run)
-    unique = {}
+    unique: dict[Any, Tensor] = {}
     for i, tensor in enumerate(found):
         if not isinstance(tensor, Tensor):
             raise TypeError(

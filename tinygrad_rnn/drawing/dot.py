@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -79,7 +80,7 @@ def _spline(way: Way, tip: tuple[float, float] | None = None) -> str:
     """Graphviz's way to write straight pieces, and where the arrow's tip is."""
     points = [f"{x:g},{-y:g}" for x, y in way]
     out = [points[0]]
-    for a, b in zip(points, points[1:], strict=False):
+    for a, b in pairwise(points):
         out += [a, b, b]
     return (f"e,{tip[0]:g},{-tip[1]:g} " if tip else "") + " ".join(out)
 
@@ -123,7 +124,7 @@ def _rail(graph: Any, rail: Rail, painter: Painter, styles: dict[str, Any]) -> N
     stops = [(x, places[x]) for x in chain]
     own = (rail.end if to_the_end else rail.start, rail.box.id)
     stops = [*stops, own] if to_the_end else [own, *stops]
-    for (x1, a), (x2, b) in zip(stops, stops[1:], strict=False):
+    for (x1, a), (x2, b) in pairwise(stops):
         last = to_the_end and b == rail.box.id
         pos = _spline([(x1, rail.y), (x2 - 7 * last, rail.y)], (x2, rail.y) if last else None)
         graph.edge(a, b, pos=pos, color=color, dir="forward" if last else "none")

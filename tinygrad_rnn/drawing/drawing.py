@@ -11,7 +11,7 @@ from . import svg, text
 from .layout import Layout
 from .model import Model
 from .route import crosses, segments
-from .scene import Painter
+from .scene import Look, Painter
 from .steps import AFTER, BEFORE
 
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html", ".json")
@@ -41,12 +41,12 @@ class Drawing:
     `graphviz.Digraph` to edit further, `stats` says what it consists of.
     """
 
-    def __init__(self, model: Model, title: str, theme: str, edges: str) -> None:
+    def __init__(self, model: Model, title: str, theme: str, look: Look) -> None:
         self.model = model
         self.theme = theme
         self.title = title
         self.layout = Layout(model)
-        self._painter = Painter(self.layout, title, edges)
+        self._painter = Painter(self.layout, title, look)
         self.scene = self._painter.scene()
 
     @cached_property
@@ -141,12 +141,7 @@ class Drawing:
 
             raster.save(self.scene, self.theme, path)
             return path
-        written = {
-            ".svg": lambda: self.svg,
-            ".html": lambda: self.html,
-            ".json": lambda: self.json,
-            ".dot": lambda: self.digraph.source,
-        }[suffix]()
+        written = self.digraph.source if suffix == ".dot" else getattr(self, suffix[1:])
         path.write_text(written, encoding="utf-8", newline="\n")
         return path
 

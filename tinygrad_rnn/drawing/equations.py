@@ -8,8 +8,14 @@ from . import text
 from .model import Box, Link, Model
 from .text import Run, Runs
 
-INFIX = {"add": (" + ", 1), "subtract": (" \N{MINUS SIGN} ", 1), "multiply": (" \N{CIRCLED DOT OPERATOR} ", 2),
-         "divide": (" / ", 2), "matmul": (" ", 2)}  # fmt: skip
+INFIX = {
+    "add": (" + ", 1),
+    "subtract": (" \N{MINUS SIGN} ", 1),
+    "multiply": (" \N{CIRCLED DOT OPERATOR} ", 2),
+    "divide": (" / ", 2),
+    "matmul": (" ", 2),
+}
+"""How an operation is written between its arguments, and how strongly it binds."""
 TEMPORARY = "auvwpq"
 """Names for what the user did not name."""
 
@@ -87,7 +93,8 @@ class Equations:
 
     def _inside(self, box: Box, mine: set[Box], known: dict[tuple[Box, int], Runs]) -> Term:
         node = box.node
-        assert node is not None and node.primitive is not None
+        assert node is not None
+        assert node.primitive is not None
         links = {link.i: link for link in self.into.get(box, ())}
         terms: list[Term] = []
         for i in range(len(node.inputs)):

@@ -90,17 +90,26 @@ class Values:
         return None if node is None else self.known.get((node, port))
 
 
-def describe(model: Model, values: Values) -> None:
-    """Put shape, dtype, mean and norm into the facts of each box."""
+def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
+    """Put shape, dtype, mean and norm into the facts of each box.
+
+    values  write the norm into the box as well;  saved: mark operations that keep values
+    """
     for box in model.boxes:
         if box.node is None:
             continue
         shape, dtype = box.node.output(box.port)
         facts = [f"shape {shape}, {dtype}"]
-        value = values.of(box.node, box.port)
+        value = known.of(box.node, box.port)
         if value is not None and np.size(value):
+            if values and box.kind not in ("round", "parameter"):
+                box.note = f"{np.linalg.norm(value):.3g}"
             facts.append(f"mean {np.mean(value):.4g}, norm {np.linalg.norm(value):.4g}")
         box.facts[:0] = facts
+        kept = [np.shape(v) for v in box.node.saved or () if v is not None and np.ndim(v)]
+        if kept and box.kind in ("op", "round"):
+            box.facts.append("keeps " + ", ".join(map(str, kept)))
+            box.keeps = saved
         if box.kind == "parameter":
             box.facts.append(f"{model.uses.get(box.node, 0)} uses")
 

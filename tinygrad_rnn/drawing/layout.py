@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from . import text
@@ -51,10 +52,10 @@ def size(box: Box) -> tuple[float, float]:
     if box.kind == "round":
         return 24.0, 24.0
     if box.kind == "value":
-        return max(36.0, w + 16), 36.0
+        return max(44.0 if box.note else 36.0, w + 16), 44.0 if box.note else 36.0
     if box.kind == "parameter":
         return max(40.0, w + 20), 26.0
-    return max(36.0, w + 16), 28.0
+    return max(36.0, w + 16), 38.0 if box.note else 28.0
 
 
 class Layout:
@@ -96,6 +97,8 @@ class Layout:
         """How many steps a link goes forward, if they are neighbours; else 0."""
         if is_ghost(a):
             return self.template.direction.get(stands_for(a), 1)
+        if a.column not in self.rank:
+            return 0
         delta = self.rank[b.column] - self.rank[a.column]
         return delta if abs(delta) == 1 else 0
 
@@ -123,15 +126,15 @@ class Layout:
                     (len(tracks[g]) + sum(low < g <= high for low, high in spans), i, g)
                     for i, g in enumerate((r, r + 1))
                 ]
-                gap = min(costs)[2]
+                beside = min(costs)[2]
             else:
                 outside = [k.target.column for k in self.model.links if k.source is box]
-                gap = 0 if BEFORE in outside else rows
-            self.rail_gap[box] = gap
-            tracks[gap].append(box)
+                beside = 0 if BEFORE in outside else rows
+            self.rail_gap[box] = beside
+            tracks[beside].append(box)
         # from the bottom upwards
         y = 0.0
-        heights = [0.0] * rows
+        heights: list[float] = [0.0] * rows
         for key, (_, r) in self.cell.items():
             heights[r] = max(heights[r], self.size[key][1])
         self.row_y: list[float] = []
@@ -140,8 +143,7 @@ class Layout:
         for g in range(rows + 1):
             n = len(tracks[g])
             outer = g in (0, rows)
-            gap = RAIL_PITCH * n + (10 if n else 0) + (0 if outer and not n else 12 if n else 0)
-            gap = max(gap, 0.0 if outer else ROW_GAP)
+            gap: float = RAIL_PITCH * n + 22 if n else 0.0 if outer else ROW_GAP
             start = y
             for k, box in enumerate(reversed(tracks[g])):
                 self.rail_y[box] = start - (gap - RAIL_PITCH * (n - 1)) / 2 - RAIL_PITCH * k
@@ -243,6 +245,7 @@ class Layout:
         template.nodes = self._sorted_boxes(boxes)
         template.finish()
         cells = band_of(template, template.nodes)
+        self._alone_at_the_steps(cells, column)
         columns = 1 + max(c for c, _ in cells.values())
         rows = 1 + max(r for _, r in cells.values())
         widths = [
@@ -260,6 +263,19 @@ class Layout:
             self.rects[box] = Rect(starts[c] + widths[c] / 2, y, *size(box))
         return x + sum(widths) + COLUMN_GAP * (columns - 1) + STEP_GAP
 
+    def _alone_at_the_steps(self, cells: dict[Any, tuple[int, int]], column: int) -> None:
+        """Give what is linked to the steps a row on which nothing stands between."""
+        for link in self.model.links:
+            mine, other = (
+                (link.source, link.target) if column == BEFORE else (link.target, link.source)
+            )
+            if mine not in cells or other in cells or other.kind == "parameter":
+                continue
+            c, r = cells[mine]
+            same_row = [d for d, s in cells.values() if s == r]
+            if any(d > c if column == BEFORE else d < c for d in same_row):
+                cells[mine] = (c, 1 + max(s for _, s in cells.values()))
+
     def _sorted_boxes(self, boxes: list[Box]) -> list[Box]:
         return sorted(boxes, key=lambda b: b.node.serial if b.node is not None else 0)
 
@@ -269,8 +285,8 @@ class Layout:
         rects = {key: self._rect(key, *self.size[key]) for key in self.template.nodes}
         router = Router(rects, self.pitch, self.channels, self.tracks)
         inside: dict[Any, Way] = {}
-        for key, y in self.rail_y.items():
-            router.take(("rail", key.key), [(-self.pitch, y), (2 * self.pitch, y)])
+        for parameter, y in self.rail_y.items():
+            router.take(("rail", parameter.key), [(-self.pitch, y), (2 * self.pitch, y)])
         wanted: dict[Any, tuple[Any, Rect, Rect, Box]] = {}
         for link in self.model.links:
             a, b = link.source, link.target
@@ -310,16 +326,16 @@ class Layout:
                     alone = Router({}, 0.0, [self.rects[b].left - 10], [])
                     way = alone.drop(None, rail.y, self.rects[b])
                 rail.ways.append((link, self._fitted(way, b)))
-        ends: dict[tuple[Box, int], Rail] = {}
+        ends: dict[Box, Rail] = {}
         for link in self.model.links:
             a, b = link.source, link.target
-            if link in self.ways or a.column == BEFORE and a.column != b.column:
+            if a.column == BEFORE and a.column != b.column:
                 continue
             if b.column in (BEFORE, AFTER):
                 if a.column == b.column:
                     self.ways[link] = self._short(self.rects[a], self.rects[b])
                 elif b.column == AFTER:
-                    rail = ends.setdefault((b, 0), Rail(b, self.rects[b].y))
+                    rail = ends.setdefault(b, Rail(b, self.rects[b].y))
                     name = ("collect", b, a.key)
                     if name not in drops:
                         drops[name] = router.drop(a.key, rail.y, rects[a.key])
@@ -412,7 +428,7 @@ class Layout:
         """Across each gap: from the last box of a state to its next, steps later."""
         steps = self.model.shown
         values = {(b.column, b.key): b for b in self.in_steps}
-        for before, after in zip(steps, steps[1:], strict=False):
+        for before, after in pairwise(steps):
             if self.rank[after] - self.rank[before] == 1:
                 continue
             for ghost in self.ghosts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import hypot
+from typing import Any
 
 from . import text
 from .equations import Equations
@@ -22,54 +23,39 @@ def by_step(model: Model, name: str) -> Model:
     """
     found = layers(template_of(model))
     part_of = {key: k for k, keys in enumerate(found) for key in keys}
-    stands_for: dict[Box, Box] = {}
-    boxes: list[Box] = []
-    equations = Equations(model)
-    groups: dict[tuple[int, int], list[Box]] = {}
-    states: dict[tuple[int, int], list[Box]] = {}
+    several = len(found) > 1
+    parts: dict[tuple[Any, ...], list[Box]] = {}  # what becomes one box
+    part: dict[Box, tuple[Any, ...]] = {}
     for box in model.boxes:
         made = key_of(box)
-        where = (box.column, part_of.get(made, len(found)))
-        if box.kind == "value" and made in part_of and part_of[made] < len(found):
-            how = box.key[0] if made != box.key else ""
-            states.setdefault((*where, how), []).append(box)  # type: ignore[arg-type]
+        layer = part_of.get(made, len(found))
+        if box.kind == "value" and layer < len(found):
+            part[box] = ("states", box.column, layer, box.key[0] if made != box.key else "")
         elif box.kind in ("op", "round") and box.column in model.shown and made == box.key:
-            groups.setdefault(where, []).append(box)
-    several = len(found) > 1
-    written: set[Box] = set()
-    for box in model.boxes:
-        if box in written:
-            continue
-        for where, members in states.items():
-            if box in members:
-                merged = _merged(box, members)
-                boxes.append(merged)
-                stands_for.update(dict.fromkeys(members, merged))
-                written.update(members)
-                break
+            part[box] = ("cell", box.column, layer)
         else:
-            group = next((w for w, members in groups.items() if box in members), None)
-            if group is None:
-                boxes.append(box)
-                stands_for[box] = box
-                continue
-            members = groups[group]
-            layer = group[1]
-            results = _results(model, members)
-            is_cell = layer < len(found)
-            title = f"{name} {layer + 1}" if is_cell and several else name if is_cell else ""
-            cell = Box(
-                f"{box.id.split('.')[0]}.{title or 'readout'}",
+            part[box] = ("alone", box.id)
+        parts.setdefault(part[box], []).append(box)
+    equations = Equations(model)
+    stands_for: dict[Box, Box] = {}
+    for what, members in parts.items():
+        merged = members[0]
+        if what[0] == "states":
+            merged = _merged(members)
+        elif what[0] == "cell":
+            layer = what[2]
+            title = "" if layer == len(found) else f"{name} {layer + 1}" if several else name
+            merged = Box(
+                f"t{what[1]}.{title or 'readout'}",
                 "cell",
                 ("cell", layer),
-                box.column,
+                what[1],
                 (Run(title),) if title else (),
                 None,
-                lines=equations.of(members, results),
+                lines=equations.of(members, _results(model, members)),
             )
-            boxes.append(cell)
-            stands_for.update(dict.fromkeys(members, cell))
-            written.update(members)
+        stands_for.update(dict.fromkeys(members, merged))
+    boxes = list(dict.fromkeys(stands_for[box] for box in model.boxes))
     makers = {link.target: link.source for link in model.links if link.target.kind == "value"}
     links: dict[tuple[Box, Box, str], Link] = {}
     for link in model.links:
@@ -85,14 +71,15 @@ def by_step(model: Model, name: str) -> Model:
     return replace(model, boxes=boxes, links=list(links.values()))
 
 
-def _merged(box: Box, members: list[Box]) -> Box:
+def _merged(members: list[Box]) -> Box:
+    """One box for several states."""
     if len(members) == 1:
-        return box
+        return members[0]
     members = sorted(members, key=lambda b: key_of(b)[1:])  # alike in all steps
     label: Runs = tuple(run for b in members for run in (Run(", "), *b.label))[1:]
     key = members[0].key
     facts = [f"{text.plain(b.label)}: {'; '.join(b.facts)}" for b in members]
-    return replace(box, label=label, key=key, facts=facts)
+    return replace(members[0], label=label, key=key, facts=facts)
 
 
 def _results(model: Model, members: list[Box]) -> list[Box]:

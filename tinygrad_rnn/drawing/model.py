@@ -42,7 +42,8 @@ class Box:
     key      what it corresponds to in the other steps
     column   its step, BEFORE or AFTER
     name     what the user calls it; symbol: what it does; numbers: its plain arguments
-    lines    equations written in it (kind "cell")
+    lines    equations written in it (kind "cell"); note: a second line, small
+    keeps    mark it as keeping values for the backward pass
     """
 
     id: str
@@ -57,6 +58,8 @@ class Box:
     symbol: str = ""
     numbers: list[str] = field(default_factory=list)
     lines: list[Runs] = field(default_factory=list)
+    note: str = ""
+    keeps: bool = False
     facts: list[str] = field(default_factory=list)
 
 

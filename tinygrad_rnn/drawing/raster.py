@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path as File
 from typing import Any
 
-from .scene import Line, Plate, Scene, Words
+from .scene import Plate, Scene, Words
 from .svg import rounded
 from .text import SMALL
 from .theme import THEMES
@@ -136,8 +136,10 @@ def _artist(scene: Scene, styles: dict[str, Any]) -> Any:
                 # trailing blanks have no ink but do have a width
                 parts.append((run, font, w))
             x, y = place.transform((words.x, words.y + 0.34 * words.size))
-            if words.anchor == "middle":
-                x -= sum(w for _, _, w in parts) / 2
+            x -= (
+                sum(w for _, _, w in parts)
+                * {"start": 0.0, "middle": 0.5, "end": 1.0}[words.anchor]
+            )
             gc = renderer.new_gc()
             gc.set_foreground(to_rgba(fill), isRGBA=True)
             for run, font, w in parts:

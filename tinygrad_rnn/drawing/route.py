@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 Point = tuple[float, float]
@@ -53,7 +54,7 @@ class Segment(NamedTuple):
 
 def segments(way: Sequence[Point]) -> Iterator[Segment]:
     """The straight pieces of a way."""
-    for (x1, y1), (x2, y2) in zip(way, way[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(way):
         if y1 == y2:
             yield Segment(True, y1, min(x1, x2), max(x1, x2))
         else:
@@ -137,7 +138,7 @@ class Router:
                 self.taken.append((net, moved))
 
     def cost(self, net: Any, way: Way, ends: Sequence[Rect], limit: float) -> float:
-        """What is wrong with a way beyond its length and its corners; not counted beyond a limit."""
+        """What is wrong with a way, beyond its length; not counted on beyond a limit."""
         total = 0.0
         for piece in segments(way):
             for box in self.boxes:
@@ -251,6 +252,6 @@ def _ports(b: Rect) -> list[Point]:
 
 def _length(way: Way) -> float:
     length = 25.0 * (len(way) - 2)
-    for (x1, y1), (x2, y2) in zip(way, way[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(way):
         length += abs(x1 - x2) + abs(y1 - y2)
     return length

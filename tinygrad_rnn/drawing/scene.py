@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import log10
 from typing import Any
 
@@ -40,7 +41,7 @@ class Plate:
 
 @dataclass
 class Words:
-    """One line of typeset text. anchor: "middle" or "start"."""
+    """One line of typeset text. anchor: "start", "middle" or "end"."""
 
     x: float
     y: float
@@ -93,13 +94,23 @@ class Widths:
         return 0.8 + 4.7 * (log10(norm) - low) / (high - low)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What is drawn beside the graph itself; see `draw`."""
+
+    edges: str = "plain"
+    backward: bool = False
+    shapes: bool = True
+
+
 class Painter:
     """Turns a layout into shapes."""
 
-    def __init__(self, layout: Layout, title: str, edges: str) -> None:
+    def __init__(self, layout: Layout, title: str, look: Look) -> None:
         self.layout = layout
         self.title = title
-        self.edges = edges
+        self.look = look
+        self.edges = look.edges
         self.groups: list[Group] = []
         self.widths = Widths(layout.model.links)
 
@@ -129,6 +140,10 @@ class Painter:
             self._way(link, way)
         for box, rect in layout.rects.items():
             self._box(box, rect)
+        if self.look.backward:
+            self._backward()
+        if self.look.shapes:
+            left -= self._shapes()
         y = bottom + (26 if layout.model.timed else 6)
         y = self._legend(left, y + 22, max(right, left + 560))
         if self.title:
@@ -181,8 +196,8 @@ class Painter:
                 )
                 times = f" = {column.step}"
                 if model.rolled:
-                    first, last, T = model.steps[0], model.steps[-1], len(model.steps)
-                    times = f" = {first}, \N{HORIZONTAL ELLIPSIS}, {last}   (\N{MULTIPLICATION SIGN} {T})"
+                    span = f"{model.steps[0]}, \N{HORIZONTAL ELLIPSIS}, {model.steps[-1]}"
+                    times = f" = {span}   (\N{MULTIPLICATION SIGN} {len(model.steps)})"
                 label = (Run("t", "i"), Run(times))
                 shapes = [Plate(rect, 8, "band"), Words(middle, bottom + 14, label, FONT, "soft")]
                 data = {"kind": "band", "step": str(column.step)}
@@ -203,7 +218,7 @@ class Painter:
 
     def width_of(self, link: Link) -> float:
         """How thick a link is."""
-        width = self.widths(link.norm)
+        width = None if self.look.backward else self.widths(link.norm)
         if width is None:
             width = {"state": 1.6, "constant": 1.0, "cut": 1.6}.get(link.kind, 1.2)
         return width
@@ -232,7 +247,7 @@ class Painter:
         uses = f"{len(rail.ways)} uses drawn"
         self.groups.append(Group(f"{name}, shared", uses, shapes, {"kind": "rail", "of": box.id}))
         for link, way in rail.ways:
-            width = self.widths(link.norm) or 1.5
+            width = 1.5 if self.look.backward else self.widths(link.norm) or 1.5
             x, y = way[-1] if collects else way[0]
             parts: list[Any] = (
                 [Line(way, line, width)] if collects else arrow(way, line, head, width)
@@ -283,10 +298,18 @@ class Painter:
             for line in box.lines:
                 shapes.append(Words(rect.left + 14, y, line, anchor="start"))
                 y += LINE
+        elif box.note:
+            shapes.append(Words(rect.x, rect.y - 7, label))
+            shapes.append(Words(rect.x, rect.y + 9, (Run(box.note),), 10.5, "soft", face="sans"))
         elif box.kind == "round" and len(label) == 1:
             shapes.append(Words(rect.x, rect.y, label, FONT + 3))
         else:
             shapes.append(Words(rect.x, rect.y, label))
+        if box.keeps:
+            corner = Rect(rect.right - 3, rect.top + 3, 7, 7)
+            if box.kind == "round":
+                corner = Rect(rect.right - 4, rect.top + 4, 7, 7)
+            shapes.append(Plate(corner, 0, "kept"))
         step = "" if box.column in (BEFORE, AFTER) else str(box.column)
         self.groups.append(
             Group(
@@ -296,6 +319,50 @@ class Painter:
                 {"kind": box.kind, "id": box.id, "step": step},
             )
         )
+
+    def _backward(self) -> None:
+        """The way of every contribution to a gradient, beside the link it flows back along."""
+        layout = self.layout
+        ways = [*layout.ways.items(), *(entry for rail in layout.rails for entry in rail.ways)]
+        parts: dict[Box, int] = {}
+        for link, way in ways:
+            if link.norm is None or link.kind in ("constant", "cut"):
+                continue
+            parts[link.source] = parts.get(link.source, 0) + 1
+            width = self.widths(link.norm) if self.edges == "gradient" else 1.4
+            shapes = arrow(_beside(way, 5.0)[::-1], "back", "back-head", width or 1.4)
+            group = self._link_group(link, shapes)
+            group.title = f"back along {group.title}"
+            group.about = f"gradient norm {link.norm:.4g}"
+            self.groups.append(group)
+        for box, n in parts.items():
+            if n < 2 or box not in layout.rects:
+                continue
+            r = layout.rects[box]
+            x, y = (r.right + 11, r.y - 11) if box.kind == "parameter" else (r.right - 2, r.top + 1)
+            mark: list[Any] = [
+                Plate(Rect(x, y, 15, 15), 7.5, "sum"),
+                Words(x, y, (Run("\N{GREEK CAPITAL LETTER SIGMA}"),), 11, "back-head"),
+            ]
+            name = text.plain(box.label)
+            data = {"kind": "sum", "of": box.id}
+            about = f"{n} contributions drawn"
+            self.groups.append(Group(f"gradient of {name}: a sum", about, mark, data))
+
+    def _shapes(self) -> float:
+        """Write the shapes of the parameters to their left; how much room that takes."""
+        room = 0.0
+        shapes: list[Any] = []
+        for box, rect in self.layout.rects.items():
+            if box.kind != "parameter" or box.node is None:
+                continue
+            sizes = (Run("\N{MULTIPLICATION SIGN}".join(map(str, box.node.shape)) or "1"),)
+            room = max(room, text.width(sizes, SMALL_FONT) + 8)
+            words = Words(rect.left - 7, rect.y, sizes, SMALL_FONT, "soft", "end", "sans")
+            shapes.append(words)
+        if shapes:
+            self.groups.append(Group("shapes", "of the parameters", shapes))
+        return room
 
     def _legend(self, left: float, y: float, right: float) -> float:
         """What the shapes mean; only those that are there. Gives where it ends."""
@@ -340,6 +407,14 @@ class Painter:
             entry(
                 "detached: no gradient", 34, *arrow([(0, 0), (34, 0)], "cut", "head", 1.6), *marks
             )
+        if self.look.backward:
+            entry("gradient, flowing back", 34, *arrow([(34, 0), (0, 0)], "back", "back-head", 1.4))
+            sign = Words(7, 0, (Run("\N{GREEK CAPITAL LETTER SIGMA}"),), 11, "back-head")
+            entry("contributions are summed", 15, Plate(Rect(7, 0, 15, 15), 7.5, "sum"), sign)
+        if any(b.note for b in boxes):
+            entry("second line: norm of the value", 0)
+        if any(b.keeps for b in boxes):
+            entry("keeps values for the backward pass", 8, Plate(Rect(4, 0, 7, 7), 0, "kept"))
         if any(b.symbol == "CE" for b in boxes):
             entry("CE  cross entropy", 0)
         if self.edges != "plain" and any(link.norm for link in links):
@@ -355,8 +430,23 @@ class Painter:
         return y + 10
 
 
+def _beside(way: Way, d: float) -> Way:
+    """The same way, a little to its right."""
+    sides = []
+    for (x1, y1), (x2, y2) in pairwise(way):
+        length = abs(x2 - x1) + abs(y2 - y1) or 1.0
+        sides.append((-(y2 - y1) / length * d, (x2 - x1) / length * d))
+    out = [(way[0][0] + sides[0][0], way[0][1] + sides[0][1])]
+    for (x, y), a, b in zip(way[1:-1], sides, sides[1:], strict=False):
+        out.append((x + a[0] + b[0], y + a[1] + b[1]))
+    out.append((way[-1][0] + sides[-1][0], way[-1][1] + sides[-1][1]))
+    return out
+
+
 def _shifted(shape: Any, dx: float, dy: float) -> Any:
-    """A copy of a line or a plate elsewhere."""
+    """A copy of a shape elsewhere."""
+    if isinstance(shape, Words):
+        return replace(shape, x=shape.x + dx, y=shape.y + dy)
     if isinstance(shape, Plate):
         return Plate(shape.rect.moved(dx, dy), shape.radius, shape.style)
     points = [(x + dx, y + dy) for x, y in shape.points]

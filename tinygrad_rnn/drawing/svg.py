@@ -8,7 +8,10 @@ from .scene import CORNER, Line, Plate, Scene, Words
 from .text import SMALL
 from .theme import THEMES, Style
 
-SERIF = "'STIX Two Text', 'STIXGeneral', 'Latin Modern Roman', 'Times New Roman', 'Liberation Serif', 'DejaVu Serif', serif"
+SERIF = (
+    "'STIX Two Text', 'STIXGeneral', 'Latin Modern Roman', 'Times New Roman', "
+    "'Liberation Serif', 'DejaVu Serif', serif"
+)
 SANS = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
@@ -110,7 +113,8 @@ def _towards(a: tuple[float, float], b: tuple[float, float], r: float) -> tuple[
 
 def _words(parent: ET.Element, words: Words) -> None:
     attributes = {
-        "class": f"{words.style} {words.face}" + (" start" if words.anchor == "start" else ""),
+        "class": f"{words.style} {words.face}"
+        + ("" if words.anchor == "middle" else f" {words.anchor}"),
         "x": number(words.x),
         "y": number(words.y + 0.34 * words.size),
         "style": f"font-size:{number(words.size)}px",
@@ -142,7 +146,7 @@ def sheet(theme: str) -> str:
     common = (
         f"{scope} text{{font-family:{SERIF};text-anchor:middle;white-space:pre}}"
         f"{scope} text.sans{{font-family:{SANS}}}"
-        f"{scope} text.start{{text-anchor:start}}"
+        f"{scope} text.start{{text-anchor:start}}{scope} text.end{{text-anchor:end}}"
         f"{scope} .i{{font-style:italic}}"
         f"{scope} path{{fill:none;stroke-linejoin:round}}"
     )

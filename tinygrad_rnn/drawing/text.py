@@ -17,25 +17,20 @@ class Run(NamedTuple):
 
 Runs = tuple[Run, ...]
 
+_LETTERS = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
+    "finalsigma sigma tau upsilon phi chi psi omega"
+)
+_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
 GREEK = {
-    name: chr(code)
-    for code, name in enumerate(
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
-        "finalsigma sigma tau upsilon phi chi psi omega".split(),
-        start=0x3B1,
-    )
-} | {
-    name: chr(code)
-    for name, code in zip(
-        "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(),
-        (0x393, 0x394, 0x398, 0x39B, 0x39E, 0x3A0, 0x3A3, 0x3A6, 0x3A8, 0x3A9),
-        strict=True,
-    )
+    **{name: chr(0x3B1 + i) for i, name in enumerate(_LETTERS.split())},
+    **dict(zip(_CAPITALS.split(), "ΓΔΘΛΞΠΣΦΨΩ", strict=True)),
 }
+"""Greek letters by their names."""
 LONGEST = 24
 """Longer names are cut in the picture; the tooltip has them whole."""
 
-_NAME = re.compile(r"^([A-Za-z]+?)(?:_(\w+)|(\d+))?('*)$", re.ASCII)
+_NAME = re.compile(r"^(∂?[A-Za-z]+?)(?:_(\w+)|(\d+))?('*)$", re.ASCII)
 
 
 def clean(text: str) -> str:
@@ -65,7 +60,7 @@ def math(name: str, step: int | str | None = None, upper: str = "") -> Runs:
         base, style, below = cut(name), "r", ""
     else:
         base = GREEK.get(found[1], cut(found[1]))
-        style = "i" if len(base) == 1 else "r"
+        style = "i" if len(base.lstrip("\N{PARTIAL DIFFERENTIAL}")) == 1 else "r"
         below = GREEK.get(found[2] or "", found[2] or found[3] or "")
         base += "\N{PRIME}" * len(found[4])
     if step is not None and below != str(step):

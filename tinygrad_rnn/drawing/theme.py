@@ -34,6 +34,7 @@ def _mixed(color: str, base: str, part: float) -> str:
 def _styles(page: str, band: str, ink: str, soft: str, op: str, state: str, given: str) -> dict[
     str, Style
 ]:  # fmt: skip
+    red = "#a33c00" if page == "#ffffff" else "#ff9d5c"
     styles = {
         "page": Style(page),
         "band": Style(band),
@@ -47,6 +48,10 @@ def _styles(page: str, band: str, ink: str, soft: str, op: str, state: str, give
         "state": Style("", ink, 1.6),
         "constant-link": Style("", soft, 1.0, (3, 2)),
         "cut": Style("", "#D55E00", 1.6, (5, 3)),
+        "back": Style("", red, 1.4),
+        "back-head": Style(red),
+        "sum": Style(page, red, 1.4),
+        "kept": Style(soft),
         "delay": Style("", ink, 1.4, (6, 4)),
         "dotted": Style("", ink, 1.6, (1.5, 5)),
         "head": Style(ink),
