@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,12 +41,11 @@ def recorded(model: CharElman, text: str) -> tg.Tensor:
     ids = model.vocabulary.encode(text)
     xs = [tg.tensor(x, name="x") for x in one_hot(ids[:-1], len(model.vocabulary))]
     run = tg.unroll(model, xs)
-    loss: tg.Tensor | None = None
+    loss: Any = 0.0
     for t, o in enumerate(run.steps, start=1):
         with tg.timestep(t):
-            part = tg.cross_entropy(o, ids[t : t + 1], "sum").named("L")
-            loss = part if loss is None else loss + part
-    assert loss is not None
+            loss = loss + tg.cross_entropy(o, ids[t : t + 1], "sum").named("L")
+    assert isinstance(loss, tg.Tensor)
     return loss
 
 
