@@ -34,7 +34,7 @@ def _amid_zeros(t: Any, index: Any, node: Node) -> Any:
 def _shapes(name: str, tensors: Sequence[Any]) -> list[Shape]:
     if not len(tensors):
         raise ValueError(f"{name}{current().place}: given no tensors; wanted at least one")
-    return [np.shape(values(t)) for t in tensors]
+    return [t.shape if hasattr(t, "shape") else np.shape(t) for t in tensors]
 
 
 def _explain_joining(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
