@@ -166,6 +166,8 @@ class Reader:
         while self.peek() in scripts:
             mark = self.take()
             scripts[mark] = self.group().replace(r"\mathrm", "")
+        if scripts["^"] == r"\top":
+            return ("transpose", ("name", base, scripts["_"]))
         return ("name", base + scripts["^"], scripts["_"])
 
 

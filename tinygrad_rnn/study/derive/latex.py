@@ -20,6 +20,9 @@ def latex(box: Box) -> str:
     if kind == "call":
         function = _FUNCTIONS.get(parts[0], rf"\operatorname{{{_escaped(parts[0])}}}")
         return rf"{function}\left({', '.join(parts[1:])}\right)"
+    if kind == "transpose":
+        timed = inside[0].kind == "name" and inside[0].inside[2] and not inside[0].inside[1]
+        return (parts[0] if timed else f"{{{parts[0]}}}") + r"^{\top}"
     if kind == "join":
         return rf"\left[{', '.join(parts)}\right]"
     written: str = _WRITE[kind](*parts)
@@ -71,7 +74,6 @@ _WRITE: dict[str, Any] = {
     "group": lambda x: rf"\left({x}\right)",
     "abs": lambda x: rf"\left|{x}\right|",
     "sqrt": lambda x: rf"\sqrt{{{x}}}",
-    "transpose": lambda x: rf"{{{x}}}^{{\top}}",
     "power": lambda x, n: rf"{{{x}}}^{{{n}}}",
     "fraction": lambda a, b: rf"\frac{{{a}}}{{{b}}}",
     "over": _over,

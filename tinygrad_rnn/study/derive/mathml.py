@@ -74,6 +74,12 @@ def mathml(box: Box) -> Element:
         case "power":
             return _with("msup", *parts)
         case "transpose":
+            _, label, time = (
+                (*inside[0].inside, "")[:3] if inside[0].kind == "name" else ("", "", "")
+            )
+            if time and not label:
+                base, below = parts[0]
+                return _with("msubsup", base, below, _text("mi", "⊤", mathvariant="normal"))
             return _with("msup", *parts, _text("mi", "⊤", mathvariant="normal"))
         case "part":
             return _with("msub", *parts, _text("mtext", f"[{inside[1]}]"))
@@ -117,12 +123,12 @@ def fragment(sections: list[Section]) -> str:
     whole = Element("section", {"class": "derivation"})
     for section in sections:
         SubElement(whole, "h3").text = section.title
-        math = SubElement(whole, "math", {"display": "block"})
+        math = SubElement(whole, "math", {"displaystyle": "true"})
         table = SubElement(math, "mtable", {"displaystyle": "true"})
         for of in section.lines:
             row = SubElement(table, "mtr")
             left = [] if of.left is None else [mathml(of.left)]
-            row.append(_with("mtd", *left, style="text-align: right"))
+            row.append(_with("mtd", *left, style="text-align: right; text-align: -webkit-right"))
             equals = [_op("=")] if of.left is not None else []
             row.append(
                 _with("mtd", _with("mrow", *equals, mathml(of.right)), style="text-align: left")

@@ -123,7 +123,8 @@ def boxed(expr: Expr) -> Box:
     write = _WRITE.get(expr.op)
     box = None if write is None else write(expr, args)
     if box is None:
-        extra = [Box("words", (f"{k}={_shown(v)}",)) for k, v in expr.params.items()]
+        told = [(k, v) for k, v in expr.params.items() if v is not False]
+        extra = [Box("words", (f"{k}={_shown(v)}",)) for k, v in told]
         if expr.op in ("reshape", "broadcast_to"):
             extra = [Box("words", (_sizes(expr.shape),))]
         box = Box("call", (FUNCTIONS.get(expr.op, expr.op), *args, *extra))
