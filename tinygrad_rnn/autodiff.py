@@ -118,7 +118,7 @@ def gradients(
             raise ValueError(
                 f"gradients: input {i} was not recorded: "
                 + (
-                    f"it is a tensor of shape {source.shape} made under no_grad()"
+                    f"it is a tensor of shape {source._value.shape} made under no_grad()"
                     if isinstance(source, Recorded)
                     else f"given a {type(source).__name__}, wanted a tensor"
                 )
