@@ -9,13 +9,13 @@ from .. import tree
 from ..bptt import Unrolled, unroll
 from ..nn import Cell
 from ..tensor import Tensor, zeros
-from .drawing import Drawing, Stats
+from .drawing import SUFFIXES, Drawing, Stats
 from .flow import Values, describe, gradient_norms, value_norms
 from .levels import by_step
 from .model import Model, Reader
 from .scene import Look
 
-__all__ = ["Drawing", "Stats", "draw"]
+__all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
 
 ALL_UP_TO = 12
 """Longer sequences show their first and last `ENDS` steps only, unless asked for others."""
@@ -38,7 +38,8 @@ def draw(
     """Draw what was recorded on the way to some outputs: time as columns, weights as rails.
 
     outputs    tensors; or what `unroll` gave; or a cell, which is then shown over three steps
-    level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop
+    level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop;
+               the name on a step is the class of a cell, or the `scope` it was recorded in
     steps      "auto" (all up to 12, then the first and last three), "all", (first, last), or a list
     backward   draw the backward pass over the forward one: every contribution as an arrow back,
                and a mark where contributions are summed

@@ -142,8 +142,8 @@ class Router:
         total = 0.0
         for piece in segments(way):
             for box in self.boxes:
-                if hits(piece, box) and box not in ends:
-                    total += 10_000
+                if hits(piece, box, 10.0) and box not in ends:
+                    total += 10_000 if hits(piece, box) else 20
             for end in ends:
                 if hits(piece, Rect(end.x, end.y, end.w - 2, end.h - 2), 0):
                     total += 10_000

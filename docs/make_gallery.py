@@ -1,0 +1,137 @@
+"""Draw every picture of docs/gallery.md: `python docs/make_gallery.py [FOLDER]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+PICTURES = Path(__file__).with_name("pictures")
+T = 4
+
+
+def by_hand(T: int = T, cut: int | None = None) -> tg.Tensor:
+    """The textbook's network, wired by hand; `cut` detaches the state before that step."""
+    rng = np.random.default_rng(0)
+    U, W, V = (
+        tg.Parameter(rng.normal(0, 0.5, shape), name)
+        for name, shape in [("U", (3, 4)), ("W", (4, 4)), ("V", (4, 2))]
+    )
+    s, loss = tg.zeros((1, 4), name="s_0"), 0.0
+    for t in range(1, T + 1):
+        with tg.timestep(t):
+            if t == cut:
+                s = s.detach()
+            s = tg.tanh(rng.normal(size=(1, 3)) @ U + s @ W).named("s")
+            loss = loss + tg.cross_entropy(s @ V, np.array([t % 2]), reduction="sum")
+    return loss
+
+
+def unrolled(cell: tg.Cell, T: int = 3) -> tg.Tensor:
+    """A cell over random inputs; the loss is the squared last output."""
+    with tg.scope(type(cell).__name__):
+        run = tg.unroll(cell, np.random.default_rng(1).normal(size=(T, 1, 3)))
+    return tg.square(run.steps[-1]).sum()
+
+
+def linear(rho: float, T: int = 8) -> tg.Tensor:
+    """s_t = x_t U + s_{t-1} W with W = rho times an orthogonal matrix, one loss at the end."""
+    rng = np.random.default_rng(0)
+    cell = tg.Elman(3, 4, activation="identity", rng=0, dtype=np.float64)
+    cell.W.assign(rho * np.linalg.qr(rng.normal(size=(4, 4)))[0])
+    run = tg.unroll(cell, rng.normal(size=(T, 1, 3)))
+    return run.state.sum()
+
+
+def stacked(T: int = 3) -> tg.Tensor:
+    """Two LSTMs, the second on the outputs of the first."""
+    rng = np.random.default_rng(0)
+    lower, upper = tg.LSTM(3, 4, rng=0), tg.LSTM(4, 4, rng=1)
+    V = tg.Parameter(rng.normal(size=(4, 2)), "V")
+    below, above, loss = lower.initial_state(1), upper.initial_state(1), 0.0
+    for t in range(1, T + 1):
+        with tg.timestep(t):
+            h, below = lower.step(rng.normal(size=(1, 3)), below)
+            h, above = upper.step(h, above)
+            loss = loss + tg.cross_entropy(h @ V, np.array([0]), reduction="sum")
+    return loss
+
+
+def bidirectional(T: int = 3) -> tg.Tensor:
+    """One network reads forwards, another backwards; both are read out at every step."""
+    rng = np.random.default_rng(0)
+    forwards, backwards = tg.Elman(3, 4, rng=0), tg.Elman(3, 4, rng=1)
+    V, V_r = (tg.Parameter(rng.normal(size=(4, 2)), name) for name in ("V", "V_r"))
+    xs = [tg.tensor(rng.normal(size=(1, 3)), "x", np.float32) for _ in range(T)]
+    s, r = tg.zeros((1, 4), "s_0"), tg.zeros((1, 4), f"r_{T + 1}")
+    states, back = [s], {}
+    for t in range(1, T + 1):
+        with tg.timestep(t):
+            states.append(forwards.step(xs[t - 1], states[-1])[1])
+    for t in range(T, 0, -1):
+        with tg.timestep(t):
+            r = back[t] = backwards.step(xs[t - 1], r)[1].named("r")
+    loss = 0.0
+    for t in range(1, T + 1):
+        with tg.timestep(t):
+            o = states[t] @ V + back[t] @ V_r
+            loss = loss + tg.cross_entropy(o, np.array([0]), reduction="sum")
+    return loss
+
+
+class Leaky(tg.Cell):
+    """s_t = (1 - alpha) s_{t-1} + alpha tanh(x_t U + s_{t-1} W), with a learnt alpha per unit."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        rng = np.random.default_rng(0)
+        self.U = tg.Parameter(rng.normal(0, 0.5, (input_size, hidden_size)))
+        self.W = tg.Parameter(rng.normal(0, 0.5, (hidden_size, hidden_size)))
+        self.alpha = tg.Parameter(np.full(hidden_size, 0.5))
+
+    def step(self, x, s):  # noqa: ANN001, ANN201 - as in the examples
+        """(x_t, s_{t-1}) -> (s_t, s_t)."""
+        s = ((1 - self.alpha) * s + self.alpha * tg.tanh(x @ self.U + s @ self.W)).named("s")
+        return s, s
+
+
+def main(folder: Path) -> None:
+    """Draw them all."""
+    loss = by_hand()
+    pictures = {
+        "elman": tg.draw(loss, title="An Elman network, unrolled over four steps"),
+        "elman_gradient": tg.draw(
+            loss, edges="gradient", title="The same: line width is the norm of the gradient"
+        ),
+        "elman_backward": tg.draw(loss, backward=True, title="The way back over the way forward"),
+        "elman_dark": tg.draw(loss, edges="gradient", theme="dark"),
+        "elman_1000": tg.draw(by_hand(1000), title="A thousand steps"),
+        "elman_cut": tg.draw(
+            by_hand(cut=3), edges="gradient", title="The state is detached before step 3"
+        ),
+        "elman_step": tg.draw(loss, level="step", title="One box per step"),
+        "lstm": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), title="LSTM"),
+        "lstm_step": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), level="step"),
+        "lstm_rolled": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), level="rolled"),
+        "gru": tg.draw(unrolled(tg.GRU(3, 4, rng=0), 2), title="GRU, reset gate after the product"),
+        "stacked": tg.draw(stacked(2), title="Two LSTMs, one on the other"),
+        "bidirectional": tg.draw(bidirectional(), title="One network per direction of time"),
+        "own_cell": tg.draw(unrolled(Leaky(3, 4)), title="A cell of one's own: leaky units"),
+        "vanishing": tg.draw(
+            linear(0.8), edges="gradient", title="W = 0.8 Q: the gradient vanishes"
+        ),
+        "exploding": tg.draw(
+            linear(1.2), edges="gradient", title="W = 1.2 Q: the gradient explodes"
+        ),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        print(picture.save(folder / f"{name}.svg"), picture.stats, flush=True)
+        if len(sys.argv) > 1:  # to look at, not to keep
+            picture.save(folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES)
