@@ -1,5 +1,10 @@
 """Derivations as programs: their gradients are autodiff's, for built-in and for users' cells."""
 
+import contextlib
+import io
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from derived_cells import BUILT_IN, CELLS, USERS, H, I, autodiff, parameter
@@ -207,3 +212,33 @@ def test_programs_read_as_if_written_by_hand(name):
     assert len(source.splitlines()) < 90
     assert max(map(len, source.splitlines())) <= 100
     compile(source, name, "exec")
+
+
+@pytest.mark.parametrize(
+    "name", ["sign", "floor", "arccosh", "maximum", "hypot", "leaky_relu", "mish"]
+)
+def test_operations_with_kinks_flats_and_domains(name):
+    function = getattr(tg, name)
+
+    def step(c, x, s):
+        a = tg.sigmoid(x + s @ c.W)
+        return a + (function(a, x) if name in ("maximum", "hypot") else function(3 * a - 1))
+
+    derivation = derive(Stepping(step))  # which compares the program with autodiff
+    assert name in derivation.unicode()
+    compile(derivation.source(), name, "exec")
+
+
+def test_the_manuals_page_prints_what_it_says():
+    page = (Path(__file__).parents[2] / "docs" / "derive.md").read_text()
+    namespace, printed = {}, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+            exec(block, namespace)
+    (shown,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert printed.getvalue().startswith(shown)
+    assert "hₜ = (1 − fₜ) ⊙ hₜ₋₁ + fₜ ⊙ mₜ" in printed.getvalue()
+    source = derive(tg.Elman(3, 4)).source()
+    (fragment,) = re.findall(r"```\n(    for t.*?)```", page, re.DOTALL)
+    for line in fragment.splitlines():
+        assert line.strip() == "..." or line in source

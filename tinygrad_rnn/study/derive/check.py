@@ -64,9 +64,12 @@ def errors(cell: Cell, form: Form, text: str, seed: int = 0) -> dict[str, float]
     pairs |= {
         f"gradient of {name}": (g, w) for (name, g), w in zip(found.items(), wanted, strict=True)
     }
-    return {
-        name: float(np.abs(g - w).max() / (np.abs(w).max() or 1.0))
-        if g.shape == w.shape
-        else np.inf
-        for name, (g, w) in pairs.items()
-    }
+    return {name: _difference(g, w) for name, (g, w) in pairs.items()}
+
+
+def _difference(found: Array, wanted: Array) -> float:
+    """Relative to the largest entry; infinite if the shapes or the NaNs are not the same."""
+    if found.shape != wanted.shape or (np.isnan(found) != np.isnan(wanted)).any():
+        return np.inf
+    largest = np.nanmax(np.abs(wanted), initial=0.0) or 1.0
+    return float(np.nanmax(np.abs(found - wanted), initial=0.0) / largest)

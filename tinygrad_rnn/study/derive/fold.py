@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from ...graph import Node
+from ...tensor import Tensor
 from .form import (
     Carry,
     Equation,
@@ -71,7 +72,8 @@ class _Folder:
         g = self.reader.a.cotangents.get(node)
         if isinstance(g, list | tuple):
             g = g[port]
-        return None if g is None else self.reader.of(g)
+        # a plain array is what comes back through a function that is flat everywhere: zeros
+        return self.reader.of(g) if isinstance(g, Tensor) else None
 
     # -- names -----------------------------------------------------------------------------------
 

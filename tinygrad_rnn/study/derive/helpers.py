@@ -40,6 +40,10 @@ _TEXTS = {
         def leaky_relu(a, slope):
             return np.where(a > 0, a, slope * a)
     """,
+    "mish": """
+        def mish(a):
+            return a * np.tanh(np.logaddexp(a, 0))
+    """,
     "hard_sigmoid": """
         def hard_sigmoid(a):
             return np.clip(a / 6 + 0.5, 0, 1)
