@@ -91,7 +91,7 @@ class Leaky(tg.Cell):
         self.W = tg.Parameter(rng.normal(0, 0.5, (hidden_size, hidden_size)))
         self.alpha = tg.Parameter(np.full(hidden_size, 0.5))
 
-    def step(self, x, s):  # noqa: ANN001, ANN201 - as in the examples
+    def step(self, x, s):
         """(x_t, s_{t-1}) -> (s_t, s_t)."""
         s = ((1 - self.alpha) * s + self.alpha * tg.tanh(x @ self.U + s @ self.W)).named("s")
         return s, s
