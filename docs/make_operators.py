@@ -23,6 +23,7 @@ GROUPS = {
     "linalg": "Products and parts of matrices",
     "einstein": "Einstein summation",
     "decompose": "Inverses and factors of matrices",
+    "exponential": "Matrix exponential",
     "normalise": "Lengths and normalisation",
     "loss": "Losses",
     "random": "Random",

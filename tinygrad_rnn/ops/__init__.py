@@ -12,6 +12,7 @@ from .cumulative import *
 from .decompose import *
 from .einstein import *
 from .elementwise import *
+from .exponential import *
 from .index import *
 from .join import *
 from .linalg import *

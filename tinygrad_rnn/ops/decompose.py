@@ -14,13 +14,12 @@ import numpy as np
 
 from ..graph import Shape, current
 from ..primitive import apply, apply2, general
-from .join import concatenate
 from .linalg import diagonal, tril
 from .reduce import sum
 from .registry import of_one, of_two, operator, values
 from .shape import expand_dims, swapaxes
 
-__all__ = ["cholesky", "det", "eigh", "expm", "inv", "qr", "slogdet", "solve", "svd"]
+__all__ = ["cholesky", "det", "eigh", "inv", "qr", "slogdet", "solve", "svd"]
 
 
 def _t(x: Any) -> Any:
@@ -54,7 +53,7 @@ def _explain_square(why: str) -> Callable[[Sequence[Shape], dict[str, Any]], str
     return explain
 
 
-def _checked(name: str, x: Any, square: bool = True) -> None:
+def check_matrices(name: str, x: Any, square: bool = True) -> None:
     shape = np.shape(values(x))
     if len(shape) < 2 or (square and shape[-1] != shape[-2]):
         raise ValueError(
@@ -260,7 +259,7 @@ def qr(x: Any) -> QRResult:
     >>> np.allclose((q @ r).numpy(), [[3, 1], [4, 2]], atol=1e-6)
     True
     """
-    _checked("qr", x, square=False)
+    check_matrices("qr", x, square=False)
     shape = np.shape(values(x))
     if shape[-2] < shape[-1]:
         raise ValueError(
@@ -393,7 +392,7 @@ def svd(x: Any, full_matrices: bool = False) -> SVDResult:
     >>> tg.svd(tg.tensor([[0.0, 2.0], [3.0, 0.0]])).S
     tensor([3., 2.], dtype=float32)
     """
-    _checked("svd", x, square=False)
+    check_matrices("svd", x, square=False)
     shape = np.shape(values(x))
     if full_matrices and shape[-1] != shape[-2]:
         raise ValueError(
@@ -401,68 +400,3 @@ def svd(x: Any, full_matrices: bool = False) -> SVDResult:
             "adds have no derivative; wanted full_matrices=False"
         )
     return SVDResult(*apply(_svd, (x,), {}))
-
-
-# ------------------------------------------------------------------------------------------------
-# The exponential
-
-_PADE = (
-    *(64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0),
-    *(129060195264000.0, 10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0),
-    *(40840800.0, 960960.0, 16380.0, 182.0, 1.0),
-)
-
-
-def _expm_value(x: Any) -> Any:
-    """Scaling and squaring with the Pade approximant of order 13 (Higham 2005, Algorithm 2.3)."""
-    size = np.max(np.sum(np.abs(x), axis=-2), initial=0.0)
-    if not np.isfinite(size):
-        raise ValueError("an entry is not finite")
-    halvings = max(0, int(np.ceil(np.log2(size / 5.371920351148152)))) if size > 0 else 0
-    a = x / 2.0**halvings
-    eye = _eye(x)
-    a2 = a @ a
-    a4 = a2 @ a2
-    a6 = a4 @ a2
-    c = _PADE
-    odd = a6 @ (c[13] * a6 + c[11] * a4 + c[9] * a2) + c[7] * a6 + c[5] * a4 + c[3] * a2
-    odd = a @ (odd + c[1] * eye)
-    even = a6 @ (c[12] * a6 + c[10] * a4 + c[8] * a2) + c[6] * a6 + c[4] * a4 + c[2] * a2
-    even = even + c[0] * eye
-    y = np.linalg.solve(even - odd, even + odd)
-    for _ in range(halvings):
-        y = y @ y
-    return y
-
-
-def _expm_along(x: Any, t: Any) -> Any:
-    """The derivative of expm at x along t: a corner of expm([[x, t], [0, x]])."""
-    n = x.shape[-1]
-    zeros = np.zeros(x.shape, x.dtype)
-    both = concatenate([concatenate([x, t], -1), concatenate([zeros, x], -1)], -2)
-    return expm(both)[..., :n, n:]
-
-
-_expm = general(
-    "expm",
-    _expm_value,
-    lambda g, x: _expm_along(_t(x), g),
-    lambda t, x: _expm_along(x, t),
-)
-
-
-@of_one(
-    "I + x + x^2 / 2! + x^3 / 3! + ...",
-    "the upper right block of expm([[x^T, g], [0, x^T]])",
-    "Computed by scaling and squaring with a Pade approximant (Higham 2005).",
-)
-def expm(x: Any) -> Any:
-    """The matrix exponential of square matrices (..., n, n): orthogonal for x = A - A^T.
-
-    >>> import numpy as np, tinygrad_rnn as tg
-    >>> turn = tg.expm(tg.tensor([[0.0, 1.0], [-1.0, 0.0]]))
-    >>> np.allclose((turn @ turn.T).numpy(), np.eye(2), atol=1e-6)
-    True
-    """
-    _checked("expm", x)
-    return apply(_expm, (x,), {})

@@ -12,7 +12,16 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
 
 import numpy as np
 
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
 Plain = Array | np.generic | float | Sequence[Any]
 """What an operator takes beside tensors. Without a tensor, its result is plain too."""
 Interval = tuple[float, float]
@@ -126,11 +136,16 @@ class Parting(Protocol[P]):
 # Declaring
 
 
-def operator(equation: str, derivative: str, note: str = "") -> Callable[[Any], Any]:
+def operator(equation: str, derivative: str, note: str = "") -> Callable[[F], F]:
     """Enter a function in `OPERATORS` and complete its docstring. The function stays as it is.
 
-    The name given to the result says its type: see `of_one`, `of_two`, `of_many`, `in_parts`.
+    For functions with annotations of their own. `of_one`, `of_two`, `of_many` and `in_parts` do
+    the same, and annotate: tensors in, tensors out.
     """
+    return _declared(equation, derivative, note)
+
+
+def _declared(equation: str, derivative: str, note: str) -> Callable[[Any], Any]:
 
     def enter(function: Callable[..., Any]) -> Callable[..., Any]:
         summary, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
@@ -148,28 +163,28 @@ def of_one(
     equation: str, derivative: str, note: str = ""
 ) -> Callable[[Callable[Concatenate[Any, P], Any]], Unary[P]]:
     """`operator` for a function of one tensor."""
-    return operator(equation, derivative, note)
+    return _declared(equation, derivative, note)
 
 
 def of_two(
     equation: str, derivative: str, note: str = ""
 ) -> Callable[[Callable[Concatenate[Any, Any, P], Any]], Binary[P]]:
     """`operator` for a function of two tensors."""
-    return operator(equation, derivative, note)
+    return _declared(equation, derivative, note)
 
 
 def of_many(
     equation: str, derivative: str, note: str = ""
 ) -> Callable[[Callable[Concatenate[Any, P], Any]], Joining[P]]:
     """`operator` for a function of a sequence of tensors."""
-    return operator(equation, derivative, note)
+    return _declared(equation, derivative, note)
 
 
 def in_parts(
     equation: str, derivative: str, note: str = ""
 ) -> Callable[[Callable[Concatenate[Any, P], Any]], Parting[P]]:
     """`operator` for a function with several results."""
-    return operator(equation, derivative, note)
+    return _declared(equation, derivative, note)
 
 
 def unary(
