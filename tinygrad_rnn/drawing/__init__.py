@@ -64,7 +64,7 @@ def draw(
     >>> run = tg.unroll(tg.Elman(3, 4, rng=0), np.ones((4, 1, 3)))
     >>> picture = tg.draw((run.state * run.state).sum(), edges="gradient")
     >>> picture.stats.uses
-    {'b': 4, 'W': 4, 'U': 4}
+    {'U': 4, 'W': 4, 'b': 4}
     >>> picture.save("elman.svg")    # doctest: +SKIP
     """
     _one_of("level", level, ("op", "step", "rolled"))

@@ -4,7 +4,7 @@ import importlib.util
 import inspect
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -14,14 +14,17 @@ from ..graph import scope
 from ..nn import Cell
 from . import SUFFIXES, draw
 
+if TYPE_CHECKING:
+    import typer
+
 INPUT, HIDDEN, BATCH = 3, 4, 1
 
 
-def add_to(app: Any) -> None:
+def add_to(app: "typer.Typer") -> None:
     """Register `draw` with a typer application."""
     import typer
 
-    option = typer.Option
+    option: Any = typer.Option
 
     @app.command("draw")
     def command(
@@ -56,7 +59,7 @@ def of_cell(name: str, out: Path, steps: int, seed: int, **look: Any) -> Path:
     Raises ValueError for an unknown cell or one that cannot be made from (input_size, hidden_size).
     """
     rng = np.random.default_rng(seed)
-    kind = find(name)
+    kind: Any = find(name)
     arguments = {"rng": rng} if "rng" in inspect.signature(kind).parameters else {}
     try:
         cell = kind(INPUT, HIDDEN, **arguments)

@@ -23,7 +23,7 @@ def digraph(layout: Layout, painter: Painter, theme: str, title: str) -> Any:
 
     styles = THEMES["dark" if theme == "dark" else "light"]
     graph = graphviz.Digraph(
-        name=title or "unrolled network",
+        name=graphviz.nohtml(title or "unrolled network"),
         engine="neato",
         graph_attr={"splines": "true", "bgcolor": styles["page"].fill, "notranslate": "true"},
         node_attr={"fontsize": str(FONT), "fontname": "Times", "fixedsize": "true"},
@@ -44,7 +44,7 @@ def digraph(layout: Layout, painter: Painter, theme: str, title: str) -> Any:
             pos=f"{rect.x:g},{-rect.y:g}!",
             width=f"{rect.w / 72:.4f}",
             height=f"{rect.h / 72:.4f}",
-            tooltip="; ".join(box.facts).replace("\\", "\\\\") or box.id,
+            tooltip=graphviz.escape("; ".join(box.facts) or box.id),
         )
     for link, way in layout.ways.items():
         graph.edge(link.source.id, link.target.id, **_edge(link, way, painter, styles))

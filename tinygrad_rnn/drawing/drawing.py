@@ -44,7 +44,7 @@ class Drawing:
     def __init__(self, model: Model, title: str, theme: str, look: Look) -> None:
         self.model = model
         self.theme = theme
-        self.title = title
+        self.title = title = text.clean(title)
         self.layout = Layout(model)
         self._painter = Painter(self.layout, title, look)
         self.scene = self._painter.scene()

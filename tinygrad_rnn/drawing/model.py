@@ -138,10 +138,11 @@ class Reader:
         n = sum(column in shown for column in self.column.values())
         if n > max_nodes:
             each = max(n // max(len(self.shown), 1), 1)
+            last = self.steps[0] + max(max_nodes // each, 1) - 1 if self.steps else 1
             raise ValueError(
                 f"draw: {n} operations, more than max_nodes={max_nodes}; ask for fewer steps "
-                f"(steps=(1, {max(max_nodes // each, 1)})), for level='step', or for more "
-                f"(max_nodes={n})"
+                f"(steps=({self.steps[0] if self.steps else 1}, {last}), or 'auto'), "
+                f"for level='rolled', or for more (max_nodes={n})"
             )
 
     # -- what corresponds to what ----------------------------------------------------------------
@@ -327,6 +328,12 @@ class Reader:
             name, kind, key, column, label, node, name=called, symbol=symbol, numbers=numbers
         )
         self.box_of[node, 0] = box
+        hidden = sum(
+            made is None and source is not None
+            for made, source in zip(sources, node.inputs, strict=True)
+        )
+        if hidden:
+            box.facts.append(f"{hidden} more from steps that are not drawn")
         for i, source in enumerate(sources):
             if source is not None:
                 self.links.append(Link(source[0], box, i, source[1], node))
@@ -385,16 +392,20 @@ class Reader:
         if source is None:
             return self._constant(node, i, arrives)
         found = self.box_of.get((source, port)) or self.box_of.get((source, 0))
+        if found is not None and found.key[0] == "ghost" and not arrives:
+            return None  # it stands there for the step beside it only
         if found is not None:
             return found, "flow" if self.same(found, column) else "state"
         if isinstance(source, Leaf):
             return self._leaf(source, node, i, arrives)
-        # made in a step that is not shown: its value stands in for it, beside the gap
+        if not arrives:
+            return None  # a far step that is not shown: counted, see `_operation`
+        # the step before (or after) is not shown: its state stands in for it, beside the gap
         sum_so_far = self.key.get(source) in self.running
         label = (Run("+"),) if sum_so_far else self.state_label(source, port)
         ghost = self._box(
             "earlier",
-            *self._stand_in("ghost", self.arrivals.get((key, i), self.key.get(source, ()))),
+            *self._stand_in("ghost", self.arrivals[key, i]),
             self.column[source],
             label,
             source,

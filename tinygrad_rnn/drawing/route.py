@@ -123,6 +123,7 @@ class Router:
     ) -> None:
         self.shifts = (0.0, -pitch, pitch) if pitch else (0.0,)
         self.boxes = [box.moved(shift) for box in boxes.values() for shift in self.shifts]
+        self.reach = 70 + max((box.w for box in self.boxes), default=0.0) / 2
         self.channels = channels
         self.tracks = tracks
         self.taken: list[tuple[Any, Segment]] = []
@@ -184,7 +185,7 @@ class Router:
 
     def _near(self, *xs: float) -> list[float]:
         """The free vertical lines between some places and just beside them."""
-        low, high = min(xs) - 70, max(xs) + 70
+        low, high = min(xs) - self.reach, max(xs) + self.reach
         return [x for x in self.channels if low <= x <= high]
 
     def _simple(self, a: Rect, b: Rect) -> Iterator[Way]:

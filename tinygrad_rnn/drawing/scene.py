@@ -148,9 +148,7 @@ class Painter:
         y = self._legend(left, y + 22, max(right, left + 560))
         if self.title:
             top -= 34
-            words = Words(
-                left, top + 12, (Run(text.clean(self.title)),), 17, "title", "start", "sans"
-            )
+            words = Words(left, top + 12, (Run(self.title),), 17, "title", "start", "sans")
             self.groups.append(Group("title", "", [words]))
         widest = max(right - left, self.legend_right - left)
         return Scene(

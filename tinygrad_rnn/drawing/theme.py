@@ -69,5 +69,5 @@ def _styles(page: str, band: str, ink: str, soft: str, op: str, state: str, give
 
 THEMES = {
     "light": _styles("#ffffff", "#f5f6f8", "#26303b", "#5c6773", "#ffffff", "#fdf3d7", "#e9f1f8"),
-    "dark": _styles("#14181d", "#1b2027", "#e3e7ec", "#a2abb6", "#232a33", "#4a3f1d", "#22344a"),
+    "dark": _styles("#14181d", "#1b2027", "#e3e7ec", "#b7c0ca", "#232a33", "#4a3f1d", "#22344a"),
 }

@@ -1,0 +1,225 @@
+"""`draw`: what flows along each link, which steps are shown, and what is refused."""
+
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.drawing.command import find, of_cell
+
+
+def norms(drawing):
+    return {(link.source.id, link.target.id): link.norm for link in drawing.model.links}
+
+
+def test_contributions_on_the_rails_are_those_of_the_uses(gallery):
+    run = tg.unroll(tg.LSTM(3, 4, rng=0, dtype=np.float64), np.ones((5, 2, 3)))
+    loss = tg.square(run.state.h).sum()
+    model = tg.draw(loss, edges="gradient").model
+    for node, uses in model.uses.items():
+        W = tg.tensor(0.0)  # stands in for the parameter: same node
+        W._node = node
+        W._value = np.zeros(node.shape)
+        parts = tg.gradients_of_uses(loss, W, keep_record=True)
+        drawn = [link.norm for link in model.links if link.source.node is node]
+        assert len(parts) == uses == 5
+        np.testing.assert_allclose(drawn, [np.linalg.norm(p.gradient) for p in parts])
+        np.testing.assert_allclose(
+            sum(p.gradient for p in parts), tg.gradients(loss, W, keep_record=True)
+        )
+
+
+@pytest.mark.parametrize("rho", [0.8, 1.0, 1.2])
+def test_a_scaled_orthogonal_network_shrinks_by_rho_per_step(gallery, rho):
+    drawing = tg.draw(gallery.linear(rho, T=10), edges="gradient")
+    along = {
+        link.target.column: link.norm for link in drawing.model.links if link.target.kind == "value"
+        and link.target.label[0].text == "s"
+    }  # fmt: skip
+    assert sorted(along) == list(range(1, 11))
+    for t in range(1, 10):
+        assert along[t] / along[t + 1] == pytest.approx(rho, rel=1e-6)
+    width = drawing._painter.widths
+    assert (width(along[1]) < width(along[10])) == (rho < 1.0) or rho == 1.0
+
+
+def test_no_gradient_crosses_a_cut(gallery):
+    drawing = tg.draw(gallery.by_hand(cut=3), edges="gradient")
+    (cut,) = [link for link in drawing.model.links if link.kind == "cut"]
+    assert (cut.source.id, cut.norm) == ("t2.s_2", 0.0)
+    assert "detached" in drawing.svg
+
+
+def test_widths_grow_with_the_norm_of_values(gallery):
+    loss = gallery.by_hand()
+    drawing = tg.draw(loss, edges="magnitude")
+    found = norms(drawing)
+    W = next(b for b in drawing.model.boxes if b.id == "before.W")
+    value = next(n.saved[1] for n in drawing.model.order if n.inputs[-1:] == (W.node,))
+    assert found["before.W", "t1.matmul.2"] == pytest.approx(np.linalg.norm(value))
+
+
+def test_backward_draws_every_contribution_and_every_sum(gallery):
+    drawing = tg.draw(gallery.by_hand(), backward=True)
+    flows = [k for k in drawing.model.links if k.norm is not None and k.kind != "constant"]
+    back = [g for g in drawing.scene.groups if g.title.startswith("back along")]
+    assert len(back) == len(flows) > 40
+    sums = {g.data["of"] for g in drawing.scene.groups if g.data.get("kind") == "sum"}
+    assert sums == {"before.U", "before.W", "before.V", "t1.s_1", "t2.s_2", "t3.s_3"}
+
+
+def test_drawing_leaves_the_record_as_it_was(gallery):
+    loss = gallery.by_hand()
+    tg.draw(loss, edges="gradient")
+    loss.backward()
+    assert tg.draw(loss).stats.nodes == 45  # the structure is there after backward too
+    with pytest.raises(RuntimeError, match="keep_record"):
+        tg.draw(loss, edges="gradient")
+
+
+def test_long_sequences_show_their_ends(gallery):
+    drawing = tg.draw(gallery.by_hand(1000))
+    assert drawing.model.shown == [1, 2, 3, 998, 999, 1000]
+    assert [c.hidden for c in drawing.layout.columns if c.step is None] == [994]
+    assert drawing.stats.uses == {"U": 1000, "W": 1000, "V": 1000}
+    assert "994 steps" in drawing.svg
+
+
+@pytest.mark.parametrize(
+    ("steps", "shown"),
+    [("all", list(range(1, 21))), ((4, 6), [4, 5, 6]), ([2, 19], [2, 19]), (range(5, 7), [5, 6])],
+)
+def test_steps_can_be_chosen(gallery, steps, shown):
+    drawing = tg.draw(gallery.by_hand(20), steps=steps)
+    assert drawing.model.shown == shown
+    assert drawing.stats.uses["W"] == 20
+
+
+def test_ten_thousand_steps_draw_in_about_a_second(gallery):
+    loss = gallery.by_hand(10_000)
+    started = time.perf_counter()
+    assert "9994 steps" in tg.draw(loss).svg
+    assert time.perf_counter() - started < 3.0  # measured below 1 s on an idle machine
+
+
+def test_too_many_boxes_are_refused_with_a_way_out(gallery):
+    with pytest.raises(
+        ValueError, match=r"8000 operations, more than max_nodes=2000; .*steps=\(1, 250"
+    ):
+        tg.draw(gallery.by_hand(1000), steps="all")
+
+
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+def test_a_cell_an_unrolled_and_several_outputs_can_be_given(level):
+    cell = tg.GRU(3, 4, rng=0)
+    assert tg.draw(cell, level=level).stats.steps == 3
+    run = tg.unroll(cell, np.ones((4, 1, 3)))
+    assert tg.draw(run, level=level).stats.steps == 4
+    assert tg.draw(run.steps[0], run.steps[3], level=level).stats.steps == 4
+
+
+def test_one_box_per_step_holds_the_equations(gallery):
+    from tinygrad_rnn.drawing.text import plain
+
+    drawing = tg.draw(gallery.unrolled(tg.LSTM(3, 4, rng=0)), level="step")
+    cells = [b for b in drawing.model.boxes if b.kind == "cell" and plain(b.label) == "LSTM"]
+    assert len(cells) == 3
+    lines = [plain(line) for line in cells[1].lines]
+    assert lines[0].endswith(" = x_2 U + h_1 W + b")
+    assert lines[1:] == [
+        "i_2 = σ(a^(1))",
+        "f_2 = σ(a^(2))",
+        "g_2 = tanh(a^(3))",
+        "o_2 = σ(a^(4))",
+        "c_2 = f_2 ⊙ c_1 + i_2 ⊙ g_2",
+        "h_2 = o_2 ⊙ tanh(c_2)",
+    ]
+
+
+def test_rolled_has_one_step_and_a_loop_per_state():
+    drawing = tg.draw(tg.LSTM(3, 4, rng=0), level="rolled")
+    assert len(drawing.model.shown) == 1
+    assert len([g for g in drawing.scene.groups if g.title.startswith("delay")]) == 2
+    assert "(× 3)" in drawing.svg
+
+
+def test_a_notebook_shows_it(gallery):
+    drawing = tg.draw(gallery.by_hand())
+    assert drawing._repr_svg_() == drawing.svg
+    assert drawing.svg in drawing._repr_html_()
+    assert repr(drawing) == "Drawing(45 nodes, 56 edges, 4 steps)"
+
+
+def test_outputs_that_were_not_recorded_are_refused():
+    with tg.no_grad():
+        y = tg.zeros(3) * 2
+    with pytest.raises(RuntimeError, match=r"nothing was recorded for output 0 \(shape \(3,\)\)"):
+        tg.draw(y)
+    with pytest.raises(TypeError, match="output 0 is a str"):
+        tg.draw("loss")
+    with pytest.raises(TypeError, match="no outputs given"):
+        tg.draw()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"level": "ops"}, "level='ops'; wanted one of 'op', 'step', 'rolled'"),
+        ({"edges": "width"}, "edges='width'"),
+        ({"theme": "blue"}, "theme='blue'"),
+        ({"steps": "some"}, "steps='some'"),
+        ({"steps": (9, 12)}, "its steps are 1 to 4"),
+        ({"steps": [2, 7]}, r"no steps \[7\] in this record"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(gallery, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tg.draw(gallery.by_hand(), **arguments)
+
+
+def test_gradients_of_what_is_not_a_single_number_are_refused():
+    run = tg.unroll(tg.Elman(3, 4, rng=0), np.ones((2, 1, 3)))
+    with pytest.raises(ValueError, match="not a single number"):
+        tg.draw(run.state, edges="gradient")
+
+
+def test_files_that_cannot_be_written_are_refused(gallery, tmp_path):
+    drawing = tg.draw(gallery.by_hand())
+    with pytest.raises(ValueError, match=r"given '.bmp', wanted one of .svg .png"):
+        drawing.save(tmp_path / "a.bmp")
+    with pytest.raises(ValueError, match="given 'none'"):
+        drawing.save(tmp_path / "a")
+    with pytest.raises(OSError, match="nowhere"):
+        drawing.save(tmp_path / "nowhere" / "a.svg")
+    wide = tg.draw(gallery.by_hand(200), steps="all")
+    with pytest.raises(ValueError, match=r"too large for .png; save it as .svg or .html, or draw"):
+        wide.save(tmp_path / "wide.png")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "package"), [(".png", "matplotlib"), (".pdf", "matplotlib"), (".dot", "graphviz")]
+)
+def test_without_a_renderer_the_rest_still_works(gallery, tmp_path, monkeypatch, suffix, package):
+    for name in ("matplotlib", "graphviz", "pygraphviz"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "tinygrad_rnn.drawing.dot", raising=False)
+    drawing = tg.draw(gallery.by_hand())
+    for works in (".svg", ".html", ".json"):
+        assert drawing.save(tmp_path / f"a{works}").is_file()
+    with pytest.raises(ModuleNotFoundError, match=f"pip install {package}"):
+        drawing.save(tmp_path / f"a{suffix}")
+
+
+def test_the_command_finds_cells_by_name_and_in_files(tmp_path, pytestconfig):
+    assert find("LSTM") is find("lstm") is tg.LSTM
+    file = pytestconfig.rootpath / "docs" / "make_gallery.py"
+    out = of_cell(f"{file}:Leaky", tmp_path / "leaky.svg", 4, 0, edges="gradient")
+    assert "Leaky, unrolled" in out.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"has no cell 'Nothing'; it has Leaky"):
+        find(f"{file}:Nothing")
+    with pytest.raises(ValueError, match="no cell 'lstmm'; there are"):
+        find("lstmm")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        find(f"{tmp_path / 'no.py'}:A")
