@@ -2,7 +2,6 @@
 
     python benchmarks/draw.py [--steps 10 100 1000] [--limit 60]
 
-Ours draws every operation of every step (steps="all") and writes SVG. The others build their graph
 Ours draws every operation of every step (steps="all") and writes SVG. The others build a graph and
 have `dot` write it as SVG. Each runs in a process of its own and is stopped after the limit.
 """
