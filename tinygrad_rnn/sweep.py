@@ -98,7 +98,7 @@ def pullback(
                 for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
             ]
         if record:
-            saved = _as_tensors(node, saved)
+            saved = as_tensors(node, saved)
         pulls = primitive.pulls
         i = -1
         for source in node.inputs:
@@ -218,7 +218,7 @@ def _fitted(g: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:
     return g if g.dtype == dtype else g.astype(dtype)
 
 
-def _as_tensors(node: Node, saved: Sequence[Any]) -> tuple[Any, ...]:
+def as_tensors(node: Node, saved: Sequence[Any]) -> tuple[Any, ...]:
     """Saved values as what they were: the arguments and the result, with their places."""
     values: list[Any] = [
         value if value is None or source is None else wrap(value, source, port)
@@ -345,7 +345,7 @@ def pushforward(
         if saved is None:
             raise RuntimeError(f"{primitive.name}{node.place}: the saved values were freed")
         if record:
-            saved = _as_tensors(node, saved)
+            saved = as_tensors(node, saved)
         for i, source in enumerate(node.inputs):
             t = None if source is None else output_of(tangents, source, node.ports[i])
             if t is None:

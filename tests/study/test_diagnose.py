@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.ops.registry import OPERATORS
 from tinygrad_rnn.study import carry, diagnose, gates
 
 T, B, I, H = 50, 8, 4, 16  # noqa: E741 - the notation
@@ -226,7 +227,7 @@ class Minimal(tg.Cell):
         ),
         (tg.GRU(I, H, rng=0), {"r": "sigmoid", "z": "sigmoid", "n": "tanh"}, ["z"]),
         (tg.GRU(I, H, rng=0, reset="before"), {"r": "sigmoid", "z": "sigmoid", "n": "tanh"}, ["z"]),
-        (Minimal(), {"gate/f": "sigmoid", "tanh 1": "tanh"}, ["constant 0.9", "1 - gate/f"]),
+        (Minimal(), {"gate/f": "sigmoid", "tanh 1": "tanh"}, ["0.9 (1 - gate/f)"]),
     ],
     ids=["elman", "relu", "linear", "lstm", "gru after", "gru before", "user's"],
 )
@@ -237,6 +238,144 @@ def test_gates_are_found_in_the_record_of_any_cell(cell, kinds, ways):
     assert all(gate.values.shape == (6, B, H) for gate in found.values())
     assert all(gate.steps == (1, 2, 3, 4, 5, 6) for gate in found.values())
     assert sorted(carry(run)) == sorted(ways)
+
+
+class Mixing(tg.Cell):
+    """A gate f, a candidate m, and the next state as a rule makes it of them."""
+
+    def __init__(self, rule):
+        rng = np.random.default_rng(0)
+        self.hidden_size, self.rule = H, rule
+        for name, rows in [("U", I), ("U_f", I), ("W", H), ("W_f", H)]:
+            setattr(self, name, tg.Parameter(rng.normal(0, 0.3, (rows, H))))
+        self.b_f = tg.Parameter(np.full(H, -0.5))
+        self.a = tg.Parameter(np.full(H, 0.7))
+
+    def step(self, x, s):
+        f = tg.sigmoid(x @ self.U_f + s @ self.W_f + self.b_f).named("f")
+        m = tg.tanh(x @ self.U + (f * s) @ self.W)
+        s = self.rule(self, f, m, s)
+        return s, s
+
+
+KEEPS_F = [lambda c, f, m, s: f * s + (1 - f) * m, lambda c, f, m, s: m + f * (s - m)]
+KEEPS_THE_REST = [
+    lambda c, f, m, s: (1 - f) * s + f * m,
+    lambda c, f, m, s: s + f * (m - s),
+    lambda c, f, m, s: s - f * s + f * m,
+    lambda c, f, m, s: s - (s - m) * f,
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "factor"),
+    [
+        *[(rule, "f", lambda f, m: f) for rule in KEEPS_F],
+        *[(rule, "1 - f", lambda f, m: 1 - f) for rule in KEEPS_THE_REST],
+        (lambda c, f, m, s: 0.9 * s + 0.1 * m, "constant 0.9", lambda f, m: 0.9),
+        (lambda c, f, m, s: s + (m - s) / 10, "constant 0.9", lambda f, m: 0.9),
+        (lambda c, f, m, s: s + m, "constant 1", lambda f, m: 1),
+        (
+            lambda c, f, m, s: np.linspace(0, 1, H) * s + m,
+            "constants",
+            lambda f, m: np.linspace(0, 1, H),
+        ),
+        (lambda c, f, m, s: c.a * s + m, "a", lambda f, m: 0.7),
+        (lambda c, f, m, s: (1 - f).named("k") * s + m, "k", lambda f, m: 1 - f),
+        (lambda c, f, m, s: 0.9 * (s + f * (m - s)), "0.9 (1 - f)", lambda f, m: 0.9 * (1 - f)),
+        (lambda c, f, m, s: (1 + f) / 2 * s + m, "0.5 + 0.5 f", lambda f, m: (1 + f) / 2),
+        (lambda c, f, m, s: f * f * s + m, "something made of f", lambda f, m: f * f),
+        (lambda c, f, m, s: f * s * m, "something made of f and tanh 1", lambda f, m: f * m),
+        (
+            lambda c, f, m, s: tg.where(np.arange(H) > 3, s + f * (m - s), s),
+            "something made of f",
+            lambda f, m: np.where(np.arange(H) > 3, 1 - f, 1),
+        ),
+    ],
+)
+def test_what_the_old_state_is_multiplied_by(rule, name, factor):
+    run = tg.unroll(Mixing(rule), inputs(5))
+    f, m = (gates(run)[gate].values for gate in ("f", "tanh 1"))
+    expected = np.broadcast_to(factor(f, m), f.shape).mean()
+    assert carry(run) == {name: pytest.approx(expected, rel=1e-12)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_factor_has_its_name_in_either_precision(dtype):
+    class Other(tg.GRU):  # the update gate the other way round, as in Chung et al. (2014)
+        def step(self, x, h):
+            r, z, n = tg.split(x @ self.U + self.b, 3, axis=-1)
+            u = tg.split(h @ self.W + self.d, 3, axis=-1)
+            z = tg.sigmoid(z + u[1]).named("z")
+            n = tg.tanh(n + tg.sigmoid(r + u[0]) * u[2])
+            h = (h + z * (n - h)).named("h")
+            return h, h
+
+    cell = Other(I, H, rng=0, dtype=dtype)
+    run = tg.unroll(cell, inputs(5))
+    mean = 1 - gates(run)["z"].values.mean()
+    assert carry(run) == {"1 - z": pytest.approx(mean, rel=1e-5)}
+    assert "4 taken off the bias" in remedies(diagnose(cell, inputs()))["gating"].evidence
+
+
+def test_only_a_part_that_gets_into_itself_is_kept():
+    class Parts(Mixing):
+        def initial_state(self, batch_size):
+            return tg.zeros((batch_size, H)), tg.zeros((batch_size, 2 * H))
+
+        def step(self, x, state):
+            a, joined = state
+            b, c = tg.split(joined, 2, axis=1)
+            f = tg.sigmoid(x @ self.U_f + a @ self.W_f).named("f")
+            joined = tg.concatenate([tg.tanh(b @ self.W), f * c], axis=1)
+            return a, (0.5 * c, joined)  # a is made of c alone: no way of a into a
+
+    run = tg.unroll(Parts(None), inputs(5))
+    assert carry(run) == {"f": pytest.approx(gates(run)["f"].values.mean())}
+
+
+def test_the_same_cell_gets_the_same_advice_however_it_is_written():
+    def advice(rule, b):
+        cell = Mixing(rule)
+        cell.b_f.assign(cell.b_f.numpy() + b)
+        return diagnose(cell, inputs())
+
+    for rules, towards, done in [(KEEPS_F, 4, "added to"), (KEEPS_THE_REST, -4, "taken off")]:
+        opened = advice(rules[0], towards)
+        for rule in rules:
+            found = advice(rule, 0)
+            gating = remedies(found)["gating"]
+            assert found.verdict == "vanishing"
+            assert gating.helps
+            assert f"with 4 {done} the bias the growth is {opened.growth:.3g} " in gating.evidence
+    leaky = remedies(diagnose(Mixing(lambda c, f, m, s: 0.5 * s + 0.1 * m), inputs()))["gating"]
+    assert leaky.evidence.endswith("constant 0.5 keeps 0.50")  # no bias to do anything with
+
+
+ACTIVATIONS = [name for name, o in OPERATORS.items() if o.group == "activation"] + ["tanh"]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_is_a_gate(name):
+    class Given(tg.Cell):
+        def initial_state(self, batch_size):
+            return tg.zeros((batch_size, 1), dtype=np.float64)
+
+        def step(self, x, s):
+            y = getattr(tg, name)(s * 0 + x).named("y")
+            return s, y[:, :1]
+
+    x = np.array([-30, -2.875, -0.875, -0.5, 0.5, 0.875, 2.875, 30])
+    f = getattr(tg, name)
+    y = gates(tg.unroll(Given(), x[None, None]))["y"]
+    assert y.kind == name
+    np.testing.assert_allclose(y.values[0, 0], f(x), rtol=1e-12)
+    slope = lambda x: np.abs(f(x + 1e-6) - f(x - 1e-6)) / 2e-6  # noqa: E731
+    greatest = slope(np.linspace(-20, 20, 100_000)).max()
+    np.testing.assert_allclose(y.slopes[0, 0], slope(x) / greatest, atol=2e-3)
+    flat = slope(x) / greatest < 0.1
+    assert y.shut[0] == np.mean(flat & (x < 0))
+    assert y.open[0] == np.mean(flat & (x > 0))
 
 
 def test_their_values_are_those_of_the_cell():
@@ -285,3 +424,9 @@ def test_bad_input_is_said_plainly():
     run.state.sum().backward()
     with pytest.raises(RuntimeError, match="keep_record=True"):
         gates(run)
+    run = tg.unroll(tg.GRU(I, H, rng=0), inputs(3))
+    with tg.no_grad(), pytest.raises(ValueError, match=r"call it outside no_grad\(\)"):
+        carry(run)
+    run.state.sum().backward()
+    with pytest.raises(RuntimeError, match="keep_record=True"):
+        carry(run)

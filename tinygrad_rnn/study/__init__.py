@@ -1,11 +1,12 @@
 """Studying gradients: check what was derived by hand, see where a gradient comes from and goes."""
 
 from . import handwritten, pictures
+from .carry import carry
 from .comparison import Agreement, Comparison, Row, compare
 from .contributions import Contributions, contributions
 from .derive import Derivation, derive
 from .diagnose import Diagnosis, Remedy, diagnose
-from .gates import Gate, carry, gates
+from .gates import Gate, gates
 from .jacobians import (
     jacobians,
     lyapunov_exponents,

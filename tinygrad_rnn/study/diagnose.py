@@ -15,7 +15,8 @@ from ..bptt import Unrolled, unroll
 from ..graph import Array, Node, record_order
 from ..nn import Cell
 from ..tensor import Tensor, tensor
-from .gates import Gate, carry, first_output, gates
+from .carry import Way, carry, ways
+from .gates import Gate, gates
 from .problem import DOUBLE, in_double
 
 Verdict = Literal["vanishing", "healthy", "exploding"]
@@ -48,8 +49,8 @@ class Diagnosis:
               mean square over random directions and over the batch
     horizon   steps after which less than a hundredth is left; read off `norms` if that happens
               within the sequence, else from `growth`; infinite if the gradient does not shrink
-    gates     every sigmoid, tanh and relu by name, with its values over time
-    carry     what multiplies the old state on its way into the new: factor -> mean
+    gates     every activation by name, with its values over time
+    carry     what the old state is multiplied by on its way into the new: factor -> mean
     remedies  clipping, gating, initialisation, truncation
     """
 
@@ -72,7 +73,7 @@ class Diagnosis:
             f"  effective horizon: {self._reach()}",
         ]
         if not self.gates:
-            lines.append("  activations: none recorded (no sigmoid, tanh or relu)")
+            lines.append("  activations: none recorded")
         for gate in self.gates.values():
             lines.append(f"  {gate.name} ({gate.kind}): {_condition(gate)}")
         if self.carry:
@@ -237,25 +238,30 @@ class _Gated(Cell):
         return output, tree.rebuild(new, iter(mixed))
 
 
-def _opened(cell: Cell, run: Unrolled, factors: dict[str, float]) -> Cell | None:
-    """The same cell with a bias that opens its carry gates; None if no bias moves one."""
+def _opened(cell: Cell, of_state: list[Way]) -> tuple[Cell, str] | None:
+    """The same cell keeping more of its state, and how; None if no bias changes what it keeps.
+
+    In the first step what is kept depends on the biases directly, not through earlier steps.
+    """
     opened = in_double(cell)
     biases = {name: p for name, p in cell.parameters().items() if p.ndim == 1}
-    moved = False
-    for factor in factors:
-        gate = first_output(run, factor.removeprefix("1 - "))
-        if gate is None or not biases:
+    signs: set[float] = set()
+    for way in of_state:
+        factor = way.factors[0]
+        if not biases or not isinstance(factor, Tensor):
             continue
-        towards = -_OPEN if factor.startswith("1 - ") else _OPEN
-        ones = np.ones(gate.shape)
-        found = gradients(gate, list(biases.values()), ones, keep_record=True)
+        ones = np.ones(factor.shape)
+        found = gradients(factor, list(biases.values()), ones, keep_record=True)
         for name, g in zip(biases, found, strict=True):
             if g.any():  # one bias is enough, where a cell has two that do the same
                 parameter = opened.parameters()[name]
-                parameter.assign(parameter.numpy() + towards * np.sign(g))
-                moved = True
+                parameter.assign(parameter.numpy() + _OPEN * np.sign(g))
+                signs.update(np.sign(g[g != 0]))
                 break
-    return opened if moved else None
+    if not signs:
+        return None
+    done = " or ".join({1.0: "added to", -1.0: "taken off"}[sign] for sign in sorted(signs))
+    return opened, f"{_OPEN:g} {done} the bias"
 
 
 def _gating(
@@ -270,13 +276,13 @@ def _gating(
     if verdict == "healthy":
         return Remedy("gating", False, f"not needed: the growth is {growth:.3g} per step")
     if factors:
-        ways = ", ".join(f"{name} keeps {mean:.2f}" for name, mean in factors.items())
-        why = f"the state has a way of its own already: {ways}"
-        opened = _opened(cell, run, factors) if verdict == "vanishing" else None
+        kept = ", ".join(f"{name} keeps {mean:.2f}" for name, mean in factors.items())
+        why = f"the state has a way of its own already: {kept}"
+        opened = _opened(cell, ways(run)) if verdict == "vanishing" else None
         if opened is None:
             return Remedy("gating", False, why)
-        helps, found = _tried(opened, xs, start, growth)
-        return Remedy("gating", helps, f"{why}; with {_OPEN:g} added to the bias {found}")
+        helps, found = _tried(opened[0], xs, start, growth)
+        return Remedy("gating", helps, f"{why}; with {opened[1]} {found}")
     keep = 1 - 1 / max(len(xs), 20)
     helps, found = _tried(_Gated(cell, keep), xs, start, growth)
     return Remedy("gating", helps, f"with a gate that keeps {keep:.3g} of the state {found}")
@@ -327,7 +333,7 @@ def _tried(cell: Cell, xs: Array, start: Any, before: float) -> tuple[bool, str]
     except FloatingPointError:
         return False, "the states overflow (tried)"
     after = _growth(norms)
-    dead = sum(len(gate.dead) for gate in gates(run).values() if gate.kind != "sigmoid")
+    dead = sum(len(gate.dead) for gate in gates(run).values() if "sigmoid" not in gate.kind)
     still = f", {_units(dead, 'still dead')}" if dead else ""
     found = f"the growth is {after:.3g} ({_verdict(after, norms)}{still}; tried)"
     return after > 0 and (before == 0 or abs(math.log(after)) <= abs(math.log(before)) / 2), found
@@ -372,7 +378,7 @@ def _condition(gate: Gate) -> str:
         zeros = f"{gate.shut.mean():.0%} of its values are 0"
         return f"{zeros}; {_units(len(gate.dead), 'always 0: dead') or 'no unit dead'}"
     ends = f"saturated {gate.saturated.mean():.0%}"
-    if gate.kind == "sigmoid":
+    if gate.kind in ("sigmoid", "hard_sigmoid"):
         ends += f" (shut {gate.shut.mean():.0%}, open {gate.open.mean():.0%})"
         high = int((gate.values.mean(axis=(0, 1))[list(gate.dead)] > 0.5).sum())
         low = len(gate.dead) - high

@@ -210,6 +210,15 @@ def spectra(J: Array) -> Figure:
     return _finish(figure)
 
 
+_ENDS = {
+    **dict.fromkeys(("sigmoid", "hard_sigmoid"), ("0", "1")),
+    **dict.fromkeys(("tanh", "hard_tanh", "softsign"), ("−1", "1")),
+    "relu": ("0", ""),
+    "log_sigmoid": ("", "0"),
+}
+"""The values that activations are flat at, where they are the same in every use."""
+
+
 def saturation(gates: Mapping[str, Gate]) -> Figure:
     """How much of every gate is saturated over time, shut from below and open from above.
 
@@ -224,7 +233,7 @@ def saturation(gates: Mapping[str, Gate]) -> Figure:
     5
     """
     if not gates:
-        raise ValueError("saturation: no gates given; this cell has no sigmoid, tanh or relu")
+        raise ValueError("saturation: no gates given; this cell has no activation")
     figure, *panels = _figure(5.6, 0.6 + 0.95 * len(gates), rows=len(gates))
     for axes, gate in zip(panels, gates.values(), strict=True):
         edges = np.array([*gate.steps, gate.steps[-1] + 1]) - 0.5
@@ -241,11 +250,12 @@ def saturation(gates: Mapping[str, Gate]) -> Figure:
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
     panels[-1].set_xlabel("step $t$")
     kinds = {gate.kind for gate in gates.values()}
-    ends = {"sigmoid": ("0", "1"), "tanh": ("−1", "1"), "relu": ("0", "")}
-    low_end = " or ".join(dict.fromkeys(ends[kind][0] for kind in sorted(kinds)))
-    entries: list[Entry] = [(f"part saturated at {low_end}", VERMILLION, None)]
-    if kinds != {"relu"}:
-        entries.append(("part saturated at 1", BLUE, None))
+    entries: list[Entry] = []
+    for end, color in enumerate((VERMILLION, BLUE)):
+        found = (_ENDS.get(kind, ("the low end", ""))[end] for kind in sorted(kinds))
+        values = " or ".join(filter(None, dict.fromkeys(found)))
+        if values:
+            entries.append((f"part saturated at {values}", color, None))
     figure.legend(handles=_patches(entries), loc="outside upper right", ncols=2, frameon=False)
     return _finish(figure)
 
