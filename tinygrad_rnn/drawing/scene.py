@@ -181,11 +181,8 @@ class Painter:
             if column.step is None:
                 few = f"{column.hidden} step" + "s" * (column.hidden != 1)
                 shapes: list[Any] = [
-                    Words(
-                        middle, bottom + 14, (Run("\N{MIDLINE HORIZONTAL ELLIPSIS}"),), FONT, "soft"
-                    ),
-                    Words(middle, top + 10, (Run(few),), SMALL_FONT, "soft", face="sans"),
-                    Words(middle, top + 25, (Run("not drawn"),), SMALL_FONT, "soft", face="sans"),
+                    Words(middle, y, (Run(words),), SMALL_FONT, "soft", face="sans")
+                    for y, words in ((bottom + 10, few), (bottom + 24, "not drawn"))
                 ]
                 self.groups.append(Group(f"{few} not drawn", "", shapes))
             elif model.timed:
