@@ -1,6 +1,7 @@
 """A recurrent cell of one's own, in ten lines, trained on a task that needs memory.
 
     python examples/own_cell.py
+    tinygrad-rnn study --cell examples/own_cell.py:MinimalGatedUnit
 
 The cell mixes its old state with a candidate through one learned gate (a minimal gated unit). The
 task: a sequence of numbers of which two are marked; say their sum after the last step. Always

@@ -166,6 +166,26 @@ def test_saturation_leaves_white_what_lets_a_gradient_through():
     assert words == ["part saturated at 0 or −1", "part saturated at 1"]
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["relu"], ["part saturated at 0"]),
+        (["silu"], ["part saturated at the low end"]),
+        (["hard_sigmoid", "relu"], ["part saturated at 0", "part saturated at 1"]),
+        (["log_sigmoid", "tanh"], ["part saturated at −1", "part saturated at 0 or 1"]),
+    ],
+)
+def test_the_legend_says_where_an_activation_is_flat(names, expected):
+    class Several(tg.Elman):
+        def step(self, x, s):
+            a = x @ self.U + s @ self.W + self.b
+            s = sum(getattr(tg, name)(a) for name in names)
+            return s, s
+
+    figure = pictures.saturation(study.gates(tg.unroll(Several(I, H, rng=0), xs())))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == expected
+
+
 def test_units_are_the_states_from_the_first_to_the_last():
     run = tg.unroll(tg.LSTM(I, H, rng=0), xs())
     figure = pictures.units(run, sequence=2)
