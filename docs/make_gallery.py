@@ -1,7 +1,10 @@
-"""Draw every picture of docs/gallery.md: `python docs/make_gallery.py [FOLDER]`."""
+"""Draw the pictures of docs/gallery.md and README.md: `python docs/make_gallery.py [FOLDER]`."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 import sys
 from pathlib import Path
 
@@ -133,5 +136,19 @@ def main(folder: Path) -> None:
             picture.save(folder / f"{name}.png")
 
 
+def readme(folder: Path) -> None:
+    """Run the README's first program, which saves bptt.svg where it is run."""
+    text = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    program = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert program is not None
+    with (
+        contextlib.chdir(folder),
+        open(os.devnull, "w") as quiet,
+        contextlib.redirect_stdout(quiet),
+    ):
+        exec(program[1], {})  # noqa: S102 - our own
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES)
+    readme(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES)

@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-rnn demo`, `tinygrad-rnn sample`."""
+"""The command line: `tinygrad-rnn demo`, `sample`, `draw` and `study`."""
 
 import io
 import sys
@@ -120,6 +120,11 @@ def _app() -> "typer.Typer":
             _fail(error)
         print(text)
 
+    from .drawing.command import add_draw
+    from .report import add_study
+
+    add_draw(app, _fail)
+    add_study(app, _fail, _missing)
     return app
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from . import ops
 from .autodiff import backward
 from .graph import Array, Leaf, Node, Shape
+from .ops.registry import Binary, Unary
 from .primitive import Recorded, returns
 
 FLOAT = np.dtype(np.float32)
@@ -228,53 +229,43 @@ class Tensor(Recorded):
 
     __hash__ = object.__hash__
 
-    def __add__(self, other: Any) -> Tensor:
-        return ops.add(self, other)
+    __add__: Binary[[]] = ops.add
 
     def __radd__(self, other: Any) -> Tensor:
         return ops.add(other, self)
 
-    def __sub__(self, other: Any) -> Tensor:
-        return ops.subtract(self, other)
+    __sub__: Binary[[]] = ops.subtract
 
     def __rsub__(self, other: Any) -> Tensor:
         return ops.subtract(other, self)
 
-    def __mul__(self, other: Any) -> Tensor:
-        return ops.multiply(self, other)
+    __mul__: Binary[[]] = ops.multiply
 
     def __rmul__(self, other: Any) -> Tensor:
         return ops.multiply(other, self)
 
-    def __truediv__(self, other: Any) -> Tensor:
-        return ops.divide(self, other)
+    __truediv__: Binary[[]] = ops.divide
 
     def __rtruediv__(self, other: Any) -> Tensor:
         return ops.divide(other, self)
 
-    def __pow__(self, other: Any) -> Tensor:
-        return ops.power(self, other)
+    __pow__: Binary[[]] = ops.power
 
     def __rpow__(self, other: Any) -> Tensor:
         return ops.power(other, self)
 
-    def __matmul__(self, other: Any) -> Tensor:
-        return ops.matmul(self, other)
+    __matmul__: Binary[[]] = ops.matmul
 
     def __rmatmul__(self, other: Any) -> Tensor:
         return ops.matmul(other, self)
 
-    def __neg__(self) -> Tensor:
-        return ops.negative(self)
+    __neg__: Unary[[]] = ops.negative
 
     def __pos__(self) -> Tensor:
         return self
 
-    def __abs__(self) -> Tensor:
-        return ops.abs(self)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index)
+    __abs__: Unary[[]] = ops.abs
+    __getitem__ = ops.getitem
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise TypeError(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.command import find, of_cell
+from tinygrad_rnn.drawing.command import of_cell
 
 
 def norms(drawing):
@@ -212,14 +212,8 @@ def test_without_a_renderer_the_rest_still_works(gallery, tmp_path, monkeypatch,
         drawing.save(tmp_path / f"a{suffix}")
 
 
-def test_the_command_finds_cells_by_name_and_in_files(tmp_path, pytestconfig):
-    assert find("LSTM") is find("lstm") is tg.LSTM
+def test_the_command_draws_cells_by_name_and_in_files(tmp_path, pytestconfig):
     file = pytestconfig.rootpath / "docs" / "make_gallery.py"
     out = of_cell(f"{file}:Leaky", tmp_path / "leaky.svg", 4, 0, edges="gradient")
     assert "Leaky, unrolled" in out.read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match=r"has no cell 'Nothing'; it has Leaky"):
-        find(f"{file}:Nothing")
-    with pytest.raises(ValueError, match="no cell 'lstmm'; there are"):
-        find("lstmm")
-    with pytest.raises(FileNotFoundError, match="no such file"):
-        find(f"{tmp_path / 'no.py'}:A")
+    assert "LSTM, unrolled" in of_cell("lstm", tmp_path / "lstm.svg", 2, 0).read_text("utf-8")

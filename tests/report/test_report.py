@@ -12,6 +12,7 @@ from tinygrad_rnn import io
 from tinygrad_rnn.data import Vocabulary
 from tinygrad_rnn.demo.model import CharElman
 from tinygrad_rnn.demo.model import save as save_model
+from tinygrad_rnn.nn.by_name import CellNameError
 from tinygrad_rnn.report import SubjectError, add_study, report, subject
 
 OWN = """
@@ -151,7 +152,11 @@ def test_names_in_the_page_are_escaped(folder):
 @pytest.mark.parametrize(
     ("cell", "text", "message"),
     [
-        ("rnn", None, r"--cell rnn: wanted one of elman, lstm, gru, gru-before; FILE\.py:Class"),
+        (
+            "rnn",
+            None,
+            r"no cell .rnn.; wanted one of elman, lstm, gru, gru-before, or FILE\.py:Class",
+        ),
         (
             "{}/own.py:Leakey",
             None,
@@ -166,7 +171,7 @@ def test_names_in_the_page_are_escaped(folder):
 def test_words_that_make_no_subject(cell, text, message, folder):
     (folder / "broken.py").write_text("def")
     (folder / "short.txt").write_text("abcde")
-    with pytest.raises(SubjectError, match=message):
+    with pytest.raises((CellNameError, SubjectError), match=message):
         subject(cell.format(folder), 5, text and Path(text.format(folder)))
 
 
@@ -207,7 +212,7 @@ def test_the_command(folder):
     [
         (["--steps", 1], "--steps 1: wanted at least 2"),
         (["--seed", -1], "--seed -1: wanted 0 or more"),
-        (["--cell", "rnn"], "--cell rnn: wanted one of"),
+        (["--cell", "rnn"], "no cell 'rnn'; wanted one of"),
         (["--text", "/nowhere/at.all"], "No such file"),
     ],
 )

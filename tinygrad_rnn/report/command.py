@@ -52,6 +52,7 @@ def add_study(
 
         from ..data import TextError
         from ..io import ModelFileError
+        from ..nn.by_name import CellNameError
         from .page import report
         from .subject import SubjectError, subject
 
@@ -60,6 +61,6 @@ def add_study(
             chosen = subject(cell, steps, text, seed)
             with console.status("") as status:
                 page = report(chosen, out, said=lambda what: status.update(what))
-        except (SubjectError, TextError, ModelFileError, OSError) as error:
+        except (CellNameError, SubjectError, TextError, ModelFileError, OSError) as error:
             fail(error)
         console.print(f"{chosen.name}, {steps} steps: {page}", soft_wrap=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +14,10 @@ from ..data import Vocabulary, read_text
 from ..demo.model import CharElman
 from ..demo.model import load as load_model
 from ..graph import Array, no_grad
-from ..nn import GRU, LSTM, Cell, Elman
+from ..nn import Cell
+from ..nn.by_name import cell_named, made
 from ..study import handwritten
 
-BUILT_IN: dict[str, Callable[..., Cell]] = {
-    "elman": Elman,
-    "lstm": LSTM,
-    "gru": GRU,
-    "gru-before": lambda i, h, rng: GRU(i, h, reset="before", rng=rng),
-}
 BATCH, INPUTS, STATE = 4, 8, 16
 
 
@@ -58,27 +50,27 @@ class Subject:
 def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> Subject:
     """A subject from words.
 
-    cell   "elman", "lstm", "gru", "gru-before"; "FILE.py:Class", a cell of one's own, made as
-           Class(input_size, hidden_size, rng=...), or Class() if it takes none; or a model that
-           `tinygrad-rnn demo` saved, "FILE.safetensors"
+    cell   as for `nn.by_name.cell_named`; or a model that `tinygrad-rnn demo` saved,
+           "FILE.safetensors"
     steps  T
     text   characters to read, one-hot; random numbers if left out
     seed   of the parameters and of random numbers
 
-    Raises SubjectError, OSError for files, TextError and ModelFileError for what is in them.
+    Raises CellNameError, SubjectError, OSError for files, TextError and ModelFileError for what is
+    in them.
     """
     rng = np.random.default_rng(seed)
     if cell.endswith(".safetensors"):
         return _saved(Path(cell), steps, text, rng)
-    make, name = _maker(cell)
+    make, name = cell_named(cell)
     if text is None:
-        made = _made(make, name, INPUTS, rng)
-        xs = rng.normal(size=(steps, BATCH, _input_size(made) or INPUTS))
+        unit = made(make, name, INPUTS, STATE, rng)
+        xs = rng.normal(size=(steps, BATCH, _input_size(unit) or INPUTS))
         return Subject(
-            made,
+            unit,
             name,
             xs,
-            rng.normal(size=(steps, BATCH, _output_size(made, xs))),
+            rng.normal(size=(steps, BATCH, _output_size(unit, xs))),
             None,
             None,
             "Inputs and targets are random numbers with a normal distribution, and "
@@ -86,11 +78,11 @@ def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> S
         )
     characters = read_text(text)
     vocabulary = Vocabulary.of(characters)
-    made = _made(make, name, len(vocabulary), rng)
+    unit = made(make, name, len(vocabulary), STATE, rng)
     xs, targets = _characters(characters, vocabulary, steps, text)
-    V = rng.normal(0, 1, (_output_size(made, xs), len(vocabulary))) / np.sqrt(len(vocabulary))
+    V = rng.normal(0, 1, (_output_size(unit, xs), len(vocabulary))) / np.sqrt(len(vocabulary))
     return Subject(
-        made,
+        unit,
         name,
         xs,
         targets,
@@ -138,52 +130,6 @@ def _characters(
     starts = np.arange(BATCH) * (len(ids) // BATCH)
     passages = np.stack([ids[start : start + steps + 1] for start in starts], axis=1)
     return np.eye(len(vocabulary))[passages[:-1]], passages[1:]
-
-
-def _maker(words: str) -> tuple[Callable[..., Cell], str]:
-    if words in BUILT_IN:
-        names = {"elman": "Elman", "gru-before": "GRU, reset before the product"}
-        return BUILT_IN[words], names.get(words, words.upper())
-    file, colon, name = words.rpartition(":")
-    if not colon or not file.endswith(".py"):
-        raise SubjectError(
-            f"--cell {words}: wanted one of {', '.join(BUILT_IN)}; FILE.py:Class; or a saved "
-            "model, FILE.safetensors"
-        )
-    path = Path(file)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None  # the name ends in .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    try:
-        spec.loader.exec_module(module)
-    except OSError:
-        raise
-    except Exception as error:
-        raise SubjectError(f"{file}: {type(error).__name__}: {error}") from error
-    made = getattr(module, name, None)
-    if not (inspect.isclass(made) and issubclass(made, Cell)):
-        cells = [
-            key
-            for key, value in vars(module).items()
-            if inspect.isclass(value) and issubclass(value, Cell) and value.__module__ == path.stem
-        ]
-        raise SubjectError(f"{file} has no cell {name!r}; it has {', '.join(cells) or 'none'}")
-    return made, name
-
-
-def _made(make: Callable[..., Cell], name: str, input_size: int, rng: np.random.Generator) -> Cell:
-    wanted = inspect.signature(make).parameters
-    try:
-        if not wanted:
-            return make()
-        return make(input_size, STATE, **({"rng": rng} if "rng" in wanted else {}))
-    except TypeError as error:
-        raise SubjectError(
-            f"{name}{inspect.signature(make)}: cannot be made as "
-            f"{name}(input_size, hidden_size, rng=...) nor as {name}(): {error}"
-        ) from error
 
 
 def _input_size(cell: Cell) -> int | None:
