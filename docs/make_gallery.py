@@ -141,11 +141,7 @@ def readme(folder: Path) -> None:
     text = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
     program = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert program is not None
-    with (
-        contextlib.chdir(folder),
-        open(os.devnull, "w") as quiet,
-        contextlib.redirect_stdout(quiet),
-    ):
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
         exec(program[1], {})  # noqa: S102 - our own
 
 

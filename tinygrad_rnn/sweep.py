@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 4 << 20
 """How much of a gathered product is held back before it is done."""
 
+MATRICES_KEPT = 16
+"""Of how many matrices a sweep keeps a transposed copy; it is for weights, which are few."""
+
 Visit = Callable[[Node, int, Any], None]
 """Told of every contribution: (node, argument number, cotangent that flowed back along it)."""
 
@@ -109,6 +112,10 @@ def pullback(
                 if primitive.gathers and i == 1 and saved[0].ndim > 1 and _is_matrix(source):
                     if products.add(source, saved[0], g) > CHUNK_BYTES:
                         products.flush(cotangents, owned)
+                    continue
+                if primitive.gathers and i == 0 and saved[1].ndim == 2:
+                    part = products.back(saved[1], g)
+                    _contribute(cotangents, owned, source, node.ports[0], part)
                     continue
                 if primitive.into is not None:
                     _add_into(cotangents, owned, node, i, g)
@@ -263,15 +270,32 @@ def _is_matrix(node: Node) -> bool:
 
 
 class _Products:
-    """Contributions a_t^T g_t to shared matrices, held back to be done as one product each.
+    """Matrix products of a sweep with matrices that are used again and again.
 
-    Weights that are used beside each other share their g_t (U and W of a cell), which are then
-    joined only once.
+    Contributions a_t^T g_t to a shared matrix are held back and done as one product of a few
+    megabytes. Weights that are used beside each other share their g_t (U and W of a cell), which
+    are then joined only once. Rows are joined in buffers that live as long as the sweep: fresh
+    memory of that size costs more than the copying.
     """
 
     def __init__(self) -> None:
         self.pending: dict[Node, tuple[list[Any], list[Any]]] = {}
         self._bytes = 0
+        self._buffers: dict[tuple[int, int, Any], Any] = {}
+        self._transposed: dict[int, tuple[Any, Any]] = {}
+
+    def back(self, b: Any, g: Any) -> Any:
+        """g b^T; from the second use of b on with a transposed copy, which BLAS reads faster."""
+        known, transposed = self._transposed.get(id(b), (None, None))
+        if known is not b:
+            if len(self._transposed) >= MATRICES_KEPT:
+                self._transposed.clear()
+            self._transposed[id(b)] = (b, None)
+            return g @ b.T
+        if transposed is None:
+            transposed = b.T.copy()
+            self._transposed[id(b)] = (b, transposed)
+        return g @ transposed
 
     def add(self, weight: Node, a: Any, g: Any) -> int:
         """Hold one product back; the bytes held back so far."""
@@ -289,19 +313,31 @@ class _Products:
         for weight, (a, g) in self.pending.items():
             key = tuple(map(id, g))
             if key not in joined:
-                joined[key] = _rows(g)
-            _contribute(cotangents, owned, weight, 0, _rows(a).T @ joined[key])
+                joined[key] = self._rows(g, 1 + len(joined))
+            _contribute(cotangents, owned, weight, 0, self._rows(a, 0).T @ joined[key])
         self.pending.clear()
         self._bytes = 0
 
+    def _rows(self, parts: list[Any], slot: int) -> Any:
+        """All the rows of some arrays (their last axis is the row) as one matrix.
 
-def _rows(parts: list[Any]) -> Any:
-    """All the rows of some arrays (their last axis is the row) as one matrix."""
-    rows = [
-        part if part.ndim == 2 else part.reshape(math.prod(part.shape[:-1]), part.shape[-1])
-        for part in parts
-    ]
-    return rows[0] if len(rows) == 1 else np.concatenate(rows)
+        It is valid until the next use of the same slot.
+        """
+        rows = [
+            part if part.ndim == 2 else part.reshape(math.prod(part.shape[:-1]), part.shape[-1])
+            for part in parts
+        ]
+        first = rows[0]
+        if len(rows) == 1:
+            return first
+        if type(first) is not np.ndarray or any(part.dtype != first.dtype for part in rows):
+            return np.concatenate(rows)
+        count = sum([len(part) for part in rows])
+        key = (slot, first.shape[1], first.dtype)
+        buffer = self._buffers.get(key)
+        if buffer is None or len(buffer) < count:
+            buffer = self._buffers[key] = np.empty((count, first.shape[1]), first.dtype)
+        return np.concatenate(rows, out=buffer[:count])
 
 
 def _look_at(node: Node, part: Any, g: Any) -> None:
