@@ -42,8 +42,11 @@ class Unrolled:
         """The outputs (T, B, H); if an output is a nested structure, that structure of them."""
         if self._outputs is None:
             first = self.steps[0]
-            parts = zip(*map(tree.leaves, self.steps), strict=True)
-            self._outputs = tree.rebuild(first, iter([ops.stack(part) for part in parts]))
+            if isinstance(first, Tensor):
+                self._outputs = ops.stack(self.steps)
+            else:
+                parts = zip(*map(tree.leaves, self.steps), strict=True)
+                self._outputs = tree.rebuild(first, iter([ops.stack(part) for part in parts]))
         return self._outputs
 
     def __len__(self) -> int:
