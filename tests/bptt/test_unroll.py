@@ -122,7 +122,13 @@ def test_the_collector_is_as_before(rng):
 
 def test_what_is_refused(rng):
     cell = tg.Elman(2, 3, rng=rng)
-    for xs in (np.zeros((0, 1, 2)), tg.tensor(np.zeros((0, 1, 2))), np.zeros(3), np.float64(1)):
+    for xs in (
+        np.zeros((0, 1, 2)),
+        tg.tensor(np.zeros((0, 1, 2))),
+        np.zeros(3),
+        np.float64(1),
+        np.ones((3, 2)),
+    ):
         with pytest.raises(ValueError, match="at least one step"):
             tg.unroll(cell, xs)
     with pytest.raises(ValueError, match="empty"):

@@ -62,8 +62,8 @@ def unroll(cell: Cell, xs: Any, state: Any = None) -> Unrolled:
     (o_t, s_t) = cell.step(x_t, s_{t-1}),   t = 1..T
 
     cell   the cell
-    xs     (T, B, ...): an array, a tensor (then its gradient can be asked for), or a list of T
-           inputs. An array of floats takes the dtype of the cell's parameters
+    xs     (T, B, I), or (T, B) class numbers: an array, a tensor (then its gradient can be asked
+           for), or a list of T inputs. Floats take the dtype of the cell's parameters
     state  s_0; `cell.initial_state(B)` if left out
 
     Raises ValueError for an empty sequence, TypeError for a step that does not give a pair or for
@@ -75,7 +75,7 @@ def unroll(cell: Cell, xs: Any, state: Any = None) -> Unrolled:
     (5, (5, 2, 4), 's_0', True)
     """
     if isinstance(xs, Tensor):
-        if xs.ndim < 2 or 0 in xs.shape[:1]:
+        if xs.ndim < 3 or 0 in xs.shape[:1]:
             raise ValueError(_shape_wanted(xs.shape))
         inputs: Any = ops.unstack(xs)
     elif isinstance(xs, list | tuple):
@@ -83,7 +83,8 @@ def unroll(cell: Cell, xs: Any, state: Any = None) -> Unrolled:
         if not inputs:
             raise ValueError("unroll: the sequence is empty; wanted at least one step")
     else:
-        if np.ndim(xs) < 2 or len(xs) == 0:
+        # class numbers may be (T, B); numbers of that shape are a sequence that lacks its batch
+        if np.ndim(xs) < (3 if xs.dtype.kind == "f" else 2) or len(xs) == 0:
             raise ValueError(_shape_wanted(np.shape(xs)))
         inputs = xs.astype(cell.dtype, copy=False) if xs.dtype.kind == "f" else xs
     if state is None:
@@ -159,6 +160,6 @@ def _no_collection() -> Iterator[None]:
 
 def _shape_wanted(shape: tuple[int, ...]) -> str:
     return (
-        f"unroll: xs of shape {shape}; wanted (T, B, ...) with at least one step, T >= 1 "
+        f"unroll: xs of shape {shape}; wanted (T, B, I) with at least one step, T >= 1 "
         "(time first; for one sequence without a batch use xs[:, None])"
     )
