@@ -17,7 +17,7 @@ def render(values: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters.update(power=_power, figures=figures, subscript=_subscript)
+    environment.filters.update(power=power, figures=figures, subscript=_subscript)
     return environment.get_template("page.html.j2").render(values)
 
 
@@ -32,8 +32,12 @@ def figures(x: float) -> str:
     return f"{x:.{max(0, 3 - math.floor(math.log10(abs(x))))}f}"
 
 
-def _power(x: float) -> Any:
-    """A number as 3.8 × 10^-10, in HTML."""
+def power(x: float) -> Any:
+    """A number as 3.8 · 10^-10, in HTML.
+
+    >>> str(power(3.8e-10))
+    '3.8&hairsp;·&hairsp;10<sup>−10</sup>'
+    """
     from markupsafe import Markup
 
     if x == 0 or not math.isfinite(x):

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import drawing, study, tree
 from ..bptt import unroll
+from ..demo.page import power
 from ..graph import record_order
 from ..nn import Cell, Elman
 from ..study import pictures
@@ -57,7 +58,7 @@ def _render(values: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(power=_power, quantity=_quantity)
+    environment.filters.update(power=power, quantity=_quantity)
     return environment.get_template("page.html.j2").render(values)
 
 
@@ -153,19 +154,7 @@ def _typeset(line: str) -> Any:
 
     html = re.sub(r"\b([a-z])_(\d+)\b", r"<i>\1</i><sub>\2</sub>", str(escape(line)))
     return Markup(  # noqa: S704 - escaped above
-        re.sub(r"\d\.?\d*e[+-]\d+", lambda m: str(_power(float(m[0]))), html)
-    )
-
-
-def _power(x: float) -> Any:
-    """A number as 3.8 · 10^-10, in HTML."""
-    from markupsafe import Markup
-
-    if x == 0 or not np.isfinite(x):
-        return f"{x:g}"
-    digits, exponent = f"{x:.1e}".split("e")
-    return Markup("{}&hairsp;·&hairsp;10<sup>{}</sup>").format(
-        digits, str(int(exponent)).replace("-", "−")
+        re.sub(r"\d\.?\d*e[+-]\d+", lambda m: str(power(float(m[0]))), html)
     )
 
 
