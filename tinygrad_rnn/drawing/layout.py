@@ -9,7 +9,7 @@ from typing import Any
 from . import text
 from .model import Box, Link, Model
 from .place import Template, band_of, place
-from .route import Point, Rect, Router, Way, simplified
+from .route import Point, Rect, Router, Segment, Way, hits, simplified
 from .steps import AFTER, BEFORE
 
 FONT = 14.0
@@ -17,6 +17,7 @@ COLUMN_GAP = 24.0
 STEP_GAP = 30.0
 ROW_GAP = 30.0
 RAIL_PITCH = 32.0
+SKIP_PITCH = 14.0
 GAP_WIDTH = 104.0
 MARGIN = 24.0
 LINE = 22.0
@@ -93,21 +94,20 @@ class Layout:
             self.size[box.key] = (max(w, old[0]), max(h, old[1]))
         self.cell = place(self.template)
 
-    def _delta(self, a: Box, b: Box) -> int:
-        """How many steps a link goes forward, if they are neighbours; else 0."""
-        if is_ghost(a):
-            return self.template.direction.get(stands_for(a), 1)
-        if a.column not in self.rank:
+    def _lag(self, a: Box, b: Box) -> int:
+        """How many steps a link between two boxes goes forward; 0 within a step."""
+        if a.column not in self.rank or b.column not in self.rank:
             return 0
-        delta = self.rank[b.column] - self.rank[a.column]
-        return delta if abs(delta) == 1 else 0
+        lag = self.rank[b.column] - self.rank[a.column]
+        if a.key[0] == "first":  # it stands beside the step that reads it first
+            lag += self.template.direction.get(stands_for(a), 1)
+        return lag
 
     # -- rows ------------------------------------------------------------------------------------
 
     def _rows(self) -> None:
         rows = 1 + max((r for _, r in self.cell.values()), default=0)
-        self.rail_gap: dict[Box, int] = {}
-        tracks: list[list[Box]] = [[] for _ in range(rows + 1)]
+        tracks: list[list[tuple[Any, float]]] = [[] for _ in range(rows + 1)]
         spans = [
             sorted((self.cell[a][1], self.cell[b][1]))
             for a, b in [*self.template.inside, *self.template.across]
@@ -130,36 +130,54 @@ class Layout:
             else:
                 outside = [k.target.column for k in self.model.links if k.source is box]
                 beside = 0 if BEFORE in outside else rows
-            self.rail_gap[box] = beside
-            tracks[beside].append(box)
+            tracks[beside].insert(0, (box, RAIL_PITCH))
+        self._skips(tracks)
         # from the bottom upwards
         y = 0.0
         heights: list[float] = [0.0] * rows
         for key, (_, r) in self.cell.items():
             heights[r] = max(heights[r], self.size[key][1])
         self.row_y: list[float] = []
-        self.rail_y: dict[Box, float] = {}
+        self.track_y: dict[Any, float] = {}
         self.tracks: list[float] = []
         for g in range(rows + 1):
-            n = len(tracks[g])
             outer = g in (0, rows)
-            gap: float = RAIL_PITCH * n + 22 if n else 0.0 if outer else ROW_GAP
-            start = y
-            for k, box in enumerate(reversed(tracks[g])):
-                self.rail_y[box] = start - (gap - RAIL_PITCH * (n - 1)) / 2 - RAIL_PITCH * k
+            free = 22.0 if tracks[g] else 0.0 if outer else ROW_GAP
+            at = y - free / 2
             if not outer:
-                self.tracks += [start - 8, start - gap + 8]
-                self.tracks += [
-                    start - (gap - RAIL_PITCH * (n - 1)) / 2 - RAIL_PITCH * (k + 0.5)
-                    for k in range(n - 1)
-                ]
-                if not n:
-                    self.tracks.append(start - gap / 2)
-            y -= gap
+                self.tracks.append(y - 8 if tracks[g] else at)
+            for track, pitch in tracks[g]:
+                self.track_y[track] = at - pitch / 2
+                at -= pitch
+                if not outer and isinstance(track, Box) and track is not tracks[g][-1][0]:
+                    self.tracks.append(at)
+            y = at - free / 2
+            if not outer and tracks[g]:
+                self.tracks.append(y + 8)
             if g < rows:
                 self.row_y.append(y - heights[g] / 2)
                 y -= heights[g]
         self.top = y
+
+    def _skips(self, tracks: list[list[tuple[Any, float]]]) -> None:
+        """Give what is handed on further than to the next step a track above its row."""
+        self.skip: dict[Box, tuple[str, int, int]] = {}
+        spans: dict[Box, list[tuple[int, int]]] = {}  # (step, column in it) of both ends
+        for link in self.model.links:
+            a, b = link.source, link.target
+            if abs(self._lag(a, b)) > 1 and stands_for(a) in self.cell:
+                spans.setdefault(a, []).extend(
+                    (self.rank[c.column], self.cell[stands_for(c)][0]) for c in (a, b)
+                )
+        free: dict[int, list[tuple[int, int]]] = {}  # gap -> from where each track is free again
+        for a, ends in sorted(spans.items(), key=lambda entry: (min(entry[1]), max(entry[1]))):
+            gap = self.cell[stands_for(a)][1] + 1
+            known = free.setdefault(gap, [])
+            k = next((k for k, end in enumerate(known) if end < min(ends)), len(known))
+            known[k:] = [max(ends), *known[k + 1 :]]
+            self.skip[a] = ("skip", gap, k)
+        for gap, known in free.items():
+            tracks[gap][:0] = [(("skip", gap, k), SKIP_PITCH) for k in range(len(known))]
 
     # -- columns ---------------------------------------------------------------------------------
 
@@ -188,7 +206,7 @@ class Layout:
         x = 0.0
         for box in left_boxes:
             w, h = size(box)
-            self.rects[box] = Rect(x + widest - w / 2, self.rail_y[box], w, h)
+            self.rects[box] = Rect(x + widest - w / 2, self.track_y[box], w, h)
         x += widest + (STEP_GAP if left_boxes else 0)
         x = self._group(BEFORE, x)
         self.origin: dict[int, float] = {}
@@ -196,42 +214,42 @@ class Layout:
         ghost_of: dict[int, list[tuple[Box, int]]] = {}
         for box in self.ghosts:
             users = [k.target for k in self.model.links if k.source is box]
-            step = min((u.column for u in users if u.column in self.rank), default=shown[0])
-            ghost_of.setdefault(step, []).append((box, self._delta(box, users[0])))
+            steps = [u.column for u in users if u.column in self.rank]
+            way = self._lag(box, users[0])
+            step = (min if way > 0 else max)(steps, default=shown[0])
+            ghost_of.setdefault(step, []).append((box, way))
         at = 0
         for k, step in enumerate(shown):
             hidden = self.rank[step] - at
             if hidden and not self.model.rolled:
                 self.columns.append(Column(None, x, x + GAP_WIDTH, hidden))
                 x += GAP_WIDTH
-            mine = [(b, size(b)) for b, d in ghost_of.get(step, ()) if d > 0]
-            if mine:
-                w = max(s[0] for _, s in mine)
-                for box, (bw, bh) in mine:
-                    self._ghost_at(box, x + w / 2, bw, bh)
-                x += w + STEP_GAP
+            x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way > 0], x)
             self.origin[step] = x
             self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
             for box in self.in_steps:
                 if box.column == step:
                     self.rects[box] = self._rect(box.key, *size(box), x)
             x += self.pitch
-            mine = [(b, size(b)) for b, d in ghost_of.get(step, ()) if d < 0]
-            if mine:
-                w = max(s[0] for _, s in mine)
-                for box, (bw, bh) in mine:
-                    self._ghost_at(box, x + w / 2, bw, bh)
-                x += w + STEP_GAP
+            x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way < 0], x)
             at = self.rank[step] + 1
             if k + 1 == len(shown) and at < len(self.model.steps) and not self.model.rolled:
                 self.columns.append(Column(None, x, x + GAP_WIDTH, len(self.model.steps) - at))
                 x += GAP_WIDTH
         self._group(AFTER, x)
 
-    def _ghost_at(self, box: Box, x: float, w: float, h: float) -> None:
-        key = stands_for(box)
-        row = self.cell[key][1] if key in self.cell else 0
-        self.rects[box] = Rect(x, self.row_y[row], w, h)
+    def _ghosts(self, ghosts: list[Box], x: float) -> float:
+        """Beside a step what stands for earlier (or later) ones, in the order of time."""
+        by_step: dict[int, list[Box]] = {}
+        for box in ghosts:
+            by_step.setdefault(0 if box.key[0] == "first" else box.column, []).append(box)
+        for _, boxes in sorted(by_step.items()):
+            w = max(size(box)[0] for box in boxes)
+            for box in boxes:
+                row = self.cell.get(stands_for(box), (0, 0))[1]
+                self.rects[box] = Rect(x + w / 2, self.row_y[row], *size(box))
+            x += w + STEP_GAP
+        return x
 
     def _group(self, column: int, x: float) -> float:
         """Boxes outside of time: a small grid of their own, below (before) or above (after)."""
@@ -241,7 +259,7 @@ class Layout:
         template = Template(list(boxes))
         for link in self.model.links:
             if link.source in boxes and link.target in boxes:
-                template.inside.setdefault((link.source, link.target))
+                template.inside.setdefault((link.source, link.target), set())
         template.nodes = self._sorted_boxes(boxes)
         template.finish()
         cells = band_of(template, template.nodes)
@@ -285,30 +303,32 @@ class Layout:
         rects = {key: self._rect(key, *self.size[key]) for key in self.template.nodes}
         router = Router(rects, self.pitch, self.channels, self.tracks)
         inside: dict[Any, Way] = {}
-        for parameter, y in self.rail_y.items():
-            router.take(("rail", parameter.key), [(-self.pitch, y), (2 * self.pitch, y)])
-        wanted: dict[Any, tuple[Any, Rect, Rect, Box]] = {}
+        for track, y in self.track_y.items():
+            net = ("rail", track.key) if isinstance(track, Box) else ("skip", None)
+            router.take(net, [(-self.pitch, y), (2 * self.pitch, y)])
+        wanted: dict[Any, tuple[Any, Rect, Rect]] = {}
         for link in self.model.links:
             a, b = link.source, link.target
             if b.key not in rects or b.column not in self.rank:
                 continue
             if a.column == b.column and a.key in rects:
-                wanted.setdefault((a.key, b.key, link.i, 0), (a.key, rects[a.key], rects[b.key], a))
+                wanted.setdefault((a.key, b.key, link.i, 0), (a.key, rects[a.key], rects[b.key]))
             elif a.column in self.rank or is_ghost(a):
-                delta, key = self._delta(a, b), stands_for(a)
-                if delta and key in rects:
+                delta, key = self._lag(a, b), stands_for(a)
+                if abs(delta) == 1 and key in rects:
                     start = rects[key].moved(-delta * self.pitch)
-                    wanted.setdefault((key, b.key, link.i, delta), (key, start, rects[b.key], a))
-        for name, (net, a_rect, b_rect, _) in sorted(
+                    wanted.setdefault((key, b.key, link.i, delta), (key, start, rects[b.key]))
+        for name, (net, a_rect, b_rect) in sorted(
             wanted.items(),
             key=lambda e: (
                 abs(e[1][1].y - e[1][2].y) > 0,
                 abs(e[1][1].x - e[1][2].x) + abs(e[1][1].y - e[1][2].y),
             ),
         ):
-            inside[name] = router.link(net, a_rect, b_rect)
+            absent = self.template.bypassed(name[0], name[1])
+            inside[name] = router.link(net, a_rect, b_rect, absent)
         drops: dict[Any, Way] = {}
-        rails = {box: Rail(box, y) for box, y in self.rail_y.items()}
+        rails = {box: Rail(box, y) for box, y in self.track_y.items() if isinstance(box, Box)}
         for link in self.model.links:
             a, b = link.source, link.target
             if a.column == BEFORE and b.column == BEFORE and a.kind != "parameter":
@@ -342,13 +362,12 @@ class Layout:
                     way = _moved(drops[name], self.origin[a.column])[::-1]
                     rail.ways.append((link, self._fitted_start(way, a)))
                 continue
-            delta = 0 if a.column == b.column and not is_ghost(a) else self._delta(a, b)
-            key = (stands_for(a), b.key, link.i, delta)
-            if key in inside:
-                way = _moved(inside[key], self.origin[b.column])
-                self.ways[link] = self._joined(way, a, b)
-            else:
-                self.ways[link] = self._long(a, b)
+            delta = self._lag(a, b)
+            if abs(delta) > 1:
+                self.ways[link] = self._skipping(router, rects, drops, a, b)
+                continue
+            way = _moved(inside[stands_for(a), b.key, link.i, delta], self.origin[b.column])
+            self.ways[link] = self._joined(way, a, b)
         self.rails = [r for r in [*rails.values(), *ends.values()] if r.ways]
         for rail in self.rails:
             own = self.rects[rail.box]
@@ -415,14 +434,26 @@ class Layout:
         router = Router({0: a, 1: b}, 0.0, [(a.right + b.left) / 2, b.left - 10], [])
         return router.link(None, a, b)
 
-    def _long(self, a: Box, b: Box) -> Way:
-        """Over the top of the picture, for what skips steps."""
-        p, q = self.rects[a], self.rects[b]
-        self.top -= 10
-        x1, x2 = p.right + COLUMN_GAP / 2, q.left - COLUMN_GAP / 2
-        return simplified(
-            [(p.right, p.y), (x1, p.y), (x1, self.top), (x2, self.top), (x2, q.y), (q.left, q.y)]
+    def _skipping(
+        self, router: Router, rects: dict[Any, Rect], drops: dict[Any, Way], a: Box, b: Box
+    ) -> Way:
+        """Along a track above the row of what is handed on, over the steps between."""
+        net, gap, k = self.skip[a]
+        y = self.track_y[net, gap, k]
+        highest = min(
+            at for t, at in self.track_y.items() if not isinstance(t, Box) and t[1] == gap
         )
+
+        def drop(box: Box) -> Way:
+            name = (net, gap, box.key)
+            if name not in drops:  # one for all tracks: they begin below each other
+                drops[name] = router.drop((net, stands_for(a)), highest, rects[box.key])
+            (x, _), *rest = drops[name]
+            return self._fitted(_moved([(x, y), *rest], self.origin[box.column]), box)
+
+        own = self.rects[a]
+        up = [(own.x, own.top), (own.x, y)] if is_ghost(a) else drop(a)[::-1]
+        return simplified([*up, *drop(b)])
 
     def _dotted(self) -> None:
         """Across each gap: from the last box of a state to its next, steps later."""
@@ -434,8 +465,11 @@ class Layout:
             for ghost in self.ghosts:
                 rect = self.rects[ghost]
                 made = values.get((before, stands_for(ghost)))
-                if made is not None and self.rects[made].right < rect.left < self.origin[after]:
-                    start = self.rects[made]
+                if made is None or not self.rects[made].right < rect.left < self.origin[after]:
+                    continue
+                start = self.rects[made]
+                between = Segment(True, rect.y, start.right, rect.left)
+                if not any(hits(between, self.rects[g], 0) for g in self.ghosts if g is not ghost):
                     self.dotted.append((ghost, [(start.right, start.y), (rect.left, start.y)]))
 
     def _bounds(self) -> None:
@@ -461,6 +495,9 @@ def template_of(model: Model) -> Template:
     rank = {step: k for k, step in enumerate(model.steps)}
     known = dict.fromkeys(b.key for b in model.boxes if b.column in rank and not is_ghost(b))
     template = Template()
+    for box in model.boxes:
+        if box.key in known:
+            template.steps.setdefault(box.key, set()).add(box.column)
     ghosts: list[tuple[Any, Any]] = []
     for link in model.links:
         a, b = link.source, link.target
@@ -469,11 +506,12 @@ def template_of(model: Model) -> Template:
         if is_ghost(a):
             ghosts.append((stands_for(a), b.key))
         elif a.column == b.column and a.key in known:
-            template.inside.setdefault((a.key, b.key))
-        elif a.column in rank and abs(rank[b.column] - rank[a.column]) == 1:
-            delta = rank[b.column] - rank[a.column]
-            template.across.setdefault((a.key, b.key), delta)
-            template.direction.setdefault(a.key, delta)
+            template.inside.setdefault((a.key, b.key), set()).add(b.column)
+        elif a.column in rank:
+            lag = rank[b.column] - rank[a.column]
+            known_lag = template.across.setdefault((a.key, b.key), lag)
+            template.across[a.key, b.key] = min(lag, known_lag, key=abs)
+            template.direction.setdefault(a.key, 1 if lag > 0 else -1)
     for made, user in ghosts:
         if made in known:
             delta = template.direction.setdefault(made, model.directions.get(made, 1))

@@ -8,8 +8,8 @@ from typing import Any
 
 from . import text
 from .equations import Equations
+from .layout import is_ghost, template_of
 from .layout import stands_for as key_of
-from .layout import template_of
 from .model import Box, Link, Model
 from .place import layers
 from .text import Run, Runs
@@ -42,6 +42,9 @@ def by_step(model: Model, name: str) -> Model:
         merged = members[0]
         if what[0] == "states":
             merged = _merged(members)
+        elif is_ghost(merged) and merged.kind == "round":  # a sum so far is now part of a cell
+            layer = part_of.get(key_of(merged), len(found))
+            merged = replace(merged, key=(merged.key[0], "cell", layer))
         elif what[0] == "cell":
             layer = what[2]
             title = "" if layer == len(found) else f"{name} {layer + 1}" if several else name

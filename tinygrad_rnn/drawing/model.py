@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..graph import Leaf, Node, record_order
 from . import text
+from .align import Key, correspondence
 from .steps import AFTER, BEFORE, columns, is_parameter
 from .text import Run, Runs
 
@@ -30,8 +32,8 @@ SYMBOLS = {
 ROUND = frozenset({"add", "subtract", "multiply", "divide", "negative"})
 """Operations drawn as a small circle with a sign in it."""
 
-Key = tuple[Any, ...]
-"""The same for the corresponding boxes of all steps."""
+LONGEST_LAG = 3
+"""How many steps back a value may come from and still be drawn if its own step is not."""
 
 
 @dataclass(eq=False)
@@ -152,35 +154,14 @@ class Reader:
         near = {BEFORE, AFTER}
         for step in self.shown:
             k = self.rank[step]
-            near.update(self.steps[max(0, k - 1) : k + 2])
+            near.update(self.steps[max(0, k - LONGEST_LAG) : k + 2])
         self.near = [n for n in self.order if self.column.get(n) in near]
-        numbers: dict[tuple[Any, ...], int] = {}
-        parameters = {n: i for i, n in enumerate(filter(is_parameter, self.order))}
-        counts: dict[tuple[int, int], int] = {}
-        self.key: dict[Node, Key] = {}
-        for node in self.near:
-            column = self.column[node]
-            inputs = tuple(
-                "*"
-                if source is None or (source not in parameters and source not in self.key)
-                else ("p", parameters[source])
-                if source in parameters
-                else self.key[source]
-                if self.column[source] == column
-                else "*"
-                for source in node.inputs
-            )
-            assert node.primitive is not None
-            zone = 0 if self.rank.get(column) is not None else column
-            what = (node.primitive.name, zone, inputs)
-            number = numbers.setdefault(what, len(numbers))
-            nth = counts[column, number] = counts.get((column, number), -1) + 1
-            self.key[node] = (number, nth)
+        self.key = correspondence(self.near, self.column)
 
     def _states(self) -> None:
         """Find what is handed from one step to the next, and where it arrives."""
         self.producers: dict[Key, int] = {}  # key -> +1, or -1 if time runs backwards
-        self.arrivals: dict[tuple[Key, int], Key] = {}  # (user, argument) -> producer
+        arriving: dict[tuple[Key, int], Counter[Key]] = {}  # (user, argument) -> producers
         for node in self.near:
             column = self.column[node]
             k = self.rank.get(column)
@@ -191,18 +172,20 @@ class Reader:
                     continue
                 assert source is not None
                 j = self.rank.get(self.column[source])
-                if j is not None and abs(j - k) == 1:
-                    self.producers.setdefault(self.key[source], k - j)
-                    self.arrivals.setdefault((self.key[node], i), self.key[source])
+                if j is not None and j != k:
+                    self.producers.setdefault(self.key[source], 1 if k > j else -1)
+                    arriving.setdefault((self.key[node], i), Counter())[self.key[source]] += 1
+        self.arrivals = {use: makers.most_common(1)[0][0] for use, makers in arriving.items()}
         # a running sum is handed on too, but is not a state
         made: dict[Key, Node] = {}
         for node in self.near:
             made.setdefault(self.key[node], node)
-        self.running = {
-            key
-            for key in self.producers
-            if {user for (user, _), maker in self.arrivals.items() if maker == key} == {key}
-        }
+        users: dict[Key, set[Key]] = {}
+        for (user, _), makers in arriving.items():
+            for maker in makers:
+                users.setdefault(maker, set()).add(user)
+        sums = {key for key in self.producers if users[key] == {key} and _is_sum(made[key])}
+        self.running = {key for key in self.producers if users[key] <= sums}  # with what begins one
         # states of the same name get a number
         names = [(key, made[key].name()) for key in self.producers if key not in self.running]
         self.upper: dict[Key, str] = {}
@@ -398,14 +381,14 @@ class Reader:
             return found, "flow" if self.same(found, column) else "state"
         if isinstance(source, Leaf):
             return self._leaf(source, node, i, arrives)
-        if not arrives:
+        if not arrives or source not in self.key:
             return None  # a far step that is not shown: counted, see `_operation`
         # the step before (or after) is not shown: its state stands in for it, beside the gap
         sum_so_far = self.key.get(source) in self.running
         label = (Run("+"),) if sum_so_far else self.state_label(source, port)
         ghost = self._box(
             "earlier",
-            *self._stand_in("ghost", self.arrivals[key, i]),
+            *self._stand_in("ghost", self.key[source]),
             self.column[source],
             label,
             source,
@@ -454,7 +437,7 @@ class Reader:
             if made is not None:
                 return made, "cut"
         name = leaf.name()
-        if len(self.users[leaf]) > 1:
+        if len(self.users[leaf]) > 1 and not arrives:
             column, key, label = BEFORE, ("shared", leaf.serial), text.math(name or "x")
         elif arrives:
             made_by = self.arrivals[self.key[node], i]
@@ -467,3 +450,8 @@ class Reader:
         box = self._box(text.plain(label), kind, key, column, label, leaf)
         self.box_of[leaf, 0] = box
         return box, "cut" if cut else "flow"
+
+
+def _is_sum(node: Node) -> bool:
+    """Whether a node may be a running sum: an addition to which the user gave no name."""
+    return node.primitive is not None and node.primitive.name == "add" and not node.names

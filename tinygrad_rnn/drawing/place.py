@@ -19,11 +19,15 @@ Cell = tuple[int, int]
 
 @dataclass
 class Template:
-    """One step: its boxes, the links inside it, and the links from the step before (or after)."""
+    """One step: its boxes, the links inside it, and the links from the step before (or after).
+
+    Not every step has all of them: `steps` says which have a box, `inside` which have a link.
+    """
 
     nodes: list[Key] = field(default_factory=list)
-    inside: dict[tuple[Key, Key], None] = field(default_factory=dict)
-    across: dict[tuple[Key, Key], int] = field(default_factory=dict)  # -> +1, or -1: time reversed
+    steps: dict[Key, set[int]] = field(default_factory=dict)
+    inside: dict[tuple[Key, Key], set[int]] = field(default_factory=dict)
+    across: dict[tuple[Key, Key], int] = field(default_factory=dict)  # -> steps on; < 0: reversed
     direction: dict[Key, int] = field(default_factory=dict)  # of what is handed on
 
     def __post_init__(self) -> None:
@@ -37,6 +41,24 @@ class Template:
         for a, b in self.inside:
             self.next[a].append(b)
             self.previous[b].append(a)
+
+    def bypassed(self, a: Key, b: Key) -> list[Key]:
+        """What stands between two boxes in other steps, but in none that links them directly."""
+        direct = self.inside.get((a, b), set())
+        if not direct:
+            return []
+        found: dict[Key, None] = {}
+        work = [a]
+        while work:
+            for n in self.next[work.pop()]:
+                if n not in found and n != b and not direct & self.steps.get(n, direct):
+                    found[n] = None
+                    work.append(n)
+        reaches = {b}
+        for n in reversed(found):
+            if any(s in reaches for s in self.next[n]):
+                reaches.add(n)
+        return [n for n in found if n in reaches]
 
 
 def place(template: Template) -> dict[Key, Cell]:
@@ -205,7 +227,9 @@ def _in_order(
 def band_of(template: Template, core: Sequence[Key]) -> dict[Key, Cell]:
     """The grid of one recurrent layer, or of boxes that stand outside of time."""
     mine = set(core)
-    after = {n: [s for s in template.next[n] if s in mine] for n in core}
+    after = {
+        n: [s for s in template.next[n] if s in mine and not template.bypassed(n, s)] for n in core
+    }
     lanes = _lanes(template, core, mine, after)
     chains = [*lanes, *_chains([n for n in core if not any(n in x for x in lanes)], after)]
     chain_of = {n: k for k, chain in enumerate(chains) for n in chain}
@@ -227,8 +251,9 @@ def _lanes(
     """For each state the path from where it enters the step to where it leaves it."""
     order = {n: i for i, n in enumerate(core)}
     entries: dict[Key, list[Key]] = {}
-    for a, b in template.across:
-        if a in mine and b in mine:
+    lags: dict[Key, int] = {}
+    for (a, b), lag in sorted(template.across.items(), key=lambda link: abs(link[1])):
+        if a in mine and b in mine and abs(lag) == lags.setdefault(a, abs(lag)):
             entries.setdefault(a, []).append(b)
     first = {a: min(order[b] for b in users) for a, users in entries.items()}
     taken: set[Key] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -122,6 +122,7 @@ class Router:
         tracks: Sequence[float],
     ) -> None:
         self.shifts = (0.0, -pitch, pitch) if pitch else (0.0,)
+        self.named = boxes
         self.boxes = [box.moved(shift) for box in boxes.values() for shift in self.shifts]
         self.reach = 70 + max((box.w for box in self.boxes), default=0.0) / 2
         self.channels = channels
@@ -138,20 +139,23 @@ class Router:
                     moved = piece._replace(at=piece.at + shift)
                 self.taken.append((net, moved))
 
-    def cost(self, net: Any, way: Way, ends: Sequence[Rect], limit: float) -> float:
-        """What is wrong with a way, beyond its length; not counted on beyond a limit."""
+    def cost(self, nets: Collection[Any], way: Way, ends: Sequence[Rect], limit: float) -> float:
+        """What is wrong with a way, beyond its length; not counted on beyond a limit.
+
+        nets  what it belongs to, and what is not there;  ends: the boxes of these
+        """
         total = 0.0
         for piece in segments(way):
             for box in self.boxes:
                 if hits(piece, box, 10.0) and box not in ends:
                     total += 10_000 if hits(piece, box) else 20
-            for end in ends:
+            for end in ends[:2]:
                 if hits(piece, Rect(end.x, end.y, end.w - 2, end.h - 2), 0):
                     total += 10_000
             if total >= limit:
                 break
             for other, taken in self.taken:
-                if other == net:
+                if other in nets:
                     continue
                 if piece.horizontal == taken.horizontal:
                     if overlaps(piece, taken):
@@ -162,8 +166,16 @@ class Router:
                 break
         return total
 
-    def best(self, net: Any, kinds: Iterable[Iterable[Way]], ends: Sequence[Rect]) -> Way:
+    def best(
+        self,
+        net: Any,
+        kinds: Iterable[Iterable[Way]],
+        ends: Sequence[Rect],
+        absent: Sequence[Any] = (),
+    ) -> Way:
         """The best of some ways, of the first kind that has a clean one; it is then taken."""
+        nets = {net, *absent}
+        ends = [*ends, *(self.named[key] for key in absent)]
         chosen: Way = []
         lowest = float("inf")
         for ways in kinds:
@@ -171,7 +183,7 @@ class Router:
             for base, _, way in ranked:
                 if base >= lowest:
                     break
-                value = base + self.cost(net, way, ends, lowest - base)
+                value = base + self.cost(nets, way, ends, lowest - base)
                 if value < lowest:
                     chosen, lowest = way, value
             if lowest < FOUL:
@@ -179,9 +191,9 @@ class Router:
         self.take(net, chosen)
         return chosen
 
-    def link(self, net: Any, a: Rect, b: Rect) -> Way:
-        """From one box to another."""
-        return self.best(net, (self._simple(a, b), self._winding(a, b)), (a, b))
+    def link(self, net: Any, a: Rect, b: Rect, absent: Sequence[Any] = ()) -> Way:
+        """From one box to another, where some others are absent."""
+        return self.best(net, (self._simple(a, b), self._winding(a, b)), (a, b), absent)
 
     def _near(self, *xs: float) -> list[float]:
         """The free vertical lines between some places and just beside them."""
