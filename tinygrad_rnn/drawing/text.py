@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from typing import NamedTuple
+
+from .advances import ADVANCES
 
 
 class Run(NamedTuple):
@@ -79,27 +82,26 @@ def plain(runs: Runs) -> str:
     return "".join(marks[run.shift] + run.text for run in runs)
 
 
-_NARROW = frozenset("ijltfIr.,:;'|!()[]/ ′·")
-_WIDE = frozenset("mwMWO@%&—…⊙−+=√Σσ")
 SMALL = 0.72
 """Size of sub- and superscripts in relation to the line."""
 
 
 def width(runs: Runs, size: float) -> float:
-    """How wide some text is, at most, in the usual serif faces; in the units of `size`."""
-    total = 0.0
-    for run in runs:
-        ems = 0.0
-        for c in run.text:
-            if c in _NARROW:
-                ems += 0.36
-            elif c in _WIDE or c.isupper():
-                ems += 0.80
-            elif unicodedata.east_asian_width(c) in "WF":
-                ems += 1.1
-            elif unicodedata.combining(c):
-                continue
-            else:
-                ems += 0.54
-        total += ems * (SMALL if run.shift else 1.0)
-    return total * size
+    """How wide some text is, at most, in the faces we ask for; in the units of `size`."""
+    return size * sum((SMALL if run.shift else 1.0) * sum(map(_em, run.text)) for run in runs)
+
+
+@cache
+def _em(c: str) -> float:
+    """How wide a character is at most, in parts of the font size."""
+    if c in ADVANCES:
+        return ADVANCES[c]
+    category = unicodedata.category(c)
+    if category in ("Mn", "Me", "Cf"):  # accents and marks that are not seen
+        return 0.0
+    if unicodedata.east_asian_width(c) in "WF":
+        return 1.6 if category[0] == "S" else 1.0  # emoji, or letters that fill a square
+    base = unicodedata.normalize("NFD", c)[0]
+    if base != c:
+        return _em(base)
+    return 0.92 if unicodedata.bidirectional(c) == "R" else 1.3

@@ -1,0 +1,134 @@
+"""Widths of labels: never less than what the faces we ask for take, and hardly more."""
+
+import itertools
+import unicodedata
+from functools import cache
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.drawing.advances import ADVANCES
+from tinygrad_rnn.drawing.scene import Words
+from tinygrad_rnn.drawing.text import SMALL, Run, math, plain, width
+
+pytest.importorskip("matplotlib")
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.textpath import text_to_path
+
+SERIF = ("DejaVu Serif", "DejaVu Sans")
+SANS = ("DejaVu Sans",)
+STIX = ("STIXGeneral", *SERIF)
+
+
+@cache
+def face(family, style):
+    return FontProperties(family=list(family), style=style, size=100)
+
+
+@cache
+def measured(text, family, style="normal"):
+    """The sum of the advances in parts of the font size, blanks at the ends included."""
+    wide, _, _ = text_to_path.get_text_width_height_descent(f"|{text}|", face(family, style), False)
+    bars, _, _ = text_to_path.get_text_width_height_descent("||", face(family, style), False)
+    return (wide - bars) / 100
+
+
+def drawn(runs, size, family):
+    styles = {"i": "italic", "r": "normal"}
+    return size * sum(
+        measured(run.text, family, styles[run.style]) * (SMALL if run.shift else 1.0)
+        for run in runs
+    )
+
+
+def is_in(c, family, style):
+    return get_font(findfont(face((family,), style))).get_char_index(ord(c)) != 0
+
+
+@pytest.mark.parametrize("c", sorted(ADVANCES))
+def test_the_table_holds_what_the_widest_face_takes(c):
+    widest = max(
+        (
+            measured(c, (family,), style)
+            for family in ("DejaVu Serif", "DejaVu Sans", "STIXGeneral")
+            for style in ("normal", "italic")
+            if is_in(c, family, style)
+        ),
+        default=0.0,
+    )
+    assert widest - 1e-3 <= ADVANCES[c] <= widest + 0.07  # kerning adds less than 0.06
+
+
+def test_kerning_does_not_make_two_letters_wider_than_the_table_says():
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ-.,:;" + "aorvwy"
+    for pair in map("".join, itertools.product(letters, repeat=2)):
+        widest = max(measured(pair, (family,)) for family in ("DejaVu Serif", "DejaVu Sans"))
+        assert widest <= ADVANCES[pair[0]] + ADVANCES[pair[1]] + 1e-9, pair
+
+
+@pytest.fixture(scope="module")
+def labels(gallery):
+    cells = [tg.LSTM(3, 4, rng=0), tg.GRU(3, 4, rng=0), gallery.Leaky(3, 4)]
+    losses = [gallery.by_hand(1000), gallery.stacked(2), gallery.bidirectional()]
+    losses += [gallery.unrolled(cell) for cell in cells]
+    drawings = [
+        tg.draw(loss, level=level, title="An Elman network, unrolled over four steps")
+        for loss in losses
+        for level in ("op", "step", "rolled")
+    ]
+    drawings.append(tg.draw(gallery.by_hand(), edges="gradient", backward=True, values=True))
+    found = {
+        (shape.runs, shape.size, shape.face)
+        for drawing in drawings
+        for group in drawing.scene.groups
+        for shape in group.shapes
+        if isinstance(shape, Words)
+    }
+    assert len(found) > 150
+    return found
+
+
+def test_labels_of_the_gallery_take_at_most_their_width_and_hardly_less(labels):
+    shares = []
+    for runs, size, kind in labels:
+        takes = drawn(runs, size, SERIF if kind == "serif" else SANS)
+        assert takes <= width(runs, size), plain(runs)
+        assert drawn(runs, size, STIX) <= width(runs, size), plain(runs)
+        shares.append(takes / width(runs, size))
+    assert np.median(shares) > 0.97
+    assert min(shares) > 0.8
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "W", "WWWWMMMM@@%%", "iiillljjj", "TTTTT", "O-O-Q-S-", "LAVATAWAY", "f'(x)",
+        "  two  blanks  ", "a_long_name_of_a_weight", "quote \" ' `", "{a|b} <c> & \\d",
+        "été Ångström ñ", "Größe", "λ₁ ≤ Σαβγδ", "ΞΠΨΩ", "вес Жук Щука", "ёж",
+        "\N{HEBREW LETTER MEM}\N{HEBREW LETTER SHIN}\N{HEBREW LETTER QOF}\N{HEBREW LETTER LAMED}",
+        "\N{ARABIC LETTER SEEN}\N{ARABIC LETTER SEEN} \N{ARABIC LETTER SAD}\N{ARABIC LETTER WAW}",
+        "face \N{GRINNING FACE}\N{SLEEPING FACE}", "\ufffd\ufffd", "x\N{COMBINING TILDE}",
+        "ﬁﬄ ǆ Ǆ", "Ա ა ߘ", "0123456789 + - * / = ~ ^ #",
+    ],
+)  # fmt: skip
+def test_names_of_every_kind_take_at_most_their_width(name):
+    upright = [(Run(name, "r", shift), Run("t,12", "i", -1)) for shift in (-1, 0, 1)]
+    italic = [(Run(name, "i"),)] if name.isascii() else []  # no names but these are set in italic
+    for runs, family in itertools.product(upright + italic, (SERIF, SANS, STIX)):
+        assert drawn(runs, 14.0, family) <= width(runs, 14.0)
+
+
+def test_letters_that_fill_a_square_and_marks_that_fill_nothing():
+    assert width((Run("权重"),), 10.0) == 20.0
+    assert width((Run("한국"),), 10.0) == 20.0
+    for invisible in ("\N{ZERO WIDTH JOINER}", "\N{RIGHT-TO-LEFT OVERRIDE}", "\N{COMBINING TILDE}"):
+        assert unicodedata.category(invisible) in ("Cf", "Mn")
+        assert width((Run("a" + invisible),), 10.0) == width((Run("a"),), 10.0)
+
+
+def test_a_subscript_is_smaller_by_what_it_is_drawn_smaller():
+    base, index = math("s", 12)
+    assert width((base, index), 10.0) == pytest.approx(
+        width((base,), 10.0) + SMALL * width((Run("12"),), 10.0)
+    )
