@@ -9,7 +9,7 @@ from typing import Any
 from . import text
 from .model import Box, Link, Model
 from .place import Template, band_of, place
-from .route import Point, Rect, Router, Segment, Way, hits, simplified
+from .route import Net, Point, Rect, Router, Segment, Way, hits, simplified
 from .steps import AFTER, BEFORE
 
 FONT = 14.0
@@ -20,6 +20,8 @@ RAIL_PITCH = 32.0
 SKIP_PITCH = 14.0
 GAP_WIDTH = 104.0
 MARGIN = 24.0
+NEAR = (0.5, 0.25, 0.75)
+"""Where lines may run in a gap, in parts of it."""
 LINE = 22.0
 
 
@@ -44,19 +46,19 @@ class Column:
     hidden: int = 0
 
 
-def size(box: Box) -> tuple[float, float]:
-    """Width and height of a box."""
+def size(box: Box) -> tuple[float, float, bool]:
+    """Width and height of a box, and whether its sides are round."""
     w = text.width(box.label, FONT)
     if box.kind == "cell":
         widest = max([w, *(text.width(line, FONT) for line in box.lines)])
-        return widest + 28, LINE * len(box.lines) + (24 if box.label else 4) + 14
+        return widest + 28, LINE * len(box.lines) + (24 if box.label else 4) + 14, False
     if box.kind == "round":
-        return 24.0, 24.0
+        return 24.0, 24.0, True
     if box.kind == "value":
-        return max(44.0 if box.note else 36.0, w + 16), 44.0 if box.note else 36.0
+        return max(44.0 if box.note else 36.0, w + 16), 44.0 if box.note else 36.0, True
     if box.kind == "parameter":
-        return max(40.0, w + 20), 26.0
-    return max(36.0, w + 16), 38.0 if box.note else 28.0
+        return max(40.0, w + 20), 26.0, False
+    return max(36.0, w + 16), 38.0 if box.note else 28.0, False
 
 
 class Layout:
@@ -73,6 +75,7 @@ class Layout:
         self.rails: list[Rail] = []
         self.columns: list[Column] = []
         self.dotted: list[tuple[Box, Way]] = []
+        self.outside: dict[int, Router] = {}  # for BEFORE and AFTER
         self.rank = {step: k for k, step in enumerate(model.steps)}
         self.in_steps = [b for b in model.boxes if b.column in self.rank and not is_ghost(b)]
         self.ghosts = [b for b in model.boxes if is_ghost(b)]
@@ -87,11 +90,11 @@ class Layout:
 
     def _template(self) -> None:
         self.template = template_of(self.model)
-        self.size: dict[Any, tuple[float, float]] = {}
+        self.size: dict[Any, tuple[float, float, bool]] = {}
         for box in self.in_steps:
-            w, h = size(box)
+            w, h, is_round = size(box)
             old = self.size.get(box.key, (0.0, 0.0))
-            self.size[box.key] = (max(w, old[0]), max(h, old[1]))
+            self.size[box.key] = (max(w, old[0]), max(h, old[1]), is_round)
         self.cell = place(self.template)
 
     def _lag(self, a: Box, b: Box) -> int:
@@ -190,14 +193,14 @@ class Layout:
         for c, w in enumerate(widths):
             self.column_x.append(x + w / 2)
             gap = COLUMN_GAP if c + 1 < count else STEP_GAP
-            self.channels += [x + w + gap * part for part in (0.5, 0.25, 0.75)]
+            self.channels += [x + w + gap * part for part in NEAR]
             x += w + gap
-        self.channels += [-STEP_GAP * part for part in (0.5, 0.25, 0.75)]
+        self.channels += [-STEP_GAP * part for part in NEAR]
         self.pitch = x
 
-    def _rect(self, key: Any, w: float, h: float, origin: float = 0.0) -> Rect:
+    def _rect(self, key: Any, size: tuple[float, float, bool], origin: float = 0.0) -> Rect:
         c, r = self.cell[key]
-        return Rect(origin + self.column_x[c], self.row_y[r], w, h)
+        return Rect(origin + self.column_x[c], self.row_y[r], *size)
 
     def _outside(self) -> None:
         """Give every box its place."""
@@ -205,7 +208,7 @@ class Layout:
         widest = max((size(b)[0] for b in left_boxes), default=0.0)
         x = 0.0
         for box in left_boxes:
-            w, h = size(box)
+            w, h, _ = size(box)
             self.rects[box] = Rect(x + widest - w / 2, self.track_y[box], w, h)
         x += widest + (STEP_GAP if left_boxes else 0)
         x = self._group(BEFORE, x)
@@ -229,7 +232,7 @@ class Layout:
             self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
             for box in self.in_steps:
                 if box.column == step:
-                    self.rects[box] = self._rect(box.key, *size(box), x)
+                    self.rects[box] = self._rect(box.key, size(box), x)
             x += self.pitch
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way < 0], x)
             at = self.rank[step] + 1
@@ -271,15 +274,23 @@ class Layout:
         ]
         starts = [x + sum(widths[:c]) + COLUMN_GAP * c for c in range(columns)]
         pitch = 36.0 + ROW_GAP
+        upwards = [pitch * r for r in range(rows)]
+        ys = (
+            [ROW_GAP + 18 + up for up in reversed(upwards)]
+            if column == BEFORE
+            else [self.top - ROW_GAP - 18 - up for up in upwards]
+        )
         for box in boxes:
             c, r = cells[box]
-            y = (
-                ROW_GAP + 18 + pitch * (rows - 1 - r)
-                if column == BEFORE
-                else self.top - ROW_GAP - 18 - pitch * r
-            )
-            self.rects[box] = Rect(starts[c] + widths[c] / 2, y, *size(box))
-        return x + sum(widths) + COLUMN_GAP * (columns - 1) + STEP_GAP
+            self.rects[box] = Rect(starts[c] + widths[c] / 2, ys[r], *size(box))
+        ends = [start + w for start, w in zip(starts, widths, strict=True)]
+        self.outside[column] = Router(
+            {box: self.rects[box] for box in boxes},
+            0.0,
+            [x + COLUMN_GAP * part for x in (starts[0] - COLUMN_GAP, *ends) for part in NEAR],
+            [y + pitch * part for y in (ys[0] + pitch, *ys) for part in (-0.5, -0.42, -0.58)],
+        )
+        return ends[-1] + STEP_GAP
 
     def _alone_at_the_steps(self, cells: dict[Any, tuple[int, int]], column: int) -> None:
         """Give what is linked to the steps a row on which nothing stands between."""
@@ -300,24 +311,28 @@ class Layout:
     # -- ways ------------------------------------------------------------------------------------
 
     def _route(self) -> None:
-        rects = {key: self._rect(key, *self.size[key]) for key in self.template.nodes}
+        rects = {key: self._rect(key, self.size[key]) for key in self.template.nodes}
         router = Router(rects, self.pitch, self.channels, self.tracks)
         inside: dict[Any, Way] = {}
         for track, y in self.track_y.items():
-            net = ("rail", track.key) if isinstance(track, Box) else ("skip", None)
-            router.take(net, [(-self.pitch, y), (2 * self.pitch, y)])
-        wanted: dict[Any, tuple[Any, Rect, Rect]] = {}
+            what = ("rail", track.key) if isinstance(track, Box) else "skip"
+            router.take((what, None), [(-self.pitch, y), (2 * self.pitch, y)])
+        wanted: dict[Any, tuple[Net, Rect, Rect]] = {}
         for link in self.model.links:
             a, b = link.source, link.target
             if b.key not in rects or b.column not in self.rank:
                 continue
             if a.column == b.column and a.key in rects:
-                wanted.setdefault((a.key, b.key, link.i, 0), (a.key, rects[a.key], rects[b.key]))
+                wanted.setdefault(
+                    (a.key, b.key, link.i, 0), (_net(link), rects[a.key], rects[b.key])
+                )
             elif a.column in self.rank or is_ghost(a):
                 delta, key = self._lag(a, b), stands_for(a)
                 if abs(delta) == 1 and key in rects:
                     start = rects[key].moved(-delta * self.pitch)
-                    wanted.setdefault((key, b.key, link.i, delta), (key, start, rects[b.key]))
+                    wanted.setdefault(
+                        (key, b.key, link.i, delta), (_net(link, -delta), start, rects[b.key])
+                    )
         for name, (net, a_rect, b_rect) in sorted(
             wanted.items(),
             key=lambda e: (
@@ -340,11 +355,12 @@ class Layout:
                 name = (id(rail), b.key, link.i)
                 if b.column in self.origin:
                     if name not in drops:
-                        drops[name] = router.drop(("rail", a.key), rail.y, rects[b.key])
+                        drops[name] = router.drop((("rail", a.key), None), rail.y, rects[b.key])
                     way = _moved(drops[name], self.origin[b.column])
                 else:
-                    alone = Router({}, 0.0, [self.rects[b].left - 10], [])
-                    way = alone.drop(None, rail.y, self.rects[b])
+                    way = self.outside[b.column].drop(
+                        (("rail", a.key), None), rail.y, self.rects[b]
+                    )
                 rail.ways.append((link, self._fitted(way, b)))
         ends: dict[Box, Rail] = {}
         for link in self.model.links:
@@ -353,12 +369,13 @@ class Layout:
                 continue
             if b.column in (BEFORE, AFTER):
                 if a.column == b.column:
-                    self.ways[link] = self._short(self.rects[a], self.rects[b])
+                    outside = self.outside[b.column]
+                    self.ways[link] = outside.link(_net(link), self.rects[a], self.rects[b])
                 elif b.column == AFTER:
                     rail = ends.setdefault(b, Rail(b, self.rects[b].y))
                     name = ("collect", b, a.key)
                     if name not in drops:
-                        drops[name] = router.drop(a.key, rail.y, rects[a.key])
+                        drops[name] = router.drop(((a.key, 0), 0), rail.y, rects[a.key])
                     way = _moved(drops[name], self.origin[a.column])[::-1]
                     rail.ways.append((link, self._fitted_start(way, a)))
                 continue
@@ -430,10 +447,6 @@ class Layout:
             way[0] = (rect.x, rect.bottom if y1 > y0 else rect.top)
         return simplified(way)
 
-    def _short(self, a: Rect, b: Rect) -> Way:
-        router = Router({0: a, 1: b}, 0.0, [(a.right + b.left) / 2, b.left - 10], [])
-        return router.link(None, a, b)
-
     def _skipping(
         self, router: Router, rects: dict[Any, Rect], drops: dict[Any, Way], a: Box, b: Box
     ) -> Way:
@@ -447,7 +460,7 @@ class Layout:
         def drop(box: Box) -> Way:
             name = (net, gap, box.key)
             if name not in drops:  # one for all tracks: they begin below each other
-                drops[name] = router.drop((net, stands_for(a)), highest, rects[box.key])
+                drops[name] = router.drop((net, None), highest, rects[box.key])
             (x, _), *rest = drops[name]
             return self._fitted(_moved([(x, y), *rest], self.origin[box.column]), box)
 
@@ -478,6 +491,14 @@ class Layout:
         ys = [r.top for r in self.rects.values()] + [self.top]
         ys2 = [r.bottom for r in self.rects.values()] + [0.0]
         self.box = (min(xs), min(ys), max(xs2), max(ys2))
+
+
+def _net(link: Link, step: int = 0) -> Net:
+    """What shares lines with a link: whatever else leads away from the same value."""
+    a = link.source
+    several = a.node is not None and a.node.primitive is not None and a.node.primitive.multiple
+    port = link.node.ports[link.i] if several and link.node is not None and link.i >= 0 else 0
+    return (stands_for(a), port), step
 
 
 def is_ghost(box: Box) -> bool:

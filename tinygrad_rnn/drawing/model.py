@@ -133,6 +133,7 @@ class Reader:
         self.boxes: list[Box] = []
         self.links: list[Link] = []
         self.box_of: dict[tuple[Node, int], Box] = {}  # what an output is drawn from
+        self.constants: dict[tuple[int, int], Box] = {}  # arrays of this record, in a column
         self._count: dict[str, int] = {}
 
     def _not_too_many(self, max_nodes: int) -> None:
@@ -412,6 +413,8 @@ class Reader:
             return None
         assert node.primitive is not None
         column, value = self.column[node], None if node.saved is None else node.saved[i]
+        if value is not None and (id(value), column) in self.constants:
+            return self.constants[id(value), column], "constant"
         key: Key = ("constant", *self.key[node], i)
         if arrives:
             if value is None:
@@ -426,6 +429,8 @@ class Reader:
         if value is not None:
             box.facts.append(f"shape {np.shape(value)}, {np.asarray(value).dtype}")
         box.facts.append("a constant: no gradient is recorded for it")
+        if value is not None:
+            self.constants[id(value), column] = box
         return box, "constant"
 
     def _leaf(self, leaf: Leaf, node: Node, i: int, arrives: bool) -> tuple[Box, str]:

@@ -11,12 +11,13 @@ Way = list[Point]
 
 
 class Rect(NamedTuple):
-    """A box: its centre and its size. y grows downwards."""
+    """A box: its centre, its size, and whether its sides are half circles. y grows downwards."""
 
     x: float
     y: float
     w: float
     h: float
+    round: bool = False
 
     @property
     def left(self) -> float:
@@ -40,7 +41,12 @@ class Rect(NamedTuple):
 
     def moved(self, dx: float, dy: float = 0.0) -> Rect:
         """The same box elsewhere."""
-        return Rect(self.x + dx, self.y + dy, self.w, self.h)
+        return self._replace(x=self.x + dx, y=self.y + dy)
+
+
+Net = tuple[Any, int | None]
+"""What lines belong to that may lie on each other: a value, and how many steps away it was made
+(None for what all steps share)."""
 
 
 class Segment(NamedTuple):
@@ -127,19 +133,20 @@ class Router:
         self.reach = 70 + max((box.w for box in self.boxes), default=0.0) / 2
         self.channels = channels
         self.tracks = tracks
-        self.taken: list[tuple[Any, Segment]] = []
+        self.taken: list[tuple[Net, Segment]] = []
 
-    def take(self, net: Any, way: Sequence[Point]) -> None:
+    def take(self, net: Net, way: Sequence[Point]) -> None:
         """Remember a way; here, and in the steps before and after."""
         for piece in segments(way):
-            for shift in self.shifts:
+            for k, shift in enumerate(self.shifts):
                 if piece.horizontal:
                     moved = piece._replace(a=piece.a + shift, b=piece.b + shift)
                 else:
                     moved = piece._replace(at=piece.at + shift)
-                self.taken.append((net, moved))
+                step = None if net[1] is None else net[1] + (0, -1, 1)[k]
+                self.taken.append(((net[0], step), moved))
 
-    def cost(self, nets: Collection[Any], way: Way, ends: Sequence[Rect], limit: float) -> float:
+    def cost(self, nets: Collection[Net], way: Way, ends: Sequence[Rect], limit: float) -> float:
         """What is wrong with a way, beyond its length; not counted on beyond a limit.
 
         nets  what it belongs to, and what is not there;  ends: the boxes of these
@@ -168,13 +175,13 @@ class Router:
 
     def best(
         self,
-        net: Any,
+        net: Net,
         kinds: Iterable[Iterable[Way]],
         ends: Sequence[Rect],
         absent: Sequence[Any] = (),
     ) -> Way:
         """The best of some ways, of the first kind that has a clean one; it is then taken."""
-        nets = {net, *absent}
+        nets = {net, *(((key, 0), 0) for key in absent)}
         ends = [*ends, *(self.named[key] for key in absent)]
         chosen: Way = []
         lowest = float("inf")
@@ -191,7 +198,7 @@ class Router:
         self.take(net, chosen)
         return chosen
 
-    def link(self, net: Any, a: Rect, b: Rect, absent: Sequence[Any] = ()) -> Way:
+    def link(self, net: Net, a: Rect, b: Rect, absent: Sequence[Any] = ()) -> Way:
         """From one box to another, where some others are absent."""
         return self.best(net, (self._simple(a, b), self._winding(a, b)), (a, b), absent)
 
@@ -213,11 +220,12 @@ class Router:
             for ya in (a.top, a.bottom):
                 if a.x == xb:
                     yield [(a.x, ya), (xb, yb)]
+            for xa, ya in _ports(a):
                 for y in self.tracks:
-                    yield [(a.x, ya), (a.x, y), (xb, y), (xb, yb)]
-        for ya in (a.top, a.bottom):
+                    yield [(xa, ya), (xa, y), (xb, y), (xb, yb)]
+        for xa, ya in _ports(a):
             for xb in (b.left, b.right):
-                yield [(a.x, ya), (a.x, b.y), (xb, b.y)]
+                yield [(xa, ya), (xa, b.y), (xb, b.y)]
 
     def _winding(self, a: Rect, b: Rect) -> Iterator[Way]:
         """Ways with three and four corners."""
@@ -234,7 +242,7 @@ class Router:
                 for ya in (a.top, a.bottom):
                     yield [(a.x, ya), (a.x, y), (x, y), (x, b.y), (xb, b.y)]
 
-    def drop(self, net: Any, y: float, b: Rect) -> Way:
+    def drop(self, net: Net, y: float, b: Rect) -> Way:
         """From somewhere on a horizontal rail to a box."""
         straight = ([(x, y), (x, end)] for x, end in _ports(b) if (end == b.bottom) == (y > b.y))
         return self.best(net, (straight, self._winding_drops(y, b)), (b,))
@@ -259,7 +267,8 @@ def _sides(a: Rect, b: Rect) -> list[tuple[float, float]]:
 
 def _ports(b: Rect) -> list[Point]:
     """Where a box can be entered from above and from below."""
-    shifts = (0.0,) if b.w < 34 else (0.0, -0.28 * b.w, 0.28 * b.w)
+    straight = (b.w - b.h) / 2 if b.round else 0.28 * b.w  # beside the middle
+    shifts = (0.0,) if straight < 6 or b.w < 34 else (0.0, -straight, straight)
     return [(b.x + dx, y) for dx in shifts for y in (b.top, b.bottom)]
 
 

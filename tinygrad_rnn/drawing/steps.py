@@ -39,11 +39,14 @@ def columns(order: Sequence[Node]) -> dict[Node, int]:
     users: dict[Node, list[Node]] = {}
     for node in operations:
         for source in node.inputs:
-            if source is not None and found.get(source) == BEFORE:
+            if source is not None and found.get(source) in (BEFORE, AFTER):
                 users.setdefault(source, []).append(node)
-    for node in reversed(operations):  # what only serves the end belongs to the end
-        if found[node] == BEFORE and all(found[u] == AFTER for u in users.get(node, ())):
-            found[node] = AFTER
+    for node in reversed(operations):
+        readers = [found[u] for u in users.get(node, ())]
+        if found[node] == BEFORE and all(step == AFTER for step in readers):
+            found[node] = AFTER  # what only serves the end belongs to the end
+        elif found[node] == AFTER and (steps := [s for s in readers if s not in (BEFORE, AFTER)]):
+            found[node] = min(steps)  # what sums up some steps for a later one belongs to that
     return found
 
 
