@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.layout import is_ghost
+from tinygrad_rnn.drawing.template import is_ghost
 from tinygrad_rnn.drawing.route import Rect, hits, segments
 
 

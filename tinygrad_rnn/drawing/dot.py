@@ -6,13 +6,14 @@ from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from .layout import FONT, Layout, Rail
+from .layout import FONT, Layout
 from .model import Box, Link
 from .route import Way
 from .scene import Painter
 from .steps import AFTER
 from .text import Runs
 from .theme import THEMES
+from .wires import Rail
 
 SHAPES = {"round": "circle", "value": "ellipse", "input": "box", "constant": "box"}
 
@@ -108,36 +109,35 @@ def _shortened(way: Way, by: float = 7.0) -> Way:
 
 def _rail(graph: Any, rail: Rail, painter: Painter, styles: dict[str, Any]) -> None:
     """A rail as a chain of small points, one for each use."""
-    to_the_end = rail.box.column == AFTER
+    at_the_end, into = rail.box.column == AFTER, rail.into
     name = painter.style_of(rail.box)
     color = styles[name].stroke if rail.box.kind == "parameter" else styles["flow"].stroke
     places: dict[float, str] = {}
     for _, way in rail.ways:
-        x = (way[-1] if to_the_end else way[0])[0]
+        x, _ = rail.junction(way)
         if x not in places:
             places[x] = f"{rail.box.id}.use{len(places) + 1}"
             graph.node(
                 places[x], label="", shape="point", color=color, width="0.07", height="0.07",
                 pos=f"{x:g},{-rail.y:g}!",
             )  # fmt: skip
-    chain = sorted(places)
-    stops = [(x, places[x]) for x in chain]
-    own = (rail.end if to_the_end else rail.start, rail.box.id)
-    stops = [*stops, own] if to_the_end else [own, *stops]
+    stops = [(x, places[x]) for x in sorted(places, reverse=not at_the_end)]  # towards the box
+    stops.append((rail.end if at_the_end else rail.start, rail.box.id))
+    tip = 7.0 if at_the_end else -7.0
     for (x1, a), (x2, b) in pairwise(stops):
-        last = to_the_end and b == rail.box.id
-        pos = _spline([(x1, rail.y), (x2 - 7 * last, rail.y)], (x2, rail.y) if last else None)
+        last = into and b == rail.box.id
+        pos = _spline([(x1, rail.y), (x2 - tip * last, rail.y)], (x2, rail.y) if last else None)
         graph.edge(a, b, pos=pos, color=color, dir="forward" if last else "none")
     for link, way in rail.ways:
-        x = (way[-1] if to_the_end else way[0])[0]
-        if to_the_end:
+        place = places[rail.junction(way)[0]]
+        if into:
             graph.edge(
-                link.source.id, places[x], color=color, pos=_spline(way), dir="none",
+                link.source.id, place, color=color, pos=_spline(way), dir="none",
                 penwidth=f"{painter.width_of(link):.3g}",
             )  # fmt: skip
         else:
             attributes = _edge(link, way, painter, styles) | {"color": color}
-            graph.edge(places[x], link.target.id, **attributes)
+            graph.edge(place, link.target.id, **attributes)
 
 
 __all__ = ["Box", "digraph"]

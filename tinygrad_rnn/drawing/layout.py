@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any
 
 from . import text
-from .model import Box, Link, Model
-from .place import Template, band_of, place
-from .route import Net, Point, Rect, Router, Segment, Way, hits, simplified
+from .model import Box, Model
+from .place import band_of, place
+from .route import Rect, Router
 from .steps import AFTER, BEFORE
+from .template import Template, is_ghost, stands_for, template_of
+from .wires import Wires
 
 FONT = 14.0
 COLUMN_GAP = 24.0
@@ -23,17 +24,6 @@ MARGIN = 24.0
 NEAR = (0.5, 0.25, 0.75)
 """Where lines may run in a gap, in parts of it."""
 LINE = 22.0
-
-
-@dataclass
-class Rail:
-    """A horizontal line from a box at the left (or to one at the right), with a way per use."""
-
-    box: Box
-    y: float
-    ways: list[tuple[Link, Way]] = field(default_factory=list)
-    start: float = 0.0
-    end: float = 0.0
 
 
 @dataclass
@@ -64,17 +54,14 @@ def size(box: Box) -> tuple[float, float, bool]:
 class Layout:
     """Positions of everything in a model.
 
-    rects    {box: Rect};  ways: {link: corners};  rails;  columns
-    dotted   ways across gaps, where steps are left out
+    rects    {box: Rect};  columns
+    ways, rails, dotted   of `Wires`
     """
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.rects: dict[Box, Rect] = {}
-        self.ways: dict[Link, Way] = {}
-        self.rails: list[Rail] = []
         self.columns: list[Column] = []
-        self.dotted: list[tuple[Box, Way]] = []
         self.outside: dict[int, Router] = {}  # for BEFORE and AFTER
         self.rank = {step: k for k, step in enumerate(model.steps)}
         self.in_steps = [b for b in model.boxes if b.column in self.rank and not is_ghost(b)]
@@ -83,7 +70,8 @@ class Layout:
         self._rows()
         self._columns()
         self._outside()
-        self._route()
+        wires = Wires(self)
+        self.ways, self.rails, self.dotted = wires.ways, wires.rails, wires.dotted
         self._bounds()
 
     # -- the step --------------------------------------------------------------------------------
@@ -97,7 +85,7 @@ class Layout:
             self.size[box.key] = (max(w, old[0]), max(h, old[1]), is_round)
         self.cell = place(self.template)
 
-    def _lag(self, a: Box, b: Box) -> int:
+    def lag(self, a: Box, b: Box) -> int:
         """How many steps a link between two boxes goes forward; 0 within a step."""
         if a.column not in self.rank or b.column not in self.rank:
             return 0
@@ -168,7 +156,7 @@ class Layout:
         spans: dict[Box, list[tuple[int, int]]] = {}  # (step, column in it) of both ends
         for link in self.model.links:
             a, b = link.source, link.target
-            if abs(self._lag(a, b)) > 1 and stands_for(a) in self.cell:
+            if abs(self.lag(a, b)) > 1 and stands_for(a) in self.cell:
                 spans.setdefault(a, []).extend(
                     (self.rank[c.column], self.cell[stands_for(c)][0]) for c in (a, b)
                 )
@@ -198,9 +186,10 @@ class Layout:
         self.channels += [-STEP_GAP * part for part in NEAR]
         self.pitch = x
 
-    def _rect(self, key: Any, size: tuple[float, float, bool], origin: float = 0.0) -> Rect:
+    def rect(self, key: Any) -> Rect:
+        """The place of a box in the step that stands for all."""
         c, r = self.cell[key]
-        return Rect(origin + self.column_x[c], self.row_y[r], *size)
+        return Rect(self.column_x[c], self.row_y[r], *self.size[key])
 
     def _outside(self) -> None:
         """Give every box its place."""
@@ -218,7 +207,7 @@ class Layout:
         for box in self.ghosts:
             users = [k.target for k in self.model.links if k.source is box]
             steps = [u.column for u in users if u.column in self.rank]
-            way = self._lag(box, users[0])
+            way = self.lag(box, users[0])
             step = (min if way > 0 else max)(steps, default=shown[0])
             ghost_of.setdefault(step, []).append((box, way))
         at = 0
@@ -232,7 +221,9 @@ class Layout:
             self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
             for box in self.in_steps:
                 if box.column == step:
-                    self.rects[box] = self._rect(box.key, size(box), x)
+                    self.rects[box] = Rect(
+                        x + self.rect(box.key).x, self.rect(box.key).y, *size(box)
+                    )
             x += self.pitch
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way < 0], x)
             at = self.rank[step] + 1
@@ -308,260 +299,13 @@ class Layout:
     def _sorted_boxes(self, boxes: list[Box]) -> list[Box]:
         return sorted(boxes, key=lambda b: b.node.serial if b.node is not None else 0)
 
-    # -- ways ------------------------------------------------------------------------------------
-
-    def _route(self) -> None:
-        rects = {key: self._rect(key, self.size[key]) for key in self.template.nodes}
-        router = Router(rects, self.pitch, self.channels, self.tracks)
-        inside: dict[Any, Way] = {}
-        for track, y in self.track_y.items():
-            what = ("rail", track.key) if isinstance(track, Box) else "skip"
-            router.take((what, None), [(-self.pitch, y), (2 * self.pitch, y)])
-        wanted: dict[Any, tuple[Net, Rect, Rect]] = {}
-        for link in self.model.links:
-            a, b = link.source, link.target
-            if b.key not in rects or b.column not in self.rank:
-                continue
-            if a.column == b.column and a.key in rects:
-                wanted.setdefault(
-                    (a.key, b.key, link.i, 0), (_net(link), rects[a.key], rects[b.key])
-                )
-            elif a.column in self.rank or is_ghost(a):
-                delta, key = self._lag(a, b), stands_for(a)
-                if abs(delta) == 1 and key in rects:
-                    start = rects[key].moved(-delta * self.pitch)
-                    wanted.setdefault(
-                        (key, b.key, link.i, delta), (_net(link, -delta), start, rects[b.key])
-                    )
-        for name, (net, a_rect, b_rect) in sorted(
-            wanted.items(),
-            key=lambda e: (
-                abs(e[1][1].y - e[1][2].y) > 0,
-                abs(e[1][1].x - e[1][2].x) + abs(e[1][1].y - e[1][2].y),
-            ),
-        ):
-            absent = self.template.bypassed(name[0], name[1])
-            inside[name] = router.link(net, a_rect, b_rect, absent)
-        drops: dict[Any, Way] = {}
-        rails = {box: Rail(box, y) for box, y in self.track_y.items() if isinstance(box, Box)}
-        for link in self.model.links:
-            a, b = link.source, link.target
-            if a.column == BEFORE and b.column == BEFORE and a.kind != "parameter":
-                continue
-            if a.column == BEFORE and b in self.rects:
-                rail = rails.get(a)
-                if rail is None:
-                    rail = rails[a] = Rail(a, self.rects[a].y)
-                name = (id(rail), b.key, link.i)
-                if b.column in self.origin:
-                    if name not in drops:
-                        drops[name] = router.drop((("rail", a.key), None), rail.y, rects[b.key])
-                    way = _moved(drops[name], self.origin[b.column])
-                else:
-                    way = self.outside[b.column].drop(
-                        (("rail", a.key), None), rail.y, self.rects[b]
-                    )
-                rail.ways.append((link, self._fitted(way, b)))
-        ends: dict[Box, Rail] = {}
-        for link in self.model.links:
-            a, b = link.source, link.target
-            if a.column == BEFORE and a.column != b.column:
-                continue
-            if b.column in (BEFORE, AFTER):
-                if a.column == b.column:
-                    outside = self.outside[b.column]
-                    self.ways[link] = outside.link(_net(link), self.rects[a], self.rects[b])
-                elif b.column == AFTER:
-                    rail = ends.setdefault(b, Rail(b, self.rects[b].y))
-                    name = ("collect", b, a.key)
-                    if name not in drops:
-                        drops[name] = router.drop(((a.key, 0), 0), rail.y, rects[a.key])
-                    way = _moved(drops[name], self.origin[a.column])[::-1]
-                    rail.ways.append((link, self._fitted_start(way, a)))
-                continue
-            delta = self._lag(a, b)
-            if abs(delta) > 1:
-                self.ways[link] = self._skipping(router, rects, drops, a, b)
-                continue
-            way = _moved(inside[stands_for(a), b.key, link.i, delta], self.origin[b.column])
-            self.ways[link] = self._joined(way, a, b)
-        self.rails = [r for r in [*rails.values(), *ends.values()] if r.ways]
-        for rail in self.rails:
-            own = self.rects[rail.box]
-            xs = [way[0][0] for _, way in rail.ways]
-            if rail.box.column == AFTER:
-                xs = [way[-1][0] for _, way in rail.ways]
-                rail.start, rail.end = min(xs), own.left
-            else:
-                rail.start, rail.end = own.right, max(xs)
-        if self.model.rolled:
-            self._loops()
-        else:
-            self._dotted()
-
-    def _loops(self) -> None:
-        """From each state of the one step around to where it enters: the delay by one step."""
-        values = {b.key: b for b in self.in_steps}
-        for k, ghost in enumerate(sorted(self.ghosts, key=lambda g: self.rects[g].y)):
-            made = values.get(stands_for(ghost))
-            if made is None:
-                continue
-            a, b = self.rects[made], self.rects[ghost]
-            self.top -= 24
-            left = min(self.rects[g].left for g in self.ghosts)
-            x1, x2 = self.columns[-1].right + 10 + 10 * k, left - 14 - 8 * k
-            self.dotted.append(
-                (
-                    ghost,
-                    [
-                        (a.right, a.y),
-                        (x1, a.y),
-                        (x1, self.top),
-                        (x2, self.top),
-                        (x2, b.y),
-                        (b.left, b.y),
-                    ],
-                )
-            )
-
-    def _joined(self, way: Way, a: Box, b: Box) -> Way:
-        """A way of the template with its ends on the boxes themselves."""
-        return self._fitted(self._fitted_start(way, a), b)
-
-    def _fitted(self, way: Way, b: Box) -> Way:
-        return self._fitted_start(way[::-1], b)[::-1]
-
-    def _fitted_start(self, way: Way, a: Box) -> Way:
-        """Begin at the edge of the box, which may be smaller or elsewhere than its template."""
-        rect, way = self.rects[a], list(way)
-        (x0, y0), (x1, y1) = way[0], way[1]
-        if y0 == y1:
-            way[0] = (rect.right if x1 >= rect.x else rect.left, y0)
-        elif abs(x0 - rect.x) <= rect.w / 2:
-            way[0] = (x0, rect.bottom if y1 > y0 else rect.top)
-        else:
-            for k, (x, y) in enumerate(way):
-                if x != x0:
-                    break
-                way[k] = (rect.x, y)
-            way[0] = (rect.x, rect.bottom if y1 > y0 else rect.top)
-        return simplified(way)
-
-    def _skipping(
-        self, router: Router, rects: dict[Any, Rect], drops: dict[Any, Way], a: Box, b: Box
-    ) -> Way:
-        """Along a track above the row of what is handed on, over the steps between."""
-        net, gap, k = self.skip[a]
-        y = self.track_y[net, gap, k]
-        highest = min(
-            at for t, at in self.track_y.items() if not isinstance(t, Box) and t[1] == gap
-        )
-
-        def drop(box: Box) -> Way:
-            name = (net, gap, box.key)
-            if name not in drops:  # one for all tracks: they begin below each other
-                drops[name] = router.drop((net, None), highest, rects[box.key])
-            (x, _), *rest = drops[name]
-            return self._fitted(_moved([(x, y), *rest], self.origin[box.column]), box)
-
-        own = self.rects[a]
-        up = [(own.x, own.top), (own.x, y)] if is_ghost(a) else drop(a)[::-1]
-        return simplified([*up, *drop(b)])
-
-    def _dotted(self) -> None:
-        """Across each gap: from the last box of a state to its next, steps later."""
-        steps = self.model.shown
-        values = {(b.column, b.key): b for b in self.in_steps}
-        for before, after in pairwise(steps):
-            if self.rank[after] - self.rank[before] == 1:
-                continue
-            for ghost in self.ghosts:
-                rect = self.rects[ghost]
-                made = values.get((before, stands_for(ghost)))
-                if made is None or not self.rects[made].right < rect.left < self.origin[after]:
-                    continue
-                start = self.rects[made]
-                between = Segment(True, rect.y, start.right, rect.left)
-                if not any(hits(between, self.rects[g], 0) for g in self.ghosts if g is not ghost):
-                    self.dotted.append((ghost, [(start.right, start.y), (rect.left, start.y)]))
-
     def _bounds(self) -> None:
-        xs = [r.left for r in self.rects.values()] + [c.left for c in self.columns]
-        xs2 = [r.right for r in self.rects.values()] + [c.right for c in self.columns]
-        ys = [r.top for r in self.rects.values()] + [self.top]
-        ys2 = [r.bottom for r in self.rects.values()] + [0.0]
-        self.box = (min(xs), min(ys), max(xs2), max(ys2))
-
-
-def _net(link: Link, step: int = 0) -> Net:
-    """What shares lines with a link: whatever else leads away from the same value."""
-    a = link.source
-    several = a.node is not None and a.node.primitive is not None and a.node.primitive.multiple
-    port = link.node.ports[link.i] if several and link.node is not None and link.i >= 0 else 0
-    return (stands_for(a), port), step
-
-
-def is_ghost(box: Box) -> bool:
-    """Whether a box stands for one of another step: a first state, or a state beside a gap."""
-    return box.key[0] in ("first", "ghost")
-
-
-def stands_for(box: Box) -> Any:
-    """The key of a box, or of the one it stands for."""
-    return box.key[1:] if is_ghost(box) else box.key
-
-
-def template_of(model: Model) -> Template:
-    """What the steps of a model have in common, taken together."""
-    rank = {step: k for k, step in enumerate(model.steps)}
-    known = dict.fromkeys(b.key for b in model.boxes if b.column in rank and not is_ghost(b))
-    template = Template()
-    for box in model.boxes:
-        if box.key in known:
-            template.steps.setdefault(box.key, set()).add(box.column)
-    ghosts: list[tuple[Any, Any]] = []
-    for link in model.links:
-        a, b = link.source, link.target
-        if b.column not in rank or b.key not in known:
-            continue
-        if is_ghost(a):
-            ghosts.append((stands_for(a), b.key))
-        elif a.column == b.column and a.key in known:
-            template.inside.setdefault((a.key, b.key), set()).add(b.column)
-        elif a.column in rank:
-            lag = rank[b.column] - rank[a.column]
-            known_lag = template.across.setdefault((a.key, b.key), lag)
-            template.across[a.key, b.key] = min(lag, known_lag, key=abs)
-            template.direction.setdefault(a.key, 1 if lag > 0 else -1)
-    for made, user in ghosts:
-        if made in known:
-            delta = template.direction.setdefault(made, model.directions.get(made, 1))
-            template.across.setdefault((made, user), delta)
-    template.nodes = _topological(known, template)
-    template.finish()
-    return template
-
-
-def _topological(known: dict[Any, None], template: Template) -> list[Any]:
-    """Keys so that each comes after what it is made from, whatever steps have it."""
-    waiting: dict[Any, list[Any]] = {key: [] for key in known}
-    for a, b in template.inside:
-        waiting[b].append(a)
-    done: dict[Any, None] = {}
-    stack = list(reversed(waiting))
-    while stack:
-        key = stack[-1]
-        missing = [k for k in waiting[key] if k not in done]
-        if key in done or not missing:
-            done.setdefault(key)
-            stack.pop()
-        else:
-            stack.extend(missing)
-    return list(done)
-
-
-def _moved(way: Way, dx: float) -> Way:
-    return [(x + dx, y) for x, y in way]
-
-
-__all__ = ["Column", "Layout", "Point", "Rail", "size"]
+        """What everything covers: (left, top, right, bottom)."""
+        rects = self.rects.values()
+        ways = [*self.ways.values(), *(way for _, way in self.dotted)]
+        corners = [point for way in ways for point in way]
+        xs = [x for x, _ in corners]
+        xs += [x for r in rects for x in (r.left, r.right)]
+        xs += [x for c in self.columns for x in (c.left, c.right)]
+        ys = [y for _, y in corners] + [y for r in rects for y in (r.top, r.bottom)]
+        self.box = (min(xs), min(*ys, self.top), max(xs), max(*ys, 0.0))

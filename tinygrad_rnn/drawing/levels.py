@@ -8,10 +8,10 @@ from typing import Any
 
 from . import text
 from .equations import Equations
-from .layout import is_ghost, template_of
-from .layout import stands_for as key_of
 from .model import Box, Link, Model
 from .place import layers
+from .template import is_ghost, template_of
+from .template import stands_for as key_of
 from .text import Run, Runs
 
 

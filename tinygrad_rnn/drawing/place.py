@@ -10,55 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-Key = Any
+from .template import Key, Template
+
 Cell = tuple[int, int]
-
-
-@dataclass
-class Template:
-    """One step: its boxes, the links inside it, and the links from the step before (or after).
-
-    Not every step has all of them: `steps` says which have a box, `inside` which have a link.
-    """
-
-    nodes: list[Key] = field(default_factory=list)
-    steps: dict[Key, set[int]] = field(default_factory=dict)
-    inside: dict[tuple[Key, Key], set[int]] = field(default_factory=dict)
-    across: dict[tuple[Key, Key], int] = field(default_factory=dict)  # -> steps on; < 0: reversed
-    direction: dict[Key, int] = field(default_factory=dict)  # of what is handed on
-
-    def __post_init__(self) -> None:
-        self.next: dict[Key, list[Key]] = {}
-        self.previous: dict[Key, list[Key]] = {}
-
-    def finish(self) -> None:
-        """Index the links once all are known."""
-        self.next = {n: [] for n in self.nodes}
-        self.previous = {n: [] for n in self.nodes}
-        for a, b in self.inside:
-            self.next[a].append(b)
-            self.previous[b].append(a)
-
-    def bypassed(self, a: Key, b: Key) -> list[Key]:
-        """What stands between two boxes in other steps, but in none that links them directly."""
-        direct = self.inside.get((a, b), set())
-        if not direct:
-            return []
-        found: dict[Key, None] = {}
-        work = [a]
-        while work:
-            for n in self.next[work.pop()]:
-                if n not in found and n != b and not direct & self.steps.get(n, direct):
-                    found[n] = None
-                    work.append(n)
-        reaches = {b}
-        for n in reversed(found):
-            if any(s in reaches for s in self.next[n]):
-                reaches.add(n)
-        return [n for n in found if n in reaches]
 
 
 def place(template: Template) -> dict[Key, Cell]:

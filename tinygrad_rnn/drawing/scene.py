@@ -9,12 +9,13 @@ from math import log10
 from typing import Any
 
 from . import text
-from .layout import FONT, LINE, MARGIN, Layout, Rail
+from .layout import FONT, LINE, MARGIN, Layout
 from .model import Box, Link
 from .route import Point, Rect, Way
 from .steps import AFTER, BEFORE
 from .text import Run, Runs
 from .theme import OKABE_ITO
+from .wires import Rail
 
 SMALL_FONT = 12.0
 CORNER = 6.0
@@ -126,7 +127,8 @@ class Painter:
         for ghost, way in layout.dotted:
             label = text.plain(ghost.label)
             if layout.model.rolled:
-                x, y = (way[2][0] + way[3][0]) / 2, way[2][1]
+                y = min(y for _, y in way)
+                x = sum(x for x, at in way if at == y) / 2
                 words = Words(x, y, (Run("one step later"),), SMALL_FONT, "soft", face="sans")
                 shapes = [
                     *arrow(way, "delay", "head", 1.4),
@@ -233,19 +235,19 @@ class Painter:
                     Line([(gap.left + 16, rail.y), (gap.right - 10, rail.y)], "dotted", 1.5)
                 )
                 at = gap.right - 8
-        collects = box.column == AFTER
-        if collects:
-            shapes += arrow([(at, rail.y), (rail.end, rail.y)], line, head, 1.5)
+        ends = [(at, rail.y), (rail.end, rail.y)]
+        if not rail.into:
+            shapes.append(Line(ends, line, 1.5))
         else:
-            shapes.append(Line([(at, rail.y), (rail.end, rail.y)], line, 1.5))
+            shapes += arrow(ends if box.column == AFTER else ends[::-1], line, head, 1.5)
         name = text.plain(box.label)
         uses = f"{len(rail.ways)} uses drawn"
         self.groups.append(Group(f"{name}, shared", uses, shapes, {"kind": "rail", "of": box.id}))
         for link, way in rail.ways:
             width = 1.5 if self.look.backward else self.widths(link.norm) or 1.5
-            x, y = way[-1] if collects else way[0]
+            x, y = rail.junction(way)
             parts: list[Any] = (
-                [Line(way, line, width)] if collects else arrow(way, line, head, width)
+                [Line(way, line, width)] if rail.into else arrow(way, line, head, width)
             )
             parts.append(Plate(Rect(x, y, 6, 6), 3, head))
             self.groups.append(self._link_group(link, parts))
