@@ -1,6 +1,10 @@
 """Widths of labels: never less than what the faces we ask for take, and hardly more."""
 
 import itertools
+import json
+import re
+import shutil
+import subprocess
 import unicodedata
 from functools import cache
 
@@ -19,6 +23,7 @@ from matplotlib.textpath import text_to_path
 SERIF = ("DejaVu Serif", "DejaVu Sans")
 SANS = ("DejaVu Sans",)
 STIX = ("STIXGeneral", *SERIF)
+JOINER = "\N{ZERO WIDTH JOINER}"
 
 
 @cache
@@ -48,14 +53,13 @@ def is_in(c, family, style):
 
 @pytest.mark.parametrize("c", sorted(ADVANCES))
 def test_the_table_holds_what_the_widest_face_takes(c):
+    joined = ("", JOINER) if unicodedata.bidirectional(c) == "AL" else ("",)
     widest = max(
-        (
-            measured(c, (family,), style)
-            for family in ("DejaVu Serif", "DejaVu Sans", "STIXGeneral")
-            for style in ("normal", "italic")
-            if is_in(c, family, style)
-        ),
-        default=0.0,
+        measured(before + c + after, (family,), style)
+        for family in ("DejaVu Serif", "DejaVu Sans", "STIXGeneral")
+        for style in ("normal", "italic")
+        if is_in(c, family, style)
+        for before, after in itertools.product(joined, joined)
     )
     assert widest - 1e-3 <= ADVANCES[c] <= widest + 0.07  # kerning adds less than 0.06
 
@@ -108,6 +112,7 @@ def test_labels_of_the_gallery_take_at_most_their_width_and_hardly_less(labels):
         "été Ångström ñ", "Größe", "λ₁ ≤ Σαβγδ", "ΞΠΨΩ", "вес Жук Щука", "ёж",
         "\N{HEBREW LETTER MEM}\N{HEBREW LETTER SHIN}\N{HEBREW LETTER QOF}\N{HEBREW LETTER LAMED}",
         "\N{ARABIC LETTER SEEN}\N{ARABIC LETTER SEEN} \N{ARABIC LETTER SAD}\N{ARABIC LETTER WAW}",
+        "\u0648\u0632\u0646 \u067e\u06cc\u0634", "\u0627\u0644\u0644\u0647",
         "face \N{GRINNING FACE}\N{SLEEPING FACE}", "\ufffd\ufffd", "x\N{COMBINING TILDE}",
         "ﬁﬄ ǆ Ǆ", "Ա ა ߘ", "0123456789 + - * / = ~ ^ #",
     ],
@@ -132,3 +137,44 @@ def test_a_subscript_is_smaller_by_what_it_is_drawn_smaller():
     assert width((base, index), 10.0) == pytest.approx(
         width((base,), 10.0) + SMALL * width((Run("12"),), 10.0)
     )
+
+
+BROWSERS = [b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)]
+ENDS = """<script>
+const places = [...document.querySelectorAll('text')].filter(t => t.children.length).map(t => {
+  const at = [...Array(t.getNumberOfChars()).keys()].map(i => t.getExtentOfChar(i));
+  let i = 0;
+  return [...t.children].map(part => {
+    const mine = at.slice(i, i += part.textContent.length);
+    return [Math.min(...mine.map(r => r.x)), Math.max(...mine.map(r => r.x + r.width))];
+  });
+});
+document.documentElement.setAttribute('data-places', JSON.stringify(places));
+</script>"""
+
+
+@pytest.mark.skipif(not BROWSERS, reason="no Chromium on this machine")
+def test_parts_of_a_label_stand_in_their_order_whatever_way_they_are_read(tmp_path):
+    hebrew = "\N{HEBREW LETTER MEM}\N{HEBREW LETTER SHIN}\N{HEBREW LETTER QOF}"
+    W = tg.Parameter(np.full((2, 2), 0.5), hebrew)
+    s = tg.tensor(np.ones((1, 2)), "\u0648\u0632\u0646")
+    for t in (1, 2):
+        with tg.timestep(t):
+            s = tg.tanh((s @ W).named("ab\N{RIGHT-TO-LEFT OVERRIDE}cd")).named(hebrew)
+    svg = tg.draw(s.sum(), level="step").svg
+    file = tmp_path / "page.html"
+    file.write_text(f"<!DOCTYPE html><html dir=rtl><body>{svg}{ENDS}", encoding="utf-8")
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --dump-dom"
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    done = subprocess.run(
+        [shutil.which(BROWSERS[0]), *flags.split(), profile, file.as_uri()],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    places = json.loads(re.search('data-places="([^"]*)"', done.stdout)[1])
+    assert len(places) > 6
+    for parts in places:
+        for (_, end), (start, _) in itertools.pairwise(parts):
+            assert start >= end - 0.1, parts

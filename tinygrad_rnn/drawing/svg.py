@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 from .scene import CORNER, Line, Plate, Scene, Words
 from .text import SMALL
-from .theme import THEMES, Style
+from .theme import THEMES
 
 SERIF = (
     "'STIX Two Text', 'STIXGeneral', 'Latin Modern Roman', 'Times New Roman', "
@@ -38,7 +38,8 @@ def element(scene: Scene, theme: str = "light") -> ET.Element:
     )
     ET.SubElement(root, "title").text = scene.title
     ET.SubElement(root, "desc").text = scene.about
-    ET.SubElement(root, "style").text = sheet(theme)
+    used = {"page"} | {shape.style for group in scene.groups for shape in group.shapes}
+    ET.SubElement(root, "style").text = sheet(theme, used)
     page = {"x": number(scene.left), "y": number(scene.top)}
     size = {"width": number(scene.width), "height": number(scene.height)}
     ET.SubElement(root, "rect", {**page, **size, "class": "page"})
@@ -112,9 +113,11 @@ def _towards(a: tuple[float, float], b: tuple[float, float], r: float) -> tuple[
 
 
 def _words(parent: ET.Element, words: Words) -> None:
+    usual = ("serif", "middle")
     attributes = {
-        "class": f"{words.style} {words.face}"
-        + ("" if words.anchor == "middle" else f" {words.anchor}"),
+        "class": " ".join(
+            [words.style, *(c for c in (words.face, words.anchor) if c not in usual)]
+        ),
         "x": number(words.x),
         "y": number(words.y + 0.34 * words.size),
         "style": f"font-size:{number(words.size)}px",
@@ -140,25 +143,29 @@ def _words(parent: ET.Element, words: Words) -> None:
             node.text = run.text
 
 
-def sheet(theme: str) -> str:
+def sheet(theme: str, used: set[str]) -> str:
     """The style sheet. Plain colours, not variables: every SVG program understands them."""
     scope = f"svg.tgr-{theme}"
     common = (
-        f"{scope} text{{font-family:{SERIF};text-anchor:middle;white-space:pre}}"
+        f"{scope} text{{font-family:{SERIF};text-anchor:middle;white-space:pre;"
+        f"direction:ltr}}"
         f"{scope} text.sans{{font-family:{SANS}}}"
         f"{scope} text.start{{text-anchor:start}}{scope} text.end{{text-anchor:end}}"
+        f"{scope} tspan{{unicode-bidi:isolate}}"  # a subscript stays right of a Hebrew name
         f"{scope} .i{{font-style:italic}}"
         f"{scope} path{{fill:none;stroke-linejoin:round}}"
     )
     if theme != "auto":
-        return common + _rules(scope, THEMES[theme])
-    dark = "@media (prefers-color-scheme:dark){" + _rules(scope, THEMES["dark"]) + "}"
-    return common + _rules(scope, THEMES["light"]) + dark
+        return common + _rules(scope, theme, used)
+    dark = "@media (prefers-color-scheme:dark){" + _rules(scope, "dark", used) + "}"
+    return common + _rules(scope, "light", used) + dark
 
 
-def _rules(scope: str, styles: dict[str, Style]) -> str:
+def _rules(scope: str, theme: str, used: set[str]) -> str:
     rules = []
-    for name, style in styles.items():
+    for name, style in THEMES[theme].items():
+        if name not in used:
+            continue
         parts = [f"fill:{style.fill or 'none'}"]
         if style.stroke:
             parts.append(f"stroke:{style.stroke}")

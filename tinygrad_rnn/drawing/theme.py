@@ -14,13 +14,19 @@ class Style(NamedTuple):
     dash: tuple[float, ...] = ()
 
 
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F")
-"""Okabe & Ito, "Color universal design" (2008), black and yellow left out: too near to the ink,
-too pale for lines."""
-
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+"""Okabe & Ito, "Color universal design" (2008), without black, which is the ink."""
+DARKENED = (1.0, 0.95, 1.0, 0.95, 0.55, 0.8, 0.6)
+"""How much of each colour is left beside black, as a line on a light ground: each has a contrast of
+3 to the ground and stays apart from the others, whatever colours one can see."""
+LIGHTENED = (0.85, 1.0, 0.85, 0.8, 1.0, 0.8, 1.0)
+"""The same beside white, on a dark ground."""
 DASHES: tuple[tuple[float, ...], ...] = (
-    (), (7, 3), (2, 3), (9, 3, 2, 3), (12, 4), (4, 2), (1, 2, 5, 2),
+    (), (7, 3), (2, 3), (9, 3, 2, 3), (16, 4), (9, 3, 2, 3, 2, 3), (14, 3, 5, 3),
 )  # fmt: skip
+PARAMETERS = len(OKABE_ITO) * len(DASHES)
+"""How many parameters look different: the k-th is painted in the styles `parameter{k}`, `rail{k}`
+and `head{k}`, k below this; neighbours differ both in colour and in dash."""
 
 
 def _mixed(color: str, base: str, part: float) -> str:
@@ -31,11 +37,10 @@ def _mixed(color: str, base: str, part: float) -> str:
     )
 
 
-def _styles(page: str, band: str, ink: str, soft: str, op: str, state: str, given: str) -> dict[
-    str, Style
-]:  # fmt: skip
-    red = "#a33c00" if page == "#ffffff" else "#ff9d5c"
-    styles = {
+def _styles(
+    page: str, band: str, ink: str, soft: str, op: str, state: str, given: str, red: str
+) -> dict[str, Style]:
+    return {
         "page": Style(page),
         "band": Style(band),
         "op": Style(op, ink, 1.0),
@@ -59,15 +64,32 @@ def _styles(page: str, band: str, ink: str, soft: str, op: str, state: str, give
         "soft": Style(soft),
         "title": Style(ink),
     }
-    for k, color in enumerate(OKABE_ITO):
-        line = color if page == "#ffffff" else _mixed(color, "#ffffff", 0.75)
-        styles[f"parameter{k}"] = Style(_mixed(color, page, 0.12), line, 2.0)
-        styles[f"rail{k}"] = Style("", line, 1.5, DASHES[k])
+
+
+def _parameters(page: str, shade: str, parts: tuple[float, ...]) -> dict[str, Style]:
+    styles = {}
+    for k in range(PARAMETERS):
+        turn, hue = divmod(k, len(OKABE_ITO))
+        line = _mixed(OKABE_ITO[hue], shade, parts[hue])
+        styles[f"parameter{k}"] = Style(_mixed(OKABE_ITO[hue], page, 0.12), line, 2.0)
+        styles[f"rail{k}"] = Style("", line, 1.5, DASHES[(k + turn) % len(DASHES)])
         styles[f"head{k}"] = Style(line)
     return styles
 
 
 THEMES = {
-    "light": _styles("#ffffff", "#f5f6f8", "#26303b", "#5c6773", "#ffffff", "#fdf3d7", "#e9f1f8"),
-    "dark": _styles("#14181d", "#1b2027", "#e3e7ec", "#b7c0ca", "#232a33", "#4a3f1d", "#22344a"),
-}
+    "light": {
+        **_styles(
+            page="#ffffff", band="#f5f6f8", ink="#26303b", soft="#5c6773",
+            op="#ffffff", state="#fdf3d7", given="#e9f1f8", red="#a33c00",
+        ),
+        **_parameters("#ffffff", "#000000", DARKENED),
+    },
+    "dark": {
+        **_styles(
+            page="#14181d", band="#1b2027", ink="#e3e7ec", soft="#b7c0ca",
+            op="#232a33", state="#4a3f1d", given="#22344a", red="#ff9d5c",
+        ),
+        **_parameters("#14181d", "#ffffff", LIGHTENED),
+    },
+}  # fmt: skip
