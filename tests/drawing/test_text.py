@@ -33,10 +33,8 @@ def face(family, style):
 
 @cache
 def measured(text, family, style="normal"):
-    """The sum of the advances in parts of the font size, blanks at the ends included."""
-    wide, _, _ = text_to_path.get_text_width_height_descent(f"|{text}|", face(family, style), False)
-    bars, _, _ = text_to_path.get_text_width_height_descent("||", face(family, style), False)
-    return (wide - bars) / 100
+    """The sum of the advances in parts of the font size."""
+    return text_to_path.get_text_width_height_descent(text, face(family, style), False)[0] / 100
 
 
 def drawn(runs, size, family):

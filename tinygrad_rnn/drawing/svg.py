@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from .scene import CORNER, Line, Plate, Scene, Words
-from .text import SMALL
+from .text import BASELINE, RISE, SMALL
 from .theme import THEMES
 
 SERIF = (
@@ -100,13 +100,14 @@ def rounded(line: Line) -> list[tuple[str, list[tuple[float, float]]]]:
         return [*out, *[("L", [p]) for p in points[1:]], ("Z", [])]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         r = CORNER
-        a = _towards(corner, before, r)
-        b = _towards(corner, after, r)
+        a = towards(corner, before, r)
+        b = towards(corner, after, r)
         out += [("L", [a]), ("Q", [corner, b])]
     return [*out, ("L", [points[-1]])]
 
 
-def _towards(a: tuple[float, float], b: tuple[float, float], r: float) -> tuple[float, float]:
+def towards(a: tuple[float, float], b: tuple[float, float], r: float) -> tuple[float, float]:
+    """The point at distance r from a on the way to b, at most half of the way."""
     length = ((b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2) ** 0.5 or 1.0
     part = min(r / length, 0.5)
     return a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part
@@ -119,13 +120,13 @@ def _words(parent: ET.Element, words: Words) -> None:
             [words.style, *(c for c in (words.face, words.anchor) if c not in usual)]
         ),
         "x": number(words.x),
-        "y": number(words.y + 0.34 * words.size),
+        "y": number(words.y + BASELINE * words.size),
         "style": f"font-size:{number(words.size)}px",
     }
     node = ET.SubElement(parent, "text", attributes)
     shift = 0.0
     for run in words.runs:
-        wanted = {0: 0.0, 1: -0.38, -1: 0.22}[run.shift] * words.size
+        wanted = -RISE[run.shift] * words.size
         span: dict[str, str] = {}
         if wanted != shift:
             span["dy"] = number(wanted - shift)

@@ -33,7 +33,7 @@ GREEK = {
 LONGEST = 24
 """Longer names are cut in the picture; the tooltip has them whole."""
 
-_NAME = re.compile(r"^(∂?[A-Za-z]+?)(?:_(\w+)|(\d+))?('*)$", re.ASCII)
+_NAME = re.compile(r"^(∂?[A-Za-z]+?)(?:_(\w{1,12})|(\d{1,12}))?('{0,3})$", re.ASCII)
 
 
 def clean(text: str) -> str:
@@ -84,6 +84,10 @@ def plain(runs: Runs) -> str:
 
 SMALL = 0.72
 """Size of sub- and superscripts in relation to the line."""
+RISE = {-1: -0.22, 0: 0.0, 1: 0.38}
+"""How far they stand above the line, in parts of its size."""
+BASELINE = 0.34
+"""How far the line stands below the middle of its letters, in parts of its size."""
 
 
 def width(runs: Runs, size: float) -> float:
