@@ -144,7 +144,8 @@ const places = [...document.querySelectorAll('text')].filter(t => t.children.len
   let i = 0;
   return [...t.children].map(part => {
     const mine = at.slice(i, i += part.textContent.length);
-    return [Math.min(...mine.map(r => r.x)), Math.max(...mine.map(r => r.x + r.width))];
+    const left = Math.min(...mine.map(r => r.x)), right = Math.max(...mine.map(r => r.x + r.width));
+    return [left, right, mine[0].x + mine[0].width, part.textContent.codePointAt(0)];
   });
 });
 document.documentElement.setAttribute('data-places', JSON.stringify(places));
@@ -154,7 +155,7 @@ document.documentElement.setAttribute('data-places', JSON.stringify(places));
 @pytest.mark.skipif(not BROWSERS, reason="no Chromium on this machine")
 def test_parts_of_a_label_stand_in_their_order_whatever_way_they_are_read(tmp_path):
     hebrew = "\N{HEBREW LETTER MEM}\N{HEBREW LETTER SHIN}\N{HEBREW LETTER QOF}"
-    W = tg.Parameter(np.full((2, 2), 0.5), hebrew)
+    W = tg.Parameter(np.full((2, 2), 0.5), hebrew + " abc")
     s = tg.tensor(np.ones((1, 2)), "\u0648\u0632\u0646")
     for t in (1, 2):
         with tg.timestep(t):
@@ -174,5 +175,9 @@ def test_parts_of_a_label_stand_in_their_order_whatever_way_they_are_read(tmp_pa
     places = json.loads(re.search('data-places="([^"]*)"', done.stdout)[1])
     assert len(places) > 6
     for parts in places:
-        for (_, end), (start, _) in itertools.pairwise(parts):
+        for (_, end, _, _), (start, _, _, _) in itertools.pairwise(parts):
             assert start >= end - 0.1, parts
+    first = [(right, end) for parts in places for _, right, end, c in parts if c == ord(hebrew[0])]
+    assert len(first) > 6
+    for right, end in first:  # a name that begins with a Hebrew letter begins at the right
+        assert end == pytest.approx(right, abs=0.1)

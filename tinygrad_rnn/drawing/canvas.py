@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.colors import to_rgba
-from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 
@@ -52,7 +53,8 @@ class Picture(Artist):
         self.renderer = renderer
         self.advances: dict[tuple[str, int], float] = {}
         # in a scene y points down, for the renderer up
-        self.place = Affine2D().translate(-scene.left, -scene.top - scene.height).scale(unit, -unit)
+        down = scene.top + ceil(scene.height)
+        self.place = Affine2D().translate(-scene.left, -down).scale(unit, -unit)
         for group in scene.groups:
             for shape in group.shapes:
                 if isinstance(shape, Words):
@@ -62,12 +64,12 @@ class Picture(Artist):
 
     def _paint(self, shape: Line | Plate) -> None:
         style = self.styles[shape.style]
-        width = shape.width if isinstance(shape, Line) else None
+        own = shape.width if isinstance(shape, Line) else None
         pen = self.renderer.new_gc()
         pen.set_joinstyle("round")
         pen.set_linewidth(0.0)
         if style.stroke:
-            pen.set_linewidth(style.width if width is None else width)
+            pen.set_linewidth(style.width if own is None else own)
             pen.set_foreground(style.stroke)
         if style.dash:
             pen.set_dashes(0, style.dash)
@@ -114,12 +116,12 @@ class Picture(Artist):
 def more_fonts(missing: set[str]) -> tuple[list[str], set[str]]:
     """Installed fonts that have the letters which ours lack, and the letters that none has."""
     ours = FACES["serif"]
-    fonts = {e.name: e.fname for e in fontManager.ttflist if (e.style, e.weight) == UPRIGHT}
+    installed = {e.name for e in fontManager.ttflist if (e.style, e.weight) == UPRIGHT}
     found = []
-    for family in (*ours, *sorted(fonts.keys() - {*ours, LAST_RESORT})):
+    for family in (*ours, *sorted(installed - {*ours, LAST_RESORT})):
         if not missing:
             break
-        font = get_font(fonts[family])
+        font = get_font(findfont(FontProperties(family=[family])))
         here = {c for c in missing if font.get_char_index(ord(c))}
         if here and family not in ours:
             found.append(family)

@@ -131,14 +131,11 @@ def _words(parent: ET.Element, words: Words) -> None:
         if wanted != shift:
             span["dy"] = number(wanted - shift)
             shift = wanted
-        classes = []
-        if run.style == "i":
-            classes.append("i")
         if run.shift:
             span["style"] = f"font-size:{number(words.size * SMALL)}px"
-        if classes:
-            span["class"] = " ".join(classes)
-        if span or len(words.runs) > 1:
+        if run.style == "i":
+            span["class"] = "i"
+        if span or len(words.runs) > 1 or not run.text.isascii():
             ET.SubElement(node, "tspan", span).text = run.text
         else:
             node.text = run.text
@@ -152,7 +149,7 @@ def sheet(theme: str, used: set[str]) -> str:
         f"direction:ltr}}"
         f"{scope} text.sans{{font-family:{SANS}}}"
         f"{scope} text.start{{text-anchor:start}}{scope} text.end{{text-anchor:end}}"
-        f"{scope} tspan{{unicode-bidi:isolate}}"  # a subscript stays right of a Hebrew name
+        f"{scope} tspan{{unicode-bidi:plaintext}}"  # each part is read its own way
         f"{scope} .i{{font-style:italic}}"
         f"{scope} path{{fill:none;stroke-linejoin:round}}"
     )
