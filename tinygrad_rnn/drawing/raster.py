@@ -48,7 +48,8 @@ def _write(scene: Scene, theme: str, file: Path, dpi: float) -> None:
     figure.add_artist(Picture(scene, styles))
     canvas: Any = FigureCanvasAgg(figure)
     if file.suffix.lower() == ".pdf":
-        figure.savefig(file, metadata={"CreationDate": None, "ModDate": None})
+        metadata = {"Title": scene.title, "CreationDate": None, "ModDate": None}
+        figure.savefig(file, metadata=metadata)
         return
     from PIL import Image
 
