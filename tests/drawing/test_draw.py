@@ -1,7 +1,6 @@
 """`draw`: what flows along each link, which steps are shown, and what is refused."""
 
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -61,15 +60,6 @@ def test_widths_grow_with_the_norm_of_values(gallery):
     assert found["before.W", "t1.matmul.2"] == pytest.approx(np.linalg.norm(value))
 
 
-def test_backward_draws_every_contribution_and_every_sum(gallery):
-    drawing = tg.draw(gallery.by_hand(), backward=True)
-    flows = [k for k in drawing.model.links if k.norm is not None and k.kind != "constant"]
-    back = [g for g in drawing.scene.groups if g.title.startswith("back along")]
-    assert len(back) == len(flows) > 40
-    sums = {g.data["of"] for g in drawing.scene.groups if g.data.get("kind") == "sum"}
-    assert sums == {"before.U", "before.W", "before.V", "t1.s_1", "t2.s_2", "t3.s_3"}
-
-
 def test_drawing_leaves_the_record_as_it_was(gallery):
     loss = gallery.by_hand()
     tg.draw(loss, edges="gradient")
@@ -97,11 +87,12 @@ def test_steps_can_be_chosen(gallery, steps, shown):
     assert drawing.stats.uses["W"] == 20
 
 
-def test_ten_thousand_steps_draw_in_about_a_second(gallery):
-    loss = gallery.by_hand(10_000)
-    started = time.perf_counter()
-    assert "9994 steps" in tg.draw(loss).svg
-    assert time.perf_counter() - started < 3.0  # measured below 1 s on an idle machine
+@pytest.mark.parametrize("backward", [False, True])
+def test_what_is_drawn_of_a_long_record_does_not_grow_with_it(gallery, backward):
+    short, long = (tg.draw(gallery.by_hand(T), backward=backward) for T in (100, 3000))
+    assert len(short.model.boxes) == len(long.model.boxes)
+    assert len(short.scene.groups) == len(long.scene.groups)
+    assert "2994 steps" in long.svg
 
 
 def test_too_many_boxes_are_refused_with_a_way_out(gallery):

@@ -113,33 +113,6 @@ def test_svg_covers_everything_and_explains_itself(gallery):
     assert {g.get("data-from") for g in links} | {g.get("data-to") for g in links} <= set(boxes)
 
 
-def luminance(color):
-    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    parts = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_has_a_contrast_of_at_least_4_5(theme):
-    from tinygrad_rnn.drawing.theme import THEMES
-
-    styles = THEMES[theme]
-    grounds = ["page", "band", "op", "round", "value", "input", "cell", "constant", "sum"]
-    grounds += [name for name in styles if name.startswith("parameter")]
-    for text in ("text", "soft", "title", "back-head"):
-        for ground in grounds:
-            if (text == "back-head") != (ground == "sum"):
-                continue
-            a, b = sorted(luminance(styles[n].fill) for n in (text, ground))
-            assert (b + 0.05) / (a + 0.05) >= 4.5, (text, ground)
-
-
-def test_no_two_parameters_differ_by_colour_alone():
-    from tinygrad_rnn.drawing.theme import DASHES, OKABE_ITO
-
-    assert len(set(DASHES)) == len(DASHES) == len(OKABE_ITO)
-
-
 def test_html_refers_to_nothing_outside(gallery):
     page = tg.draw(gallery.by_hand()).html
     assert not re.search(r"""(src|href|action)\s*=|url\(|@import|fetch\(|XMLHttp|import\(""", page)

@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+from drawing.geometry import overlapping, run_through
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.template import is_ghost
-from tinygrad_rnn.drawing.route import Rect, hits, segments
 
 
 def networks(gallery):
@@ -43,25 +43,13 @@ def losses(gallery):
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_box_lies_on_another(losses, name, level):
-    rects = tg.draw(losses[name], level=level).layout.rects
-    for (a, r), (b, q) in itertools.combinations(rects.items(), 2):
-        apart = r.right < q.left or q.right < r.left or r.bottom < q.top or q.bottom < r.top
-        assert apart, (a.id, b.id)
+    assert not overlapping(tg.draw(losses[name], level=level).layout)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_link_runs_through_a_box(losses, name, level):
-    layout = tg.draw(losses[name], level=level).layout
-    ways = [(link.source.id, link.target.id, way) for link, way in layout.ways.items()]
-    for rail in layout.rails:
-        ways += [(link.source.id, link.target.id, way) for link, way in rail.ways]
-        ways.append((rail.box.id, "rail", [(rail.start, rail.y), (rail.end, rail.y)]))
-    for a, b, way in ways:
-        for piece in segments(way):
-            for box, r in layout.rects.items():
-                inside = Rect(r.x, r.y, r.w - 1, r.h - 1)
-                assert not hits(piece, inside, 0.0), (a, b, box.id)
+    assert not run_through(tg.draw(losses[name], level=level).layout)
 
 
 @pytest.mark.parametrize("name", NAMES)

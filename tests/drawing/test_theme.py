@@ -49,6 +49,7 @@ def scenes(gallery):
         ),
         tg.draw(lstm, level="step"),
         tg.draw(lstm, level="rolled"),
+        tg.draw(loss, backward=True, level="step"),
     ]
     return [picture.scene for picture in pictures]
 

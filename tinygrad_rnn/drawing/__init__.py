@@ -10,9 +10,10 @@ from ..bptt import Unrolled, unroll
 from ..nn import Cell
 from ..tensor import Tensor, zeros
 from .drawing import SUFFIXES, Drawing, Stats
-from .flow import Values, describe, gradient_norms, value_norms
+from .flow import Values, describe, gradient_norms, value_norms, way_back_norms
 from .levels import by_step
 from .model import Model, Reader
+from .rules import write_rules
 from .scene import Look
 
 __all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
@@ -71,17 +72,22 @@ def draw(
     _one_of("edges", edges, ("plain", "gradient", "magnitude"))
     _one_of("theme", theme, ("light", "dark", "auto"))
     tensors = _tensors(outputs)
-    reader = Reader(tensors, _chooser(steps), max_nodes, rolled=level == "rolled")
+    reader = Reader(
+        tensors, _chooser(steps), max_nodes, rolled=level == "rolled", backward=backward
+    )
     model = reader.model()
     known = Values(model, tensors)
     describe(model, known, values=values, saved=saved)
-    if edges == "gradient" or backward:
+    if backward:
+        write_rules(model)
+        way_back_norms(tensors, model)
+    elif edges == "gradient":
         gradient_norms(tensors, model)
     if edges == "magnitude" and not backward:
         value_norms(model, known)
     if level == "step":
         model = by_step(model, _cell_name(outputs, model))
-    look = Look(edges=edges, backward=backward, shapes=shapes)
+    look = Look(edges=edges, shapes=shapes)
     return Drawing(model, title or "", theme, look)
 
 

@@ -61,10 +61,10 @@ class Equations:
             if box.kind == "value":
                 maker = self.into[box][0].source
                 if maker in mine:
-                    lines.append((*box.label, Run(" = "), *self._term(maker, 0, mine, known)[0]))
+                    lines.append((*box.label, Run(" = "), *self.term(maker, 0, mine, known)[0]))
                     known[maker, 0] = box.label
             elif (box, 0) not in known:
-                inner = self._term(box, 0, mine, known)[0]
+                inner = self.term(box, 0, mine, known)[0]
                 lines.append((*self._unnamed(box), Run(" = "), *inner))
         return lines
 
@@ -77,9 +77,7 @@ class Equations:
         assert box.node is not None
         return text.math(str(box.node.name(port)), self.model.times.get(box))
 
-    def _term(
-        self, box: Box, port: int, mine: set[Box], known: dict[tuple[Box, int], Runs]
-    ) -> Term:
+    def term(self, box: Box, port: int, mine: set[Box], known: dict[tuple[Box, int], Runs]) -> Term:
         """What a box stands for inside an expression."""
         if (box, port) in known:
             return known[box, port], 3
@@ -99,28 +97,42 @@ class Equations:
         terms: list[Term] = []
         for i in range(len(node.inputs)):
             if i in links:
-                terms.append(self._term(links[i].source, node.ports[i], mine, known))
+                terms.append(self.term(links[i].source, node.ports[i], mine, known))
             elif box.numbers and box.numbers[i]:
                 terms.append(((Run(box.numbers[i]),), 3))
             else:
                 terms.append(((Run("const"),), 3))
-        name = node.primitive.name
-        if name in INFIX and len(terms) == 2:
-            sign, strength = INFIX[name]
-            left = _wrapped(terms[0], strength)
-            right = _wrapped(terms[1], strength + (name in ("subtract", "divide")))
-            return (*left, Run(sign), *right), strength
-        if name == "negative":
-            return (Run("\N{MINUS SIGN}"), *_wrapped(terms[0], 2)), 1
-        if name == "square":
-            return (*_wrapped(terms[0], 3), Run("2", "r", 1)), 3
-        if name in ("split", "unstack", "getitem", "reshape", "expand_dims"):
-            return terms[0]
-        inner = tuple(run for term, _ in terms for run in (Run(", "), *term))[1:]
-        return (Run(box.symbol), Run("("), *inner, Run(")")), 3
+        return expression(node.primitive.name, box.symbol, terms)
 
 
-def _wrapped(term: Term, strength: int) -> Runs:
+def expression(name: str, symbol: str, terms: Sequence[Term]) -> Term:
+    """An operation applied to some terms; a name without a sign of its own is written as a call."""
+    if name in INFIX and len(terms) == 2:
+        sign, strength = INFIX[name]
+        left = wrapped(terms[0], strength)
+        right = wrapped(terms[1], strength + (name in ("subtract", "divide")))
+        return (*left, Run(sign), *right), strength
+    if name == "negative":
+        return (Run("\N{MINUS SIGN}"), *wrapped(terms[0], 2)), 1
+    if name == "square":
+        return squared(terms[0])
+    if name in ("split", "unstack", "getitem", "reshape", "expand_dims"):
+        return terms[0]
+    inner = tuple(run for term in terms for run in (Run(", "), *term[0]))[1:]
+    return (Run(symbol or name), Run("("), *inner, Run(")")), 3
+
+
+def squared(term: Term) -> Term:
+    """The square, entry by entry."""
+    return (*wrapped(term, 3), Run("2", "r", 1)), 3
+
+
+def transposed(term: Term) -> Term:
+    """The transpose."""
+    return (*wrapped(term, 3), Run("T", "r", 1)), 3
+
+
+def wrapped(term: Term, strength: int) -> Runs:
     """In brackets where it binds less strongly than what is around it."""
     runs, own = term
     return runs if own >= strength else (Run("("), *runs, Run(")"))

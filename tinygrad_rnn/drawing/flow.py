@@ -10,6 +10,7 @@ import numpy as np
 from ..autodiff import checked_seeds
 from ..graph import Node
 from ..sweep import output_of, pullback
+from .backward import COPY, COTANGENT
 from .model import Model
 
 
@@ -45,6 +46,38 @@ def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
     for box in model.boxes:
         if box.kind in ("parameter", "input") and box.node in found:
             box.facts.append(f"gradient norm {np.linalg.norm(found[box.node]):.4g}")
+
+
+def way_back_norms(outputs: Sequence[Any], model: Model) -> None:
+    """Give each link of the way back the norm of the gradient on it."""
+    back = model.back
+    assert back is not None
+    norms: dict[tuple[Node, int], float] = {}
+    drawn = {part for part in back.parts.values() if part is not None}
+
+    def visit(node: Node, i: int, part: Any) -> None:
+        if (node, i) in drawn:
+            norms[node, i] = float(np.linalg.norm(part))
+
+    of = {node.params["of"] for node in back.nodes}
+    seeds = checked_seeds(outputs, None, record=False)
+    found = pullback(seeds, of, keep=True, visit=visit)
+    for link in model.links:
+        node = link.node
+        if link.kind != "back" or node is None:
+            continue
+        if (node, link.i) in back.parts:
+            part = back.parts[node, link.i]
+            link.norm = 1.0 if part is None else norms.get(part, 0.0)
+        else:
+            port = node.params["i"] if node.primitive in (COPY, COTANGENT) else link.i
+            total = output_of(found, node.params["of"], port)
+            link.norm = 0.0 if total is None else float(np.linalg.norm(total))
+    for box in model.boxes:
+        if box.kind in ("gradient", "value") and box.node in back.key:
+            total = output_of(found, box.node.params["of"], box.node.params["i"])
+            if total is not None:
+                box.facts.append(f"gradient norm {np.linalg.norm(total):.4g}")
 
 
 class Values:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import text
-from .model import Box, Model
+from .model import RAILED, Box, Model
 from .place import band_of, place
 from .route import Rect, Router
 from .steps import AFTER, BEFORE
 from .template import Template, is_ghost, stands_for, template_of
-from .wires import Wires
+from .wires import LOOP_ROOM, Wires
 
 FONT = 14.0
 COLUMN_GAP = 24.0
@@ -104,13 +104,14 @@ class Layout:
             for a, b in [*self.template.inside, *self.template.across]
         ]
         for box in self.model.boxes:
-            if box.kind != "parameter":
+            if box.kind not in RAILED:
                 continue
-            used = [
-                self.cell[link.target.key][1]
+            others = [
+                link.target if link.source is box else link.source
                 for link in self.model.links
-                if link.source is box and link.target.key in self.cell
+                if box in (link.source, link.target)
             ]
+            used = [self.cell[other.key][1] for other in others if other.key in self.cell]
             if used:
                 r = max(set(used), key=used.count)
                 costs = [
@@ -119,7 +120,7 @@ class Layout:
                 ]
                 beside = min(costs)[2]
             else:
-                outside = [k.target.column for k in self.model.links if k.source is box]
+                outside = [other.column for other in others]
                 beside = 0 if BEFORE in outside else rows
             tracks[beside].insert(0, (box, RAIL_PITCH))
         self._skips(tracks)
@@ -193,13 +194,15 @@ class Layout:
 
     def _outside(self) -> None:
         """Give every box its place."""
-        left_boxes = [b for b in self.model.boxes if b.kind == "parameter"]
+        left_boxes = [b for b in self.model.boxes if b.kind in RAILED]
         widest = max((size(b)[0] for b in left_boxes), default=0.0)
         x = 0.0
         for box in left_boxes:
             w, h, _ = size(box)
             self.rects[box] = Rect(x + widest - w / 2, self.track_y[box], w, h)
         x += widest + (STEP_GAP if left_boxes else 0)
+        if self.model.rolled:
+            x += LOOP_ROOM + 8.0 * len(self.ghosts)
         x = self._group(BEFORE, x)
         self.origin: dict[int, float] = {}
         shown = self.model.shown
@@ -247,7 +250,7 @@ class Layout:
 
     def _group(self, column: int, x: float) -> float:
         """Boxes outside of time: a small grid of their own, below (before) or above (after)."""
-        boxes = [b for b in self.model.boxes if b.column == column and b.kind != "parameter"]
+        boxes = [b for b in self.model.boxes if b.column == column and b.kind not in RAILED]
         if not boxes:
             return x
         template = Template(list(boxes))
@@ -289,7 +292,7 @@ class Layout:
             mine, other = (
                 (link.source, link.target) if column == BEFORE else (link.target, link.source)
             )
-            if mine not in cells or other in cells or other.kind == "parameter":
+            if mine not in cells or other in cells or other.kind in RAILED:
                 continue
             c, r = cells[mine]
             same_row = [d for d, s in cells.values() if s == r]

@@ -7,6 +7,8 @@ from math import hypot
 from typing import Any
 
 from . import text
+from .adjoint import Adjoint
+from .align import Key
 from .equations import Equations
 from .model import Box, Link, Model
 from .place import layers
@@ -14,64 +16,96 @@ from .template import is_ghost, template_of
 from .template import stands_for as key_of
 from .text import Run, Runs
 
+Part = tuple[Any, ...]
+"""What becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
+
 
 def by_step(model: Model, name: str) -> Model:
     """A model in which each recurrent layer is one box per step, with its equations in it.
 
-    What only reads the layers (a readout, a loss) becomes one box per step too. Operations outside
-    of time stay as they are. A merged link carries the norm of all that it stands for.
+    What only reads the layers (a readout, a loss) becomes one box per step too, and so does the way
+    back. Operations outside of time stay as they are. A merged link carries the norm of all that
+    it stands for.
     """
-    found = layers(template_of(model))
+    boxes = [box for box in model.boxes if not box.back]
+    links = [link for link in model.links if link.kind not in ("back", "turn")]
+    found = layers(template_of(replace(model, boxes=boxes, links=links)))
     part_of = {key: k for k, keys in enumerate(found) for key in keys}
-    several = len(found) > 1
-    parts: dict[tuple[Any, ...], list[Box]] = {}  # what becomes one box
-    part: dict[Box, tuple[Any, ...]] = {}
+    parts: dict[Part, list[Box]] = {}
     for box in model.boxes:
-        made = key_of(box)
-        layer = part_of.get(made, len(found))
-        if box.kind == "value" and layer < len(found):
-            part[box] = ("states", box.column, layer, box.key[0] if made != box.key else "")
-        elif box.kind in ("op", "round") and box.column in model.shown and made == box.key:
-            part[box] = ("cell", box.column, layer)
-        else:
-            part[box] = ("alone", box.id)
-        parts.setdefault(part[box], []).append(box)
-    equations = Equations(model)
-    stands_for: dict[Box, Box] = {}
-    for what, members in parts.items():
-        merged = members[0]
-        if what[0] == "states":
-            merged = _merged(members)
-        elif is_ghost(merged) and merged.kind == "round":  # a sum so far is now part of a cell
-            layer = part_of.get(key_of(merged), len(found))
-            merged = replace(merged, key=(merged.key[0], "cell", layer))
-        elif what[0] == "cell":
-            layer = what[2]
-            title = "" if layer == len(found) else f"{name} {layer + 1}" if several else name
-            merged = Box(
-                f"t{what[1]}.{title or 'readout'}",
-                "cell",
-                ("cell", layer),
-                what[1],
-                (Run(title),) if title else (),
-                None,
-                lines=equations.of(members, _results(model, members)),
-            )
-        stands_for.update(dict.fromkeys(members, merged))
-    boxes = list(dict.fromkeys(stands_for[box] for box in model.boxes))
+        layer = part_of.get(key_of(box))
+        parts.setdefault(_part(box, layer, model), []).append(box)
+    titles: list[Runs] = [(Run(f"{name} {k + 1}" if len(found) > 1 else name),)
+                          for k in range(len(found))]  # fmt: skip
+    write = _Writer(model, titles)
+    merged: dict[Box, Box] = {}
+    for part, members in parts.items():
+        merged.update(dict.fromkeys(members, write.box(part, members)))
+    boxes = list(dict.fromkeys(merged[box] for box in model.boxes))
+    return replace(model, boxes=boxes, links=_links(model, merged))
+
+
+def _part(box: Box, layer: int | None, model: Model) -> Part:
+    """What a box becomes a part of."""
+    drawn = box.column in model.shown and not is_ghost(box)
+    if box.back and is_ghost(box):
+        return "back ghost", box.column
+    if box.back and box.kind != "gradient" and drawn:
+        return "back", box.column
+    if box.kind == "value" and layer is not None:
+        return "states", box.column, layer, box.key[0] if is_ghost(box) else ""
+    if box.kind in ("op", "round") and drawn:
+        return "cell", box.column, layer
+    if box.kind == "round" and is_ghost(box):
+        return "sum so far", box.id, layer
+    return "alone", box.id
+
+
+class _Writer:
+    """Makes the box of each part, with its equations."""
+
+    def __init__(self, model: Model, titles: list[Runs]) -> None:
+        self.model, self.titles = model, titles
+        self.equations, self.adjoint = Equations(model), Adjoint(model)
+
+    def box(self, part: Part, members: list[Box]) -> Box:
+        what, step, *rest = part
+        first = members[0]
+        if what == "states":
+            return _merged(members)
+        if what == "sum so far":  # the sum itself is now in a cell
+            return replace(first, key=(first.key[0], "cell", rest[0]))
+        if what == "back ghost":
+            return self._cell(step, ("ghost", "cell", "back"), (Run(f"step {step}"),), [], True)
+        if what == "back":
+            lines = self.adjoint.of(members)
+            return self._cell(step, ("cell", "back"), (Run("the way back"),), lines, True)
+        if what == "cell":
+            title = () if rest[0] is None else self.titles[rest[0]]
+            lines = self.equations.of(members, _results(self.model, members))
+            return self._cell(step, ("cell", rest[0]), title, lines)
+        return first
+
+    def _cell(self, step: int, key: Key, title: Runs, lines: list[Runs], back: bool = False) -> Box:
+        name = f"t{step}.{'back' if back else text.plain(title) or 'readout'}"
+        return Box(name, "cell", key, step, title, None, lines=lines, back=back)
+
+
+def _links(model: Model, merged: dict[Box, Box]) -> list[Link]:
+    """The links between merged boxes, one for each pair and kind."""
     makers = {link.target: link.source for link in model.links if link.target.kind == "value"}
-    links: dict[tuple[Box, Box, str], Link] = {}
+    found: dict[tuple[Box, Box, str], Link] = {}
     for link in model.links:
-        a, b = stands_for[link.source], stands_for[link.target]
+        a, b = merged[link.source], merged[link.target]
         inside = link.source.column == link.target.column
-        if inside and (a is b or stands_for[makers.get(link.source, link.source)] is b):
+        if inside and (a is b or merged[makers.get(link.source, link.source)] is b):
             continue  # within one box
-        same = links.get((a, b, link.kind))
+        same = found.get((a, b, link.kind))
         if same is None:
-            links[a, b, link.kind] = replace(link, source=a, target=b)
+            found[a, b, link.kind] = replace(link, source=a, target=b)
         elif link.norm is not None:
             same.norm = hypot(same.norm or 0.0, link.norm)
-    return replace(model, boxes=boxes, links=list(links.values()))
+    return list(found.values())
 
 
 def _merged(members: list[Box]) -> Box:

@@ -12,6 +12,7 @@ import numpy as np
 from ..graph import Leaf, Node, record_order
 from . import text
 from .align import Key, correspondence
+from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
 from .steps import AFTER, BEFORE, columns, is_parameter
 from .text import Run, Runs
 
@@ -36,16 +37,22 @@ LONGEST_LAG = 3
 """How many steps back a value may come from and still be drawn if its own step is not."""
 
 
+RAILED = ("parameter", "gradient")
+"""Kinds of boxes that stand at the left and have a rail."""
+
+
 @dataclass(eq=False)
 class Box:
     """Something with a place in the picture.
 
-    kind     "op", "round", "value" (a state or an output), "input", "constant", "parameter"
+    kind     "op", "round", "value" (a state or an output), "input", "constant", "parameter";
+             on the way back "pull" (a rule) and "gradient" (of a parameter)
     key      what it corresponds to in the other steps
     column   its step, BEFORE or AFTER
     name     what the user calls it; symbol: what it does; numbers: its plain arguments
     lines    equations written in it (kind "cell"); note: a second line, small
-    keeps    mark it as keeping values for the backward pass
+    formula  of a rule, with a hole for what arrives, and how strongly it binds
+    keeps    mark it as keeping values for the backward pass;  back: it is on the way back
     """
 
     id: str
@@ -61,7 +68,9 @@ class Box:
     numbers: list[str] = field(default_factory=list)
     lines: list[Runs] = field(default_factory=list)
     note: str = ""
+    formula: tuple[Runs, int] | None = None
     keeps: bool = False
+    back: bool = False
     facts: list[str] = field(default_factory=list)
 
 
@@ -69,7 +78,8 @@ class Box:
 class Link:
     """A value that goes from one box to another: argument `i` of the target's node.
 
-    kind   "flow" inside a step, "state" between steps, "constant" (no gradient), "cut" (detached)
+    kind   "flow" inside a step, "state" between steps, "constant" (no gradient), "cut" (detached),
+           "back" on the way back, "turn" where that begins
     norm   of the gradient that flowed back along it, or of the value; None if not known
     """
 
@@ -96,6 +106,7 @@ class Model:
     times       how the step of a box is written
     directions  of what one step hands to another: +1, or -1 if time runs backwards
     rolled      whether the one step that is shown stands for all
+    back        the way back, if it is drawn
     """
 
     steps: list[int]
@@ -108,6 +119,7 @@ class Model:
     times: dict[Box, int | str]
     directions: dict[Key, int]
     rolled: bool
+    back: Backward | None
 
 
 class Reader:
@@ -118,7 +130,9 @@ class Reader:
         outputs: Sequence[Any],
         choose: Callable[[list[int]], list[int]],
         max_nodes: int,
+        *,
         rolled: bool = False,
+        backward: bool = False,
     ) -> None:
         self.roots = [(t._node, t._port) for t in outputs]
         self.order = record_order(node for node, _ in self.roots)
@@ -130,11 +144,17 @@ class Reader:
         if self.rolled:
             self.shown = self.steps[1:2]  # the first with a step on either side, if there are three
         self._not_too_many(max_nodes)
+        self.back_nodes: set[Node] = set()
         self.boxes: list[Box] = []
         self.links: list[Link] = []
         self.box_of: dict[tuple[Node, int], Box] = {}  # what an output is drawn from
         self.constants: dict[tuple[int, int], Box] = {}  # arrays of this record, in a column
         self._count: dict[str, int] = {}
+        self._keys()
+        self._states()
+        self.back: Backward | None = None
+        if backward:
+            self._way_back()
 
     def _not_too_many(self, max_nodes: int) -> None:
         shown = self.rank_shown()
@@ -195,6 +215,27 @@ class Reader:
             if name is not None and len(same) > 1:
                 self.upper[key] = f"({same.index(key) + 1})"
 
+    def _way_back(self) -> None:
+        """Put the record of the pullback behind the record."""
+        states = set(self.producers)
+        back = Backward(
+            self.roots,
+            self.order,
+            self.near,
+            self.column,
+            self.key,
+            states,
+            self.running,
+            self.rank_shown(),
+        )
+        self.back = back
+        self.back_nodes = set(back.nodes)
+        self.near += back.nodes
+        self.column |= back.column
+        self.key |= back.key
+        self._states()
+        self.running |= set(self.producers) - states  # no circles for these
+
     # -- boxes -----------------------------------------------------------------------------------
 
     def _box(self, what: str, kind: str, key: Key, column: int, *rest: Any, **more: Any) -> Box:
@@ -220,8 +261,6 @@ class Reader:
         self.timed = len(self.steps) > 1 or any(
             n.place.step is not None for n in self.order if n.primitive is not None
         )
-        self._keys()
-        self._states()
         users: dict[Node, set[int]] = {}
         uses: dict[Node, int] = {}
         for node, column in self.column.items():
@@ -234,9 +273,14 @@ class Reader:
         self.by_serial = {n.serial: n for n in self.near}
         drawn = [n for n in self.near if self.column[n] in self.rank_shown()]
         for node in drawn:
+            if node in self.back_nodes:
+                break
             self._operation(node)
         for node, port in self.roots:
             self._output(node, port)
+        for node in drawn:
+            if node in self.back_nodes:
+                self._cotangent(node)
         counts = {n: uses.get(n, 0) for n in self.order if is_parameter(n)}
         times = {b: t for b in self.boxes if b.node and (t := self._time(b.node)) is not None}
         directions = {
@@ -254,6 +298,7 @@ class Reader:
             times,
             directions,
             self.rolled,
+            self.back,
         )
 
     def rank_shown(self) -> set[int]:
@@ -289,8 +334,10 @@ class Reader:
         called: Runs = ()
         if name == "matmul":
             known = [s[0].label if s and s[0].kind != "op" else () for s in sources]
+            long = any(len(run.text) > 2 and not run.shift for name in known for run in name)
+            between = (Run(" "),) if long else ()
             label = (
-                (*known[0], *known[1])
+                (*known[0], *between, *known[1])
                 if known[0] and known[1] and max(map(len, known)) <= 3
                 else (Run("\N{MIDDLE DOT} "), *known[1])
                 if known[1]
@@ -323,6 +370,39 @@ class Reader:
                 self.links.append(Link(source[0], box, i, source[1], node))
         if state:
             self._value(node, 0, box)
+
+    def _cotangent(self, node: Node) -> None:
+        """A box on the way back."""
+        primitive, key, column = node.primitive, self.key[node], self.column[node]
+        assert primitive is not None
+        of: Node = node.params["of"]
+        kind, label = self._look_of(node)
+        color = 0
+        if primitive is GRADIENT:
+            box = self.box_of[of, 0]
+            label, color = _partial(box.label), box.color
+            kind = kind if is_parameter(of) else "value"
+        sources = [self._source(node, i) for i in range(len(node.inputs))]
+        name = f"back.{text.plain(label)}" if kind in ("value", "gradient") else f"back.{kind}"
+        box = self._box(name, kind, key, column, label, node, color=color, back=True)
+        self.box_of[node, 0] = box
+        if primitive is SEED:
+            output = self.box_of.get((of, node.params["i"])) or self.box_of.get((of, 0))
+            if output is not None:
+                self.links.append(Link(output, box, 0, "turn", node))
+        for i, source in enumerate(sources):
+            if source is not None:
+                self.links.append(Link(source[0], box, i, "back", node))
+
+    def _look_of(self, node: Node) -> tuple[str, Runs]:
+        """Kind and label of a box on the way back; rules get theirs later."""
+        primitive = node.primitive
+        assert primitive is not None
+        if primitive in (COTANGENT, SEED):
+            return "value", _partial(self.state_label(node.params["of"], node.params["i"]))
+        if primitive in (SUM, COPY):
+            return "round", (Run("+" if primitive is SUM else "1"),)
+        return primitive.name.rstrip("s"), (Run("\N{PARTIAL DIFFERENTIAL}"),)
 
     def _value(self, node: Node, port: int, maker: Box) -> Box:
         """The circle that holds a state or an output."""
@@ -385,16 +465,21 @@ class Reader:
         if not arrives or source not in self.key:
             return None  # a far step that is not shown: counted, see `_operation`
         # the step before (or after) is not shown: its state stands in for it, beside the gap
+        kind, key_of_ghost = self._stand_in("ghost", self.key[source])
         sum_so_far = self.key.get(source) in self.running
         label = (Run("+"),) if sum_so_far else self.state_label(source, port)
+        if source in self.back_nodes:
+            kind, label = self._look_of(source)
         ghost = self._box(
             "earlier",
-            *self._stand_in("ghost", self.key[source]),
+            kind,
+            key_of_ghost,
             self.column[source],
             label,
             source,
             port,
         )
+        ghost.back = source in self.back_nodes
         self.box_of[source, port] = ghost
         return ghost, "state"
 
@@ -422,9 +507,9 @@ class Reader:
             key = self._stand_in("first", self.arrivals[self.key[node], i])[1]
         elif value is None and node.primitive.name != "matmul":
             return None
-        matmul = node.primitive.name == "matmul"
-        name = text.math("x", self._time(node)) if matmul and not arrives else (Run("const"),)
-        kind = "input" if matmul else "constant"
+        given = node.primitive.name == "matmul" and i == 0 and not arrives
+        name = text.math("x", self._time(node)) if given else (Run("const"),)
+        kind = "input" if given else "constant"
         box = self._box(text.plain(name), kind, key, column, name, None)
         if value is not None:
             box.facts.append(f"shape {np.shape(value)}, {np.asarray(value).dtype}")
@@ -455,6 +540,11 @@ class Reader:
         box = self._box(text.plain(label), kind, key, column, label, leaf)
         self.box_of[leaf, 0] = box
         return box, "cut" if cut else "flow"
+
+
+def _partial(label: Runs) -> Runs:
+    """A name with the sign of a derivative before it."""
+    return (label[0]._replace(text="\N{PARTIAL DIFFERENTIAL}" + label[0].text), *label[1:])
 
 
 def _is_sum(node: Node) -> bool:

@@ -22,6 +22,7 @@ def place(template: Template) -> dict[Key, Cell]:
     member = {n: k for k, core in enumerate(cores) for n in core}
     owner = _owners(template, cores, member)
     cells: dict[Key, Cell] = {}
+    sources: list[Key] = []  # handed from step to step with nothing added; above them what reads it
     row = 0
     for k, core in enumerate(cores):
         feeders = [n for n in template.nodes if owner.get(n) == k and n not in member]
@@ -49,12 +50,17 @@ def place(template: Template) -> dict[Key, Cell]:
             mine = [*band, *feeders] if not lone else []
             last = max((cells[n][0] for n in mine), default=0)
             cells.update({n: (last - cells[n][0], cells[n][1]) for n in mine})
+        if lone and not template.previous[core[0]]:
+            sources.append(core[0])
         row += 1 + max(r for _, r in band.values())
     rest = [n for n in template.nodes if n not in cells]
     depth = _levels(list(reversed(rest)), template.previous)
     for n in rest:
         at = [cells[p][0] for p in template.previous[n] if p in cells]
         _settle(cells, n, max(at, default=0), row + depth[n] - 1)
+    for n in sources:
+        at = [cells[s][0] for s in template.next[n]]
+        cells[n] = (min(at, default=0), cells[n][1])
     return _from_zero(cells)
 
 

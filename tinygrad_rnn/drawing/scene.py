@@ -10,11 +10,11 @@ from typing import Any
 
 from . import text
 from .layout import FONT, LINE, MARGIN, Layout
-from .model import Box, Link
-from .route import Point, Rect, Way
+from .model import RAILED, Box, Link
+from .route import Point, Rect, Way, segments
 from .steps import AFTER, BEFORE
 from .text import Run, Runs
-from .theme import OKABE_ITO
+from .theme import PARAMETERS
 from .wires import Rail
 
 SMALL_FONT = 12.0
@@ -100,7 +100,6 @@ class Look:
     """What is drawn beside the graph itself; see `draw`."""
 
     edges: str = "plain"
-    backward: bool = False
     shapes: bool = True
 
 
@@ -127,14 +126,8 @@ class Painter:
         for ghost, way in layout.dotted:
             label = text.plain(ghost.label)
             if layout.model.rolled:
-                y = min(y for _, y in way)
-                x = sum(x for x, at in way if at == y) / 2
-                words = Words(x, y, (Run("one step later"),), SMALL_FONT, "soft", face="sans")
-                shapes = [
-                    *arrow(way, "delay", "head", 1.4),
-                    Plate(Rect(x, y, 104, 16), 4, "page"),
-                    words,
-                ]
+                line, head = ("turn", "back-head") if ghost.back else ("delay", "head")
+                shapes = [*arrow(way, line, head, 1.4), *self._delay_words(way)]
                 self.groups.append(Group(f"delay: {label}", "", shapes))
             else:
                 self.groups.append(Group(f"to {label}", "", [Line(way, "dotted")]))
@@ -142,8 +135,6 @@ class Painter:
             self._way(link, way)
         for box, rect in layout.rects.items():
             self._box(box, rect)
-        if self.look.backward:
-            self._backward()
         if self.look.shapes:
             left -= self._shapes()
         y = bottom + (26 if layout.model.timed else 6)
@@ -200,51 +191,72 @@ class Painter:
                 data = {"kind": "band", "step": str(column.step)}
                 self.groups.append(Group(f"time step t{times}", "", shapes, data))
 
-    def _color(self, box: Box) -> int:
-        return box.color % len(OKABE_ITO)
+    def _delay_words(self, way: Way) -> list[Any]:
+        """Words on the longest part of a delay's upper edge that no other delay crosses."""
+        y = min(y for _, y in way)
+        ends = sorted(x for x, at in way if at == y)
+        crossing = [
+            piece.at
+            for _, other in self.layout.dotted
+            for piece in segments(other)
+            if not piece.horizontal and piece.a < y < piece.b and ends[0] < piece.at < ends[-1]
+        ]
+        stops = sorted([ends[0], *crossing, ends[-1]])
+        a, b = max(pairwise(stops), key=lambda gap: gap[1] - gap[0])
+        if b - a < 120:
+            return []
+        rect = Rect((a + b) / 2, y, 104, 16)
+        words = Words(rect.x, y, (Run("one step later"),), SMALL_FONT, "soft", face="sans")
+        return [Plate(rect, 4, "page"), words]
 
     def style_of(self, box: Box) -> str:
         """The class a box is painted in."""
-        return f"parameter{self._color(box)}" if box.kind == "parameter" else box.kind
+        if box.kind in RAILED:
+            return f"parameter{box.color % PARAMETERS}"
+        if box.back and box.kind in ("round", "value", "cell"):
+            return f"back-{box.kind}"
+        return box.kind
 
     def line_of(self, link: Link) -> str:
         """The class a link is painted in."""
-        if link.source.kind == "parameter":
-            return f"rail{self._color(link.source)}"
+        for box in (link.source, link.target):
+            if box.kind in RAILED:
+                return f"rail{box.color % PARAMETERS}"
         return "constant-link" if link.kind == "constant" else link.kind
 
     def width_of(self, link: Link) -> float:
         """How thick a link is."""
-        width = None if self.look.backward else self.widths(link.norm)
+        width = self.widths(link.norm) if self.edges != "plain" else None
         if width is None:
             width = {"state": 1.6, "constant": 1.0, "cut": 1.6}.get(link.kind, 1.2)
         return width
 
     def _rail(self, rail: Rail) -> None:
         box = rail.box
-        parameter = box.kind == "parameter"
-        line = f"rail{self._color(box)}" if parameter else "flow"
-        head = f"head{self._color(box)}" if parameter else "head"
+        line, head = "flow", "head"
+        if box.kind in RAILED:
+            line, head = f"rail{box.color % PARAMETERS}", f"head{box.color % PARAMETERS}"
+        elif box.back:
+            line, head = "back", "back-head"
         shapes: list[Any] = []
-        gaps = [c for c in self.layout.columns if c.step is None]
+        pieces: list[Way] = []
         at = rail.start
-        for gap in gaps:
-            if at < gap.left and rail.end > gap.right:
-                shapes.append(Line([(at, rail.y), (gap.left + 10, rail.y)], line, 1.5))
-                shapes.append(
-                    Line([(gap.left + 16, rail.y), (gap.right - 10, rail.y)], "dotted", 1.5)
-                )
+        for gap in self.layout.columns:
+            if gap.step is None and at < gap.left and rail.end > gap.right:
+                pieces.append([(at, rail.y), (gap.left + 10, rail.y)])
+                between = [(gap.left + 16, rail.y), (gap.right - 10, rail.y)]
+                shapes.append(Line(between, "dotted", 1.5))
                 at = gap.right - 8
-        ends = [(at, rail.y), (rail.end, rail.y)]
-        if not rail.into:
-            shapes.append(Line(ends, line, 1.5))
-        else:
-            shapes += arrow(ends if box.column == AFTER else ends[::-1], line, head, 1.5)
+        pieces.append([(at, rail.y), (rail.end, rail.y)])
+        if rail.into:  # the head is at the box
+            piece = pieces.pop(-1 if box.column == AFTER else 0)
+            shapes += arrow(piece if box.column == AFTER else piece[::-1], line, head, 1.5)
+        shapes += [Line(piece, line, 1.5) for piece in pieces]
         name = text.plain(box.label)
         uses = f"{len(rail.ways)} uses drawn"
         self.groups.append(Group(f"{name}, shared", uses, shapes, {"kind": "rail", "of": box.id}))
         for link, way in rail.ways:
-            width = 1.5 if self.look.backward else self.widths(link.norm) or 1.5
+            width = (self.widths(link.norm) if self.edges != "plain" else None) or 1.5
             x, y = rail.junction(way)
             parts: list[Any] = (
                 [Line(way, line, width)] if rail.into else arrow(way, line, head, width)
@@ -253,7 +265,8 @@ class Painter:
             self.groups.append(self._link_group(link, parts))
 
     def _way(self, link: Link, way: Way) -> None:
-        shapes = arrow(way, self.line_of(link), "head", self.width_of(link))
+        head = "back-head" if link.kind in ("back", "turn") else "head"
+        shapes = arrow(way, self.line_of(link), head, self.width_of(link))
         if link.kind == "cut":
             (x1, y1), (x2, y2) = way[0], way[1]
             x, y = (x1 + x2) / 2, (y1 + y2) / 2
@@ -265,7 +278,7 @@ class Painter:
         a, b = text.plain(link.source.label), text.plain(link.target.label)
         about = []
         if link.norm is not None:
-            what = "gradient" if self.edges == "gradient" else "value"
+            what = "value" if self.edges == "magnitude" else "gradient"
             about.append(f"{what} norm {link.norm:.4g}")
         if link.kind == "constant":
             about.append("constant: no gradient")
@@ -283,7 +296,9 @@ class Painter:
             "value": rect.h / 2,
             "op": 6.0,
             "cell": 10.0,
+            "pull": 6.0,
             "parameter": 6.0,
+            "gradient": 6.0,
         }.get(box.kind, 0.0)
         shapes: list[Any] = [Plate(rect, radius, style)]
         label = box.label
@@ -317,35 +332,6 @@ class Painter:
             )
         )
 
-    def _backward(self) -> None:
-        """The way of every contribution to a gradient, beside the link it flows back along."""
-        layout = self.layout
-        ways = [*layout.ways.items(), *(entry for rail in layout.rails for entry in rail.ways)]
-        parts: dict[Box, int] = {}
-        for link, way in ways:
-            if link.norm is None or link.kind in ("constant", "cut"):
-                continue
-            parts[link.source] = parts.get(link.source, 0) + 1
-            width = self.widths(link.norm) if self.edges == "gradient" else 1.4
-            shapes = arrow(_beside(way, 5.0)[::-1], "back", "back-head", width or 1.4)
-            group = self._link_group(link, shapes)
-            group.title = f"back along {group.title}"
-            group.about = f"gradient norm {link.norm:.4g}"
-            self.groups.append(group)
-        for box, n in parts.items():
-            if n < 2 or box not in layout.rects:
-                continue
-            r = layout.rects[box]
-            x, y = (r.right + 11, r.y - 11) if box.kind == "parameter" else (r.right - 2, r.top + 1)
-            mark: list[Any] = [
-                Plate(Rect(x, y, 15, 15), 7.5, "sum"),
-                Words(x, y, (Run("\N{GREEK CAPITAL LETTER SIGMA}"),), 11, "back-head"),
-            ]
-            name = text.plain(box.label)
-            data = {"kind": "sum", "of": box.id}
-            about = f"{n} contributions drawn"
-            self.groups.append(Group(f"gradient of {name}: a sum", about, mark, data))
-
     def _shapes(self) -> float:
         """Write the shapes of the parameters to their left; how much room that takes."""
         room = 0.0
@@ -371,7 +357,7 @@ class Painter:
 
         def entry(words: str, wide: float, *icon: Any) -> None:
             nonlocal x, y
-            needed = wide + 6 * (wide > 0) + text.width((Run(words),), SMALL_FONT) * 1.08
+            needed = wide + 6 * (wide > 0) + text.width((Run(words),), SMALL_FONT)
             if x > left and x + needed > right:
                 x, y = left, y + 28
             shapes.extend(_shifted(shape, x, y) for shape in icon)
@@ -404,10 +390,13 @@ class Painter:
             entry(
                 "detached: no gradient", 34, *arrow([(0, 0), (34, 0)], "cut", "head", 1.6), *marks
             )
-        if self.look.backward:
+        if any(b.back for b in boxes):
             entry("gradient, flowing back", 34, *arrow([(34, 0), (0, 0)], "back", "back-head", 1.4))
-            sign = Words(7, 0, (Run("\N{GREEK CAPITAL LETTER SIGMA}"),), 11, "back-head")
-            entry("contributions are summed", 15, Plate(Rect(7, 0, 15, 15), 7.5, "sum"), sign)
+        if "pull" in kinds:
+            entry("rule of an operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "pull"))
+        if any(b.back and b.kind == "round" and text.plain(b.label) == "+" for b in boxes):
+            sign = Words(8, 0, (Run("+"),), 14)
+            entry("contributions are summed", 16, Plate(Rect(8, 0, 16, 16), 8, "back-round"), sign)
         if any(b.note for b in boxes):
             entry("second line: norm of the value", 0)
         if any(b.keeps for b in boxes):
@@ -425,19 +414,6 @@ class Painter:
                 entry(f"{norm:.2g}", 30, line)
         self.groups.append(Group("legend", "what the shapes mean", shapes))
         return y + 10
-
-
-def _beside(way: Way, d: float) -> Way:
-    """The same way, a little to its right."""
-    sides = []
-    for (x1, y1), (x2, y2) in pairwise(way):
-        length = abs(x2 - x1) + abs(y2 - y1) or 1.0
-        sides.append((-(y2 - y1) / length * d, (x2 - x1) / length * d))
-    out = [(way[0][0] + sides[0][0], way[0][1] + sides[0][1])]
-    for (x, y), a, b in zip(way[1:-1], sides, sides[1:], strict=False):
-        out.append((x + a[0] + b[0], y + a[1] + b[1]))
-    out.append((way[-1][0] + sides[-1][0], way[-1][1] + sides[-1][1]))
-    return out
 
 
 def _shifted(shape: Any, dx: float, dy: float) -> Any:

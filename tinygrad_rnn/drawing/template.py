@@ -102,13 +102,16 @@ def _topological(known: dict[Any, None], template: Template) -> list[Any]:
     for a, b in template.inside:
         waiting[b].append(a)
     done: dict[Any, None] = {}
+    open_: set[Any] = set()  # merged boxes may read each other: then one has to come first
     stack = list(reversed(waiting))
     while stack:
         key = stack[-1]
-        missing = [k for k in waiting[key] if k not in done]
+        missing = [k for k in waiting[key] if k not in done and k not in open_]
         if key in done or not missing:
             done.setdefault(key)
+            open_.discard(key)
             stack.pop()
         else:
+            open_.add(key)
             stack.extend(missing)
     return list(done)

@@ -14,6 +14,7 @@ from .template import is_ghost, stands_for
 if TYPE_CHECKING:
     from .layout import Layout
 
+LOOP_ROOM = 14.0
 LOOP_PITCH = 24.0
 """How far the delays of a rolled network lie above each other."""
 
@@ -151,7 +152,7 @@ class Wires:
     def _drop(self, link: Link, rail: Rail) -> Way:
         """Between a rail and a box, in the direction of the link."""
         box = link.source if rail.into else link.target
-        net = _net(link) if rail.into else (("rail", rail.box.key), None)
+        net: Net = (("into", rail.box.key), 0) if rail.into else (("rail", rail.box.key), None)
         if box.column in self.layout.outside:
             way = self.layout.outside[box.column].drop(net, rail.y, self.layout.rects[box])
         else:
@@ -175,39 +176,44 @@ class Wires:
 
     def _loops(self) -> None:
         """From each state of the one step around to where it enters: the delay by one step."""
-        layout = self.layout
+        layout, rects = self.layout, self.layout.rects
         made = {b.key: b for b in layout.in_steps}
         ghosts = [g for g in layout.ghosts if stands_for(g) in made and g.key[0] == "ghost"]
-        for k, ghost in enumerate(sorted(ghosts, key=lambda g: layout.rects[g].y)):
-            box, end = made[stands_for(ghost)], layout.rects[ghost]
+        for k, ghost in enumerate(sorted(ghosts, key=lambda g: rects[g].y)):
+            box, end = made[stands_for(ghost)], rects[ghost]
             y = layout.top - LOOP_PITCH * (k + 1)
             up = self.router.drop(_net(Link(box, box, -1, "", None)), y, self.template[box.key])
             up = self._fitted(_moved(up, layout.origin[box.column]), box)[::-1]
-            backwards = end.x > layout.origin[box.column]
-            side = max if backwards else min
-            beyond = side(
-                layout.rects[g].right if backwards else layout.rects[g].left for g in ghosts
+            way = layout.template.direction.get(box.key, 1)
+            outer = (min if way > 0 else max)(
+                rects[g].left if way > 0 else rects[g].right
+                for g in ghosts
+                if layout.template.direction.get(stands_for(g), 1) == way
             )
-            x = beyond + (14 + 8 * k) * (1 if backwards else -1)
-            edge = end.right if backwards else end.left
+            x = outer - way * (LOOP_ROOM + 8 * k)
+            edge = end.left if way > 0 else end.right
             self.dotted.append((ghost, simplified([*up, (x, y), (x, end.y), (edge, end.y)])))
 
     def _dotted(self) -> None:
-        """Across each gap: from the last box of a state to its next, steps later."""
+        """Across each gap: from where a state was made last to where it is read next."""
         layout, rects = self.layout, self.layout.rects
         values = {(b.column, b.key): b for b in layout.in_steps}
         for before, after in pairwise(self.model.shown):
             if layout.rank[after] - layout.rank[before] == 1:
                 continue
             for ghost in layout.ghosts:
-                end = rects[ghost]
-                made = values.get((before, stands_for(ghost)))
-                if made is None or not rects[made].right < end.left < layout.origin[after]:
+                way = layout.template.direction.get(stands_for(ghost), 1)
+                made = values.get((before if way > 0 else after, stands_for(ghost)))
+                if made is None:
                     continue
-                start = rects[made]
-                between = Segment(True, end.y, start.right, end.left)
+                left, right = (made, ghost) if way > 0 else (ghost, made)
+                a, b = rects[left], rects[right]
+                edge = layout.origin[after] if way > 0 else layout.origin[before]
+                if not a.right < b.left or (rects[ghost].x - edge) * way > 0:
+                    continue
+                between = Segment(True, a.y, a.right, b.left)
                 if not any(hits(between, rects[g], 0) for g in layout.ghosts if g is not ghost):
-                    self.dotted.append((ghost, [(start.right, start.y), (end.left, start.y)]))
+                    self.dotted.append((ghost, [(a.right, a.y), (b.left, a.y)]))
 
     # -- ends ------------------------------------------------------------------------------------
 

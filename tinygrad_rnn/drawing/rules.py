@@ -1,0 +1,161 @@
+"""How the rules of the way back are written: `⊙ (1 − s_t²)` for tanh, `· Wᵀ` for a product."""
+
+from __future__ import annotations
+
+from contextvars import Context
+from typing import Any
+
+import numpy as np
+
+from ..graph import Node
+from . import text
+from .align import Key
+from .backward import PULL, PULLS, applied
+from .equations import INFIX, Equations, Term, expression, squared, transposed, wrapped
+from .model import Box, Model
+from .template import stands_for
+from .text import Run, Runs
+
+HOLE = Run("\N{MIDDLE DOT}")
+"""Stands for what arrives."""
+WIDEST = 9.0
+"""In ems; longer rules are named after their operation."""
+COUNTERPARTS = {
+    "split": "join",
+    "concatenate": "split",
+    "stack": "unstack",
+    "unstack": "stack",
+    "sum": "copy",
+    "getitem": "put back",
+}
+"""What the rules of some operations do, in a word."""
+ENTRYWISE = ("\N{CIRCLED DOT OPERATOR}", "/")
+"""Before these the hole need not be written."""
+WRITABLE = frozenset(
+    {*INFIX, "negative", "exp", "log", "sqrt", "tanh", "cos", "sin", "sign", "abs"}
+)
+"""What a formula may be made of."""
+UNSEEN = frozenset({"reshape", "expand_dims", "squeeze", "broadcast_to"})
+"""Operations that only change the shape."""
+
+
+def write_rules(model: Model) -> None:
+    """Give every rule in a model its label."""
+    rules = _Rules(model)
+    same: dict[Key, set[Runs]] = {}  # of corresponding boxes
+    unseen: list[Box] = []
+    for box in model.boxes:
+        if box.node is None or box.node.primitive not in (PULL, PULLS):
+            continue
+        of, i = box.node.params["of"], box.node.params["i"]
+        if of not in rules.box:
+            unseen.append(box)
+            continue
+        name = of.primitive.name
+        word = COUNTERPARTS.get(name) or f"\N{PARTIAL DIFFERENTIAL}{rules.symbol(of)}"
+        box.symbol = word
+        box.formula = None if box.node.primitive is PULLS else rules.of(of, i)
+        box.facts.append(f"rule of {name}, from its result to its argument {i + 1}")
+        box.label = (Run(word),)
+        if box.formula is not None:
+            box.facts.append(text.plain(box.formula[0]))
+            if box.formula[0] != (HOLE,) and text.width(box.formula[0], 1.0) <= WIDEST:
+                box.label = _short(box.formula[0])
+        same.setdefault(box.key, set()).add(box.label)
+    for box in unseen:  # of a step that is not drawn: written as in the others, if that is alike
+        labels = same.get(stands_for(box), set())
+        box.label = labels.pop() if len(labels) == 1 else (Run("\N{PARTIAL DIFFERENTIAL}"),)
+
+
+def _short(formula: Runs) -> Runs:
+    """As it is written in a box: without the hole, where the sign alone will do."""
+    sign = formula[1].text.strip() if formula[0] is HOLE and len(formula) > 1 else ""
+    return (Run(f"{sign} "), *formula[2:]) if sign in ENTRYWISE else formula
+
+
+def filled(formula: Term, term: Term) -> Term:
+    """A rule applied to a term: that stands where the hole was."""
+    runs, strength = formula
+    return tuple(r for run in runs for r in (wrapped(term, 2) if run is HOLE else (run,))), strength
+
+
+class _Rules:
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.equations = Equations(model)
+        self.box: dict[Node, Box] = {}
+        self.names: dict[tuple[Box, int], Runs] = {}
+        for box in model.boxes:
+            if box.node is None or box.kind not in ("op", "round"):
+                continue
+            self.box[box.node] = box
+            names = box.node.names or {}
+            for port in names:
+                self.names[box, port] = text.math(str(names[port]), model.times.get(box))
+        for link in model.links:  # states and outputs have their names beside them
+            if link.target.kind == "value" and link.i < 0:
+                self.names[link.source, link.target.port] = link.target.label
+        self.unnamed = {box for box in self.box.values() if (box, 0) not in self.names}
+
+    def symbol(self, node: Node) -> str:
+        box = self.box.get(node)
+        return box.symbol if box is not None else str(node.primitive and node.primitive.name)
+
+    def of(self, node: Node, i: int) -> Term | None:
+        """A rule as a formula; None if it cannot be written."""
+        if node.primitive is None or node.primitive.multiple:
+            return None
+        given, part = Context().run(applied, node, i)
+        try:
+            term = self._written(part._node, 0, None, node, {g._node for g in given})
+        except _UnwritableError:
+            return None
+        return term
+
+    def _written(
+        self, made: Node | None, port: int, value: Any, node: Node, holes: set[Any], depth: int = 0
+    ) -> Term:
+        if made is None:
+            return self._constant(value, node)
+        if made in holes:
+            return (HOLE,), 3
+        if made in self.box:
+            return self.equations.term(self.box[made], port, self.unnamed, self.names)
+        inputs = [link for link in self.equations.into.get(self.box[node], ()) if link.i >= 0]
+        for link in inputs:
+            if node.inputs[link.i] is made and node.ports[link.i] == port:
+                return link.source.label, 3
+        if made.primitive is None or made.saved is None or depth > 8:
+            raise _UnwritableError
+        terms = [
+            self._written(source, p, saved, node, holes, depth + 1)
+            for source, p, saved in zip(made.inputs, made.ports, made.saved, strict=False)
+        ]
+        name = made.primitive.name
+        if name in UNSEEN:
+            return terms[0]
+        if name in ("transpose", "swapaxes"):
+            return transposed(terms[0])
+        if name == "multiply" and terms[0] == terms[1]:
+            return squared(terms[0])
+        if name == "multiply" and np.ndim(made.saved[0]) == 0 and made.inputs[0] is None:
+            return (*terms[0][0], Run(" "), *wrapped(terms[1], 2)), 2
+        if name not in WRITABLE:
+            raise _UnwritableError
+        return expression(name, "", terms)
+
+    def _constant(self, value: Any, node: Node) -> Term:
+        if value is None:
+            raise _UnwritableError
+        if np.ndim(value) == 0:
+            return (Run(f"{float(value):.4g}".replace("-", "\N{MINUS SIGN}")),), 3
+        for link in self.equations.into.get(self.box[node], ()):
+            saved = None if node.saved is None or link.i < 0 else node.saved[link.i]
+            if saved is not None and np.shares_memory(saved, value):
+                term: Term = (link.source.label, 3)
+                return term if value.strides == saved.strides else transposed(term)
+        raise _UnwritableError
+
+
+class _UnwritableError(Exception):
+    """A rule that is no formula of what is drawn."""
