@@ -32,8 +32,8 @@ class Adjoint:
         for box in model.boxes:
             if box.back:
                 steps.setdefault(box.column, []).append(box)
-        for column, boxes in steps.items():
-            self._name(column, boxes)
+        for boxes in steps.values():
+            self._name(boxes)
 
     def of(self, boxes: Sequence[Box]) -> list[Runs]:
         """One line for each named cotangent, and one for each contribution to a parameter."""
@@ -47,7 +47,7 @@ class Adjoint:
                     ends.append((*link.target.label, Run(" += "), *self._term(box)[0]))
         return [*lines, *ends]
 
-    def _name(self, column: int, boxes: list[Box]) -> None:
+    def _name(self, boxes: list[Box]) -> None:
         shared = []
         for box in boxes:
             assert box.node is not None
@@ -58,10 +58,21 @@ class Adjoint:
                 self.names[box] = name
             elif kind in (PULL, PULLS) and self._is_shared(box):
                 shared.append(box)
-        step = self.model.times.get(boxes[0]) if len(boxes) else None
+        self._distinct([box for box in boxes if box in self.names])
+        step = self.model.times.get(boxes[0])
         for k, box in enumerate(shared):
             upper = f"({k + 1})" if len(shared) > 1 else ""
             self.names[box] = text.math(DELTA, self.model.times.get(box, step), upper)
+
+    def _distinct(self, boxes: list[Box]) -> None:
+        """Number names that several values have, such as the gates of two layers."""
+        same: dict[Runs, list[Box]] = {}
+        for box in boxes:
+            same.setdefault(self.names[box], []).append(box)
+        for name, alike in same.items():
+            if len(alike) > 1:
+                for k, box in enumerate(alike):
+                    self.names[box] = (*name, Run(f"({k + 1})", "r", 1))
 
     def _of_named(self, box: Box) -> Runs:
         """The name of the value that a rule leads to, if nothing else leads there."""

@@ -255,6 +255,8 @@ class Router:
                     yield [(x, y), (x, track), (xb, track), (xb, yb)]
 
 
+PORT_PITCH = 24.0
+"""How far apart lines enter a wide box."""
 FOUL = 2_000
 """From here on a way runs along another or through a box."""
 
@@ -267,8 +269,12 @@ def _sides(a: Rect, b: Rect) -> list[tuple[float, float]]:
 
 def _ports(b: Rect) -> list[Point]:
     """Where a box can be entered from above and from below."""
-    straight = (b.w - b.h) / 2 if b.round else 0.28 * b.w  # beside the middle
-    shifts = (0.0,) if straight < 6 or b.w < 34 else (0.0, -straight, straight)
+    if b.round or b.w < 4 * PORT_PITCH:
+        beside = (b.w - b.h) / 2 if b.round else 0.28 * b.w
+        shifts = [0.0] if beside < 6 or b.w < 34 else [0.0, -beside, beside]
+    else:
+        n = min(int(0.42 * b.w / PORT_PITCH), 4)
+        shifts = [PORT_PITCH * k for k in range(-n, n + 1)]
     return [(b.x + dx, y) for dx in shifts for y in (b.top, b.bottom)]
 
 
