@@ -8,14 +8,13 @@ from typing import Any
 from . import text
 from .model import RAILED, Box, Model
 from .place import band_of, place
-from .route import Rect, Router
+from .route import STEP_GAP, Rect, Router
 from .steps import AFTER, BEFORE
 from .template import Template, is_ghost, stands_for, template_of
 from .wires import LOOP_ROOM, Wires
 
 FONT = 14.0
 COLUMN_GAP = 24.0
-STEP_GAP = 30.0
 ROW_GAP = 30.0
 RAIL_PITCH = 32.0
 SKIP_PITCH = 14.0
@@ -89,10 +88,11 @@ class Layout:
         """How many steps a link between two boxes goes forward; 0 within a step."""
         if a.column not in self.rank or b.column not in self.rank:
             return 0
-        lag = self.rank[b.column] - self.rank[a.column]
-        if a.key[0] == "first":  # it stands beside the step that reads it first
-            lag += self.template.direction.get(stands_for(a), 1)
-        return lag
+        return self.when(b) - self.when(a)
+
+    def when(self, box: Box) -> int:
+        """Which step a box belongs to, by number; a first state to one before all others."""
+        return self.rank[box.column] - box.lag
 
     # -- rows ------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Layout:
             a, b = link.source, link.target
             if abs(self.lag(a, b)) > 1 and stands_for(a) in self.cell:
                 spans.setdefault(a, []).extend(
-                    (self.rank[c.column], self.cell[stands_for(c)][0]) for c in (a, b)
+                    (self.when(c), self.cell[stands_for(c)][0]) for c in (a, b)
                 )
         free: dict[int, list[tuple[int, int]]] = {}  # gap -> from where each track is free again
         for a, ends in sorted(spans.items(), key=lambda entry: (min(entry[1]), max(entry[1]))):
@@ -237,13 +237,18 @@ class Layout:
 
     def _ghosts(self, ghosts: list[Box], x: float) -> float:
         """Beside a step what stands for earlier (or later) ones, in the order of time."""
-        by_step: dict[int, list[Box]] = {}
-        for box in ghosts:
-            by_step.setdefault(0 if box.key[0] == "first" else box.column, []).append(box)
-        for _, boxes in sorted(by_step.items()):
-            w = max(size(box)[0] for box in boxes)
-            for box in boxes:
-                row = self.cell.get(stands_for(box), (0, 0))[1]
+        columns: list[tuple[int, dict[int, Box]]] = []  # of one step each, a box in a row
+        for box in sorted(ghosts, key=self.when):
+            step = self.when(box)
+            row = self.cell.get(stands_for(box), (0, 0))[1]
+            free = [boxes for at, boxes in columns if at == step and row not in boxes]
+            if not free:
+                free = [{}]
+                columns.append((step, free[0]))
+            free[0][row] = box
+        for _, boxes in columns:
+            w = max(size(box)[0] for box in boxes.values())
+            for row, box in boxes.items():
                 self.rects[box] = Rect(x + w / 2, self.row_y[row], *size(box))
             x += w + STEP_GAP
         return x
@@ -287,13 +292,13 @@ class Layout:
         return ends[-1] + STEP_GAP
 
     def _alone_at_the_steps(self, cells: dict[Any, tuple[int, int]], column: int) -> None:
-        """Give what is linked to the steps a row on which nothing stands between."""
+        """Give what has a rail to elsewhere a row on which nothing stands in its way."""
         for link in self.model.links:
-            mine, other = (
-                (link.source, link.target) if column == BEFORE else (link.target, link.source)
-            )
-            if mine not in cells or other in cells or other.kind in RAILED:
+            inside = [box for box in (link.source, link.target) if box in cells]
+            railed = link.source.kind in RAILED or link.target.kind in RAILED
+            if len(inside) != 1 or railed:
                 continue
+            (mine,) = inside
             c, r = cells[mine]
             same_row = [d for d, s in cells.values() if s == r]
             if any(d > c if column == BEFORE else d < c for d in same_row):

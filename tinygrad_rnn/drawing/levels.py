@@ -32,8 +32,12 @@ def by_step(model: Model, name: str) -> Model:
     found = layers(template_of(replace(model, boxes=boxes, links=links)))
     part_of = {key: k for k, keys in enumerate(found) for key in keys}
     parts: dict[Part, list[Box]] = {}
+    begun: dict[int | None, int] = {}
     for box in model.boxes:
         layer = part_of.get(key_of(box))
+        late = box.kind == "value" and begun.setdefault(layer, box.column) < box.column
+        if late and box.key[0] == "first":  # it joins others on their way: an input to them
+            box.kind, box.key, layer = "input", ("joins", *box.key), None
         parts.setdefault(_part(box, layer, model), []).append(box)
     titles: list[Runs] = [(Run(f"{name} {k + 1}" if len(found) > 1 else name),)
                           for k in range(len(found))]  # fmt: skip
@@ -66,13 +70,15 @@ class _Writer:
 
     def __init__(self, model: Model, titles: list[Runs]) -> None:
         self.model, self.titles = model, titles
+        self.states: dict[int, Key] = {}
         self.equations, self.adjoint = Equations(model), Adjoint(model)
 
     def box(self, part: Part, members: list[Box]) -> Box:
         what, step, *rest = part
         first = members[0]
         if what == "states":
-            return _merged(members)
+            key = self.states.setdefault(rest[0], key_of(first))  # one for all steps
+            return _merged(members, (first.key[0], *key) if is_ghost(first) else key)
         if what == "sum so far":  # the sum itself is now in a cell
             return replace(first, key=(first.key[0], "cell", rest[0]))
         if what == "back ghost":
@@ -108,13 +114,12 @@ def _links(model: Model, merged: dict[Box, Box]) -> list[Link]:
     return list(found.values())
 
 
-def _merged(members: list[Box]) -> Box:
+def _merged(members: list[Box], key: Key) -> Box:
     """One box for several states."""
     if len(members) == 1:
-        return members[0]
+        return replace(members[0], key=key)
     members = sorted(members, key=lambda b: key_of(b)[1:])  # alike in all steps
     label: Runs = tuple(run for b in members for run in (Run(", "), *b.label))[1:]
-    key = members[0].key
     facts = [f"{text.plain(b.label)}: {'; '.join(b.facts)}" for b in members]
     return replace(members[0], label=label, key=key, facts=facts)
 

@@ -48,7 +48,7 @@ class Box:
     kind     "op", "round", "value" (a state or an output), "input", "constant", "parameter";
              on the way back "pull" (a rule) and "gradient" (of a parameter)
     key      what it corresponds to in the other steps
-    column   its step, BEFORE or AFTER
+    column   its step, BEFORE or AFTER; lag: how many steps before that a first state belongs
     name     what the user calls it; symbol: what it does; numbers: its plain arguments
     lines    equations written in it (kind "cell"); note: a second line, small
     formula  of a rule, with a hole for what arrives, and how strongly it binds
@@ -63,6 +63,7 @@ class Box:
     node: Node | None
     port: int = 0
     color: int = 0
+    lag: int = 0
     name: Runs = ()
     symbol: str = ""
     numbers: list[str] = field(default_factory=list)
@@ -142,7 +143,8 @@ class Reader:
         self.shown = choose(self.steps) if self.steps else []
         self.rolled = rolled and len(self.steps) > 1
         if self.rolled:
-            self.shown = self.steps[1:2]  # the first with a step on either side, if there are three
+            middle = self.steps[len(self.steps) // 2 :]  # far from both ends
+            self.shown = middle[:1]
         self._not_too_many(max_nodes)
         self.back_nodes: set[Node] = set()
         self.boxes: list[Box] = []
@@ -183,6 +185,7 @@ class Reader:
         """Find what is handed from one step to the next, and where it arrives."""
         self.producers: dict[Key, int] = {}  # key -> +1, or -1 if time runs backwards
         arriving: dict[tuple[Key, int], Counter[Key]] = {}  # (user, argument) -> producers
+        lags: dict[tuple[Key, int], Counter[int]] = {}
         for node in self.near:
             column = self.column[node]
             k = self.rank.get(column)
@@ -195,7 +198,10 @@ class Reader:
                 j = self.rank.get(self.column[source])
                 if j is not None and j != k:
                     self.producers.setdefault(self.key[source], 1 if k > j else -1)
-                    arriving.setdefault((self.key[node], i), Counter())[self.key[source]] += 1
+                    use = (self.key[node], i)
+                    arriving.setdefault(use, Counter())[self.key[source]] += 1
+                    lags.setdefault(use, Counter())[k - j] += 1
+        self.lags = {use: found.most_common(1)[0][0] for use, found in lags.items()}
         self.arrivals = {use: makers.most_common(1)[0][0] for use, makers in arriving.items()}
         # a running sum is handed on too, but is not a state
         made: dict[Key, Node] = {}
@@ -272,6 +278,7 @@ class Reader:
         self.users = users
         self.by_serial = {n.serial: n for n in self.near}
         drawn = [n for n in self.near if self.column[n] in self.rank_shown()]
+        self.drawn_keys = {self.key[n] for n in drawn}
         for node in drawn:
             if node in self.back_nodes:
                 break
@@ -462,7 +469,7 @@ class Reader:
             return found, "flow" if self.same(found, column) else "state"
         if isinstance(source, Leaf):
             return self._leaf(source, node, i, arrives)
-        if not arrives or source not in self.key:
+        if not arrives or self.key.get(source) not in self.drawn_keys:
             return None  # a far step that is not shown: counted, see `_operation`
         # the step before (or after) is not shown: its state stands in for it, beside the gap
         kind, key_of_ghost = self._stand_in("ghost", self.key[source])
@@ -511,6 +518,8 @@ class Reader:
         name = text.math("x", self._time(node)) if given else (Run("const"),)
         kind = "input" if given else "constant"
         box = self._box(text.plain(name), kind, key, column, name, None)
+        if box.key[0] == "first":
+            box.lag = self.lags[self.key[node], i]
         if value is not None:
             box.facts.append(f"shape {np.shape(value)}, {np.asarray(value).dtype}")
         box.facts.append("a constant: no gradient is recorded for it")
@@ -538,6 +547,8 @@ class Reader:
             label = text.math(name or "x", self._time(node))
         kind = "value" if arrives and column != BEFORE else "input"
         box = self._box(text.plain(label), kind, key, column, label, leaf)
+        if box.key[0] == "first":
+            box.lag = self.lags[self.key[node], i]
         self.box_of[leaf, 0] = box
         return box, "cut" if cut else "flow"
 

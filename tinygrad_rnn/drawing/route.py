@@ -255,6 +255,8 @@ class Router:
                     yield [(x, y), (x, track), (xb, track), (xb, yb)]
 
 
+STEP_GAP = 30.0
+"""Between the last box of a step and the first of the next."""
 PORT_PITCH = 24.0
 """How far apart lines enter a wide box."""
 FOUL = 2_000

@@ -7,13 +7,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .model import Box, Link
-from .route import Net, Router, Segment, Way, hits, simplified
+from .route import STEP_GAP, Net, Router, Segment, Way, hits, simplified
 from .steps import AFTER, BEFORE
 from .template import is_ghost, stands_for
 
 if TYPE_CHECKING:
     from .layout import Layout
 
+STEP_EDGE = STEP_GAP / 2
 LOOP_ROOM = 14.0
 LOOP_PITCH = 24.0
 """How far the delays of a rolled network lie above each other."""
@@ -113,7 +114,21 @@ class Wires:
         if abs(lag) > 1:
             return self._skipping(a, b)
         way = _moved(inside[stands_for(a), b.key, link.i, lag], self.layout.origin[b.column])
+        if is_ghost(a):
+            way = self._from_beside(way, a, b)
         return self._fitted(self._fitted_start(way, a), b)
+
+    def _from_beside(self, way: Way, a: Box, b: Box) -> Way:
+        """A way from the next step, but from a box that stands between the steps."""
+        end = self.layout.rects[a]
+        left = end.x < self.layout.origin[b.column]
+        edge = self.layout.origin[b.column] + (-STEP_EDGE if left else self.layout.pitch - STEP_GAP)
+        edge += 0 if left else STEP_EDGE
+        for k in range(len(way) - 1, 0, -1):
+            (x1, y1), (x2, y2) = way[k - 1], way[k]
+            if min(x1, x2) <= edge <= max(x1, x2) and y1 == y2:
+                return simplified([(end.x, end.y), (edge, end.y), (edge, y1), *way[k:]])
+        return way
 
     def _skipping(self, a: Box, b: Box) -> Way:
         """Along a track above the row of what is handed on, over the steps between."""
