@@ -67,7 +67,7 @@ def segments(way: Sequence[Point]) -> Iterator[Segment]:
             yield Segment(False, x1, min(y1, y2), max(y1, y2))
 
 
-def hits(piece: Segment, box: Rect, margin: float = 3.0) -> bool:
+def hits(piece: Segment, box: Rect, margin: float) -> bool:
     """Whether a piece runs through a box or too near to it."""
     if piece.horizontal:
         return (
@@ -87,16 +87,6 @@ def crosses(p: Segment, q: Segment) -> bool:
     return p.horizontal != q.horizontal and p.a < q.at < p.b and q.a < p.at < q.b
 
 
-def overlaps(p: Segment, q: Segment) -> bool:
-    """Whether two pieces lie on, or hardly beside, each other."""
-    return (
-        p.horizontal == q.horizontal
-        and abs(p.at - q.at) < 4
-        and p.a < q.b - 0.5
-        and q.a < p.b - 0.5
-    )
-
-
 def simplified(way: Sequence[Point]) -> Way:
     """The same way without points that are no corners."""
     out: Way = []
@@ -110,6 +100,22 @@ def simplified(way: Sequence[Point]) -> Way:
         else:
             out.append(point)
     return out
+
+
+class _Lane:
+    """All that matters for a piece along one line: found once, looked at for every way tried.
+
+    boxes     (start, end, box, whether the line runs through it or only near it)
+    crossing  (net, where): pieces that cross the line
+    along     (net, start, end): pieces on it or hardly beside it
+    """
+
+    __slots__ = ("along", "boxes", "crossing")
+
+    def __init__(self, boxes: list[tuple[float, float, Rect, bool]]) -> None:
+        self.boxes = boxes
+        self.crossing: list[tuple[Net, float]] = []
+        self.along: list[tuple[Net, float, float]] = []
 
 
 class Router:
@@ -134,6 +140,7 @@ class Router:
         self.channels = channels
         self.tracks = tracks
         self.taken: list[tuple[Net, Segment]] = []
+        self._lanes: dict[tuple[bool, float], _Lane] = {}
 
     def take(self, net: Net, way: Sequence[Point]) -> None:
         """Remember a way; here, and in the steps before and after."""
@@ -145,6 +152,22 @@ class Router:
                     moved = piece._replace(at=piece.at + shift)
                 step = None if net[1] is None else net[1] + (0, -1, 1)[k]
                 self.taken.append(((net[0], step), moved))
+                for (horizontal, at), lane in self._lanes.items():
+                    _enter(lane, horizontal, at, (net[0], step), moved)
+
+    def _lane(self, horizontal: bool, at: float) -> _Lane:
+        lane = self._lanes.get((horizontal, at))
+        if lane is None:
+            near = []
+            for box in self.boxes:
+                low, high = (box.top, box.bottom) if horizontal else (box.left, box.right)
+                if low - NEAR_BOX < at < high + NEAR_BOX:
+                    ends = (box.left, box.right) if horizontal else (box.top, box.bottom)
+                    near.append((*ends, box, low - AT_BOX < at < high + AT_BOX))
+            lane = self._lanes[horizontal, at] = _Lane(near)
+            for net, piece in self.taken:
+                _enter(lane, horizontal, at, net, piece)
+        return lane
 
     def cost(self, nets: Collection[Net], way: Way, ends: Sequence[Rect], limit: float) -> float:
         """What is wrong with a way, beyond its length; not counted on beyond a limit.
@@ -153,21 +176,22 @@ class Router:
         """
         total = 0.0
         for piece in segments(way):
-            for box in self.boxes:
-                if hits(piece, box, 10.0) and box not in ends:
-                    total += 10_000 if hits(piece, box) else 20
-            for end in ends[:2]:
-                if hits(piece, Rect(end.x, end.y, end.w - 2, end.h - 2), 0):
+            a, b = piece.a, piece.b
+            lane = self._lane(piece.horizontal, piece.at)
+            for start, end, box, through in lane.boxes:
+                if a < end + NEAR_BOX and b > start - NEAR_BOX and box not in ends:
+                    hit = through and a < end + AT_BOX and b > start - AT_BOX
+                    total += 10_000 if hit else 20
+            for own in ends[:2]:
+                if hits(piece, Rect(own.x, own.y, own.w - 2, own.h - 2), 0):
                     total += 10_000
             if total >= limit:
                 break
-            for other, taken in self.taken:
-                if other in nets:
-                    continue
-                if piece.horizontal == taken.horizontal:
-                    if overlaps(piece, taken):
-                        total += 2_000
-                elif piece.a < taken.at < piece.b and taken.a < piece.at < taken.b:
+            for net, start, end in lane.along:
+                if a < end - 0.5 and start < b - 0.5 and net not in nets:
+                    total += 2_000
+            for net, where in lane.crossing:
+                if a < where < b and net not in nets:
                     total += 30
             if total >= limit:
                 break
@@ -185,14 +209,17 @@ class Router:
         ends = [*ends, *(self.named[key] for key in absent)]
         chosen: Way = []
         lowest = float("inf")
-        for ways in kinds:
-            ranked = sorted((_length(way), i, way) for i, way in enumerate(map(simplified, ways)))
-            for base, _, way in ranked:
-                if base >= lowest:
+        for ways in map(list, kinds):
+            ranked = sorted([(_distance(way), i) for i, way in enumerate(ways)])
+            for distance, i in ranked:
+                if distance >= lowest:
                     break
-                value = base + self.cost(nets, way, ends, lowest - base)
-                if value < lowest:
-                    chosen, lowest = way, value
+                way = simplified(ways[i])
+                base = distance + CORNER_COST * (len(way) - 2)
+                if base < lowest:
+                    value = base + self.cost(nets, way, ends, lowest - base)
+                    if value < lowest:
+                        chosen, lowest = way, value
             if lowest < FOUL:
                 break
         self.take(net, chosen)
@@ -207,8 +234,13 @@ class Router:
         low, high = min(xs) - self.reach, max(xs) + self.reach
         return [x for x in self.channels if low <= x <= high]
 
+    def _rows(self, *ys: float) -> list[float]:
+        """The free horizontal lines between some places and beside them."""
+        return [y for y in self.tracks if min(ys) - ROW_REACH <= y <= max(ys) + ROW_REACH]
+
     def _simple(self, a: Rect, b: Rect) -> Iterator[Way]:
         """Ways with at most two corners."""
+        rows = self._rows(a.y, b.y)
         for xa, xb in _sides(a, b):
             if a.y == b.y:
                 yield [(xa, a.y), (xb, b.y)]
@@ -221,7 +253,7 @@ class Router:
                 if a.x == xb:
                     yield [(a.x, ya), (xb, yb)]
             for xa, ya in _ports(a):
-                for y in self.tracks:
+                for y in rows:
                     yield [(xa, ya), (xa, y), (xb, y), (xb, yb)]
         for xa, ya in _ports(a):
             for xb in (b.left, b.right):
@@ -229,7 +261,7 @@ class Router:
 
     def _winding(self, a: Rect, b: Rect) -> Iterator[Way]:
         """Ways with three and four corners."""
-        for y in self.tracks:
+        for y in self._rows(a.y, b.y):
             for x in self._near(a.x):
                 xa = a.right if x > a.x else a.left
                 for xb, yb in _ports(b):
@@ -250,17 +282,30 @@ class Router:
     def _winding_drops(self, y: float, b: Rect) -> Iterator[Way]:
         for x in self._near(b.x):
             yield [(x, y), (x, b.y), (b.left if x < b.x else b.right, b.y)]
-            for track in self.tracks:
+            for track in self._rows(y, b.y):
                 for xb, yb in _ports(b):
                     yield [(x, y), (x, track), (xb, track), (xb, yb)]
 
 
+NEAR_BOX, AT_BOX, BESIDE = 10.0, 3.0, 4.0
+"""How near is near: to a box, so near that it counts as through it, and beside another line."""
 STEP_GAP = 30.0
 """Between the last box of a step and the first of the next."""
 PORT_PITCH = 24.0
 """How far apart lines enter a wide box."""
+CORNER_COST = 25.0
+ROW_REACH = 120.0
 FOUL = 2_000
 """From here on a way runs along another or through a box."""
+
+
+def _enter(lane: _Lane, horizontal: bool, at: float, net: Net, piece: Segment) -> None:
+    """Tell a line of a piece that was taken."""
+    if piece.horizontal != horizontal:
+        if piece.a < at < piece.b:
+            lane.crossing.append((net, piece.at))
+    elif abs(piece.at - at) < BESIDE:
+        lane.along.append((net, piece.a, piece.b))
 
 
 def _sides(a: Rect, b: Rect) -> list[tuple[float, float]]:
@@ -280,8 +325,10 @@ def _ports(b: Rect) -> list[Point]:
     return [(b.x + dx, y) for dx in shifts for y in (b.top, b.bottom)]
 
 
-def _length(way: Way) -> float:
-    length = 25.0 * (len(way) - 2)
-    for (x1, y1), (x2, y2) in pairwise(way):
+def _distance(way: Way) -> float:
+    length = 0.0
+    x1, y1 = way[0]
+    for x2, y2 in way:
         length += abs(x1 - x2) + abs(y1 - y2)
+        x1, y1 = x2, y2
     return length
