@@ -213,6 +213,9 @@ class Layout:
             way = self.lag(box, users[0])
             step = (min if way > 0 else max)(steps, default=shown[0])
             ghost_of.setdefault(step, []).append((box, way))
+        of_step: dict[int, list[Box]] = {}
+        for box in self.in_steps:
+            of_step.setdefault(box.column, []).append(box)
         at = 0
         for k, step in enumerate(shown):
             hidden = self.rank[step] - at
@@ -222,11 +225,8 @@ class Layout:
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way > 0], x)
             self.origin[step] = x
             self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
-            for box in self.in_steps:
-                if box.column == step:
-                    self.rects[box] = Rect(
-                        x + self.rect(box.key).x, self.rect(box.key).y, *size(box)
-                    )
+            for box in of_step.get(step, ()):
+                self.rects[box] = Rect(x + self.rect(box.key).x, self.rect(box.key).y, *size(box))
             x += self.pitch
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way < 0], x)
             at = self.rank[step] + 1

@@ -145,6 +145,7 @@ class Reader:
         if self.rolled:
             middle = self.steps[len(self.steps) // 2 :]  # far from both ends
             self.shown = middle[:1]
+        self.visible = {*self.shown, BEFORE, AFTER}
         self._not_too_many(max_nodes)
         self.back_nodes: set[Node] = set()
         self.boxes: list[Box] = []
@@ -159,8 +160,7 @@ class Reader:
             self._way_back()
 
     def _not_too_many(self, max_nodes: int) -> None:
-        shown = self.rank_shown()
-        n = sum(column in shown for column in self.column.values())
+        n = sum(column in self.visible for column in self.column.values())
         if n > max_nodes:
             each = max(n // max(len(self.shown), 1), 1)
             last = self.steps[0] + max(max_nodes // each, 1) - 1 if self.steps else 1
@@ -232,7 +232,7 @@ class Reader:
             self.key,
             states,
             self.running,
-            self.rank_shown(),
+            self.visible,
         )
         self.back = back
         self.back_nodes = set(back.nodes)
@@ -277,7 +277,7 @@ class Reader:
         self._parameters([n for n in self.order if is_parameter(n)])
         self.users = users
         self.by_serial = {n.serial: n for n in self.near}
-        drawn = [n for n in self.near if self.column[n] in self.rank_shown()]
+        drawn = [n for n in self.near if self.column[n] in self.visible]
         self.drawn_keys = {self.key[n] for n in drawn}
         for node in drawn:
             if node in self.back_nodes:
@@ -307,10 +307,6 @@ class Reader:
             self.rolled,
             self.back,
         )
-
-    def rank_shown(self) -> set[int]:
-        """The columns that are drawn."""
-        return {*self.shown, BEFORE, AFTER}
 
     def _parameters(self, parameters: list[Node]) -> None:
         names = [p.name() or "\N{GREEK SMALL LETTER THETA}" for p in parameters]
