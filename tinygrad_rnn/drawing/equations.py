@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import text
+from .align import Key
 from .model import Box, Link, Model
+from .template import stands_for
 from .text import Run, Runs
 
 INFIX = {
@@ -31,6 +33,7 @@ class Equations:
         for link in model.links:
             self.into.setdefault(link.target, []).append(link)
         self.model = model
+        self.spare: dict[str, list[Key]] = {}  # what was given the same letter
 
     def of(self, boxes: Sequence[Box], results: Sequence[Box]) -> list[Runs]:
         """One line for each named box, and one for each of the results."""
@@ -38,6 +41,7 @@ class Equations:
         lines: list[Runs] = []
         known: dict[tuple[Box, int], Runs] = {}
         spare = iter(TEMPORARY)
+        named = {self.into[box][0].source: box.label for box in results if box.kind == "value"}
         for box in boxes:
             if box.kind not in ("op", "round") or box.node is None:
                 continue
@@ -54,24 +58,20 @@ class Equations:
                 known.update({(box, port): runs for port, runs in enumerate(outputs)})
                 left = tuple(run for runs in outputs for run in (Run(", "), *runs))[1:]
                 lines.append((*left, Run(" = "), *self._inside(box, mine, known)[0]))
-            elif box.name:
-                lines.append((*box.name, Run(" = "), *self._inside(box, mine, known)[0]))
-                known[box, 0] = box.name
-        for box in results:
-            if box.kind == "value":
-                maker = self.into[box][0].source
-                if maker in mine:
-                    lines.append((*box.label, Run(" = "), *self.term(maker, 0, mine, known)[0]))
-                    known[maker, 0] = box.label
-            elif (box, 0) not in known:
-                inner = self.term(box, 0, mine, known)[0]
-                lines.append((*self._unnamed(box), Run(" = "), *inner))
+            elif box in named or box.name or box in results:
+                name = named.get(box) or box.name or self._unnamed(box)
+                lines.append((*name, Run(" = "), *self._inside(box, mine, known)[0]))
+                known[box, 0] = name
         return lines
 
     def _unnamed(self, box: Box) -> Runs:
         """A name for what leaves a group of boxes without one."""
         scalar = box.node is not None and box.node.output(box.port)[0] == ()
-        return text.math("L" if scalar else "y", self.model.times.get(box))
+        letter = "L" if scalar else "y"
+        keys = self.spare.setdefault(letter, [])
+        if stands_for(box) not in keys:
+            keys.append(stands_for(box))
+        return text.math(letter + "'" * keys.index(stands_for(box)), self.model.times.get(box))
 
     def _named(self, box: Box, port: int) -> Runs:
         assert box.node is not None

@@ -226,7 +226,7 @@ class Layout:
             self.origin[step] = x
             self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
             for box in of_step.get(step, ()):
-                self.rects[box] = Rect(x + self.rect(box.key).x, self.rect(box.key).y, *size(box))
+                self.rects[box] = self.rect(box.key).moved(x)
             x += self.pitch
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way < 0], x)
             at = self.rank[step] + 1

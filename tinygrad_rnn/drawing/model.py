@@ -29,6 +29,11 @@ SYMBOLS = {
     "cross_entropy": "CE",
     "log_softmax": "log softmax",
     "square": "( )\N{SUPERSCRIPT TWO}",
+    "transpose": "( )\N{MODIFIER LETTER CAPITAL T}",
+    "swapaxes": "( )\N{MODIFIER LETTER CAPITAL T}",
+    "getitem": "[ ]",
+    "concatenate": "[ , ]",
+    "matmul": "@",
 }
 ROUND = frozenset({"add", "subtract", "multiply", "divide", "negative"})
 """Operations drawn as a small circle with a sign in it."""
@@ -336,7 +341,7 @@ class Reader:
         label: Runs = (Run(symbol),)
         called: Runs = ()
         if name == "matmul":
-            known = [s[0].label if s and s[0].kind != "op" else () for s in sources]
+            known = [s[0].label if s and s[0].kind not in ("op", "round") else () for s in sources]
             long = any(len(run.text) > 2 and not run.shift for name in known for run in name)
             between = (Run(" "),) if long else ()
             label = (
@@ -345,6 +350,8 @@ class Reader:
                 else (Run("\N{MIDDLE DOT} "), *known[1])
                 if known[1]
                 else (*known[0], Run(" \N{MIDDLE DOT}"))
+                if known[0]
+                else (Run(symbol),)
             )
         elif any(numbers):
             sign = "\N{MULTIPLICATION SIGN}" if name == "multiply" else label[0].text
@@ -492,6 +499,9 @@ class Reader:
             return "round", (how, *made)
         return "value", (how, "value", *made, 0)
 
+    def _is_running(self, node: Node, i: int) -> bool:
+        return self.arrivals[self.key[node], i] in self.running
+
     def same(self, box: Box, column: int) -> bool:
         """Whether a box stands in this column, or in none."""
         return box.column in (column, BEFORE)
@@ -512,6 +522,10 @@ class Reader:
             return None
         given = node.primitive.name == "matmul" and i == 0 and not arrives
         name = text.math("x", self._time(node)) if given else (Run("const"),)
+        if arrives and not self._is_running(node, i):
+            state = self.arrivals[self.key[node], i]
+            name = self.state_label(next(n for n in self.near if self.key[n] == state))
+            name = (*name[:1], Run(str(self.steps[0] - 1), "r", -1))
         kind = "input" if given else "constant"
         box = self._box(text.plain(name), kind, key, column, name, None)
         if box.key[0] == "first":
@@ -540,7 +554,8 @@ class Reader:
             label = text.math(name or "s_0", upper=self.upper.get(made_by, ""))
         else:
             key = ("input", *self.key[node], i)
-            label = text.math(name or "x", self._time(node))
+            own = name is not None and name[-1].isdigit()  # the user counts steps already
+            label = text.math(name or "x", None if own else self._time(node))
         kind = "value" if arrives and column != BEFORE else "input"
         box = self._box(text.plain(label), kind, key, column, label, leaf)
         if box.key[0] == "first":
@@ -555,5 +570,7 @@ def _partial(label: Runs) -> Runs:
 
 
 def _is_sum(node: Node) -> bool:
-    """Whether a node may be a running sum: an addition to which the user gave no name."""
-    return node.primitive is not None and node.primitive.name == "add" and not node.names
+    """Whether a node may be a running sum: a term is added or taken away, and it has no name."""
+    return (
+        node.primitive is not None and node.primitive.name in ("add", "subtract") and not node.names
+    )

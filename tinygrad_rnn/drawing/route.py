@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
+from math import inf
 from typing import Any, NamedTuple
 
+ROW_REACH = 120.0
+"""How far above and below its ends a way is looked for at first."""
 Point = tuple[float, float]
 Way = list[Point]
 
@@ -181,10 +184,10 @@ class Router:
             for start, end, box, through in lane.boxes:
                 if a < end + NEAR_BOX and b > start - NEAR_BOX and box not in ends:
                     hit = through and a < end + AT_BOX and b > start - AT_BOX
-                    total += 10_000 if hit else 20
+                    total += 100_000 if hit else 20
             for own in ends[:2]:
                 if hits(piece, Rect(own.x, own.y, own.w - 2, own.h - 2), 0):
-                    total += 10_000
+                    total += 100_000
             if total >= limit:
                 break
             for net, start, end in lane.along:
@@ -208,7 +211,7 @@ class Router:
         nets = {net, *(((key, 0), 0) for key in absent)}
         ends = [*ends, *(self.named[key] for key in absent)]
         chosen: Way = []
-        lowest = float("inf")
+        lowest = inf
         for ways in map(list, kinds):
             ranked = sorted([(_distance(way), i) for i, way in enumerate(ways)])
             for distance, i in ranked:
@@ -227,16 +230,17 @@ class Router:
 
     def link(self, net: Net, a: Rect, b: Rect, absent: Sequence[Any] = ()) -> Way:
         """From one box to another, where some others are absent."""
-        return self.best(net, (self._simple(a, b), self._winding(a, b)), (a, b), absent)
+        kinds = (self._simple(a, b), self._winding(a, b), self._winding(a, b, inf))
+        return self.best(net, kinds, (a, b), absent)
 
     def _near(self, *xs: float) -> list[float]:
         """The free vertical lines between some places and just beside them."""
         low, high = min(xs) - self.reach, max(xs) + self.reach
         return [x for x in self.channels if low <= x <= high]
 
-    def _rows(self, *ys: float) -> list[float]:
+    def _rows(self, *ys: float, reach: float = ROW_REACH) -> list[float]:
         """The free horizontal lines between some places and beside them."""
-        return [y for y in self.tracks if min(ys) - ROW_REACH <= y <= max(ys) + ROW_REACH]
+        return [y for y in self.tracks if min(ys) - reach <= y <= max(ys) + reach]
 
     def _simple(self, a: Rect, b: Rect) -> Iterator[Way]:
         """Ways with at most two corners."""
@@ -259,9 +263,9 @@ class Router:
             for xb in (b.left, b.right):
                 yield [(xa, ya), (xa, b.y), (xb, b.y)]
 
-    def _winding(self, a: Rect, b: Rect) -> Iterator[Way]:
+    def _winding(self, a: Rect, b: Rect, reach: float = ROW_REACH) -> Iterator[Way]:
         """Ways with three and four corners."""
-        for y in self._rows(a.y, b.y):
+        for y in self._rows(a.y, b.y, reach=reach):
             for x in self._near(a.x):
                 xa = a.right if x > a.x else a.left
                 for xb, yb in _ports(b):
@@ -294,7 +298,6 @@ STEP_GAP = 30.0
 PORT_PITCH = 24.0
 """How far apart lines enter a wide box."""
 CORNER_COST = 25.0
-ROW_REACH = 120.0
 FOUL = 2_000
 """From here on a way runs along another or through a box."""
 

@@ -45,8 +45,8 @@ def columns(order: Sequence[Node]) -> dict[Node, int]:
         readers = [found[u] for u in users.get(node, ())]
         if found[node] == BEFORE and all(step == AFTER for step in readers):
             found[node] = AFTER  # what only serves the end belongs to the end
-        elif found[node] == AFTER and (steps := [s for s in readers if s not in (BEFORE, AFTER)]):
-            found[node] = min(steps)  # what sums up some steps for a later one belongs to that
+        elif found[node] == AFTER and len(set(readers)) == 1 and readers[0] != BEFORE:
+            found[node] = readers[0]  # what sums up some steps for a later one belongs to that
     return found
 
 

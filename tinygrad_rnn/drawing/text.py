@@ -33,7 +33,7 @@ GREEK = {
 LONGEST = 24
 """Longer names are cut in the picture; the tooltip has them whole."""
 
-_NAME = re.compile(r"^(∂?[A-Za-z]+?)(?:_(\w{1,12})|(\d{1,12}))?('{0,3})$", re.ASCII)
+_NAME = re.compile(r"^(∂?[A-Za-z]+?)(?:_(-?\w{1,12})|(\d{1,12}))?('{0,3})$", re.ASCII)
 
 
 def clean(text: str) -> str:
@@ -64,7 +64,7 @@ def math(name: str, step: int | str | None = None, upper: str = "") -> Runs:
     else:
         base = GREEK.get(found[1], cut(found[1]))
         style = "i" if len(base.lstrip("\N{PARTIAL DIFFERENTIAL}")) == 1 else "r"
-        below = GREEK.get(found[2] or "", found[2] or found[3] or "")
+        below = GREEK.get(found[2] or "", found[2] or found[3] or "").replace("-", "\N{MINUS SIGN}")
         base += "\N{PRIME}" * len(found[4])
     if step is not None and below != str(step):
         below = f"{below},{step}" if below else str(step)

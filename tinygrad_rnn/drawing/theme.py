@@ -52,7 +52,7 @@ def _styles(
         "flow": Style("", ink, 1.2),
         "state": Style("", ink, 1.6),
         "constant-link": Style("", soft, 1.0, (3, 2)),
-        "cut": Style("", "#D55E00", 1.6, (5, 3)),
+        "cut": Style("", ink, 1.6, (5, 3)),
         "back": Style("", red, 1.4),
         "back-head": Style(red),
         "pull": Style(op, red, 1.0),

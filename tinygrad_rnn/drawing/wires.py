@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STEP_EDGE = STEP_GAP / 2
 LOOP_ROOM = 14.0
+CHAIN = 9.0
+BOTH = 7.0
 LOOP_PITCH = 24.0
 """How far the delays of a rolled network lie above each other."""
 
@@ -68,6 +70,9 @@ class Wires:
                 y = layout.track_y.get(owner, layout.rects[owner].y)
                 into = owner is link.target
                 later.append((link, rails.setdefault((owner, into), Rail(owner, y, into))))
+        for (box, into), rail in rails.items():
+            if (box, not into) in rails:  # one above the other
+                rail.y += -BOTH if into else BOTH
         for link, rail in sorted(later, key=lambda entry: entry[1].into):
             rail.ways.append((link, self._drop(link, rail)))
         for link in self.model.links:
@@ -192,22 +197,35 @@ class Wires:
     def _loops(self) -> None:
         """From each state of the one step around to where it enters: the delay by one step."""
         layout, rects = self.layout, self.layout.rects
+        middle = layout.rank[self.model.shown[0]]
         made = {b.key: b for b in layout.in_steps}
-        ghosts = [g for g in layout.ghosts if stands_for(g) in made and g.key[0] == "ghost"]
-        for k, ghost in enumerate(sorted(ghosts, key=lambda g: rects[g].y)):
-            box, end = made[stands_for(ghost)], rects[ghost]
-            y = layout.top - LOOP_PITCH * (k + 1)
-            up = self.router.drop(_net(Link(box, box, -1, "", None)), y, self.template[box.key])
-            up = self._fitted(_moved(up, layout.origin[box.column]), box)[::-1]
-            way = layout.template.direction.get(box.key, 1)
-            outer = (min if way > 0 else max)(
-                rects[g].left if way > 0 else rects[g].right
-                for g in ghosts
-                if layout.template.direction.get(stands_for(g), 1) == way
-            )
-            x = outer - way * (LOOP_ROOM + 8 * k)
-            edge = end.left if way > 0 else end.right
-            self.dotted.append((ghost, simplified([*up, (x, y), (x, end.y), (edge, end.y)])))
+        chains: dict[Any, list[Box]] = {}
+        for ghost in sorted(layout.ghosts, key=lambda g: abs(layout.when(g) - middle)):
+            if stands_for(ghost) in made and ghost.key[0] == "ghost":
+                chains.setdefault(stands_for(ghost), []).append(ghost)
+        inner = sorted(chains.values(), key=lambda chain: rects[chain[0]].y)
+        for k, chain in enumerate(inner):
+            way = layout.template.direction.get(stands_for(chain[0]), 1)
+            self._loop(k, way, made[stands_for(chain[0])], chain)
+            for nearer, farther in pairwise(chain):  # one step later it is one step further away
+                a, b = rects[nearer], rects[farther]
+                y = a.y + CHAIN
+                xs = (a.left, b.right) if way > 0 else (a.right, b.left)
+                self.dotted.append((farther, [(xs[0], y), (xs[1], y)]))
+
+    def _loop(self, k: int, way: int, box: Box, chain: list[Box]) -> None:
+        layout, end = self.layout, self.layout.rects[chain[0]]
+        y = layout.top - LOOP_PITCH * (k + 1)
+        up = self.router.drop(_net(Link(box, box, -1, "", None)), y, self.template[box.key])
+        up = self._fitted(_moved(up, layout.origin[box.column]), box)[::-1]
+        edge = end.left if way > 0 else end.right
+        if len(chain) > 1:
+            x = edge - way * LOOP_ROOM  # between the first and the second of the chain
+        else:
+            same = [g for g in layout.ghosts if layout.template.direction.get(stands_for(g)) == way]
+            sides = [layout.rects[g].left if way > 0 else layout.rects[g].right for g in same]
+            x = (min if way > 0 else max)([*sides, edge]) - way * (LOOP_ROOM + 8 * k)
+        self.dotted.append((chain[0], simplified([*up, (x, y), (x, end.y), (edge, end.y)])))
 
     def _dotted(self) -> None:
         """Across each gap: from where a state was made last to where it is read next."""
