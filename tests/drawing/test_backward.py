@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from drawing.geometry import overlapping, run_through
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.text import plain
@@ -108,17 +107,6 @@ def test_the_gradient_of_a_state_runs_on_one_line_from_right_to_left(gallery):
     into = {b: w for k, w in drawing.layout.ways.items() if (b := k.target) in states}
     assert list(xs) == [4, 3, 2, 1]
     assert all(way[0][0] > way[-1][0] for way in into.values())
-
-
-def test_nothing_lies_on_or_runs_through_anything(gallery):
-    for loss in (
-        gallery.by_hand(3), gallery.by_hand(30), gallery.unrolled(tg.LSTM(3, 4, rng=0), 2),
-        gallery.unrolled(tg.GRU(3, 4, rng=0), 2), gallery.unrolled(gallery.Leaky(3, 4)),
-    ):  # fmt: skip
-        for level in ("op", "step", "rolled"):
-            layout = tg.draw(loss, backward=True, level=level).layout
-            assert not overlapping(layout)
-            assert not run_through(layout)
 
 
 def test_one_box_per_step_holds_backpropagation_through_time(gallery):

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from drawing.geometry import overlapping, run_through
 from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
@@ -55,6 +56,14 @@ def states(model):
         steps = {column[user] for user in users[node]} - {step, BEFORE, AFTER}
         if step in model.shown and steps and not summed:
             yield node
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+def test_no_box_lies_on_another_and_no_line_runs_through_one(name, level, backward):
+    layout = tg.draw(loss_of(name), level=level, backward=backward).layout
+    assert not overlapping(layout)
+    assert not run_through(layout)
 
 
 # -- links -----------------------------------------------------------------------------------------
