@@ -49,6 +49,43 @@ def linear(rho: float, T: int = 8) -> tg.Tensor:
     return run.state.sum()
 
 
+def skipping(T: int = 5, first: int = 3) -> tg.Tensor:
+    """From step `first` on, the state also reads the state before last, by a matrix S."""
+    rng = np.random.default_rng(0)
+    U, W, S = (
+        tg.Parameter(rng.normal(0, 0.5, shape), name)
+        for name, shape in [("U", (3, 4)), ("W", (4, 4)), ("S", (4, 4))]
+    )
+    states = [tg.zeros((1, 4), name="s_0")]
+    for t in range(1, T + 1):
+        with tg.timestep(t):
+            a = rng.normal(size=(1, 3)) @ U + states[-1] @ W
+            if t >= first:
+                a = a + states[t - 2] @ S
+            states.append(tg.tanh(a).named("s"))
+    return tg.square(states[-1]).sum()
+
+
+def attending(T: int = 3) -> tg.Tensor:
+    """An encoder, and a decoder that attends to all of its states (Bahdanau et al. 2015)."""
+    rng = np.random.default_rng(0)
+    U, W, A, W_d, C = (
+        tg.Parameter(rng.normal(0, 0.5, (4, 4)), name) for name in ("U", "W", "A", "W_d", "C")
+    )
+    s, read, loss = tg.zeros((1, 4), "s_0"), [], 0.0
+    for t in range(1, T + 1):
+        with tg.timestep(t):
+            s = tg.tanh(rng.normal(size=(1, 4)) @ U + s @ W).named("s")
+            read.append(s)
+    memory = tg.concatenate(read).named("M")
+    for t in range(T + 1, 2 * T + 1):
+        with tg.timestep(t):
+            weights = tg.softmax(s @ A @ memory.T).named("a")
+            s = tg.tanh(s @ W_d + weights @ memory @ C).named("s")
+            loss = loss + tg.square(s).sum()
+    return loss
+
+
 def stacked(T: int = 3) -> tg.Tensor:
     """Two LSTMs, the second on the outputs of the first."""
     rng = np.random.default_rng(0)
@@ -108,19 +145,31 @@ def main(folder: Path) -> None:
         "elman_gradient": tg.draw(
             loss, edges="gradient", title="The same: line width is the norm of the gradient"
         ),
-        "elman_backward": tg.draw(loss, backward=True, title="The way back over the way forward"),
+        "elman_backward": tg.draw(
+            by_hand(3), backward=True, title="The record of the pullback, above the record"
+        ),
+        "elman_backward_step": tg.draw(
+            by_hand(3), backward=True, level="step", title="Backpropagation through time"
+        ),
+        "elman_backward_gradient": tg.draw(
+            linear(0.8, 6), backward=True, edges="gradient", title="W = 0.8 Q, the way back"
+        ),
         "elman_dark": tg.draw(loss, edges="gradient", theme="dark"),
         "elman_1000": tg.draw(by_hand(1000), title="A thousand steps"),
         "elman_cut": tg.draw(
             by_hand(cut=3), edges="gradient", title="The state is detached before step 3"
         ),
+        "elman_cut_backward": tg.draw(by_hand(cut=3), backward=True),
         "elman_step": tg.draw(loss, level="step", title="One box per step"),
         "lstm": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), title="LSTM"),
         "lstm_step": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), level="step"),
         "lstm_rolled": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), level="rolled"),
+        "lstm_backward_step": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), backward=True, level="step"),
         "gru": tg.draw(unrolled(tg.GRU(3, 4, rng=0), 2), title="GRU, reset gate after the product"),
         "stacked": tg.draw(stacked(2), title="Two LSTMs, one on the other"),
         "bidirectional": tg.draw(bidirectional(), title="One network per direction of time"),
+        "skipping": tg.draw(skipping(), title="A skip connection that begins at step 3"),
+        "attending": tg.draw(attending(), title="A decoder that attends to an encoder"),
         "own_cell": tg.draw(unrolled(Leaky(3, 4)), title="A cell of one's own: leaky units"),
         "vanishing": tg.draw(
             linear(0.8), edges="gradient", title="W = 0.8 Q: the gradient vanishes"

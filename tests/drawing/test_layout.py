@@ -4,10 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
-from drawing.geometry import overlapping, run_through
+from drawing.geometry import lines, overlapping, run_through
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.drawing.route import Rect, hits, meet, segments
 from tinygrad_rnn.drawing.template import is_ghost
+from tinygrad_rnn.drawing.text import plain, width
+from tinygrad_rnn.drawing.wires import WORDS
 
 
 def networks(gallery):
@@ -153,3 +156,12 @@ def test_steps_without_marks_are_found_from_the_uses_of_parameters():
         for t in (1, 2, 3, 4)
     ]
     assert each[0] == each[1] == each[2] == each[3]
+
+
+def test_parts_of_a_split_that_have_names_are_told_apart(gallery):
+    layout = tg.draw(gallery.unrolled(tg.GRU(3, 4, rng=0), 2)).layout
+    assert sorted(plain(link.label) for link in layout.words) == ["r_1", "r_2", "z_1", "z_2"]
+    for link, (x, y) in layout.words.items():
+        words = Rect(x, y, width(link.label, WORDS), WORDS)
+        assert not any(meet(words, rect) for rect in layout.rects.values())
+        assert not any(hits(p, words, 0.0) for _, _, way in lines(layout) for p in segments(way))

@@ -42,9 +42,11 @@ def draw(
     level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop;
                the name on a step is the class of a cell, or the `scope` it was recorded in
     steps      "auto" (all up to 12, then the first and last three), "all", (first, last), or a list
-    backward   draw the backward pass over the forward one: every contribution as an arrow back,
-               and a mark where contributions are summed
-    edges      "gradient": line width by the norm of the gradient that flowed back along that link;
+    backward   draw the record of the pullback above the record it belongs to, one box per rule:
+               sums where contributions meet, the gradient of every state and of every parameter;
+               at level "step" as equations
+    edges      "gradient": line width by the norm of the gradient that flowed back along that link
+               (with `backward`, on the way back);
                "magnitude": by the norm of the value that went forward; on a log scale
     values     write the norm of each value that is known under its name
     shapes     write the shapes of parameters beside their names

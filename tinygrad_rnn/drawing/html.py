@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
 from importlib.resources import files
 from xml.etree import ElementTree as ET
 
@@ -10,13 +12,19 @@ from .svg import element
 
 
 def page(scene: Scene, theme: str) -> str:
-    """The page; it refers to nothing outside of itself and forbids the browser to try."""
+    """The page; it refers to nothing outside of itself and forbids the browser to try.
+
+    Only the page's own script may run: the browser is told its hash.
+    """
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     title = ET.Element("title")
     title.text = scene.title
     picture = ET.tostring(element(scene, theme), encoding="unicode")
     scheme = {"auto": "light dark"}.get(theme, theme)
-    head, tail = template.replace("SCHEME", scheme, 1).split("PICTURE", 1)
+    script = template.split("<script>")[1].split("</script>")[0]
+    allowed = "sha256-" + b64encode(sha256(script.encode()).digest()).decode()
+    template = template.replace("SCHEME", scheme, 1).replace("SCRIPT", allowed, 1)
+    head, tail = template.split("PICTURE", 1)
     head = head.replace("<style>", ET.tostring(title, encoding="unicode") + "\n<style>", 1)
     head = head.replace("<body>", f'<body class="{theme}">', 1)
     return head + picture + tail

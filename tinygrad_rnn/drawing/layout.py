@@ -54,7 +54,7 @@ class Layout:
     """Positions of everything in a model.
 
     rects    {box: Rect};  columns
-    ways, rails, dotted   of `Wires`
+    ways, rails, dotted, words   of `Wires`
     """
 
     def __init__(self, model: Model) -> None:
@@ -71,6 +71,7 @@ class Layout:
         self._outside()
         wires = Wires(self)
         self.ways, self.rails, self.dotted = wires.ways, wires.rails, wires.dotted
+        self.words = wires.words
         self._bounds()
 
     # -- the step --------------------------------------------------------------------------------
@@ -80,8 +81,8 @@ class Layout:
         self.size: dict[Any, tuple[float, float, bool]] = {}
         for box in self.in_steps:
             w, h, is_round = size(box)
-            old = self.size.get(box.key, (0.0, 0.0))
-            self.size[box.key] = (max(w, old[0]), max(h, old[1]), is_round)
+            old = self.size.get(box.key, (0.0, 0.0, False))
+            self.size[box.key] = (max(w, old[0]), max(h, old[1]), is_round or old[2])
         self.cell = place(self.template)
 
     def lag(self, a: Box, b: Box) -> int:
@@ -226,7 +227,10 @@ class Layout:
             self.origin[step] = x
             self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
             for box in of_step.get(step, ()):
-                self.rects[box] = self.rect(box.key).moved(x)
+                place = self.rect(box.key).moved(x)
+                if box.kind == "round":  # a circle, whatever stands there in other steps
+                    place = Rect(place.x, place.y, *size(box))
+                self.rects[box] = place
             x += self.pitch
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way < 0], x)
             at = self.rank[step] + 1

@@ -87,6 +87,7 @@ class Link:
     kind   "flow" inside a step, "state" between steps, "constant" (no gradient), "cut" (detached),
            "back" on the way back, "turn" where that begins
     norm   of the gradient that flowed back along it, or of the value; None if not known
+    label  which of several named outputs of its source it is
     """
 
     source: Box
@@ -95,7 +96,7 @@ class Link:
     kind: str
     node: Node | None
     norm: float | None = None
-    label: str = ""
+    label: Runs = ()
 
 
 @dataclass
@@ -378,8 +379,17 @@ class Reader:
         for i, source in enumerate(sources):
             if source is not None:
                 self.links.append(Link(source[0], box, i, source[1], node))
+                self.links[-1].label = self._output_label(node, i)
         if state:
             self._value(node, 0, box)
+
+    def _output_label(self, node: Node, i: int) -> Runs:
+        """Which of several outputs an argument is, if they have names."""
+        source, port = node.inputs[i], node.ports[i]
+        if source is None or source.primitive is None or not source.primitive.multiple:
+            return ()
+        name = source.name(port)
+        return () if name is None else text.math(name, self._time(source))
 
     def _cotangent(self, node: Node) -> None:
         """A box on the way back."""

@@ -85,6 +85,11 @@ def hits(piece: Segment, box: Rect, margin: float) -> bool:
     )
 
 
+def meet(a: Rect, b: Rect) -> bool:
+    """Whether two boxes have a part in common."""
+    return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
+
+
 def crosses(p: Segment, q: Segment) -> bool:
     """Whether two pieces cross at right angles."""
     return p.horizontal != q.horizontal and p.a < q.at < p.b and q.a < p.at < q.b
@@ -206,9 +211,10 @@ class Router:
         kinds: Iterable[Iterable[Way]],
         ends: Sequence[Rect],
         absent: Sequence[Any] = (),
+        own: Sequence[Net] = (),
     ) -> Way:
         """The best of some ways, of the first kind that has a clean one; it is then taken."""
-        nets = {net, *(((key, 0), 0) for key in absent)}
+        nets = {net, *own, *(((key, 0), 0) for key in absent)}
         ends = [*ends, *(self.named[key] for key in absent)]
         chosen: Way = []
         lowest = inf
@@ -278,10 +284,10 @@ class Router:
                 for ya in (a.top, a.bottom):
                     yield [(a.x, ya), (a.x, y), (x, y), (x, b.y), (xb, b.y)]
 
-    def drop(self, net: Net, y: float, b: Rect) -> Way:
-        """From somewhere on a horizontal rail to a box."""
+    def drop(self, net: Net, y: float, b: Rect, own: Sequence[Net] = ()) -> Way:
+        """From somewhere on a horizontal rail to a box; it may lie on lines of its own nets."""
         straight = ([(x, y), (x, end)] for x, end in _ports(b) if (end == b.bottom) == (y > b.y))
-        return self.best(net, (straight, self._winding_drops(y, b)), (b,))
+        return self.best(net, (straight, self._winding_drops(y, b)), (b,), own=own)
 
     def _winding_drops(self, y: float, b: Rect) -> Iterator[Way]:
         for x in self._near(b.x):
@@ -321,7 +327,7 @@ def _ports(b: Rect) -> list[Point]:
     """Where a box can be entered from above and from below."""
     if b.round or b.w < 4 * PORT_PITCH:
         beside = (b.w - b.h) / 2 if b.round else 0.28 * b.w
-        shifts = [0.0] if beside < 6 or b.w < 34 else [0.0, -beside, beside]
+        shifts = [0.0] if beside < 8 or b.w < 34 else [0.0, -beside, beside]
     else:
         n = min(int(0.42 * b.w / PORT_PITCH), 4)
         shifts = [PORT_PITCH * k for k in range(-n, n + 1)]

@@ -15,7 +15,7 @@ from .route import Point, Rect, Way, segments
 from .steps import AFTER, BEFORE
 from .text import Run, Runs
 from .theme import PARAMETERS
-from .wires import Rail
+from .wires import WORDS, Rail
 
 SMALL_FONT = 12.0
 CORNER = 6.0
@@ -267,6 +267,9 @@ class Painter:
     def _way(self, link: Link, way: Way) -> None:
         head = "back-head" if link.kind in ("back", "turn") else "head"
         shapes = arrow(way, self.line_of(link), head, self.width_of(link))
+        if link in self.layout.words:
+            x, y = self.layout.words[link]
+            shapes.append(Words(x, y, link.label, WORDS))
         if link.kind == "cut":
             (x1, y1), (x2, y2) = way[0], way[1]
             x, y = (x1 + x2) / 2, (y1 + y2) / 2

@@ -36,6 +36,11 @@ class Template:
             self.next[a].append(b)
             self.previous[b].append(a)
 
+    def absent(self, a: Key, b: Key) -> list[Key]:
+        """What no step has that links two boxes."""
+        linked = self.inside.get((a, b)) or self.steps.get(b, set())
+        return [n for n in self.nodes if not linked & self.steps.get(n, linked)]
+
     def bypassed(self, a: Key, b: Key) -> list[Key]:
         """What stands between two boxes in other steps, but in none that links them directly."""
         direct = self.inside.get((a, b), set())

@@ -6,8 +6,21 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from . import text
 from .model import Box, Link
-from .route import STEP_GAP, Net, Router, Segment, Way, hits, simplified
+from .route import (
+    STEP_GAP,
+    Net,
+    Point,
+    Rect,
+    Router,
+    Segment,
+    Way,
+    hits,
+    meet,
+    segments,
+    simplified,
+)
 from .steps import AFTER, BEFORE
 from .template import is_ghost, stands_for
 
@@ -16,6 +29,7 @@ if TYPE_CHECKING:
 
 STEP_EDGE = STEP_GAP / 2
 LOOP_ROOM = 14.0
+WORDS = 11.0
 CHAIN = 9.0
 BOTH = 7.0
 LOOP_PITCH = 24.0
@@ -48,6 +62,7 @@ class Wires:
     ways    {link: corners}
     rails   of parameters, and of what stands outside of time
     dotted  [(box of another step, way)]: across gaps where steps are left out; delays
+    words   {link: middle of its label}
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -78,6 +93,7 @@ class Wires:
         for link in self.model.links:
             if self._owner(link) is None:
                 self.ways[link] = self._way(link, inside)
+        self.words = self._words(inside)
         self.rails = list(rails.values())
         for rail in self.rails:
             self._measure(rail)
@@ -106,7 +122,7 @@ class Wires:
                 abs(e[1][1].x - e[1][2].x) + abs(e[1][1].y - e[1][2].y),
             ),
         ):
-            absent = self.layout.template.bypassed(name[0], name[1])
+            absent = self.layout.template.absent(name[0], name[1])
             found[name] = self.router.link(net, a_rect, b_rect, absent)
         return found
 
@@ -119,9 +135,17 @@ class Wires:
         if abs(lag) > 1:
             return self._skipping(a, b)
         way = _moved(inside[stands_for(a), b.key, link.i, lag], self.layout.origin[b.column])
-        if is_ghost(a):
+        fitted = self._fitted(self._fitted_start(way, a), b)
+        if is_ghost(a) and self._in_the_way_of(fitted, a):
             way = self._from_beside(way, a, b)
-        return self._fitted(self._fitted_start(way, a), b)
+            return self._fitted(self._fitted_start(way, a), b)
+        return fitted
+
+    def _in_the_way_of(self, way: Way, ghost: Box) -> bool:
+        """Whether a way from one box of another step runs through a second."""
+        rects = self.layout.rects
+        others = [rects[g] for g in self.layout.ghosts if g is not ghost]
+        return any(hits(piece, rect, 0.0) for piece in segments(way) for rect in others)
 
     def _from_beside(self, way: Way, a: Box, b: Box) -> Way:
         """A way from the next step, but from a box that stands between the steps."""
@@ -134,6 +158,37 @@ class Wires:
             if min(x1, x2) <= edge <= max(x1, x2) and y1 == y2:
                 return simplified([(end.x, end.y), (edge, end.y), (edge, y1), *way[k:]])
         return way
+
+    def _words(self, inside: dict[Any, Way]) -> dict[Link, Point]:
+        """Where the names of a split's parts stand: above or below a level piece with room."""
+        spots: dict[Any, Point | None] = {}
+        found = {}
+        for link in self.ways:
+            name = (link.source.key, link.target.key, link.i, 0)
+            if not link.label or name not in inside:
+                continue
+            if name not in spots:
+                spots[name] = self._spot(inside[name], text.width(link.label, WORDS))
+            spot = spots[name]
+            if spot is not None:
+                found[link] = (spot[0] + self.layout.origin[link.target.column], spot[1])
+        return found
+
+    def _spot(self, way: Way, width: float) -> Point | None:
+        """The middle of words beside a way that lie on nothing."""
+        for (x1, y1), (x2, y2) in pairwise(way):
+            if y1 != y2 or abs(x2 - x1) < width + 8:
+                continue
+            x = x1 + (width / 2 + 6) * (1 if x2 > x1 else -1)
+            for y in (y1 - 9, y1 + 9):
+                own = Rect(x, y, width, WORDS)
+                boxes = self.router.boxes
+                lines = (piece for _, piece in self.router.taken)
+                if not any(meet(own, box) for box in boxes) and not any(
+                    hits(piece, own, 1.0) for piece in lines
+                ):
+                    return x, y
+        return None
 
     def _skipping(self, a: Box, b: Box) -> Way:
         """Along a track above the row of what is handed on, over the steps between."""
@@ -173,12 +228,13 @@ class Wires:
         """Between a rail and a box, in the direction of the link."""
         box = link.source if rail.into else link.target
         net: Net = (("into", rail.box.key), 0) if rail.into else (("rail", rail.box.key), None)
+        own = [_net(link)] if rail.into and box.kind != "cell" else []  # the value is the same
         if box.column in self.layout.outside:
-            way = self.layout.outside[box.column].drop(net, rail.y, self.layout.rects[box])
+            way = self.layout.outside[box.column].drop(net, rail.y, self.layout.rects[box], own)
         else:
             name = (rail.box, rail.into, box.key, -1 if rail.into else link.i)
             if name not in self.drops:
-                self.drops[name] = self.router.drop(net, rail.y, self.template[box.key])
+                self.drops[name] = self.router.drop(net, rail.y, self.template[box.key], own)
             way = _moved(self.drops[name], self.layout.origin[box.column])
         way = self._fitted(way, box)
         return way[::-1] if rail.into else way
