@@ -12,7 +12,8 @@ from ..tensor import Tensor, zeros
 from .drawing import SUFFIXES, Drawing, Stats
 from .flow import Values, describe, gradient_norms, value_norms, way_back_norms
 from .levels import by_step
-from .model import Model, Reader
+from .model import Model
+from .reader import Reader
 from .rules import write_rules
 from .scene import Look
 
