@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.route import Rect
-from tinygrad_rnn.drawing.scene import Line, Plate, Words
+from tinygrad_rnn.drawing.shapes import Line, Plate, Words
 from tinygrad_rnn.drawing.theme import THEMES
 
 pytest.importorskip("matplotlib")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.scene import Line, Plate, Words
+from tinygrad_rnn.drawing.shapes import Line, Plate, Words
 from tinygrad_rnn.drawing.theme import DASHES, OKABE_ITO, PARAMETERS, THEMES
 
 

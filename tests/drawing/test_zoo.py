@@ -13,7 +13,7 @@ from drawing.geometry import overlapping, run_through
 from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.scene import Line, Plate
+from tinygrad_rnn.drawing.shapes import Line, Plate
 from tinygrad_rnn.drawing.steps import AFTER, BEFORE, columns
 from tinygrad_rnn.drawing.template import is_ghost, stands_for
 

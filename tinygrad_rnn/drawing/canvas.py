@@ -12,7 +12,7 @@ from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 
 from .route import Point, Rect
-from .scene import Line, Plate, Scene, Words
+from .shapes import Line, Plate, Scene, Words
 from .svg import rounded, towards
 from .text import BASELINE, RISE, SMALL, Run, width
 from .theme import Style

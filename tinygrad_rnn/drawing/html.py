@@ -7,7 +7,7 @@ from hashlib import sha256
 from importlib.resources import files
 from xml.etree import ElementTree as ET
 
-from .scene import Scene
+from .shapes import Scene
 from .svg import element
 
 

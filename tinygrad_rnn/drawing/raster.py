@@ -6,7 +6,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from .scene import Scene
+from .shapes import Scene
 from .theme import THEMES
 
 LARGEST = 30_000

@@ -2,97 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from math import log10
 from typing import Any
 
 from . import text
 from .layout import FONT, LINE, MARGIN, Layout
+from .legend import Legend, Widths
 from .model import RAILED, Box, Link
-from .route import Point, Rect, Way, segments
+from .route import Rect, Way, segments
+from .shapes import SMALL_FONT, Group, Line, Plate, Scene, Words, arrow
 from .steps import AFTER, BEFORE
-from .text import Run, Runs
+from .text import Run
 from .theme import PARAMETERS
 from .wires import WORDS, Rail
-
-SMALL_FONT = 12.0
-CORNER = 6.0
-
-
-@dataclass
-class Line:
-    """A line with rounded corners; `width` overrides that of its class."""
-
-    points: Way
-    style: str
-    width: float | None = None
-    closed: bool = False
-
-
-@dataclass
-class Plate:
-    """A rectangle with rounded corners."""
-
-    rect: Rect
-    radius: float
-    style: str
-
-
-@dataclass
-class Words:
-    """One line of typeset text. anchor: "start", "middle" or "end"."""
-
-    x: float
-    y: float
-    runs: Runs
-    size: float = FONT
-    style: str = "text"
-    anchor: str = "middle"
-    face: str = "serif"
-
-
-@dataclass
-class Group:
-    """Shapes that are one thing: with a title and a description, and what a page searches by."""
-
-    title: str
-    about: str
-    shapes: list[Line | Plate | Words]
-    data: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Scene:
-    """All shapes, in the order of painting, and the part of the plane they cover."""
-
-    title: str
-    about: str
-    left: float
-    top: float
-    width: float
-    height: float
-    groups: list[Group]
-
-
-class Widths:
-    """From norms to line widths, on a log scale."""
-
-    def __init__(self, links: Sequence[Link]) -> None:
-        norms = [k.norm for k in links if k.norm]
-        self.low, self.high = (min(norms), max(norms)) if norms else (1.0, 1.0)
-
-    def __call__(self, norm: float | None) -> float | None:
-        """The width for a norm; None if there is no norm."""
-        if norm is None:
-            return None
-        if norm <= 0:
-            return 0.6
-        low, high = log10(self.low), log10(self.high)
-        if high - low < 0.05:
-            return 2.5
-        return 0.8 + 4.7 * (log10(norm) - low) / (high - low)
 
 
 @dataclass(frozen=True)
@@ -138,12 +61,14 @@ class Painter:
         if self.look.shapes:
             left -= self._shapes()
         y = bottom + (26 if layout.model.timed else 6)
-        y = self._legend(left, y + 22, max(right, left + 560))
+        legend = Legend(layout.model, self.edges, self.widths, left, y + 22, max(right, left + 560))
+        self.groups.append(Group("legend", "what the shapes mean", legend.shapes))
+        y = legend.bottom
         if self.title:
             top -= 34
             words = Words(left, top + 12, (Run(self.title),), 17, "title", "start", "sans")
             self.groups.append(Group("title", "", [words]))
-        widest = max(right - left, self.legend_right - left)
+        widest = max(right, legend.right) - left
         return Scene(
             self.title or "Unrolled network",
             self.about(),
@@ -349,95 +274,3 @@ class Painter:
         if shapes:
             self.groups.append(Group("shapes", "of the parameters", shapes))
         return room
-
-    def _legend(self, left: float, y: float, right: float) -> float:
-        """What the shapes mean; only those that are there. Gives where it ends."""
-        boxes, links = self.layout.model.boxes, self.layout.model.links
-        kinds = {b.kind for b in boxes}
-        shapes: list[Any] = []
-        x = left
-        self.legend_right = left
-
-        def entry(words: str, wide: float, *icon: Any) -> None:
-            nonlocal x, y
-            needed = wide + 6 * (wide > 0) + text.width((Run(words),), SMALL_FONT)
-            if x > left and x + needed > right:
-                x, y = left, y + 28
-            shapes.extend(_shifted(shape, x, y) for shape in icon)
-            at = x + wide + 6 * (wide > 0)
-            shapes.append(Words(at, y, (Run(words),), SMALL_FONT, "soft", "start", "sans"))
-            x += needed + 20
-            self.legend_right = max(self.legend_right, x - 20)
-
-        if "input" in kinds:
-            entry("input", 22, Plate(Rect(11, 0, 22, 16), 0.0, "input"))
-        if kinds & {"op", "round"}:
-            entry("operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "op"))
-        if "value" in kinds:
-            words = "state or output" if self.layout.model.timed else "output"
-            entry(words, 20, Plate(Rect(10, 0, 20, 20), 10.0, "value"))
-        if "parameter" in kinds:
-            entry(
-                "shared parameter, a dot per use",
-                46,
-                Plate(Rect(10, 0, 20, 16), 5, "parameter0"),
-                Line([(20, 0), (46, 0)], "rail0"),
-                Plate(Rect(36, 0, 6, 6), 3, "head0"),
-            )
-        if any(link.kind == "constant" for link in links):
-            entry(
-                "constant: no gradient", 34, *arrow([(0, 0), (34, 0)], "constant-link", "head", 1.0)
-            )
-        if any(link.kind == "cut" for link in links):
-            marks = [Line([(13 + d, 8), (19 + d, -8)], "flow", 1.8) for d in (-3, 3)]
-            entry(
-                "detached: no gradient", 34, *arrow([(0, 0), (34, 0)], "cut", "head", 1.6), *marks
-            )
-        if any(b.back for b in boxes):
-            entry("gradient, flowing back", 34, *arrow([(34, 0), (0, 0)], "back", "back-head", 1.4))
-        if "pull" in kinds:
-            entry("rule of an operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "pull"))
-        if any(b.back and b.kind == "round" and text.plain(b.label) == "+" for b in boxes):
-            sign = Words(8, 0, (Run("+"),), 14)
-            entry("contributions are summed", 16, Plate(Rect(8, 0, 16, 16), 8, "back-round"), sign)
-        if any(b.note for b in boxes):
-            entry("second line: norm of the value", 0)
-        if any(b.keeps for b in boxes):
-            entry("keeps values for the backward pass", 8, Plate(Rect(4, 0, 7, 7), 0, "kept"))
-        if any(b.symbol == "CE" for b in boxes):
-            entry("CE  cross entropy", 0)
-        if self.edges != "plain" and any(link.norm for link in links):
-            what = "gradient that flowed back" if self.edges == "gradient" else "value"
-            x, y = left, y + 28
-            entry(f"width: norm of the {what} along the edge, log scale", 0)
-            low, high = self.widths.low, self.widths.high
-            samples = [low] if high / low < 1.12 else [low, (low * high) ** 0.5, high]
-            for norm in samples:
-                line = Line([(0, 0), (30, 0)], "flow", self.widths(norm))
-                entry(f"{norm:.2g}", 30, line)
-        self.groups.append(Group("legend", "what the shapes mean", shapes))
-        return y + 10
-
-
-def _shifted(shape: Any, dx: float, dy: float) -> Any:
-    """A copy of a shape elsewhere."""
-    if isinstance(shape, Words):
-        return replace(shape, x=shape.x + dx, y=shape.y + dy)
-    if isinstance(shape, Plate):
-        return Plate(shape.rect.moved(dx, dy), shape.radius, shape.style)
-    points = [(x + dx, y + dy) for x, y in shape.points]
-    return Line(points, shape.style, shape.width, shape.closed)
-
-
-def arrow(way: Way, style: str, head: str, width: float) -> list[Any]:
-    """A line that ends in a filled triangle, however thick it is."""
-    (x1, y1), (x2, y2) = way[-2], way[-1]
-    length = abs(x2 - x1) + abs(y2 - y1) or 1.0
-    dx, dy = (x2 - x1) / length, (y2 - y1) / length
-    long = min(6.0 + 1.1 * width, length)
-    half = 2.6 + 0.85 * width
-    back: Point = (x2 - dx * long, y2 - dy * long)
-    tip = [(x2, y2), (back[0] - dy * half, back[1] + dx * half),
-           (back[0] + dy * half, back[1] - dx * half)]  # fmt: skip
-    stem: Point = (x2 - dx * long * 0.8, y2 - dy * long * 0.8)
-    return [Line([*way[:-1], stem], style, width), Line(tip, head, closed=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from .scene import CORNER, Line, Plate, Scene, Words
+from .shapes import CORNER, Line, Plate, Scene, Words
 from .text import BASELINE, RISE, SMALL
 from .theme import THEMES
 
