@@ -45,7 +45,7 @@ def show(browser, tmp_path):
     assert not browser.problems
 
 
-LIT = """[...document.querySelectorAll('g.on')].map(g => {
+LIT = """[...document.querySelectorAll('g.on:not([data-kind=delay])')].map(g => {
   const d = g.dataset; return d.id || (d.of ? 'rail ' + d.of : `${d.from} > ${d.to}`) })"""
 
 
@@ -209,7 +209,7 @@ def test_search_by_keyboard_goes_from_hit_to_hit(losses, browser, show):
     browser.press("/", "∂", "s", "_", "9")
     assert browser.run("search.value") == "∂s_9"
     browser.press("Enter")
-    assert browser.run("count.textContent") == "1 of 1: ∂s_9, step 9"
+    assert browser.run("count.textContent") == "1 of 1: ∂s_9, time step t = 9"
     assert browser.run("boxes.get('t9.back.∂s_9').getClientRects().length") == 1  # opened
     assert browser.run(IN_SIGHT.format("boxes.get('t9.back.∂s_9')"))
     browser.point("g[data-id='t9.back.∂s_9'] rect")
@@ -327,7 +327,34 @@ def test_what_a_screen_reader_is_told(losses, browser, show):
         for node in tree
         if node.get("role", {}).get("value") in ("button", "ToggleButton", "toggleButton")
     }
-    assert {"zoom in", "zoom out", "Fit", "W", "∂W", "∂s_2, step 2", "time step t = 2"} <= names
+    assert {
+        "zoom in",
+        "zoom out",
+        "Fit",
+        "W",
+        "∂W",
+        "∂s_2, time step t = 2",
+        "s_0",
+        "time step t = 2",
+    } <= names
+
+
+def test_a_step_is_named_by_its_equations(losses, browser, show):
+    drawing = show(tg.draw(losses["elman"](), level="step", backward=True))
+    for box in drawing.model.boxes:
+        name = browser.run(f"boxes.get({box.id!r}).getAttribute('aria-label')")
+        assert name
+        if box.kind == "cell":
+            assert all("".join(run.text for run in line) in name for line in box.lines)
+    browser.press("Tab")
+    browser.run("boxes.get('t2.back').focus()")
+    assert browser.run("about.textContent").count("the way back") == 1
+
+
+def test_a_collapsed_cell_says_what_steps_it_stands_for(losses, browser, show):
+    show(tg.draw(losses["elman"](), level="rolled"))
+    browser.run("collapse('3')")
+    assert browser.run("folded.get('3').textContent").startswith("time step t = 1, …, 4")
 
 
 def test_only_its_own_script_may_run(losses, browser, tmp_path):
