@@ -1,9 +1,13 @@
 """The way back: the record of the pullback, one box per rule, its sums and its equations."""
 
+import re
+
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.drawing import text
+from tinygrad_rnn.drawing.flow import Values
 from tinygrad_rnn.drawing.text import plain
 
 
@@ -35,8 +39,8 @@ u = np.array([[0.5, 1.5, 2.0]])
         (tg.exp, {"⊙ y"}),
         (tg.square, {"⊙ 2 x"}),
         (lambda x: x * np.array([[1.0, 2.0, 3.0]]), {"⊙ const"}),
-        (lambda x: -x, {"⊙ −1"}),
-        (lambda x: 3.0 - x, {"⊙ −1"}),
+        (lambda x: -x, {"−"}),
+        (lambda x: 3.0 - x, {"−"}),
         (lambda x: 3.0 * x, {"⊙ 3"}),
         (lambda x: x @ np.eye(3), {"· const^T"}),
     ],
@@ -153,3 +157,117 @@ def test_without_parameters_the_gradients_of_the_data_are_drawn():
     x = tg.tensor(u, "x")
     drawing = tg.draw(tg.square(x).sum(), backward=True)
     assert "∂x" in labels(drawing, "value")
+
+
+# -- the equations are right -----------------------------------------------------------------------
+
+TOKEN = re.compile(r"\^T|\^2|\^\(\d\)|∂?[^\W\d_]+(?:_\w+)?(?:\^\(\d+\))?|\d+(?:\.\d+)?|[⊙+−/(),]| ")
+
+
+class Evaluated:
+    """The value of a printed expression: a blank multiplies matrices, `⊙` entries."""
+
+    def __init__(self, text, values):
+        for sign in "⊙+−/":
+            text = text.replace(f" {sign} ", sign)
+        self.tokens = TOKEN.findall(text.replace(", ", ","))
+        assert "".join(self.tokens) == text.replace(", ", ",")
+        self.values = values
+        self.value = self.sum()
+        assert not self.tokens
+
+    def next(self, *wanted):
+        return self.tokens.pop(0) if self.tokens and self.tokens[0] in wanted else None
+
+    def sum(self):
+        value = -self.product() if self.next("−") else self.product()
+        while sign := self.next("+", "−"):
+            value = value + self.product() if sign == "+" else value - self.product()
+        return value
+
+    def product(self):
+        value = self.matrix()
+        while sign := self.next("⊙", "/"):
+            value = value * self.matrix() if sign == "⊙" else value / self.matrix()
+        return value
+
+    def matrix(self):
+        value = self.atom()
+        while self.next(" "):
+            value = value * self.atom() if np.ndim(value) == 0 else value @ self.atom()
+        return value
+
+    def atom(self):
+        token = self.tokens.pop(0)
+        if token == "(":
+            value = self.sum()
+            assert self.next(")")
+        elif token[0].isdigit():
+            value = float(token)
+        elif self.next("("):
+            arguments = [self.sum()]
+            while self.next(","):
+                arguments.append(self.sum())
+            assert self.next(")")
+            value = FUNCTIONS[token](*arguments)
+        else:
+            value = self.values[token]
+        while suffix := self.next("^T", "^2", "^(1)", "^(2)"):
+            if suffix in ("^T", "^2"):
+                value = value.T if suffix == "^T" else value**2
+            else:  # the gates and the candidate of a GRU
+                value = np.split(value, [8], axis=-1)[int(suffix[2]) - 1]
+        return value
+
+
+FUNCTIONS = {
+    "tanh": np.tanh,
+    "σ": lambda x: 1 / (1 + np.exp(-x)),
+    "join": lambda *parts: np.concatenate(parts, -1),
+}
+
+
+def test_the_evaluation_of_printed_expressions_knows_what_binds():
+    A, x = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0]])
+    values = {"A": A, "x": x}
+    np.testing.assert_array_equal(Evaluated("x A^T ⊙ x", values).value, (x @ A.T) * x)
+    np.testing.assert_array_equal(Evaluated("x ⊙ x A", values).value, x * (x @ A))
+    np.testing.assert_array_equal(Evaluated("(x ⊙ x) A", values).value, (x * x) @ A)
+    np.testing.assert_array_equal(Evaluated("2 x − x^2 + 1", values).value, 2 * x - x**2 + 1)
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "own"])
+def test_the_printed_equations_give_the_gradients(gallery, name):
+    cell = {
+        "elman": tg.Elman(3, 4, rng=0, dtype=np.float64),
+        "lstm": tg.LSTM(3, 4, rng=0, dtype=np.float64),
+        "gru": tg.GRU(3, 4, rng=0, dtype=np.float64),
+        "own": gallery.Leaky(3, 4),
+    }[name]
+    T = 3
+    xs = np.random.default_rng(1).normal(size=(T, 1, 3))
+    run = tg.unroll(cell, xs)
+    loss = sum((tg.square(h).sum() for h in run.steps[1:]), tg.square(run.steps[0]).sum())
+    drawing = tg.draw(loss, backward=True, level="step")
+    values = {plain(text.math(key)): p.numpy() for key, p in cell.parameters().items()}
+    values |= {f"x_{t + 1}": x for t, x in enumerate(xs)}
+    known = Values(tg.draw(loss).model, [loss])
+    for (node, port), value in known.known.items():  # every value that has a name
+        if node.name(port) is not None:
+            values[plain(text.math(node.name(port), node.place.step))] = value
+    gradients = {}
+    for t in range(T, 0, -1):
+        (box,) = [b for b in boxes(drawing, "cell", t) if b.back]
+        for line in map(plain, box.lines):
+            if " += " in line:
+                left, right = line.split(" += ")
+                part = Evaluated(right, values).value
+                gradients[left] = gradients.get(left, 0.0) + part
+            else:
+                left, right = line.split(" = ", 1)
+                values[left] = Evaluated(right, values).value
+    assert len(gradients) == len(cell.parameters())
+    for key, parameter in cell.parameters().items():
+        wanted = tg.gradients(loss, parameter, keep_record=True)
+        found = gradients["∂" + plain(text.math(key))]
+        np.testing.assert_allclose(found.reshape(wanted.shape), wanted, atol=1e-12)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from . import text
 from .backward import COPY, COTANGENT, PULL, PULLS, SEED, SUM
-from .equations import Term, wrapped
+from .equations import ATOM, Term
 from .model import Box, Link, Model
 from .rules import filled
 from .steps import is_parameter
 from .text import Run, Runs
 
+MINUS = "\N{MINUS SIGN}"
 DELTA = "\N{GREEK SMALL LETTER DELTA}"
 """What is used several times and has no name of its own, as in the usual derivations."""
 
@@ -94,7 +95,7 @@ class Adjoint:
 
     def _term(self, box: Box) -> Term:
         if box in self.names:
-            return self.names[box], 3
+            return self.names[box], ATOM
         return self._made(box)
 
     def _made(self, box: Box) -> Term:
@@ -103,15 +104,23 @@ class Adjoint:
         assert box.node is not None
         kind = box.node.primitive
         if kind is SEED and not terms:
-            return (Run("1"),), 3
+            return (Run("1"),), ATOM
         if not terms:  # of a step that is not drawn
-            return (Run("\N{MIDLINE HORIZONTAL ELLIPSIS}"),) if kind is PULL else box.label, 3
+            return (Run("\N{MIDLINE HORIZONTAL ELLIPSIS}"),) if kind is PULL else box.label, ATOM
         if kind is SUM and len(terms) > 1:
-            inner = tuple(run for term in terms for run in (Run(" + "), *wrapped(term, 1)))[1:]
-            return inner, 1
+            return _sum(terms), 1
         if kind in (SUM, COPY, COTANGENT, SEED):
             return terms[0]
         if box.formula is not None:
             return filled(box.formula, terms[0])
         inner = tuple(run for term in terms for run in (Run(", "), *term[0]))[1:]
-        return (Run(box.symbol), Run("("), *inner, Run(")")), 3
+        return (Run(box.symbol), Run("("), *inner, Run(")")), ATOM
+
+
+def _sum(terms: Sequence[Term]) -> Runs:
+    """Terms with their signs between them."""
+    runs = terms[0][0]
+    for term, _ in terms[1:]:
+        minus = term[0].text == MINUS
+        runs = (*runs, Run(f" {MINUS} " if minus else " + "), *term[minus:])
+    return runs

@@ -15,14 +15,16 @@ INFIX = {
     "subtract": (" \N{MINUS SIGN} ", 1),
     "multiply": (" \N{CIRCLED DOT OPERATOR} ", 2),
     "divide": (" / ", 2),
-    "matmul": (" ", 2),
+    "matmul": (" ", 3),
 }
 """How an operation is written between its arguments, and how strongly it binds."""
 TEMPORARY = "auvwpq"
 """Names for what the user did not name."""
 
 Term = tuple[Runs, int]
-"""An expression and how strongly it binds: 1 a sum, 2 a product, 3 anything else."""
+"""An expression and how strongly it binds: 1 a sum, 2 a product entry by entry, 3 of matrices."""
+ATOM = 4
+"""What needs no brackets anywhere."""
 
 
 class Equations:
@@ -80,14 +82,17 @@ class Equations:
     def term(self, box: Box, port: int, mine: set[Box], known: dict[tuple[Box, int], Runs]) -> Term:
         """What a box stands for inside an expression."""
         if (box, port) in known:
-            return known[box, port], 3
+            return known[box, port], ATOM
         if box.kind == "value" and box in self.into and self.into[box][0].source in mine:
-            return box.label, 3
+            return box.label, ATOM
         if box.kind in ("op", "round") and box not in mine:
-            return box.name or self._unnamed(box), 3
+            return box.name or self._unnamed(box), ATOM
         if box not in mine or box.kind not in ("op", "round"):
-            return box.label, 3
-        return self._inside(box, mine, known)
+            return box.label, ATOM
+        inner = self._inside(box, mine, known)
+        if box.node is not None and box.node.primitive is not None and box.node.primitive.multiple:
+            return (*wrapped(inner, ATOM), Run(f"({port + 1})", "r", 1)), ATOM  # a part of it
+        return inner
 
     def _inside(self, box: Box, mine: set[Box], known: dict[tuple[Box, int], Runs]) -> Term:
         node = box.node
@@ -99,9 +104,9 @@ class Equations:
             if i in links:
                 terms.append(self.term(links[i].source, node.ports[i], mine, known))
             elif box.numbers and box.numbers[i]:
-                terms.append(((Run(box.numbers[i]),), 3))
+                terms.append(((Run(box.numbers[i]),), ATOM))
             else:
-                terms.append(((Run("const"),), 3))
+                terms.append(((Run("const"),), ATOM))
         return expression(node.primitive.name, box.symbol, terms)
 
 
@@ -116,20 +121,22 @@ def expression(name: str, symbol: str, terms: Sequence[Term]) -> Term:
         return (Run("\N{MINUS SIGN}"), *wrapped(terms[0], 2)), 1
     if name == "square":
         return squared(terms[0])
-    if name in ("split", "unstack", "getitem", "reshape", "expand_dims"):
+    if name == "getitem":
+        return (*wrapped(terms[0], ATOM), Run("[\N{MIDDLE DOT}]")), ATOM
+    if name in ("split", "unstack", "reshape", "expand_dims"):
         return terms[0]
     inner = tuple(run for term in terms for run in (Run(", "), *term[0]))[1:]
-    return (Run(symbol or name), Run("("), *inner, Run(")")), 3
+    return (Run(symbol or name), Run("("), *inner, Run(")")), ATOM
 
 
 def squared(term: Term) -> Term:
     """The square, entry by entry."""
-    return (*wrapped(term, 3), Run("2", "r", 1)), 3
+    return (*wrapped(term, ATOM), Run("2", "r", 1)), ATOM
 
 
 def transposed(term: Term) -> Term:
     """The transpose."""
-    return (*wrapped(term, 3), Run("T", "r", 1)), 3
+    return (*wrapped(term, ATOM), Run("T", "r", 1)), ATOM
 
 
 def wrapped(term: Term, strength: int) -> Runs:

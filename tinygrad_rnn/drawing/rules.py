@@ -11,7 +11,7 @@ from ..graph import Node
 from . import text
 from .align import Key
 from .backward import PULL, PULLS, applied
-from .equations import INFIX, Equations, Term, expression, squared, transposed, wrapped
+from .equations import ATOM, INFIX, Equations, Term, expression, squared, transposed, wrapped
 from .model import Box, Model
 from .template import stands_for
 from .text import Run, Runs
@@ -69,6 +69,8 @@ def write_rules(model: Model) -> None:
 
 def _short(formula: Runs) -> Runs:
     """As it is written in a box: without the hole, where the sign alone will do."""
+    if formula == (Run("\N{MINUS SIGN}"), HOLE):
+        return formula[:1]
     sign = formula[1].text.strip() if formula[0] is HOLE and len(formula) > 1 else ""
     return (Run(f"{sign} "), *formula[2:]) if sign in ENTRYWISE else formula
 
@@ -76,7 +78,14 @@ def _short(formula: Runs) -> Runs:
 def filled(formula: Term, term: Term) -> Term:
     """A rule applied to a term: that stands where the hole was."""
     runs, strength = formula
-    return tuple(r for run in runs for r in (wrapped(term, 2) if run is HOLE else (run,))), strength
+    found: list[Run] = []
+    for k, run in enumerate(runs):
+        if run is HOLE:  # beside a blank it is multiplied as a matrix
+            beside = [r.text for r in (*runs[max(k - 1, 0) : k], *runs[k + 1 : k + 2])]
+            found += wrapped(term, 3 if " " in beside else 2)
+        else:
+            found.append(run)
+    return tuple(found), strength
 
 
 class _Rules:
@@ -118,13 +127,13 @@ class _Rules:
         if made is None:
             return self._constant(value, node)
         if made in holes:
-            return (HOLE,), 3
+            return (HOLE,), ATOM
         if made in self.box:
             return self.equations.term(self.box[made], port, self.unnamed, self.names)
         inputs = [link for link in self.equations.into.get(self.box[node], ()) if link.i >= 0]
         for link in inputs:
             if node.inputs[link.i] is made and node.ports[link.i] == port:
-                return link.source.label, 3
+                return link.source.label, ATOM
         if made.primitive is None or made.saved is None or depth > 8:
             raise _UnwritableError
         terms = [
@@ -138,8 +147,10 @@ class _Rules:
             return transposed(terms[0])
         if name == "multiply" and terms[0] == terms[1]:
             return squared(terms[0])
+        if name == "multiply" and terms[1][0] == (Run("\N{MINUS SIGN}1"),):
+            return expression("negative", "", terms[:1])
         if name == "multiply" and np.ndim(made.saved[0]) == 0 and made.inputs[0] is None:
-            return (*terms[0][0], Run(" "), *wrapped(terms[1], 2)), 2
+            return (*terms[0][0], Run(" "), *wrapped(terms[1], 3)), 2
         if name not in WRITABLE:
             raise _UnwritableError
         return expression(name, "", terms)
@@ -148,11 +159,11 @@ class _Rules:
         if value is None:
             raise _UnwritableError
         if np.ndim(value) == 0:
-            return (Run(f"{float(value):.4g}".replace("-", "\N{MINUS SIGN}")),), 3
+            return (Run(f"{float(value):.4g}".replace("-", "\N{MINUS SIGN}")),), ATOM
         for link in self.equations.into.get(self.box[node], ()):
             saved = None if node.saved is None or link.i < 0 else node.saved[link.i]
             if saved is not None and np.shares_memory(saved, value):
-                term: Term = (link.source.label, 3)
+                term: Term = (link.source.label, ATOM)
                 return term if value.strides == saved.strides else transposed(term)
         raise _UnwritableError
 
