@@ -117,7 +117,7 @@ def test_one_box_per_step_holds_backpropagation_through_time(gallery):
     drawing = tg.draw(gallery.by_hand(3), backward=True, level="step")
     (box,) = [b for b in boxes(drawing, "cell", 2) if b.back]
     assert [plain(line) for line in box.lines] == [
-        "δ_2^(1) = ∂CE(∂L)",
+        "δ_2^(1) = ∂CE(∂L; s_2 V)",
         "∂s_2 = δ_3^(2) W^T + δ_2^(1) V^T",
         "δ_2^(2) = ∂s_2 ⊙ (1 − s_2^2)",
         "∂V += s_2^T δ_2^(1)",
@@ -223,6 +223,7 @@ class Evaluated:
 FUNCTIONS = {
     "tanh": np.tanh,
     "σ": lambda x: 1 / (1 + np.exp(-x)),
+    "Σ": lambda x: x.sum(axis=0),
     "join": lambda *parts: np.concatenate(parts, -1),
 }
 
@@ -236,16 +237,31 @@ def test_the_evaluation_of_printed_expressions_knows_what_binds():
     np.testing.assert_array_equal(Evaluated("2 x − x^2 + 1", values).value, 2 * x - x**2 + 1)
 
 
-@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "own"])
-def test_the_printed_equations_give_the_gradients(gallery, name):
+class Transposed(tg.Cell):
+    """Its matrix is used as its transpose, beside another use."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.U = tg.Parameter(rng.normal(0, 0.5, (3, 4)))
+        self.W = tg.Parameter(rng.normal(0, 0.5, (4, 4)))
+
+    def step(self, x, s):
+        s = (0.5 * s + tg.tanh(x @ self.U + s @ self.W.T) * (s @ self.W)).named("s")
+        return s, s
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "own", "transposed"])
+def test_the_printed_equations_give_the_gradients(gallery, name, batch):
     cell = {
         "elman": tg.Elman(3, 4, rng=0, dtype=np.float64),
         "lstm": tg.LSTM(3, 4, rng=0, dtype=np.float64),
         "gru": tg.GRU(3, 4, rng=0, dtype=np.float64),
         "own": gallery.Leaky(3, 4),
+        "transposed": Transposed(),
     }[name]
     T = 3
-    xs = np.random.default_rng(1).normal(size=(T, 1, 3))
+    xs = np.random.default_rng(1).normal(size=(T, batch, 3))
     run = tg.unroll(cell, xs)
     loss = sum((tg.square(h).sum() for h in run.steps[1:]), tg.square(run.steps[0]).sum())
     drawing = tg.draw(loss, backward=True, level="step")

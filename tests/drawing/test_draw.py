@@ -170,9 +170,37 @@ def test_arguments_that_do_not_fit_are_refused(gallery, arguments, message):
         tg.draw(gallery.by_hand(), **arguments)
 
 
+def test_a_box_per_step_does_not_count_as_many_and_the_way_back_counts():
+    loss = tg.square(tg.unroll(tg.LSTM(3, 4, rng=0), np.ones((4, 1, 3))).state.h).sum()
+    assert len(tg.draw(loss, level="step", max_nodes=25).model.boxes) <= 25
+    with pytest.raises(ValueError, match=r"\d+ boxes, more than max_nodes=100; "):
+        tg.draw(loss, backward=True, max_nodes=100)
+    with pytest.raises(TypeError, match="max_nodes='5'"):
+        tg.draw(loss, max_nodes="5")
+    with pytest.raises(RuntimeError, match="nothing was computed"):
+        tg.draw(tg.ones((1,)))
+
+
+def test_merged_links_carry_what_their_parts_do_together():
+    """w is used twice in a step, and the two contributions nearly cancel."""
+    w = tg.Parameter([[1.0]], "w")
+    s = tg.ones((1, 1), "s_0")
+    for t in (1, 2, 3):
+        with tg.timestep(t):
+            s = (s * w - 0.9 * (s * w)).named("s")
+    loss = s.sum()
+    (rail,) = tg.draw(loss, level="step", edges="gradient").layout.rails
+    drawn = {link.target.column: link.norm for link, _ in rail.ways}
+    parts = {1: 0.0, 2: 0.0, 3: 0.0}
+    for use in tg.gradients_of_uses(loss, w, keep_record=True):
+        parts[use.step] += float(use.gradient[0, 0])
+    assert drawn == {t: pytest.approx(abs(part), rel=1e-5) for t, part in parts.items()}
+    assert drawn[3] == pytest.approx(0.001, rel=1e-3)
+
+
 def test_gradients_of_what_is_not_a_single_number_are_refused():
     run = tg.unroll(tg.Elman(3, 4, rng=0), np.ones((2, 1, 3)))
-    with pytest.raises(ValueError, match="not a single number"):
+    with pytest.raises(ValueError, match=r"output 0 has shape \(1, 4\); .* draw a loss"):
         tg.draw(run.state, edges="gradient")
 
 
@@ -184,7 +212,7 @@ def test_files_that_cannot_be_written_are_refused(gallery, tmp_path):
         drawing.save(tmp_path / "a")
     with pytest.raises(OSError, match="nowhere"):
         drawing.save(tmp_path / "nowhere" / "a.svg")
-    wide = tg.draw(gallery.by_hand(200), steps="all")
+    wide = tg.draw(gallery.by_hand(190), steps="all")
     with pytest.raises(ValueError, match=r"too large for .png; save it as .svg or .html, or draw"):
         wide.save(tmp_path / "wide.png")
 

@@ -13,7 +13,7 @@ from .drawing import SUFFIXES, Drawing, Stats
 from .flow import Values, describe, gradient_norms, value_norms, way_back_norms
 from .levels import by_step
 from .model import Model
-from .reader import Reader
+from .reader import Reader, too_many
 from .rules import write_rules
 from .scene import Look
 
@@ -22,6 +22,8 @@ __all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
 ALL_UP_TO = 12
 """Longer sequences show their first and last `ENDS` steps only, unless asked for others."""
 ENDS = 3
+MERGED = 50
+"""How many operations at most may become one box, on average, before it is tried."""
 
 
 def draw(
@@ -74,24 +76,43 @@ def draw(
     _one_of("level", level, ("op", "step", "rolled"))
     _one_of("edges", edges, ("plain", "gradient", "magnitude"))
     _one_of("theme", theme, ("light", "dark", "auto"))
+    if not isinstance(max_nodes, int) or not isinstance(title, str | None):
+        raise TypeError(
+            f"draw: max_nodes={max_nodes!r}, title={title!r}; wanted a whole number and a text"
+        )
     tensors = _tensors(outputs)
-    reader = Reader(
-        tensors, _chooser(steps), max_nodes, rolled=level == "rolled", backward=backward
-    )
+    if backward or edges == "gradient":
+        _single_numbers(tensors)
+    most = max_nodes if level != "step" else max_nodes * MERGED
+    reader = Reader(tensors, _chooser(steps), most, rolled=level == "rolled", backward=backward)
     model = reader.model()
+    if not model.boxes:
+        raise RuntimeError("draw: the outputs are data; nothing was computed from them")
     known = Values(model, tensors)
     describe(model, known, values=values, saved=saved)
     if backward:
         write_rules(model)
+    if level == "step":
+        model = by_step(model, _cell_name(outputs, model))
+    if len(model.boxes) > max_nodes:
+        raise ValueError(too_many(len(model.boxes), "boxes", max_nodes, model.steps, model.shown))
+    if backward:
         way_back_norms(tensors, model)
     elif edges == "gradient":
         gradient_norms(tensors, model)
-    if edges == "magnitude" and not backward:
+    elif edges == "magnitude":
         value_norms(model, known)
-    if level == "step":
-        model = by_step(model, _cell_name(outputs, model))
     look = Look(edges=edges, shapes=shapes)
     return Drawing(model, title or "", theme, look)
+
+
+def _single_numbers(tensors: Sequence[Tensor]) -> None:
+    for i, tensor in enumerate(tensors):
+        if tensor.size != 1:
+            raise ValueError(
+                f"draw: output {i} has shape {tensor.shape}; gradients are those of a single "
+                "number: draw a loss, for example run.outputs.sum()"
+            )
 
 
 def _cell_name(outputs: Sequence[Any], model: Model) -> str:
@@ -104,7 +125,7 @@ def _cell_name(outputs: Sequence[Any], model: Model) -> str:
 
 
 def _one_of(what: str, given: Any, wanted: tuple[str, ...]) -> None:
-    if given not in wanted:
+    if not isinstance(given, str) or given not in wanted:
         raise ValueError(f"draw: {what}={given!r}; wanted one of {', '.join(map(repr, wanted))}")
 
 
@@ -159,7 +180,7 @@ def _chooser(steps: Any) -> Callable[[list[int]], list[int]]:
             return found
         if isinstance(steps, str) and steps == "auto":
             return found if len(found) <= ALL_UP_TO else found[:ENDS] + found[-ENDS:]
-        if isinstance(steps, tuple) and len(steps) == 2:
+        if isinstance(steps, tuple) and len(steps) == 2 and all(isinstance(t, int) for t in steps):
             chosen = [t for t in found if steps[0] <= t <= steps[1]]
         elif isinstance(steps, list | range):
             chosen = [t for t in found if t in set(steps)]

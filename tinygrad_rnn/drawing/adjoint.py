@@ -31,10 +31,15 @@ class Adjoint:
         self.names: dict[Box, Runs] = {}
         steps: dict[int, list[Box]] = {}
         for box in model.boxes:
-            if box.back:
+            if box.back and box.column in model.shown:
                 steps.setdefault(box.column, []).append(box)
-        for boxes in steps.values():
-            self._name(boxes)
+        shared = [self._name(boxes) for boxes in steps.values()]
+        keys = dict.fromkeys(box.key for boxes in sorted(shared, key=len)[::-1] for box in boxes)
+        number = {key: k + 1 for k, key in enumerate(keys)}
+        for box in [box for boxes in shared for box in boxes]:
+            upper = f"({number[box.key]})" if len(number) > 1 else ""
+            step = model.times.get(box, box.column if model.timed else None)
+            self.names[box] = text.math(DELTA, step, upper)
 
     def of(self, boxes: Sequence[Box]) -> list[Runs]:
         """One line for each named cotangent, and one for each contribution to a parameter."""
@@ -48,7 +53,8 @@ class Adjoint:
                     ends.append((*link.target.label, Run(" += "), *self._term(box)[0]))
         return [*lines, *ends]
 
-    def _name(self, boxes: list[Box]) -> None:
+    def _name(self, boxes: list[Box]) -> list[Box]:
+        """Name what has a name; what is needed several times and has none."""
         shared = []
         for box in boxes:
             assert box.node is not None
@@ -59,11 +65,8 @@ class Adjoint:
                 self.names[box] = name
             elif kind in (PULL, PULLS) and self._is_shared(box):
                 shared.append(box)
-        self._distinct([box for box in boxes if box in self.names])
-        step = self.model.times.get(boxes[0])
-        for k, box in enumerate(shared):
-            upper = f"({k + 1})" if len(shared) > 1 else ""
-            self.names[box] = text.math(DELTA, self.model.times.get(box, step), upper)
+        self._distinct([box for box in reversed(boxes) if box in self.names])
+        return shared
 
     def _distinct(self, boxes: list[Box]) -> None:
         """Number names that several values have, such as the gates of two layers."""

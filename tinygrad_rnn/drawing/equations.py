@@ -121,6 +121,11 @@ def expression(name: str, symbol: str, terms: Sequence[Term]) -> Term:
         return (Run("\N{MINUS SIGN}"), *wrapped(terms[0], 2)), 1
     if name == "square":
         return squared(terms[0])
+    if name in ("transpose", "swapaxes") and len(terms) == 1:
+        return transposed(terms[0])
+    if name in ("concatenate", "stack"):
+        inner = tuple(run for term in terms for run in (Run(", "), *term[0]))[1:]
+        return (Run("["), *inner, Run("]")), ATOM
     if name == "getitem":
         return (*wrapped(terms[0], ATOM), Run("[\N{MIDDLE DOT}]")), ATOM
     if name in ("split", "unstack", "reshape", "expand_dims"):

@@ -10,39 +10,74 @@ import numpy as np
 from ..autodiff import checked_seeds
 from ..graph import Node
 from ..sweep import output_of, pullback
-from .backward import COPY, COTANGENT
-from .model import Model
+from . import text
+from .backward import COPY, COTANGENT, SUM
+from .model import Link, Model
+
+Value = tuple[Node, int]
+"""A node and which of its outputs."""
+
+
+class _Flow:
+    """What flows along links. A link that was merged carries what all its parts do.
+
+    Contributions to one value are added up as they are; those to different values stand beside
+    each other, so their norm is that of both together.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[Node, int], tuple[Link, Value]] = {}
+        self._sums: dict[Link, dict[Value, Any]] = {}
+
+    def expect(self, link: Link, node: Node, i: int) -> None:
+        """What flows back to argument `i` of a node is a part of a link."""
+        source = node.inputs[i]
+        assert source is not None
+        self._of[node, i] = link, (source, node.ports[i])
+
+    def visit(self, node: Node, i: int, part: Any) -> None:
+        """For `pullback`."""
+        if (node, i) in self._of:
+            link, value = self._of[node, i]
+            self.add(link, value, part)
+
+    def add(self, link: Link, value: Value, part: Any) -> None:
+        sums = self._sums.setdefault(link, {})
+        sums[value] = sums[value] + part if value in sums else part
+
+    def norm(self, link: Link) -> float:
+        return float(np.sqrt(sum(np.sum(np.square(v)) for v in self._sums.get(link, {}).values())))
 
 
 def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
     """Give each link the norm of the gradient that flowed back along that very link.
 
     A state that several links leave has a gradient of its own, their sum: it stands on the link
-    that leads into it. Raises ValueError for outputs that are not single numbers, RuntimeError for
-    a record whose values were freed.
+    that leads into it. Raises RuntimeError for a record whose values were freed.
     """
-    norms: dict[tuple[Node, int], float] = {}
-    drawn = {link.node for link in model.links}
-
-    def visit(node: Node, i: int, part: Any) -> None:
-        if node in drawn:
-            norms[node, i] = float(np.linalg.norm(part))
-
-    values = [link for link in model.links if link.i < 0 and link.node is not None]
+    flow = _Flow()
     wanted = [node for node in model.order if node.primitive is None]
-    wanted += [link.node for link in values if link.node is not None]
-    seeds = checked_seeds(outputs, None, record=False)
-    found = pullback(seeds, wanted, keep=True, visit=visit)
+    totals: list[tuple[Link, Link]] = []
     for link in model.links:
-        assert link.node is not None
-        if link.kind == "cut":
-            link.norm = 0.0
-        elif link.i < 0:
-            total = output_of(found, link.node, link.target.port)
-            link.norm = 0.0 if total is None else float(np.linalg.norm(total))
-            link.target.facts.append(f"gradient norm {link.norm:.4g}")
-        elif link.kind != "constant":
-            link.norm = norms.get((link.node, link.i), 0.0)
+        for part in link.parts or [link]:
+            if part.i < 0:
+                assert part.node is not None
+                totals.append((link, part))
+                wanted.append(part.node)
+            elif part.kind not in ("constant", "cut") and part.node is not None:
+                flow.expect(link, part.node, part.i)
+    seeds = checked_seeds(outputs, None, record=False)
+    found = pullback(seeds, wanted, keep=True, visit=flow.visit)
+    for link, part in totals:
+        assert part.node is not None
+        total = output_of(found, part.node, part.target.port)
+        if total is not None:
+            flow.add(link, (part.node, part.target.port), total)
+            name = "" if link.target is part.target else f"{text.plain(part.target.label)}: "
+            link.target.facts.append(f"{name}gradient norm {np.linalg.norm(total):.4g}")
+    for link in model.links:
+        if link.kind != "constant":
+            link.norm = flow.norm(link)
     for box in model.boxes:
         if box.kind in ("parameter", "input") and box.node in found:
             box.facts.append(f"gradient norm {np.linalg.norm(found[box.node]):.4g}")
@@ -52,27 +87,29 @@ def way_back_norms(outputs: Sequence[Any], model: Model) -> None:
     """Give each link of the way back the norm of the gradient on it."""
     back = model.back
     assert back is not None
-    norms: dict[tuple[Node, int], float] = {}
-    drawn = {part for part in back.parts.values() if part is not None}
-
-    def visit(node: Node, i: int, part: Any) -> None:
-        if (node, i) in drawn:
-            norms[node, i] = float(np.linalg.norm(part))
-
-    of = {node.params["of"] for node in back.nodes}
+    flow = _Flow()
+    totals: dict[tuple[Link, Value], None] = {}
+    links = [link for link in model.links if link.kind == "back"]
+    for link in links:
+        for part in link.parts or [link]:
+            node = part.node
+            assert node is not None
+            of: Node = node.params["of"]
+            arrived = back.parts.get((node, part.i))
+            if arrived is not None:
+                flow.expect(link, *arrived)
+            else:  # not one contribution but all of them, or the seed
+                port = node.params["i"] if node.primitive in (SUM, COPY, COTANGENT) else part.i
+                totals[link, (of, port)] = None
     seeds = checked_seeds(outputs, None, record=False)
-    found = pullback(seeds, of, keep=True, visit=visit)
-    for link in model.links:
-        node = link.node
-        if link.kind != "back" or node is None:
-            continue
-        if (node, link.i) in back.parts:
-            part = back.parts[node, link.i]
-            link.norm = 1.0 if part is None else norms.get(part, 0.0)
-        else:
-            port = node.params["i"] if node.primitive in (COPY, COTANGENT) else link.i
-            total = output_of(found, node.params["of"], port)
-            link.norm = 0.0 if total is None else float(np.linalg.norm(total))
+    wanted = {node.params["of"] for node in back.nodes}
+    found = pullback(seeds, wanted, keep=True, visit=flow.visit)
+    for link, value in totals:
+        total = output_of(found, *value)
+        if total is not None:
+            flow.add(link, value, total)
+    for link in links:
+        link.norm = flow.norm(link)
     for box in model.boxes:
         if box.kind in ("gradient", "value") and box.node in back.key:
             total = output_of(found, box.node.params["of"], box.node.params["i"])
@@ -150,11 +187,20 @@ def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
 def value_norms(model: Model, values: Values) -> None:
     """Give each link the norm of the value that went forward along it, where it is known."""
     for link in model.links:
-        node, port = link.node, link.target.port
-        if link.i >= 0 and link.node is not None:
-            node, port = link.node.inputs[link.i], link.node.ports[link.i]
-            if node is None and link.node.saved is not None:
-                link.norm = float(np.linalg.norm(link.node.saved[link.i]))
-                continue
-        value = values.of(node, port)
-        link.norm = None if value is None else float(np.linalg.norm(value))
+        flow, known = _Flow(), True
+        for part in {_value_of(part): part for part in link.parts or [link]}.values():
+            node, port = _value_of(part)
+            value = values.of(node, port)
+            if node is None and part.node is not None and part.node.saved is not None:
+                value = part.node.saved[part.i]
+            known = known and value is not None
+            if known:
+                flow.add(link, (node or part.node, port), value)  # type: ignore[arg-type]
+        link.norm = flow.norm(link) if known else None
+
+
+def _value_of(link: Link) -> tuple[Node | None, int]:
+    """The value on a link that was not merged."""
+    if link.i >= 0 and link.node is not None:
+        return link.node.inputs[link.i], link.node.ports[link.i]
+    return link.node, link.target.port

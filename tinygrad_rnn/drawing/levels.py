@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import hypot
 from typing import Any
 
 from . import text
@@ -24,8 +23,8 @@ def by_step(model: Model, name: str) -> Model:
     """A model in which each recurrent layer is one box per step, with its equations in it.
 
     What only reads the layers (a readout, a loss) becomes one box per step too, and so does the way
-    back. Operations outside of time stay as they are. A merged link carries the norm of all that
-    it stands for.
+    back. Operations outside of time stay as they are. A merged link carries what all that it
+    stands for carry together.
     """
     boxes = [box for box in model.boxes if not box.back]
     links = [link for link in model.links if link.kind not in ("back", "turn")]
@@ -106,11 +105,8 @@ def _links(model: Model, merged: dict[Box, Box]) -> list[Link]:
         inside = link.source.column == link.target.column
         if inside and (a is b or merged[makers.get(link.source, link.source)] is b):
             continue  # within one box
-        same = found.get((a, b, link.kind))
-        if same is None:
-            found[a, b, link.kind] = replace(link, source=a, target=b)
-        elif link.norm is not None:
-            same.norm = hypot(same.norm or 0.0, link.norm)
+        same = found.setdefault((a, b, link.kind), replace(link, source=a, target=b, parts=[]))
+        same.parts.append(link)
     return list(found.values())
 
 

@@ -55,6 +55,7 @@ class Link:
            "back" on the way back, "turn" where that begins
     norm   of the gradient that flowed back along it, or of the value; None if not known
     label  which of several named outputs of its source it is
+    parts  the links it stands for, if several were merged
     """
 
     source: Box
@@ -64,6 +65,7 @@ class Link:
     node: Node | None
     norm: float | None = None
     label: Runs = ()
+    parts: list[Link] = field(default_factory=list)
 
 
 @dataclass

@@ -81,13 +81,7 @@ class Reader:
     def _not_too_many(self, max_nodes: int) -> None:
         n = sum(column in self.visible for column in self.column.values())
         if n > max_nodes:
-            each = max(n // max(len(self.shown), 1), 1)
-            last = self.steps[0] + max(max_nodes // each, 1) - 1 if self.steps else 1
-            raise ValueError(
-                f"draw: {n} operations, more than max_nodes={max_nodes}; ask for fewer steps "
-                f"(steps=({self.steps[0] if self.steps else 1}, {last}), or 'auto'), "
-                f"for level='rolled', or for more (max_nodes={n})"
-            )
+            raise ValueError(too_many(n, "operations", max_nodes, self.steps, self.shown))
 
     # -- what corresponds to what ----------------------------------------------------------------
 
@@ -451,3 +445,13 @@ class Reader:
 def _partial(label: Runs) -> Runs:
     """A name with the sign of a derivative before it."""
     return (label[0]._replace(text="\N{PARTIAL DIFFERENTIAL}" + label[0].text), *label[1:])
+
+
+def too_many(n: int, what: str, most: int, steps: list[int], shown: list[int]) -> str:
+    """What to say of a picture that would be too large."""
+    first = steps[0] if steps else 1
+    last = first + max(most // max(n // max(len(shown), 1), 1), 1) - 1
+    return (
+        f"draw: {n} {what}, more than max_nodes={most}; ask for fewer steps "
+        f"(steps=({first}, {last}), or 'auto'), for level='rolled', or for more (max_nodes={n})"
+    )

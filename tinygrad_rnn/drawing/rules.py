@@ -54,22 +54,26 @@ def write_rules(model: Model) -> None:
         name = of.primitive.name
         word = COUNTERPARTS.get(name) or f"\N{PARTIAL DIFFERENTIAL}{rules.symbol(of)}"
         box.symbol = word
-        box.formula = None if box.node.primitive is PULLS else rules.of(of, i)
         box.facts.append(f"rule of {name}, from its result to its argument {i + 1}")
         box.label = (Run(word),)
+        box.formula = None if box.node.primitive is PULLS else rules.of(of, i)
         if box.formula is not None:
             box.facts.append(text.plain(box.formula[0]))
             if box.formula[0] != (HOLE,) and text.width(box.formula[0], 1.0) <= WIDEST:
                 box.label = _short(box.formula[0])
+        elif box.node.primitive is PULL and name not in COUNTERPARTS:
+            box.formula = rules.called(of, i)
         same.setdefault(box.key, set()).add(box.label)
     for box in unseen:  # of a step that is not drawn: written as in the others, if that is alike
         labels = same.get(stands_for(box), set())
-        box.label = labels.pop() if len(labels) == 1 else (Run("\N{PARTIAL DIFFERENTIAL}"),)
+        box.label = next(iter(labels)) if len(labels) == 1 else (Run("\N{PARTIAL DIFFERENTIAL}"),)
 
 
 def _short(formula: Runs) -> Runs:
     """As it is written in a box: without the hole, where the sign alone will do."""
     if formula == (Run("\N{MINUS SIGN}"), HOLE):
+        return formula[:1]
+    if formula[1:] == (Run("("), HOLE, Run(")")):
         return formula[:1]
     sign = formula[1].text.strip() if formula[0] is HOLE and len(formula) > 1 else ""
     return (Run(f"{sign} "), *formula[2:]) if sign in ENTRYWISE else formula
@@ -81,8 +85,10 @@ def filled(formula: Term, term: Term) -> Term:
     found: list[Run] = []
     for k, run in enumerate(runs):
         if run is HOLE:  # beside a blank it is multiplied as a matrix
-            beside = [r.text for r in (*runs[max(k - 1, 0) : k], *runs[k + 1 : k + 2])]
-            found += wrapped(term, 3 if " " in beside else 2)
+            beside = [*runs[max(k - 1, 0) : k], *runs[k + 1 : k + 2]]
+            raised = any(r.shift for r in runs[k + 1 : k + 2])
+            matrix = any(r.text == " " for r in beside)
+            found += wrapped(term, ATOM if raised else 3 if matrix else 2)
         else:
             found.append(run)
     return tuple(found), strength
@@ -119,7 +125,24 @@ class _Rules:
             term = self._written(part._node, 0, None, node, {g._node for g in given})
         except _UnwritableError:
             return None
+        source = node.inputs[i]
+        assert source is not None
+        if part.size != int(np.prod(source.output(node.ports[i])[0])):  # it was broadcast
+            return (Run("\N{GREEK CAPITAL LETTER SIGMA}"), Run("("), *term[0], Run(")")), ATOM
         return term
+
+    def called(self, node: Node, i: int) -> Term:
+        """A rule that cannot be written: its name, and where it is applied."""
+        assert node.primitive is not None
+        box = self.box[node]
+        links = sorted((k for k in self.equations.into.get(box, ()) if k.i >= 0), key=lambda k: k.i)
+        at: list[Run] = []
+        for link in links:
+            runs, _ = self.equations.term(link.source, node.ports[link.i], self.unnamed, self.names)
+            at += [Run(", ") if at else Run("; "), *runs]
+        which = (Run(str(i + 1), "r", -1),) if sum(s is not None for s in node.inputs) > 1 else ()
+        name = Run(f"\N{PARTIAL DIFFERENTIAL}{box.symbol}")
+        return (name, *which, Run("("), HOLE, *at, Run(")")), ATOM
 
     def _written(
         self, made: Node | None, port: int, value: Any, node: Node, holes: set[Any], depth: int = 0
