@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.command import of_cell
+from tinygrad_rnn.drawing.command import chosen, of_cell
+from tinygrad_rnn.drawing.equations import WIDEST_LINE
+from tinygrad_rnn.drawing.text import plain, width
 
 
 def norms(drawing):
@@ -112,8 +114,6 @@ def test_a_cell_an_unrolled_and_several_outputs_can_be_given(level):
 
 
 def test_one_box_per_step_holds_the_equations(gallery):
-    from tinygrad_rnn.drawing.text import plain
-
     drawing = tg.draw(gallery.unrolled(tg.LSTM(3, 4, rng=0)), level="step")
     cells = [b for b in drawing.model.boxes if b.kind == "cell" and plain(b.label) == "LSTM"]
     assert len(cells) == 3
@@ -236,3 +236,37 @@ def test_the_command_draws_cells_by_name_and_in_files(tmp_path, pytestconfig):
     out = of_cell(f"{file}:Leaky", tmp_path / "leaky.svg", 4, 0, edges="gradient")
     assert "Leaky, unrolled" in out.read_text(encoding="utf-8")
     assert "LSTM, unrolled" in of_cell("lstm", tmp_path / "lstm.svg", 2, 0).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [("auto", "auto"), ("all", "all"), ("3-9", (3, 9)), ("1,2,9", [1, 2, 9]), ("4", [4])],
+)
+def test_steps_on_the_command_line(text, steps):
+    assert chosen(text) == steps
+
+
+@pytest.mark.parametrize("text", ["some", "1-", "a-b", "1,,2", ""])
+def test_steps_that_are_none_are_refused(text):
+    with pytest.raises(ValueError, match="wanted auto, all, FIRST-LAST or 1,2,9"):
+        chosen(text)
+
+
+def test_long_equations_are_broken_before_a_sign():
+    rng = np.random.default_rng(0)
+    names = [f"weight_{k}" for k in range(12)]
+    weights = [tg.Parameter(rng.normal(size=4), name) for name in names]
+    s = tg.zeros((1, 4), "s_0", np.float64)
+    for t in (1, 2):
+        with tg.timestep(t):
+            a = s
+            for w in weights:
+                a = a + w
+            s = tg.tanh(a).named("s")
+    drawing = tg.draw(s.sum(), level="step")
+    (box,) = [b for b in drawing.model.boxes if b.id == "t2.cell"]
+    lines = [plain(line) for line in box.lines]
+    assert len(lines) > 2
+    assert all(line.startswith("     + ") for line in lines[1:])
+    assert all(width(line, 1.0) <= WIDEST_LINE + 4 for line in box.lines)
+    assert sum(line.count("weight") for line in lines) == 12

@@ -8,7 +8,7 @@ from typing import Any
 from . import text
 from .adjoint import Adjoint
 from .align import Key
-from .equations import Equations
+from .equations import Equations, broken
 from .model import Box, Link, Model
 from .place import layers
 from .template import is_ghost, template_of
@@ -93,7 +93,8 @@ class _Writer:
 
     def _cell(self, step: int, key: Key, title: Runs, lines: list[Runs], back: bool = False) -> Box:
         name = f"t{step}.{'back' if back else text.plain(title) or 'readout'}"
-        return Box(name, "cell", key, step, title, None, lines=lines, back=back)
+        short = [piece for line in lines for piece in broken(line)]
+        return Box(name, "cell", key, step, title, None, lines=short, back=back)
 
 
 def _links(model: Model, merged: dict[Box, Box]) -> list[Link]:
