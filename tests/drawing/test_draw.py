@@ -113,6 +113,34 @@ def test_a_cell_an_unrolled_and_several_outputs_can_be_given(level):
     assert tg.draw(run.steps[0], run.steps[3], level=level).stats.steps == 4
 
 
+class Model:
+    """A cell with a readout, called with a sequence."""
+
+    def __init__(self):
+        self.cell = tg.Elman(3, 4, rng=0)
+        self.V = tg.Parameter(np.ones((4, 2), np.float32), "V")
+
+    def parameters(self):
+        return [*self.cell.parameters().values(), self.V]
+
+    def __call__(self, xs):
+        return [s @ self.V for s in tg.unroll(self.cell, xs).steps]
+
+
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+def test_a_whole_model_can_be_given(level):
+    assert tg.draw(Model(), level=level).stats.uses == {"U": 3, "W": 3, "b": 3, "V": 3}
+
+
+def test_a_model_that_cannot_be_called_with_a_sequence_is_refused():
+    class Other(Model):
+        def __call__(self, xs):
+            raise ValueError("two sequences are needed")
+
+    with pytest.raises(ValueError, match=r"could not be run on inputs of shape \(3, 1, 4\)"):
+        tg.draw(Other())
+
+
 def test_one_box_per_step_holds_the_equations(gallery):
     drawing = tg.draw(gallery.unrolled(tg.LSTM(3, 4, rng=0)), level="step")
     cells = [b for b in drawing.model.boxes if b.kind == "cell" and plain(b.label) == "LSTM"]

@@ -41,7 +41,8 @@ def draw(
 ) -> Drawing:
     """Draw what was recorded on the way to some outputs: time as columns, weights as rails.
 
-    outputs    tensors; or what `unroll` gave; or a cell, which is then shown over three steps
+    outputs    tensors; or what `unroll` gave; or a cell, or any model with `parameters()` that is
+               called with (T, B, I), which are then shown over three steps
     level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop;
                the name on a step is the class of a cell, or the `scope` it was recorded in
     steps      "auto" (all up to 12, then the first and last three), "all", (first, last), or a list
@@ -133,7 +134,10 @@ def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
     """The tensors to draw from, whatever was given."""
     found: list[Tensor] = []
     for output in outputs:
-        run = _shown_over_three_steps(output) if isinstance(output, Cell) else output
+        is_module = isinstance(output, Cell) or (
+            callable(output) and callable(getattr(output, "parameters", None))
+        )
+        run = _shown_over_three_steps(output) if is_module else output
         if isinstance(run, Unrolled):
             found += [t for part in (*run.steps, run.state) for t in tree.leaves(part)]
         else:
@@ -142,8 +146,8 @@ def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
     for i, tensor in enumerate(found):
         if not isinstance(tensor, Tensor):
             raise TypeError(
-                f"draw: output {i} is a {type(tensor).__name__}; wanted a tensor, a Cell or what "
-                "unroll gave"
+                f"draw: output {i} is a {type(tensor).__name__}; wanted a tensor, a Cell, a "
+                "model with parameters() or what unroll gave"
             )
         if tensor._node is None:
             raise RuntimeError(
@@ -156,18 +160,23 @@ def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
     return list(unique.values())
 
 
-def _shown_over_three_steps(cell: Cell) -> Unrolled:
-    """A cell's record on zeros; the input size is one of its matrices' row numbers."""
-    sizes = [getattr(cell, "input_size", None)]
-    sizes += [p.shape[0] for p in cell.parameters().values() if p.ndim == 2]
+def _shown_over_three_steps(module: Any) -> Any:
+    """What a cell or a whole model records on zeros; the input size is a matrix' row number."""
+    sizes = [getattr(module, "input_size", None)]
+    parameters = module.parameters()
+    known = parameters.values() if isinstance(parameters, dict) else parameters
+    sizes += [p.shape[0] for p in known if p.ndim == 2]
     problem: Exception | None = None
     for n in dict.fromkeys(size for size in sizes if size):
         try:
-            return unroll(cell, [zeros((1, n), "x", cell.dtype) for _ in range(3)])
+            if isinstance(module, Cell):
+                return unroll(module, [zeros((1, n), "x", module.dtype) for _ in range(3)])
+            return module(zeros((3, 1, n), "x"))
         except (ValueError, TypeError, IndexError) as error:
             problem = problem or error
+    shape = (1, sizes[-1]) if isinstance(module, Cell) else (3, 1, sizes[-1])
     raise ValueError(
-        f"draw: {cell!r} could not be run on inputs of shape (1, {sizes[-1]}); set "
+        f"draw: {module!r} could not be run on inputs of shape {shape}; set "
         "self.input_size, or draw what it computes on inputs of your own"
     ) from problem
 
