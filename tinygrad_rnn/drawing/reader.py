@@ -306,9 +306,12 @@ class Reader:
         """How a state is called: by its user, or after its initial value."""
         name = node.name(port)
         step = self._time(node)
-        if name is None and (node, port) in self.roots:
-            name, step = ("L" if node.output(port)[0] == () else "y"), None
-        elif (node, port) in self.roots and node.output(port)[0] == ():
+        root = (node, port) in self.roots
+        scalar = node.output(port)[0] == ()
+        state = self.key.get(node) in set(self.carried.producers) - self.carried.running
+        if name is None and root and (scalar or not state):
+            name = "L" if scalar else "y"
+        if root and scalar:
             step = None
         if name is None:
             for (user, i), made in self.carried.arrivals.items():
