@@ -9,7 +9,13 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from drawing.geometry import overlapping, run_through
+from drawing.geometry import (
+    lines_through_words,
+    overlapping,
+    run_through,
+    words_on_words,
+    words_out_of_boxes,
+)
 from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
@@ -60,10 +66,13 @@ def states(model):
 
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("level", ["op", "step", "rolled"])
-def test_no_box_lies_on_another_and_no_line_runs_through_one(name, level, backward):
-    layout = tg.draw(loss_of(name), level=level, backward=backward).layout
-    assert not overlapping(layout)
-    assert not run_through(layout)
+def test_nothing_lies_on_or_runs_through_a_box_or_words(name, level, backward):
+    drawing = tg.draw(loss_of(name), level=level, backward=backward)
+    assert not overlapping(drawing.layout)
+    assert not run_through(drawing.layout)
+    assert not words_on_words(drawing.scene)
+    assert not lines_through_words(drawing.scene, drawing.layout)
+    assert not words_out_of_boxes(drawing.scene)
 
 
 # -- links -----------------------------------------------------------------------------------------

@@ -48,12 +48,13 @@ class Painter:
             self._rail(rail)
         for ghost, way in layout.dotted:
             label = text.plain(ghost.label)
+            ends = {"kind": "delay", "from": ghost.id, "to": ghost.id}
             if layout.model.rolled:
                 line, head = ("turn", "back-head") if ghost.back else ("delay", "head")
                 shapes = [*arrow(way, line, head, 1.4), *self._delay_words(way)]
-                self.groups.append(Group(f"delay: {label}", "", shapes))
+                self.groups.append(Group(f"delay: {label}", "", shapes, ends))
             else:
-                self.groups.append(Group(f"to {label}", "", [Line(way, "dotted")]))
+                self.groups.append(Group(f"to {label}", "", [Line(way, "dotted")], ends))
         for link, way in layout.ways.items():
             self._way(link, way)
         for box, rect in layout.rects.items():
@@ -253,7 +254,7 @@ class Painter:
         step = "" if box.column in (BEFORE, AFTER) else str(box.column)
         self.groups.append(
             Group(
-                text.plain(label),
+                text.plain(label) or "readout",
                 "; ".join(box.facts),
                 shapes,
                 {"kind": box.kind, "id": box.id, "step": step},
