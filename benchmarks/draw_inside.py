@@ -48,11 +48,11 @@ from unittest.mock import patch
 import pygraphviz
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing import layout as own
+from tinygrad_rnn.drawing.layout import positions as own
+from tinygrad_rnn.drawing.layout.route import Point, Rect, Router, Way
 from tinygrad_rnn.drawing.model import Link, Model
-from tinygrad_rnn.drawing.route import Point, Rect, Router, Way
-from tinygrad_rnn.drawing.steps import AFTER
-from tinygrad_rnn.drawing.template import is_ghost, stands_for
+from tinygrad_rnn.drawing.read.columns import AFTER
+from tinygrad_rnn.drawing.read.template import is_ghost, stands_for
 
 ROOT = Path(__file__).parents[1]
 COPIES = range(-2, 3)

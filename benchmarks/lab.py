@@ -120,7 +120,7 @@ def functions(T: int, H: int) -> dict[str, Callable[[], Any]]:
         "diagnose": lambda: study.diagnose(cell, xs),
         "compare": lambda: study.compare(cell, xs, targets),
         "derive": lambda: study.derive(cell),
-        "pictures.table": lambda: study.pictures.table(D).draw_without_rendering(),
+        "plots.table": lambda: study.plots.table(D).draw_without_rendering(),
     }
 
 

@@ -141,7 +141,7 @@ def started(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("all the world is a stage, and all the men and women merely players. " * 99)
     process = subprocess.Popen(
-        [sys.executable, "-m", "tinygrad_rnn.cli", "demo", "--text", text, "--steps", "1000000"],
+        [sys.executable, "-m", "tinygrad_rnn", "demo", "--text", text, "--steps", "1000000"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

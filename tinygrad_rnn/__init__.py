@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import optim
 from .autodiff import Use, gradients, gradients_of_uses
-from .bptt import Unrolled, detach, unroll
-from .check import check_gradients
+from .gradcheck import check_gradients
 from .graph import detect_anomaly, no_grad, scope, timestep
 from .nn import GRU, LSTM, Cell, Elman, LSTMState
 from .ops import *  # noqa: F403 - the vocabulary
@@ -27,10 +26,11 @@ from .transforms import (
     value_and_grad,
     vjp,
 )
+from .unroll import Unrolled, detach, unroll
 
 if TYPE_CHECKING:
     from . import study
-    from .drawing import draw
+    from .drawing.draw import draw
 
 __all__ = [
     "GRU",

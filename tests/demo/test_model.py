@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import io
+from tinygrad_rnn import serialize
 from tinygrad_rnn.data import TextError, Vocabulary
 from tinygrad_rnn.demo.measure import one_hot
 from tinygrad_rnn.demo.model import CharElman, load, sample, save
@@ -87,16 +87,16 @@ def test_a_saved_model_writes_the_same(model, tmp_path):
 )
 def test_a_description_that_does_not_fit_is_named(model, tmp_path, description, message):
     path = save(model, tmp_path / "m.safetensors")
-    _, good = io.read(path)
-    io.save(model, path, good | description)
-    with pytest.raises(io.ModelFileError, match=message):
+    _, good = serialize.read(path)
+    serialize.save(model, path, good | description)
+    with pytest.raises(serialize.ModelFileError, match=message):
         load(path)
 
 
 def test_another_cells_file_is_named(tmp_path):
     cell = tg.Cell()
     cell.X = tg.Parameter([1.0])
-    kind = io.read(save(CharElman(VOCABULARY, 2, rng=0), tmp_path / "m"))[1]
-    path = io.save(cell, tmp_path / "x.safetensors", kind)
-    with pytest.raises(io.ModelFileError, match=r"x\.safetensors"):
+    kind = serialize.read(save(CharElman(VOCABULARY, 2, rng=0), tmp_path / "m"))[1]
+    path = serialize.save(cell, tmp_path / "x.safetensors", kind)
+    with pytest.raises(serialize.ModelFileError, match=r"x\.safetensors"):
         load(path)

@@ -3,8 +3,8 @@
 import itertools
 
 from tinygrad_rnn.drawing import text
-from tinygrad_rnn.drawing.route import Rect, hits, meet, segments
-from tinygrad_rnn.drawing.shapes import Plate, Words
+from tinygrad_rnn.drawing.layout.route import Rect, hits, meet, segments
+from tinygrad_rnn.drawing.paint.shapes import Plate, Words
 
 
 def overlapping(layout):

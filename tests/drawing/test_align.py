@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.template import is_ghost
+from tinygrad_rnn.drawing.read.template import is_ghost
 from tinygrad_rnn.drawing.text import plain
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing import text
-from tinygrad_rnn.drawing.flow import Values
+from tinygrad_rnn.drawing.read.flow import Values
 from tinygrad_rnn.drawing.text import plain
 
 

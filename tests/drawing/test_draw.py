@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.command import chosen, of_cell
-from tinygrad_rnn.drawing.equations import WIDEST_LINE
+from tinygrad_rnn.cli.draw import chosen, of_cell
+from tinygrad_rnn.drawing.read.equations import WIDEST_LINE
 from tinygrad_rnn.drawing.text import plain, width
 
 

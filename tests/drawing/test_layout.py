@@ -7,10 +7,10 @@ import pytest
 from drawing.geometry import lines, overlapping, run_through
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.route import Rect, hits, meet, segments
-from tinygrad_rnn.drawing.template import is_ghost
+from tinygrad_rnn.drawing.layout.route import Rect, hits, meet, segments
+from tinygrad_rnn.drawing.layout.wires import WORDS
+from tinygrad_rnn.drawing.read.template import is_ghost
 from tinygrad_rnn.drawing.text import plain, width
-from tinygrad_rnn.drawing.wires import WORDS
 
 
 def networks(gallery):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.route import Rect
-from tinygrad_rnn.drawing.shapes import Line, Plate, Words
-from tinygrad_rnn.drawing.theme import THEMES
+from tinygrad_rnn.drawing.layout.route import Rect
+from tinygrad_rnn.drawing.paint.shapes import Line, Plate, Words
+from tinygrad_rnn.drawing.paint.theme import THEMES
 
 pytest.importorskip("matplotlib")
 import matplotlib as mpl
@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.transforms import Affine2D
 from PIL import Image
 
-from tinygrad_rnn.drawing import canvas
+from tinygrad_rnn.drawing.paint import canvas
 
 HEBREW = "\N{HEBREW LETTER MEM}\N{HEBREW LETTER SHIN}\N{HEBREW LETTER QOF}\N{HEBREW LETTER LAMED}"
 ARABIC = "\N{ARABIC LETTER WAW}\N{ARABIC LETTER ZAIN}\N{ARABIC LETTER NOON}"

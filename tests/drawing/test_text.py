@@ -13,7 +13,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.advances import ADVANCES
-from tinygrad_rnn.drawing.shapes import Words
+from tinygrad_rnn.drawing.paint.shapes import Words
 from tinygrad_rnn.drawing.text import SMALL, Run, math, plain, width
 
 pytest.importorskip("matplotlib")

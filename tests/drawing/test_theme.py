@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.shapes import Line, Plate, Words
-from tinygrad_rnn.drawing.theme import DASHES, OKABE_ITO, PARAMETERS, THEMES
+from tinygrad_rnn.drawing.paint.shapes import Line, Plate, Words
+from tinygrad_rnn.drawing.paint.theme import DASHES, OKABE_ITO, PARAMETERS, THEMES
 
 
 def linear(color):

@@ -19,9 +19,9 @@ from drawing.geometry import (
 from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.shapes import Line, Plate
-from tinygrad_rnn.drawing.steps import AFTER, BEFORE, columns
-from tinygrad_rnn.drawing.template import is_ghost, stands_for
+from tinygrad_rnn.drawing.paint.shapes import Line, Plate
+from tinygrad_rnn.drawing.read.columns import AFTER, BEFORE, columns
+from tinygrad_rnn.drawing.read.template import is_ghost, stands_for
 
 LEVELS = ["op", "rolled"]
 over_all = pytest.mark.parametrize("level", LEVELS)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.study import derive
-from tinygrad_rnn.study.derive import form
+from tinygrad_rnn.equations import derive
+from tinygrad_rnn.equations import expr as form
 
 sympy = pytest.importorskip("sympy")
 I, H, T = 1, 2, 2  # noqa: E741

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import io
+from tinygrad_rnn import serialize
+from tinygrad_rnn.cli.study import add_study
 from tinygrad_rnn.data import Vocabulary
 from tinygrad_rnn.demo.model import CharElman
 from tinygrad_rnn.demo.model import save as save_model
-from tinygrad_rnn.nn.by_name import CellNameError
-from tinygrad_rnn.report import SubjectError, add_study, report, subject
+from tinygrad_rnn.nn.load import CellNameError
+from tinygrad_rnn.report import SubjectError, report, subject
 
 OWN = """
 import numpy as np
@@ -177,7 +178,7 @@ def test_words_that_make_no_subject(cell, text, message, folder):
 
 def test_a_file_that_is_no_model(folder):
     (folder / "m.safetensors").write_text("no")
-    with pytest.raises(io.ModelFileError, match="not a safetensors file"):
+    with pytest.raises(serialize.ModelFileError, match="not a safetensors file"):
         subject(str(folder / "m.safetensors"), 5)
     with pytest.raises(FileNotFoundError):
         subject(str(folder / "absent.py:Cell"), 5)

@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.ops.registry import OPERATORS
-from tinygrad_rnn.study import carry, diagnose, gates
+from tinygrad_rnn.study import diagnose, gates, retention
 
 T, B, I, H = 50, 8, 4, 16  # noqa: E741 - the notation
 
@@ -131,7 +131,7 @@ def test_an_open_forget_gate_keeps_an_lstm_healthy():
     cell.b.assign(np.zeros(4 * H))
     closed = diagnose(cell, inputs())
     assert closed.verdict == "vanishing"
-    assert closed.carry["f"] == pytest.approx(0.5, abs=0.05)
+    assert closed.retention["f"] == pytest.approx(0.5, abs=0.05)
     gating = remedies(closed)["gating"]
     assert gating.helps
     assert "f keeps 0.5" in gating.evidence
@@ -237,7 +237,7 @@ def test_gates_are_found_in_the_record_of_any_cell(cell, kinds, ways):
     assert {name: gate.kind for name, gate in found.items()} == kinds
     assert all(gate.values.shape == (6, B, H) for gate in found.values())
     assert all(gate.steps == (1, 2, 3, 4, 5, 6) for gate in found.values())
-    assert sorted(carry(run)) == sorted(ways)
+    assert sorted(retention(run)) == sorted(ways)
 
 
 class Mixing(tg.Cell):
@@ -297,7 +297,7 @@ def test_what_the_old_state_is_multiplied_by(rule, name, factor):
     run = tg.unroll(Mixing(rule), inputs(5))
     f, m = (gates(run)[gate].values for gate in ("f", "tanh 1"))
     expected = np.broadcast_to(factor(f, m), f.shape).mean()
-    assert carry(run) == {name: pytest.approx(expected, rel=1e-12)}
+    assert retention(run) == {name: pytest.approx(expected, rel=1e-12)}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -314,7 +314,7 @@ def test_a_factor_has_its_name_in_either_precision(dtype):
     cell = Other(I, H, rng=0, dtype=dtype)
     run = tg.unroll(cell, inputs(5))
     mean = 1 - gates(run)["z"].values.mean()
-    assert carry(run) == {"1 - z": pytest.approx(mean, rel=1e-5)}
+    assert retention(run) == {"1 - z": pytest.approx(mean, rel=1e-5)}
     assert "4 taken off the bias" in remedies(diagnose(cell, inputs()))["gating"].evidence
 
 
@@ -331,7 +331,7 @@ def test_only_a_part_that_gets_into_itself_is_kept():
             return a, (0.5 * c, joined)  # a is made of c alone: no way of a into a
 
     run = tg.unroll(Parts(None), inputs(5))
-    assert carry(run) == {"f": pytest.approx(gates(run)["f"].values.mean())}
+    assert retention(run) == {"f": pytest.approx(gates(run)["f"].values.mean())}
 
 
 def test_the_same_cell_gets_the_same_advice_however_it_is_written():
@@ -385,7 +385,7 @@ def test_their_values_are_those_of_the_cell():
     h = run.states[1].numpy()
     z = (xs[1] @ U + b + h @ W + d)[:, H : 2 * H]
     np.testing.assert_allclose(gates(run)["z"].values[1], 1 / (1 + np.exp(-z)), rtol=1e-12)
-    assert carry(run)["z"] == pytest.approx(gates(run)["z"].values.mean())
+    assert retention(run)["z"] == pytest.approx(gates(run)["z"].values.mean())
 
 
 def test_saturation_is_about_the_slope():
@@ -426,7 +426,7 @@ def test_bad_input_is_said_plainly():
         gates(run)
     run = tg.unroll(tg.GRU(I, H, rng=0), inputs(3))
     with tg.no_grad(), pytest.raises(ValueError, match=r"call it outside no_grad\(\)"):
-        carry(run)
+        retention(run)
     run.state.sum().backward()
     with pytest.raises(RuntimeError, match="keep_record=True"):
-        carry(run)
+        retention(run)

@@ -10,7 +10,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.study import handwritten
 from tinygrad_rnn.study.locate import Finding, locate
 from tinygrad_rnn.study.problem import Problem
-from tinygrad_rnn.study.steps import Steps
+from tinygrad_rnn.study.unrolled import Steps
 
 from .test_handwritten import CELLS, Reader, random_state
 

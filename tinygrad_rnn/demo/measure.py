@@ -10,7 +10,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-from ..data.text import Ids, Vocabulary
+from ..data import Ids, Vocabulary
 from ..graph import Array
 from ..study import Comparison, compare
 from ..study.handwritten import elman

@@ -9,8 +9,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-from ..data import Window, windows
-from ..data.text import Ids
+from ..data import Ids, Window, windows
 from .model import CharElman
 
 HIDDEN = 100

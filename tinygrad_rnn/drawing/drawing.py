@@ -7,12 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import svg, text
-from .layout import Layout
+from . import text
+from .layout.positions import Layout
+from .layout.route import crosses, segments
 from .model import Model
-from .route import crosses, segments
-from .scene import Look, Painter
-from .steps import AFTER, BEFORE
+from .paint import svg
+from .paint.scene import Look, Painter
+from .read.columns import AFTER, BEFORE
 
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html", ".json")
 
@@ -57,7 +58,7 @@ class Drawing:
     @cached_property
     def html(self) -> str:
         """The picture as one page that needs no network: pan, zoom, search, highlight."""
-        from . import html
+        from .paint import html
 
         return html.page(self.scene, self.theme)
 
@@ -67,7 +68,7 @@ class Drawing:
 
         Raises ModuleNotFoundError if the Python package graphviz is not there.
         """
-        from .dot import digraph
+        from .paint.dot import digraph
 
         try:
             return digraph(self.layout, self._painter, self.theme, self.title)
@@ -137,7 +138,7 @@ class Drawing:
                 f"wanted one of {' '.join(SUFFIXES)}"
             )
         if suffix in (".png", ".pdf"):
-            from . import raster
+            from .paint import raster
 
             raster.save(self.scene, self.theme, path)
             return path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..graph import Node
-from .align import Key
-from .backward import Backward
+from .read.align import Key
+from .read.backward import Backward
 from .text import Runs
 
 RAILED = ("parameter", "gradient")

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import drawing, study, tree
-from ..bptt import unroll
 from ..demo.page import power
+from ..equations import derive
 from ..graph import record_order
 from ..nn import Cell, Elman
-from ..study import pictures
-from ..study.derive import derive
+from ..study import plots
 from ..study.problem import Problem
+from ..unroll import unroll
 from .subject import Subject
 
 if TYPE_CHECKING:
@@ -103,13 +103,13 @@ def _values(subject: Subject, said: Callable[[str], None]) -> dict[str, Any]:
         "horizon": f"{diagnosis.horizon:.0f} steps" if diagnosis.horizon < 1e4 else "no end",
         "exponents": study.lyapunov_exponents(J[:, :1])[0] if T > 1 else None,
         "bounded": bound is not None,
-        "table": _picture(pictures.table(D)),
-        "shares": _picture(pictures.shares(D)),
-        "lags": _picture(pictures.lags(J, bound)),
-        "spectra": _picture(pictures.spectra(J)),
+        "table": _picture(plots.table(D)),
+        "shares": _picture(plots.shares(D)),
+        "lags": _picture(plots.lags(J, bound)),
+        "spectra": _picture(plots.spectra(J)),
         "gates": list(gates),
-        "saturation": _picture(pictures.saturation(gates)) if saturated else None,
-        "units": _picture(pictures.units(problem.run)),
+        "saturation": _picture(plots.saturation(gates)) if saturated else None,
+        "units": _picture(plots.units(problem.run)),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "version": version("tinygrad_rnn"),

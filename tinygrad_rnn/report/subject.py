@@ -15,7 +15,7 @@ from ..demo.model import CharElman
 from ..demo.model import load as load_model
 from ..graph import Array, no_grad
 from ..nn import Cell
-from ..nn.by_name import cell_named, made
+from ..nn.load import cell_named, made
 from ..study import handwritten
 
 BATCH, INPUTS, STATE = 4, 8, 16

@@ -1,10 +1,9 @@
 """Studying gradients: check what was derived by hand, see where a gradient comes from and goes."""
 
-from . import handwritten, pictures
-from .carry import carry
+from ..equations import Derivation, derive
+from . import handwritten, plots
 from .comparison import Agreement, Comparison, Row, compare
 from .contributions import Contributions, contributions
-from .derive import Derivation, derive
 from .diagnose import Diagnosis, Remedy, diagnose
 from .gates import Gate, gates
 from .jacobians import (
@@ -17,6 +16,7 @@ from .jacobians import (
     step_bound,
 )
 from .locate import Finding
+from .retention import retention
 
 __all__ = [
     "Agreement",
@@ -28,7 +28,7 @@ __all__ = [
     "Gate",
     "Remedy",
     "Row",
-    "carry",
+    "retention",
     "compare",
     "contributions",
     "derive",
@@ -39,7 +39,7 @@ __all__ = [
     "lyapunov_exponents",
     "norms_against_lag",
     "pascanu_bound",
-    "pictures",
+    "plots",
     "products",
     "singular_values",
     "step_bound",

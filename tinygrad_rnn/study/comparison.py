@@ -16,7 +16,7 @@ from ..nn import GRU, LSTM, Cell, Elman
 from . import handwritten
 from .locate import Finding, locate
 from .problem import Loss, Problem
-from .steps import Steps
+from .unrolled import Steps
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
 """A backward pass: (p, xs, s_0, e) -> gradients, or (gradients, cotangents); see `handwritten`."""

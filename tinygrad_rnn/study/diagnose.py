@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 
 from .. import tree
 from ..autodiff import gradients
-from ..bptt import Unrolled, unroll
 from ..graph import Array, Node, record_order
 from ..nn import Cell
 from ..tensor import Tensor, tensor
-from .carry import Way, carry, ways
+from ..unroll import Unrolled, unroll
 from .gates import Gate, gates
 from .problem import DOUBLE, in_double
+from .retention import Way, retention, ways
 
 Verdict = Literal["vanishing", "healthy", "exploding"]
 
@@ -50,7 +50,7 @@ class Diagnosis:
     horizon   steps after which less than a hundredth is left; read off `norms` if that happens
               within the sequence, else from `growth`; infinite if the gradient does not shrink
     gates     every activation by name, with its values over time
-    carry     what the old state is multiplied by on its way into the new: factor -> mean
+    retention what the old state is multiplied by on its way into the new: factor -> mean
     remedies  clipping, gating, initialisation, truncation
     """
 
@@ -59,7 +59,7 @@ class Diagnosis:
     norms: Array
     horizon: float
     gates: dict[str, Gate]
-    carry: dict[str, float]
+    retention: dict[str, float]
     remedies: tuple[Remedy, ...]
 
     def __str__(self) -> str:
@@ -76,8 +76,10 @@ class Diagnosis:
             lines.append("  activations: none recorded")
         for gate in self.gates.values():
             lines.append(f"  {gate.name} ({gate.kind}): {_condition(gate)}")
-        if self.carry:
-            ways = ", ".join(f"{name} = {mean:.2f} on average" for name, mean in self.carry.items())
+        if self.retention:
+            ways = ", ".join(
+                f"{name} = {mean:.2f} on average" for name, mean in self.retention.items()
+            )
             lines.append(f"  the old state goes into the new one times {ways}")
         lines.append("what would help:")
         for remedy in self.remedies:
@@ -132,7 +134,7 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
     run, norms = _followed(cell, batch, start)
     growth = _growth(norms)
     verdict = _verdict(growth, norms)
-    factors = carry(run)
+    factors = retention(run)
     remedies = (
         _clipping(norms, growth),
         _gating(cell, batch, start, run, verdict, growth, factors),

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..bptt import Unrolled
 from ..graph import Array, Node, record_order
 from ..ops.registry import OPERATORS
 from ..tensor import Tensor
+from ..unroll import Unrolled
 
 FLAT = 0.1
 """An entry is saturated where the slope f' is below this part of its greatest value."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import Array, Leaf, Node
 from .mistakes import Mistake, blocks_in_order, in_words, means, orders, sweep
-from .steps import Steps
+from .unrolled import Steps
 
 
 def in_last_line(

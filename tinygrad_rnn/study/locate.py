@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import Array, Node
 from .last_line import in_last_line
 from .mistakes import NONE, Mistake, on_the_way, sweep
-from .steps import Steps
+from .unrolled import Steps
 
 MATCH = 1e-7
 """Gradients that differ by less, relative to the largest entry, are taken to be the same."""

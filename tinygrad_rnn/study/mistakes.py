@@ -18,7 +18,7 @@ import numpy as np
 from ..graph import Array, Node
 from ..primitive import Primitive
 from ..sweep import pullback
-from .steps import Edge, Steps
+from .unrolled import Edge, Steps
 
 Pull = Callable[[Any, Any, Node], Any]
 

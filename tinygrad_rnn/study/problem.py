@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from .. import ops, tree
 from ..autodiff import gradients
-from ..bptt import unroll
 from ..graph import Array
 from ..nn import Cell
 from ..tensor import Parameter, Tensor, tensor
+from ..unroll import unroll
 
 Loss = Callable[[Any, Any], Any]
 """(output of a step, target of that step) -> the loss of that step, a single number."""

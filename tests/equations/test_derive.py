@@ -1,0 +1,243 @@
+"""Derivations as programs: their gradients are autodiff's, for built-in and for users' cells."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from derived_cells import BUILT_IN, CELLS, USERS, H, I, autodiff, parameter
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.equations import ValueDependenceError, derive
+
+
+def run(source, given):
+    scope = {}
+    exec(source, scope)
+    outputs, gradients = scope["forward_backward"](*given.values())
+    return (outputs if isinstance(outputs, tuple) else (outputs,)), gradients
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(("T", "B", "last_only"), [(1, 1, False), (4, 3, False), (6, 2, True)])
+def test_the_program_gives_autodiffs_gradients(name, T, B, last_only):
+    answer = autodiff(CELLS[name], T, B, seed=T, last_only=last_only)
+    outputs, gradients = run(derive(CELLS[name]()).source(), answer.given)
+    for got, wanted in zip(outputs, answer.outputs, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
+    assert len(gradients) == len(answer.gradients)
+    for got, wanted in zip(gradients.values(), answer.gradients.values(), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-10 * abs(wanted).max())
+
+
+def test_elman_is_the_textbooks():
+    assert (
+        derive(tg.Elman(3, 4)).unicode()
+        == """\
+Forward, from the first step to the last
+    sₜ = tanh(xₜ U + sₜ₋₁ W + b)
+
+Names for derivatives of the loss, which is the sum of the steps' losses
+    eₜ = ∂Lₜ/∂sₜ
+    δₜ = ∂L/∂aₜ, where aₜ = xₜ U + sₜ₋₁ W + b
+
+Backward, from the last step to the first; what comes from beyond the last is zero
+    δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ (1 − sₜ ⊙ sₜ)
+
+Gradients
+     ∂L/∂U = Σₜ xₜᵀ δₜ
+     ∂L/∂W = Σₜ sₜ₋₁ᵀ δₜ
+     ∂L/∂b = Σₜ Σ_batch δₜ
+    ∂L/∂xₜ = δₜ Uᵀ
+    ∂L/∂s₀ = δ₁ Wᵀ"""
+    )
+
+
+def equations(cell):
+    return [line.strip() for line in derive(cell).unicode().splitlines()]
+
+
+def test_other_activations_of_elman():
+    assert "δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ 1[sₜ > 0]" in equations(tg.Elman(3, 4, activation="relu"))
+    assert "δₜ = eₜ + δₜ₊₁ Wᵀ" in equations(tg.Elman(3, 4, activation="identity"))
+
+
+def test_lstm_is_the_textbooks():
+    lines = equations(tg.LSTM(3, 4))
+    for line in [
+        "[aⁱₜ, aᶠₜ, aᵍₜ, aᵒₜ] = xₜ U + hₜ₋₁ W + b",
+        "cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ",
+        "δʰₜ = eₜ + δₜ₊₁ Wᵀ",
+        "δᶜₜ = δᶜₜ₊₁ ⊙ fₜ₊₁ + δʰₜ ⊙ oₜ ⊙ (1 − uₜ ⊙ uₜ)",
+        "δᶠₜ = δᶜₜ ⊙ cₜ₋₁ ⊙ fₜ ⊙ (1 − fₜ)",
+        "δₜ = [δⁱₜ, δᶠₜ, δᵍₜ, δᵒₜ]",
+        "∂L/∂W = Σₜ hₜ₋₁ᵀ δₜ",
+        "∂L/∂c₀ = δᶜ₁ ⊙ f₁",
+    ]:
+        assert line in lines
+
+
+def test_grus_gradients_are_joined_as_its_gates_are_parted():
+    after, before = equations(tg.GRU(3, 4)), equations(tg.GRU(3, 4, reset="before"))
+    assert "δⁿₜ = δʰₜ ⊙ (1 − zₜ) ⊙ (1 − nₜ ⊙ nₜ)" in after
+    assert "δᵘₜ = [δʳₜ, δᶻₜ, δᵘ˒ⁿₜ]" in after
+    assert "δʳᶻₜ = [δʳₜ, δᶻₜ]" in before
+    assert "∂L/∂Wₙ = Σₜ uₜᵀ δⁿₜ" in before
+
+
+def test_names_come_from_the_cell():
+    lines = equations(USERS["PeepholeLSTM"]())
+    assert "oₜ = σ(aᵒₜ + cₜ ⊙ pₒ)" in lines  # user's slices and names
+    assert "yₜ = hₜ V" in lines  # the output; o is taken
+    lines = equations(USERS["MinimalGatedUnit"]())
+    assert "hₜ = (1 − fₜ) ⊙ hₜ₋₁ + fₜ ⊙ mₜ" in lines  # the argument's name
+
+
+def test_parameters_of_inner_cells():
+    class Readout(tg.Cell):
+        def __init__(self):
+            self.inner = tg.Elman(I, H, rng=0)
+            self.V = parameter(np.random.default_rng(0), H, 2)
+            self.input_size = I
+
+        def initial_state(self, batch_size):
+            return self.inner.initial_state(batch_size)
+
+        def step(self, x, s):
+            o, s = self.inner.step(x, s)
+            return o @ self.V, s
+
+    derivation = derive(Readout())
+    assert "def forward_backward(inner_U, inner_W, inner_b, V, xs, s_0, e):" in derivation.source()
+    assert "∂L/∂inner.W" not in derivation.unicode()  # the dot becomes a label
+    assert derivation.latex().count(r"\mathrm{inner}_{W}") == 5
+
+
+def test_the_cell_is_left_as_it_was():
+    cell = tg.LSTM(3, 4, rng=0)
+    before = {name: (p.numpy().copy(), p.version) for name, p in cell.parameters().items()}
+    derive(cell)
+    for name, p in cell.parameters().items():
+        np.testing.assert_array_equal(p.numpy(), before[name][0])
+        assert p.version == before[name][1]
+        assert p.grad is None
+
+
+# ------------------------------------------------------------------------------------------------
+# What no equation describes
+
+
+class Stepping(tg.Cell):
+    def __init__(self, step):
+        self.W = parameter(np.random.default_rng(0), H, H)
+        self.hidden_size = self.input_size = H
+        self._own = step
+
+    def step(self, x, s):
+        s = self._own(self, x, s)
+        return s, s
+
+
+def refused(step, match, error=ValueDependenceError):
+    with pytest.raises(error, match=match):
+        derive(Stepping(step))
+
+
+def test_a_branch_on_a_value_is_refused():
+    refused(lambda c, x, s: x @ c.W + s if (x > 0).any() else s @ c.W, r"bool\(\)")
+    refused(lambda c, x, s: s @ c.W if s.sum() > 0 else s, r"bool\(\)")
+    refused(lambda c, x, s: s @ c.W if c.W[0, 0] else s, r"bool\(\)|item")
+
+
+def test_a_value_that_is_baked_in_is_refused():
+    refused(lambda c, x, s: s @ c.W * float(x.sum()), r"float\(\)|item\(\)")
+    refused(lambda c, x, s: s @ c.W + np.tanh(x.numpy()), "another constant")
+    refused(lambda c, x, s: s @ c.W + x * x.numpy().max(), r"another constant|float\(\)|item\(\)")
+
+
+def test_random_numbers_in_a_step_are_refused():
+    rng = np.random.default_rng(0)
+    refused(lambda c, x, s: (s @ c.W) * rng.normal(size=H), "another constant")
+    refused(lambda c, x, s: s @ c.W if rng.random() < 0.5 else x + s @ c.W, "other operations")
+
+
+def test_detached_values_are_refused():
+    refused(lambda c, x, s: s @ c.W + x.detach(), "detached")
+
+
+def test_other_bad_steps():
+    refused(lambda c, x, s: np.zeros((2, H)), "not recorded", TypeError)
+    hidden = tg.Parameter(np.ones(H))
+    refused(lambda c, x, s: s @ c.W + hidden, r"cell\.parameters\(\) does not list", TypeError)
+
+    class Sizeless(tg.Cell):
+        def __init__(self):
+            self.A = tg.Parameter(np.ones((3, 4)))
+            self.hidden_size = 4
+
+        def step(self, x, s):
+            return x @ self.A + s, x @ self.A + s
+
+    with pytest.raises(TypeError, match="input_size="):
+        derive(Sizeless())
+    assert "sₜ = xₜ A + sₜ₋₁" in derive(Sizeless(), input_size=3).unicode()
+
+
+def test_an_operation_without_a_counterpart_prints_but_makes_no_program():
+    gudermann = tg.custom.elementwise(
+        "gudermann", lambda v: 2 * np.arctan(np.tanh(v / 2)), lambda x: 1 / tg.cosh(x)
+    )
+    derivation = derive(Stepping(lambda c, x, s: gudermann(s @ c.W + x)))
+    assert "sₜ = gudermann(uₜ)" in derivation.unicode()
+    assert r"\operatorname{gudermann}\left(u_{t}\right)" in derivation.latex()
+    with pytest.raises(NotImplementedError, match="gudermann: no NumPy function"):
+        derivation.source()
+
+
+def test_batch_size_is_a_symbol_not_a_number():
+    def step(c, x, s):
+        return tg.reshape(tg.reshape(s @ c.W + x, (len(x) * H,)), (len(x), H)) / len(x)
+
+    cell = Stepping(step)
+    assert "B" in derive(cell).unicode()
+    assert "B = xs.shape[1]" in derive(cell).source()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_programs_read_as_if_written_by_hand(name):
+    source = derive(CELLS[name]()).source()
+    assert len(source.splitlines()) < 90
+    assert max(map(len, source.splitlines())) <= 100
+    compile(source, name, "exec")
+
+
+@pytest.mark.parametrize(
+    "name", ["sign", "floor", "arccosh", "maximum", "hypot", "leaky_relu", "mish"]
+)
+def test_operations_with_kinks_flats_and_domains(name):
+    function = getattr(tg, name)
+
+    def step(c, x, s):
+        a = tg.sigmoid(x + s @ c.W)
+        return a + (function(a, x) if name in ("maximum", "hypot") else function(3 * a - 1))
+
+    derivation = derive(Stepping(step))  # which compares the program with autodiff
+    assert name in derivation.unicode()
+    compile(derivation.source(), name, "exec")
+
+
+def test_the_manuals_page_prints_what_it_says():
+    page = (Path(__file__).parents[2] / "docs" / "derive.md").read_text()
+    namespace, printed = {}, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+            exec(block, namespace)
+    (shown,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert printed.getvalue().startswith(shown)
+    assert "hₜ = (1 − fₜ) ⊙ hₜ₋₁ + fₜ ⊙ mₜ" in printed.getvalue()
+    source = derive(tg.Elman(3, 4)).source()
+    (fragment,) = re.findall(r"```\n(    for t.*?)```", page, re.DOTALL)
+    for line in fragment.splitlines():
+        assert line.strip() == "..." or line in source

@@ -1,0 +1,48 @@
+"""Cells by name: what the words lead to, and what is said when they lead nowhere."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.nn.load import BUILT_IN, CellNameError, cell_named, made
+
+
+@pytest.mark.parametrize("words", BUILT_IN)
+def test_built_in_cells_can_be_made(words, rng):
+    make, name = cell_named(words)
+    cell = made(make, name, 2, 3, rng)
+    assert tg.unroll(cell, rng.normal(size=(2, 1, 2))).outputs.shape == (2, 1, 3)
+
+
+def test_the_case_does_not_matter():
+    assert cell_named("Lstm") == (tg.LSTM, "LSTM")
+
+
+def test_cells_in_files(tmp_path, rng):
+    file = tmp_path / "mine_by_name.py"
+    file.write_text(
+        "import tinygrad_rnn as tg\n"
+        "class Mine(tg.Elman): pass\n"
+        "class Fixed(tg.Elman):\n"
+        "    def __init__(self): super().__init__(4, 5)\n"
+        "class Odd(tg.Elman):\n"
+        "    def __init__(self, a, b, c, d): pass\n"
+    )
+    assert made(*cell_named(f"{file}:Mine"), 2, 3, rng).W.shape == (3, 3)
+    assert made(*cell_named(f"{file}:Fixed"), 2, 3, rng).W.shape == (5, 5)
+    with pytest.raises(CellNameError, match=r"no cell 'Yours'; it has Mine, Fixed, Odd"):
+        cell_named(f"{file}:Yours")
+    with pytest.raises(CellNameError, match=r"Odd\(.*\): cannot be made as"):
+        made(*cell_named(f"{file}:Odd"), 2, 3, np.random.default_rng(0))
+
+
+def test_words_that_lead_nowhere(tmp_path):
+    with pytest.raises(CellNameError, match=r"no cell 'lstmm'; wanted one of elman, lstm"):
+        cell_named("lstmm")
+    with pytest.raises(CellNameError, match=r"no cell .cells\.txt:A."):
+        cell_named("cells.txt:A")
+    with pytest.raises(FileNotFoundError):
+        cell_named(f"{tmp_path / 'no.py'}:A")
+    (tmp_path / "broken_cells.py").write_text("def")
+    with pytest.raises(CellNameError, match="SyntaxError"):
+        cell_named(f"{tmp_path / 'broken_cells.py'}:A")

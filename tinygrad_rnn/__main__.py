@@ -1,0 +1,5 @@
+"""`python -m tinygrad_rnn` is the command `tinygrad-rnn`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,88 @@
+"""The `draw` command: any cell, built in or from a file of the user's own, as a picture."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import numpy as np
+
+from ..drawing import SUFFIXES, draw
+from ..graph import scope
+from ..nn.load import BUILT_IN, cell_named, made
+from ..unroll import unroll
+
+if TYPE_CHECKING:
+    import typer
+
+INPUT, HIDDEN, BATCH = 3, 4, 1
+
+
+def add_draw(app: "typer.Typer", fail: Callable[[str | Exception], NoReturn]) -> None:
+    """Give a command line the command `draw`.
+
+    app   a `typer.Typer`
+    fail  is called with an error and ends the program, saying it in one line
+    """
+    import typer
+
+    option: Any = typer.Option
+
+    @app.command("draw")
+    def command(
+        cell: Annotated[str, option(help=f"{', '.join(BUILT_IN)} or FILE.py:Class")] = "elman",
+        steps: Annotated[int, option(min=1, help="How many steps to unroll.")] = 4,
+        level: Annotated[str, option(help="op, step or rolled")] = "op",
+        edges: Annotated[str, option(help="plain, gradient or magnitude")] = "plain",
+        backward: Annotated[bool, option("--backward", help="Draw the way back too.")] = False,
+        show: Annotated[str, option(help="Which steps: auto, all, FIRST-LAST or 1,2,9")] = "auto",
+        values: Annotated[bool, option("--values", help="Write norms of values.")] = False,
+        saved: Annotated[bool, option("--saved", help="Mark what keeps values.")] = False,
+        title: Annotated[str | None, option(help="Above the picture.")] = None,
+        theme: Annotated[str, option(help="light, dark or auto")] = "light",
+        max_nodes: Annotated[int, option(min=1, help="Refuse more boxes than this.")] = 2000,
+        seed: Annotated[int, option(min=0, help="Seed of parameters and inputs.")] = 0,
+        out: Annotated[
+            Path, option("--out", "-o", help=f"File to write: {' '.join(SUFFIXES)}")
+        ] = Path("network.svg"),
+    ) -> None:
+        """Draw a cell unrolled over time."""
+        try:
+            look = {"level": level, "edges": edges, "backward": backward, "theme": theme}
+            look |= {"values": values, "saved": saved, "max_nodes": max_nodes}
+            look |= {"title": title, "steps": chosen(show)}
+            path = of_cell(cell, out, steps, seed, **look)
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            fail(error)
+        typer.echo(path)
+
+
+def chosen(text: str) -> Any:
+    """Steps as `draw` takes them: "auto", "all", "3-9" or "1,2,9"."""
+    if text in ("auto", "all"):
+        return text
+    try:
+        if "-" in text:
+            first, last = map(int, text.split("-"))
+            return first, last
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--show {text}: wanted auto, all, FIRST-LAST or 1,2,9") from None
+
+
+def of_cell(name: str, out: Path, length: int, seed: int, **look: Any) -> Path:
+    """Unroll a cell on random inputs, with the squared last output as loss, and draw it.
+
+    name   as for `nn.by_name.cell_named`;  length: how many steps
+    look   arguments of `draw`
+
+    Raises ValueError for an unknown cell or one that cannot be made from (input_size, hidden_size).
+    """
+    rng = np.random.default_rng(seed)
+    make, title = cell_named(name)
+    cell = made(make, title, INPUT, HIDDEN, rng)
+    with scope(type(cell).__name__):
+        run = unroll(cell, rng.normal(size=(length, BATCH, INPUT)))
+    last = run.steps[-1]
+    loss = (last * last).sum()
+    look["title"] = look.get("title") or f"{title}, unrolled"
+    return draw(loss, **look).save(out)

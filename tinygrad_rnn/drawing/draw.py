@@ -1,0 +1,211 @@
+"""Drawing a record: the unrolled network as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from .. import tree
+from ..nn import Cell
+from ..tensor import Tensor, zeros
+from ..unroll import Unrolled, unroll
+from .drawing import SUFFIXES, Drawing, Stats
+from .model import Model
+from .paint.scene import Look
+from .read.flow import Values, describe, gradient_norms, value_norms, way_back_norms
+from .read.levels import by_step
+from .read.record import Reader, too_many
+from .read.rules import write_rules
+
+__all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
+
+ALL_UP_TO = 12
+"""Longer sequences show their first and last `ENDS` steps only, unless asked for others."""
+ENDS = 3
+MERGED = 50
+"""How many operations at most may become one box, on average, before it is tried."""
+
+
+def draw(
+    *outputs: Any,
+    level: Literal["op", "step", "rolled"] = "op",
+    steps: str | tuple[int, int] | Sequence[int] = "auto",
+    backward: bool = False,
+    edges: Literal["plain", "gradient", "magnitude"] = "plain",
+    values: bool = False,
+    shapes: bool = True,
+    saved: bool = False,
+    title: str | None = None,
+    theme: Literal["light", "dark", "auto"] = "light",
+    max_nodes: int = 2000,
+) -> Drawing:
+    """Draw what was recorded on the way to some outputs: time as columns, weights as rails.
+
+    outputs    tensors; or what `unroll` gave; or a cell, or any model with `parameters()` that is
+               called with (T, B, I), which are then shown over three steps
+    level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop;
+               the name on a step is the class of a cell, or the `scope` it was recorded in
+    steps      "auto" (all up to 12, then the first and last three), "all", (first, last), or a list
+    backward   draw the record of the pullback above the record it belongs to, one box per rule:
+               sums where contributions meet, the gradient of every state and of every parameter;
+               at level "step" as equations
+    edges      "gradient": line width by the norm of the gradient that flowed back along that link
+               (with `backward`, on the way back);
+               "magnitude": by the norm of the value that went forward; on a log scale
+    values     write the norm of each value that is known under its name
+    shapes     write the shapes of parameters beside their names
+    saved      mark the operations that keep values for the backward pass
+    title      above the picture
+    theme      "light", "dark", or "auto" (as the reader's system)
+    max_nodes  an error rather than a picture with more boxes than this
+
+    Steps are those marked with `timestep`, by `unroll` or by hand. Without marks the k-th use of a
+    parameter belongs to step k. The record is left as it was: it can still be differentiated.
+
+    Raises TypeError and RuntimeError for outputs that were not recorded, ValueError for arguments
+    that do not fit, for steps that are not there, for a picture with too many boxes, and with
+    edges="gradient" or backward=True for outputs that are not single numbers; RuntimeError with
+    those if the record was differentiated before and its values freed.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> run = tg.unroll(tg.Elman(3, 4, rng=0), np.ones((4, 1, 3)))
+    >>> picture = tg.draw((run.state * run.state).sum(), edges="gradient")
+    >>> picture.stats.uses
+    {'U': 4, 'W': 4, 'b': 4}
+    >>> picture.save("elman.svg")    # doctest: +SKIP
+    """
+    _one_of("level", level, ("op", "step", "rolled"))
+    _one_of("edges", edges, ("plain", "gradient", "magnitude"))
+    _one_of("theme", theme, ("light", "dark", "auto"))
+    if not isinstance(max_nodes, int) or not isinstance(title, str | None):
+        raise TypeError(
+            f"draw: max_nodes={max_nodes!r}, title={title!r}; wanted a whole number and a text"
+        )
+    tensors = _tensors(outputs)
+    if backward or edges == "gradient":
+        _single_numbers(tensors)
+    most = max_nodes if level != "step" else max_nodes * MERGED
+    reader = Reader(tensors, _chooser(steps), most, rolled=level == "rolled", backward=backward)
+    model = reader.model()
+    if not model.boxes:
+        raise RuntimeError("draw: the outputs are data; nothing was computed from them")
+    known = Values(model, tensors)
+    describe(model, known, values=values, saved=saved)
+    if backward:
+        write_rules(model)
+    if level == "step":
+        model = by_step(model, _cell_name(outputs, model))
+    if len(model.boxes) > max_nodes:
+        raise ValueError(too_many(len(model.boxes), "boxes", max_nodes, model.steps, model.shown))
+    if backward:
+        way_back_norms(tensors, model)
+    elif edges == "gradient":
+        gradient_norms(tensors, model)
+    elif edges == "magnitude":
+        value_norms(model, known)
+    look = Look(edges=edges, shapes=shapes)
+    return Drawing(model, title or "", theme, look)
+
+
+def _single_numbers(tensors: Sequence[Tensor]) -> None:
+    for i, tensor in enumerate(tensors):
+        if tensor.size != 1:
+            raise ValueError(
+                f"draw: output {i} has shape {tensor.shape}; gradients are those of a single "
+                "number: draw a loss, for example run.outputs.sum()"
+            )
+
+
+def _cell_name(outputs: Sequence[Any], model: Model) -> str:
+    """What to write on a step: the cell's class, the scope it was recorded in, or just "cell"."""
+    for output in outputs:
+        if isinstance(output, Cell):
+            return type(output).__name__
+    scopes = {n.place.scopes[-1] for n in model.order if n.place.scopes}
+    return scopes.pop() if len(scopes) == 1 else "cell"
+
+
+def _one_of(what: str, given: Any, wanted: tuple[str, ...]) -> None:
+    if not isinstance(given, str) or given not in wanted:
+        raise ValueError(f"draw: {what}={given!r}; wanted one of {', '.join(map(repr, wanted))}")
+
+
+def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
+    """The tensors to draw from, whatever was given."""
+    found: list[Tensor] = []
+    for output in outputs:
+        is_module = isinstance(output, Cell) or (
+            callable(output) and callable(getattr(output, "parameters", None))
+        )
+        run = _shown_over_three_steps(output) if is_module else output
+        if isinstance(run, Unrolled):
+            found += [t for part in (*run.steps, run.state) for t in tree.leaves(part)]
+        else:
+            found += tree.leaves(run)
+    unique: dict[Any, Tensor] = {}
+    for i, tensor in enumerate(found):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"draw: output {i} is a {type(tensor).__name__}; wanted a tensor, a Cell, a "
+                "model with parameters() or what unroll gave"
+            )
+        if tensor._node is None:
+            raise RuntimeError(
+                f"draw: nothing was recorded for output {i} (shape {tensor.shape}): it was "
+                "computed from constants only, or under no_grad()"
+            )
+        unique.setdefault((tensor._node, tensor._port), tensor)
+    if not unique:
+        raise TypeError("draw: no outputs given; wanted at least one tensor, or a Cell")
+    return list(unique.values())
+
+
+def _shown_over_three_steps(module: Any) -> Any:
+    """What a cell or a whole model records on zeros; the input size is a matrix' row number."""
+    sizes = [getattr(module, "input_size", None)]
+    parameters = module.parameters()
+    known = parameters.values() if isinstance(parameters, dict) else parameters
+    sizes += [p.shape[0] for p in known if p.ndim == 2]
+    problem: Exception | None = None
+    for n in dict.fromkeys(size for size in sizes if size):
+        try:
+            if isinstance(module, Cell):
+                return unroll(module, [zeros((1, n), "x", module.dtype) for _ in range(3)])
+            return module(zeros((3, 1, n), "x"))
+        except (ValueError, TypeError, IndexError) as error:
+            problem = problem or error
+    shape = (1, sizes[-1]) if isinstance(module, Cell) else (3, 1, sizes[-1])
+    raise ValueError(
+        f"draw: {module!r} could not be run on inputs of shape {shape}; set "
+        "self.input_size, or draw what it computes on inputs of your own"
+    ) from problem
+
+
+def _chooser(steps: Any) -> Callable[[list[int]], list[int]]:
+    """Which of a record's steps to draw."""
+
+    def choose(found: list[int]) -> list[int]:
+        if isinstance(steps, str) and steps == "all":
+            return found
+        if isinstance(steps, str) and steps == "auto":
+            return found if len(found) <= ALL_UP_TO else found[:ENDS] + found[-ENDS:]
+        if isinstance(steps, tuple) and len(steps) == 2 and all(isinstance(t, int) for t in steps):
+            chosen = [t for t in found if steps[0] <= t <= steps[1]]
+        elif isinstance(steps, list | range):
+            chosen = [t for t in found if t in set(steps)]
+            if missing := sorted(set(steps) - set(found)):
+                raise ValueError(_no_steps(f"steps {missing[:5]}", found))
+        else:
+            raise ValueError(
+                f'draw: steps={steps!r}; wanted "auto", "all", (first, last) or a list of steps'
+            )
+        if not chosen:
+            raise ValueError(_no_steps(f"steps={steps!r}", found))
+        return chosen
+
+    return choose
+
+
+def _no_steps(what: str, found: list[int]) -> str:
+    there = f"{found[0]} to {found[-1]}" if found else "none"
+    return f"draw: no {what} in this record; its steps are {there}"

@@ -1,0 +1,323 @@
+"""The whole picture's geometry: steps are equal columns in time order, parameters are rails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .. import text
+from ..model import RAILED, Box, Model
+from ..read.columns import AFTER, BEFORE
+from ..read.template import Template, is_ghost, stands_for, template_of
+from .grid import band_of, place
+from .route import STEP_GAP, Rect, Router
+from .wires import LOOP_ROOM, Wires
+
+FONT = 14.0
+COLUMN_GAP = 24.0
+ROW_GAP = 30.0
+RAIL_PITCH = 32.0
+SKIP_PITCH = 14.0
+GAP_WIDTH = 104.0
+MARGIN = 24.0
+NEAR = (0.5, 0.25, 0.75)
+"""Where lines may run in a gap, in parts of it."""
+LINE = 22.0
+
+
+@dataclass
+class Column:
+    """A step (or, if `step` is None, a gap that stands for `hidden` steps)."""
+
+    step: int | None
+    left: float
+    right: float
+    hidden: int = 0
+
+
+def size(box: Box) -> tuple[float, float, bool]:
+    """Width and height of a box, and whether its sides are round."""
+    w = text.width(box.label, FONT)
+    if box.kind == "cell":
+        widest = max([w, *(text.width(line, FONT) for line in box.lines)])
+        return widest + 28, LINE * len(box.lines) + (24 if box.label else 4) + 14, False
+    if box.kind == "round":
+        return 24.0, 24.0, True
+    if box.kind == "value":
+        return max(44.0 if box.note else 36.0, w + 16), 44.0 if box.note else 36.0, True
+    if box.kind == "parameter":
+        return max(40.0, w + 20), 26.0, False
+    return max(36.0, w + 16), 38.0 if box.note else 28.0, False
+
+
+class Layout:
+    """Positions of everything in a model.
+
+    rects    {box: Rect};  columns
+    ways, rails, dotted, words   of `Wires`
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.rects: dict[Box, Rect] = {}
+        self.columns: list[Column] = []
+        self.outside: dict[int, Router] = {}  # for BEFORE and AFTER
+        self.rank = {step: k for k, step in enumerate(model.steps)}
+        self.in_steps = [b for b in model.boxes if b.column in self.rank and not is_ghost(b)]
+        self.ghosts = [b for b in model.boxes if is_ghost(b)]
+        self._template()
+        self._rows()
+        self._columns()
+        self._outside()
+        wires = Wires(self)
+        self.ways, self.rails, self.dotted = wires.ways, wires.rails, wires.dotted
+        self.words = wires.words
+        self._bounds()
+
+    # -- the step --------------------------------------------------------------------------------
+
+    def _template(self) -> None:
+        self.template = template_of(self.model)
+        self.size: dict[Any, tuple[float, float, bool]] = {}
+        for box in self.in_steps:
+            w, h, is_round = size(box)
+            old = self.size.get(box.key, (0.0, 0.0, False))
+            self.size[box.key] = (max(w, old[0]), max(h, old[1]), is_round or old[2])
+        self.cell = place(self.template)
+
+    def lag(self, a: Box, b: Box) -> int:
+        """How many steps a link between two boxes goes forward; 0 within a step."""
+        if a.column not in self.rank or b.column not in self.rank:
+            return 0
+        return self.when(b) - self.when(a)
+
+    def when(self, box: Box) -> int:
+        """Which step a box belongs to, by number; a first state to one before all others."""
+        return self.rank[box.column] - box.lag
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def _rows(self) -> None:
+        rows = 1 + max((r for _, r in self.cell.values()), default=0)
+        tracks: list[list[tuple[Any, float]]] = [[] for _ in range(rows + 1)]
+        spans = [
+            sorted((self.cell[a][1], self.cell[b][1]))
+            for a, b in [*self.template.inside, *self.template.across]
+        ]
+        for box in self.model.boxes:
+            if box.kind not in RAILED:
+                continue
+            others = [
+                link.target if link.source is box else link.source
+                for link in self.model.links
+                if box in (link.source, link.target)
+            ]
+            used = [self.cell[other.key][1] for other in others if other.key in self.cell]
+            if used:
+                r = max(set(used), key=used.count)
+                costs = [
+                    (len(tracks[g]) + sum(low < g <= high for low, high in spans), i, g)
+                    for i, g in enumerate((r, r + 1))
+                ]
+                beside = min(costs)[2]
+            else:
+                outside = [other.column for other in others]
+                beside = 0 if BEFORE in outside else rows
+            tracks[beside].insert(0, (box, RAIL_PITCH))
+        self._skips(tracks)
+        # from the bottom upwards
+        y = 0.0
+        heights: list[float] = [0.0] * rows
+        for key, (_, r) in self.cell.items():
+            heights[r] = max(heights[r], self.size[key][1])
+        self.row_y: list[float] = []
+        self.track_y: dict[Any, float] = {}
+        self.tracks: list[float] = []
+        for g in range(rows + 1):
+            outer = g in (0, rows)
+            free = 22.0 if tracks[g] else 0.0 if outer else ROW_GAP
+            at = y - free / 2
+            if not outer:
+                self.tracks.append(y - 8 if tracks[g] else at)
+            for track, pitch in tracks[g]:
+                self.track_y[track] = at - pitch / 2
+                at -= pitch
+                if not outer and isinstance(track, Box) and track is not tracks[g][-1][0]:
+                    self.tracks.append(at)
+            y = at - free / 2
+            if not outer and tracks[g]:
+                self.tracks.append(y + 8)
+            if g < rows:
+                self.row_y.append(y - heights[g] / 2)
+                y -= heights[g]
+        self.top = y
+
+    def _skips(self, tracks: list[list[tuple[Any, float]]]) -> None:
+        """Give what is handed on further than to the next step a track above its row."""
+        self.skip: dict[Box, tuple[str, int, int]] = {}
+        spans: dict[Box, list[tuple[int, int]]] = {}  # (step, column in it) of both ends
+        for link in self.model.links:
+            a, b = link.source, link.target
+            if abs(self.lag(a, b)) > 1 and stands_for(a) in self.cell:
+                spans.setdefault(a, []).extend(
+                    (self.when(c), self.cell[stands_for(c)][0]) for c in (a, b)
+                )
+        free: dict[int, list[tuple[int, int]]] = {}  # gap -> from where each track is free again
+        for a, ends in sorted(spans.items(), key=lambda entry: (min(entry[1]), max(entry[1]))):
+            gap = self.cell[stands_for(a)][1] + 1
+            known = free.setdefault(gap, [])
+            k = next((k for k, end in enumerate(known) if end < min(ends)), len(known))
+            known[k:] = [max(ends), *known[k + 1 :]]
+            self.skip[a] = ("skip", gap, k)
+        for gap, known in free.items():
+            tracks[gap][:0] = [(("skip", gap, k), SKIP_PITCH) for k in range(len(known))]
+
+    # -- columns ---------------------------------------------------------------------------------
+
+    def _columns(self) -> None:
+        count = 1 + max((c for c, _ in self.cell.values()), default=0)
+        widths = [0.0] * count
+        for key, (c, _) in self.cell.items():
+            widths[c] = max(widths[c], self.size[key][0])
+        x, self.column_x, self.channels = 0.0, [], []
+        for c, w in enumerate(widths):
+            self.column_x.append(x + w / 2)
+            gap = COLUMN_GAP if c + 1 < count else STEP_GAP
+            self.channels += [x + w + gap * part for part in NEAR]
+            x += w + gap
+        self.channels += [-STEP_GAP * part for part in NEAR]
+        self.pitch = x
+
+    def rect(self, key: Any) -> Rect:
+        """The place of a box in the step that stands for all."""
+        c, r = self.cell[key]
+        return Rect(self.column_x[c], self.row_y[r], *self.size[key])
+
+    def _outside(self) -> None:
+        """Give every box its place."""
+        left_boxes = [b for b in self.model.boxes if b.kind in RAILED]
+        widest = max((size(b)[0] for b in left_boxes), default=0.0)
+        x = 0.0
+        for box in left_boxes:
+            w, h, _ = size(box)
+            self.rects[box] = Rect(x + widest - w / 2, self.track_y[box], w, h)
+        x += widest + (STEP_GAP if left_boxes else 0)
+        if self.model.rolled:
+            x += LOOP_ROOM + 8.0 * len(self.ghosts)
+        x = self._group(BEFORE, x)
+        self.origin: dict[int, float] = {}
+        shown = self.model.shown
+        ghost_of: dict[int, list[tuple[Box, int]]] = {}
+        for box in self.ghosts:
+            users = [k.target for k in self.model.links if k.source is box]
+            steps = [u.column for u in users if u.column in self.rank]
+            way = self.lag(box, users[0])
+            step = (min if way > 0 else max)(steps, default=shown[0])
+            ghost_of.setdefault(step, []).append((box, way))
+        of_step: dict[int, list[Box]] = {}
+        for box in self.in_steps:
+            of_step.setdefault(box.column, []).append(box)
+        at = 0
+        for k, step in enumerate(shown):
+            hidden = self.rank[step] - at
+            if hidden and not self.model.rolled:
+                self.columns.append(Column(None, x, x + GAP_WIDTH, hidden))
+                x += GAP_WIDTH
+            x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way > 0], x)
+            self.origin[step] = x
+            self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
+            for box in of_step.get(step, ()):
+                place = self.rect(box.key).moved(x)
+                if box.kind == "round":  # a circle, whatever stands there in other steps
+                    place = Rect(place.x, place.y, *size(box))
+                self.rects[box] = place
+            x += self.pitch
+            x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way < 0], x)
+            at = self.rank[step] + 1
+            if k + 1 == len(shown) and at < len(self.model.steps) and not self.model.rolled:
+                self.columns.append(Column(None, x, x + GAP_WIDTH, len(self.model.steps) - at))
+                x += GAP_WIDTH
+        self._group(AFTER, x)
+
+    def _ghosts(self, ghosts: list[Box], x: float) -> float:
+        """Beside a step what stands for earlier (or later) ones, in the order of time."""
+        columns: list[tuple[int, dict[int, Box]]] = []  # of one step each, a box in a row
+        for box in sorted(ghosts, key=self.when):
+            step = self.when(box)
+            row = self.cell.get(stands_for(box), (0, 0))[1]
+            free = [boxes for at, boxes in columns if at == step and row not in boxes]
+            if not free:
+                free = [{}]
+                columns.append((step, free[0]))
+            free[0][row] = box
+        for _, boxes in columns:
+            w = max(size(box)[0] for box in boxes.values())
+            for row, box in boxes.items():
+                self.rects[box] = Rect(x + w / 2, self.row_y[row], *size(box))
+            x += w + STEP_GAP
+        return x
+
+    def _group(self, column: int, x: float) -> float:
+        """Boxes outside of time: a small grid of their own, below (before) or above (after)."""
+        boxes = [b for b in self.model.boxes if b.column == column and b.kind not in RAILED]
+        if not boxes:
+            return x
+        template = Template(list(boxes))
+        for link in self.model.links:
+            if link.source in boxes and link.target in boxes:
+                template.inside.setdefault((link.source, link.target), set())
+        template.nodes = self._sorted_boxes(boxes)
+        template.finish()
+        cells = band_of(template, template.nodes)
+        self._alone_at_the_steps(cells, column)
+        columns = 1 + max(c for c, _ in cells.values())
+        rows = 1 + max(r for _, r in cells.values())
+        widths = [
+            max([size(b)[0] for b in boxes if cells[b][0] == c] or [0]) for c in range(columns)
+        ]
+        starts = [x + sum(widths[:c]) + COLUMN_GAP * c for c in range(columns)]
+        pitch = 36.0 + ROW_GAP
+        upwards = [pitch * r for r in range(rows)]
+        ys = (
+            [ROW_GAP + 18 + up for up in reversed(upwards)]
+            if column == BEFORE
+            else [self.top - ROW_GAP - 18 - up for up in upwards]
+        )
+        for box in boxes:
+            c, r = cells[box]
+            self.rects[box] = Rect(starts[c] + widths[c] / 2, ys[r], *size(box))
+        ends = [start + w for start, w in zip(starts, widths, strict=True)]
+        self.outside[column] = Router(
+            {box: self.rects[box] for box in boxes},
+            0.0,
+            [x + COLUMN_GAP * part for x in (starts[0] - COLUMN_GAP, *ends) for part in NEAR],
+            [y + pitch * part for y in (ys[0] + pitch, *ys) for part in (-0.5, -0.42, -0.58)],
+        )
+        return ends[-1] + STEP_GAP
+
+    def _alone_at_the_steps(self, cells: dict[Any, tuple[int, int]], column: int) -> None:
+        """Give what has a rail to elsewhere a row on which nothing stands in its way."""
+        for link in self.model.links:
+            inside = [box for box in (link.source, link.target) if box in cells]
+            railed = link.source.kind in RAILED or link.target.kind in RAILED
+            if len(inside) != 1 or railed:
+                continue
+            (mine,) = inside
+            c, r = cells[mine]
+            same_row = [d for d, s in cells.values() if s == r]
+            if any(d > c if column == BEFORE else d < c for d in same_row):
+                cells[mine] = (c, 1 + max(s for _, s in cells.values()))
+
+    def _sorted_boxes(self, boxes: list[Box]) -> list[Box]:
+        return sorted(boxes, key=lambda b: b.node.serial if b.node is not None else 0)
+
+    def _bounds(self) -> None:
+        """What everything covers: (left, top, right, bottom)."""
+        rects = self.rects.values()
+        ways = [*self.ways.values(), *(way for _, way in self.dotted)]
+        corners = [point for way in ways for point in way]
+        xs = [x for x, _ in corners]
+        xs += [x for r in rects for x in (r.left, r.right)]
+        xs += [x for c in self.columns for x in (c.left, c.right)]
+        ys = [y for _, y in corners] + [y for r in rects for y in (r.top, r.bottom)]
+        self.box = (min(xs), min(*ys, self.top), max(xs), max(*ys, 0.0))

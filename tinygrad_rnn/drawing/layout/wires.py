@@ -1,0 +1,338 @@
+"""The ways of all links: routed once for a step, repeated, and fitted to the boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from .. import text
+from ..model import Box, Link
+from ..read.columns import AFTER, BEFORE
+from ..read.template import is_ghost, stands_for
+from .route import (
+    STEP_GAP,
+    Net,
+    Point,
+    Rect,
+    Router,
+    Segment,
+    Way,
+    hits,
+    meet,
+    segments,
+    simplified,
+)
+
+if TYPE_CHECKING:
+    from .positions import Layout
+
+STEP_EDGE = STEP_GAP / 2
+LOOP_ROOM = 14.0
+WORDS = 11.0
+CHAIN = 9.0
+BOTH = 7.0
+LOOP_PITCH = 24.0
+"""How far the delays of a rolled network lie above each other."""
+
+
+@dataclass
+class Rail:
+    """A horizontal line that belongs to a box at the left or the right, with a way per use.
+
+    into  whether the uses lead into the box; else out of it
+    ways  (link, way from where it starts to where it ends)
+    """
+
+    box: Box
+    y: float
+    into: bool
+    ways: list[tuple[Link, Way]] = field(default_factory=list)
+    start: float = 0.0
+    end: float = 0.0
+
+    def junction(self, way: Way) -> tuple[float, float]:
+        """Where a way meets the rail."""
+        return way[-1] if self.into else way[0]
+
+
+class Wires:
+    """Where the lines of a layout run.
+
+    ways    {link: corners}
+    rails   of parameters, and of what stands outside of time
+    dotted  [(box of another step, way)]: across gaps where steps are left out; delays
+    words   {link: middle of its label}
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.model = layout.model
+        self.ways: dict[Link, Way] = {}
+        self.dotted: list[tuple[Box, Way]] = []
+        self.template = {key: layout.rect(key) for key in layout.template.nodes}
+        self.router = Router(self.template, layout.pitch, layout.channels, layout.tracks)
+        self.drops: dict[Any, Way] = {}
+        for track, y in layout.track_y.items():
+            what = ("rail", track.key) if isinstance(track, Box) else "skip"
+            self.router.take((what, None), [(-layout.pitch, y), (2 * layout.pitch, y)])
+        inside = self._inside()
+        rails: dict[tuple[Box, bool], Rail] = {}
+        later: list[tuple[Link, Rail]] = []
+        for link in self.model.links:
+            owner = self._owner(link)
+            if owner is not None:
+                y = layout.track_y.get(owner, layout.rects[owner].y)
+                into = owner is link.target
+                later.append((link, rails.setdefault((owner, into), Rail(owner, y, into))))
+        for (box, into), rail in rails.items():
+            if (box, not into) in rails:  # one above the other
+                rail.y += -BOTH if into else BOTH
+        for link, rail in sorted(later, key=lambda entry: entry[1].into):
+            rail.ways.append((link, self._drop(link, rail)))
+        for link in self.model.links:
+            if self._owner(link) is None:
+                self.ways[link] = self._way(link, inside)
+        self.words = self._words(inside)
+        self.rails = list(rails.values())
+        for rail in self.rails:
+            self._measure(rail)
+        if self.model.rolled:
+            self._loops()
+        else:
+            self._dotted()
+
+    # -- within a step, and to the next ----------------------------------------------------------
+
+    def _inside(self) -> dict[Any, Way]:
+        """Ways in the step that stands for all, the straight and short ones first."""
+        wanted: dict[Any, tuple[Net, Any, Any]] = {}
+        for link in self.model.links:
+            a, b, key = link.source, link.target, stands_for(link.source)
+            lag = self.layout.lag(a, b)
+            if key in self.template and b.key in self.template and abs(lag) <= 1:
+                start = self.template[key].moved(-lag * self.layout.pitch)
+                name = (key, b.key, link.i, lag)
+                wanted.setdefault(name, (_net(link, -lag), start, self.template[b.key]))
+        found = {}
+        for name, (net, a_rect, b_rect) in sorted(
+            wanted.items(),
+            key=lambda e: (
+                abs(e[1][1].y - e[1][2].y) > 0,
+                abs(e[1][1].x - e[1][2].x) + abs(e[1][1].y - e[1][2].y),
+            ),
+        ):
+            absent = self.layout.template.absent(name[0], name[1])
+            found[name] = self.router.link(net, a_rect, b_rect, absent)
+        return found
+
+    def _way(self, link: Link, inside: dict[Any, Way]) -> Way:
+        a, b = link.source, link.target
+        if b.column in (BEFORE, AFTER):
+            rects = self.layout.rects
+            return self.layout.outside[b.column].link(_net(link), rects[a], rects[b])
+        lag = self.layout.lag(a, b)
+        if abs(lag) > 1:
+            return self._skipping(a, b)
+        way = _moved(inside[stands_for(a), b.key, link.i, lag], self.layout.origin[b.column])
+        fitted = self._fitted(self._fitted_start(way, a), b)
+        if is_ghost(a) and self._in_the_way_of(fitted, a):
+            way = self._from_beside(way, a, b)
+            return self._fitted(self._fitted_start(way, a), b)
+        return fitted
+
+    def _in_the_way_of(self, way: Way, ghost: Box) -> bool:
+        """Whether a way from one box of another step runs through a second."""
+        rects = self.layout.rects
+        others = [rects[g] for g in self.layout.ghosts if g is not ghost]
+        return any(hits(piece, rect, 0.0) for piece in segments(way) for rect in others)
+
+    def _from_beside(self, way: Way, a: Box, b: Box) -> Way:
+        """A way from the next step, but from a box that stands between the steps."""
+        end = self.layout.rects[a]
+        left = end.x < self.layout.origin[b.column]
+        edge = self.layout.origin[b.column] + (-STEP_EDGE if left else self.layout.pitch - STEP_GAP)
+        edge += 0 if left else STEP_EDGE
+        for k in range(len(way) - 1, 0, -1):
+            (x1, y1), (x2, y2) = way[k - 1], way[k]
+            if min(x1, x2) <= edge <= max(x1, x2) and y1 == y2:
+                return simplified([(end.x, end.y), (edge, end.y), (edge, y1), *way[k:]])
+        return way
+
+    def _words(self, inside: dict[Any, Way]) -> dict[Link, Point]:
+        """Where the names of a split's parts stand: above or below a level piece with room."""
+        spots: dict[Any, Point | None] = {}
+        found = {}
+        for link in self.ways:
+            name = (link.source.key, link.target.key, link.i, 0)
+            if not link.label or name not in inside:
+                continue
+            if name not in spots:
+                spots[name] = self._spot(inside[name], text.width(link.label, WORDS))
+            spot = spots[name]
+            if spot is not None:
+                found[link] = (spot[0] + self.layout.origin[link.target.column], spot[1])
+        return found
+
+    def _spot(self, way: Way, width: float) -> Point | None:
+        """The middle of words beside a way that lie on nothing."""
+        for (x1, y1), (x2, y2) in pairwise(way):
+            if y1 != y2 or abs(x2 - x1) < width + 8:
+                continue
+            x = x1 + (width / 2 + 6) * (1 if x2 > x1 else -1)
+            for y in (y1 - 9, y1 + 9):
+                own = Rect(x, y, width, WORDS)
+                boxes = self.router.boxes
+                lines = (piece for _, piece in self.router.taken)
+                if not any(meet(own, box) for box in boxes) and not any(
+                    hits(piece, own, 1.0) for piece in lines
+                ):
+                    return x, y
+        return None
+
+    def _skipping(self, a: Box, b: Box) -> Way:
+        """Along a track above the row of what is handed on, over the steps between."""
+        track_y = self.layout.track_y
+        what, gap, k = self.layout.skip[a]
+        y = track_y[what, gap, k]
+        highest = min(at for t, at in track_y.items() if not isinstance(t, Box) and t[1] == gap)
+
+        def drop(box: Box) -> Way:
+            name = (what, gap, box.key)
+            if name not in self.drops:  # one for all tracks: they begin below each other
+                self.drops[name] = self.router.drop((what, None), highest, self.template[box.key])
+            (x, _), *rest = self.drops[name]
+            return self._fitted(_moved([(x, y), *rest], self.layout.origin[box.column]), box)
+
+        own = self.layout.rects[a]
+        up = [(own.x, own.top), (own.x, y)] if is_ghost(a) else drop(a)[::-1]
+        return simplified([*up, *drop(b)])
+
+    # -- to and from what stands outside of the steps --------------------------------------------
+
+    def _owner(self, link: Link) -> Box | None:
+        """The box on whose rail a link runs, if it does."""
+        a, b = link.source, link.target
+        for box in (a, b):
+            if box in self.layout.track_y:
+                return box
+        if a.column == b.column:
+            return None
+        for column in (BEFORE, AFTER):
+            for box in (a, b):
+                if box.column == column:
+                    return box
+        return None
+
+    def _drop(self, link: Link, rail: Rail) -> Way:
+        """Between a rail and a box, in the direction of the link."""
+        box = link.source if rail.into else link.target
+        net: Net = (("into", rail.box.key), 0) if rail.into else (("rail", rail.box.key), None)
+        own = [_net(link)] if rail.into and box.kind != "cell" else []  # the value is the same
+        if box.column in self.layout.outside:
+            way = self.layout.outside[box.column].drop(net, rail.y, self.layout.rects[box], own)
+        else:
+            name = (rail.box, rail.into, box.key, -1 if rail.into else link.i)
+            if name not in self.drops:
+                self.drops[name] = self.router.drop(net, rail.y, self.template[box.key], own)
+            way = _moved(self.drops[name], self.layout.origin[box.column])
+        way = self._fitted(way, box)
+        return way[::-1] if rail.into else way
+
+    def _measure(self, rail: Rail) -> None:
+        """From the box to the use that is furthest away."""
+        own = self.layout.rects[rail.box]
+        xs = [rail.junction(way)[0] for _, way in rail.ways]
+        if rail.box.column == AFTER:
+            rail.start, rail.end = min(xs), own.left
+        else:
+            rail.start, rail.end = own.right, max(xs)
+
+    # -- what is not drawn as it is ---------------------------------------------------------------
+
+    def _loops(self) -> None:
+        """From each state of the one step around to where it enters: the delay by one step."""
+        layout, rects = self.layout, self.layout.rects
+        middle = layout.rank[self.model.shown[0]]
+        made = {b.key: b for b in layout.in_steps}
+        chains: dict[Any, list[Box]] = {}
+        for ghost in sorted(layout.ghosts, key=lambda g: abs(layout.when(g) - middle)):
+            if stands_for(ghost) in made and ghost.key[0] == "ghost":
+                chains.setdefault(stands_for(ghost), []).append(ghost)
+        inner = sorted(chains.values(), key=lambda chain: rects[chain[0]].y)
+        for k, chain in enumerate(inner):
+            way = layout.template.direction.get(stands_for(chain[0]), 1)
+            self._loop(k, way, made[stands_for(chain[0])], chain)
+            for nearer, farther in pairwise(chain):  # one step later it is one step further away
+                a, b = rects[nearer], rects[farther]
+                y = a.y + CHAIN
+                xs = (a.left, b.right) if way > 0 else (a.right, b.left)
+                self.dotted.append((farther, [(xs[0], y), (xs[1], y)]))
+
+    def _loop(self, k: int, way: int, box: Box, chain: list[Box]) -> None:
+        layout, end = self.layout, self.layout.rects[chain[0]]
+        y = layout.top - LOOP_PITCH * (k + 1)
+        up = self.router.drop(_net(Link(box, box, -1, "", None)), y, self.template[box.key])
+        up = self._fitted(_moved(up, layout.origin[box.column]), box)[::-1]
+        edge = end.left if way > 0 else end.right
+        if len(chain) > 1:
+            x = edge - way * LOOP_ROOM  # between the first and the second of the chain
+        else:
+            same = [g for g in layout.ghosts if layout.template.direction.get(stands_for(g)) == way]
+            sides = [layout.rects[g].left if way > 0 else layout.rects[g].right for g in same]
+            x = (min if way > 0 else max)([*sides, edge]) - way * (LOOP_ROOM + 8 * k)
+        self.dotted.append((chain[0], simplified([*up, (x, y), (x, end.y), (edge, end.y)])))
+
+    def _dotted(self) -> None:
+        """Across each gap: from where a state was made last to where it is read next."""
+        layout, rects = self.layout, self.layout.rects
+        values = {(b.column, b.key): b for b in layout.in_steps}
+        for before, after in pairwise(self.model.shown):
+            if layout.rank[after] - layout.rank[before] == 1:
+                continue
+            for ghost in layout.ghosts:
+                way = layout.template.direction.get(stands_for(ghost), 1)
+                made = values.get((before if way > 0 else after, stands_for(ghost)))
+                if made is None:
+                    continue
+                left, right = (made, ghost) if way > 0 else (ghost, made)
+                a, b = rects[left], rects[right]
+                edge = layout.origin[after] if way > 0 else layout.origin[before]
+                if not a.right < b.left or (rects[ghost].x - edge) * way > 0:
+                    continue
+                between = Segment(True, a.y, a.right, b.left)
+                if not any(hits(between, rects[g], 0) for g in layout.ghosts if g is not ghost):
+                    self.dotted.append((ghost, [(a.right, a.y), (b.left, a.y)]))
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def _fitted(self, way: Way, b: Box) -> Way:
+        return self._fitted_start(way[::-1], b)[::-1]
+
+    def _fitted_start(self, way: Way, a: Box) -> Way:
+        """Begin at the edge of the box, which may be smaller or elsewhere than its template."""
+        rect, way = self.layout.rects[a], list(way)
+        (x0, y0), (x1, y1) = way[0], way[1]
+        if y0 == y1:
+            way[0] = (rect.right if x1 >= rect.x else rect.left, y0)
+        elif abs(x0 - rect.x) <= rect.w / 2:
+            way[0] = (x0, rect.bottom if y1 > y0 else rect.top)
+        else:
+            for k, (x, y) in enumerate(way):
+                if x != x0:
+                    break
+                way[k] = (rect.x, y)
+            way[0] = (rect.x, rect.bottom if y1 > y0 else rect.top)
+        return simplified(way)
+
+
+def _net(link: Link, step: int = 0) -> Net:
+    """What shares lines with a link: whatever else leads away from the same value."""
+    a = link.source
+    several = a.node is not None and a.node.primitive is not None and a.node.primitive.multiple
+    port = link.node.ports[link.i] if several and link.node is not None and link.i >= 0 else 0
+    return (stands_for(a), port), step
+
+
+def _moved(way: Way, dx: float) -> Way:
+    return [(x + dx, y) for x, y in way]

@@ -1,0 +1,119 @@
+"""What the shapes of a picture mean: only of those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log10
+from typing import Any
+
+from .. import text
+from ..layout.route import Rect
+from ..model import Box, Link, Model
+from ..text import Run
+from .shapes import SMALL_FONT, Line, Plate, Words, arrow, shifted
+
+ROW = 28.0
+
+
+class Widths:
+    """From norms to line widths, on a log scale."""
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        norms = [k.norm for k in links if k.norm]
+        self.low, self.high = (min(norms), max(norms)) if norms else (1.0, 1.0)
+
+    def __call__(self, norm: float | None) -> float | None:
+        """The width for a norm; None if there is no norm."""
+        if norm is None:
+            return None
+        if norm <= 0:
+            return 0.6
+        low, high = log10(self.low), log10(self.high)
+        if high - low < 0.05:
+            return 2.5
+        return 0.8 + 4.7 * (log10(norm) - low) / (high - low)
+
+
+class Legend:
+    """Entries in rows, from the left: `shapes`, and how far they reach (`right`, `bottom`)."""
+
+    def __init__(
+        self, model: Model, edges: str, widths: Widths, left: float, top: float, end: float
+    ) -> None:
+        self.shapes: list[Any] = []
+        self.left, self.end = left, end
+        self.x, self.y, self.right = left, top, left
+        self._boxes(model)
+        self._links(model)
+        self._back(model.boxes)
+        self._words(model.boxes)
+        if edges != "plain" and any(link.norm for link in model.links):
+            self._widths(edges, widths)
+        self.bottom = self.y + 10
+
+    def _entry(self, words: str, wide: float, *icon: Any) -> None:
+        space = wide + 6 * (wide > 0)
+        needed = space + text.width((Run(words),), SMALL_FONT)
+        if self.x > self.left and self.x + needed > self.end:
+            self._row()
+        self.shapes.extend(shifted(shape, self.x, self.y) for shape in icon)
+        label = (Run(words),)
+        at = self.x + space
+        self.shapes.append(Words(at, self.y, label, SMALL_FONT, "soft", "start", "sans"))
+        self.x += needed + 20
+        self.right = max(self.right, self.x - 20)
+
+    def _row(self) -> None:
+        self.x, self.y = self.left, self.y + ROW
+
+    def _boxes(self, model: Model) -> None:
+        kinds = {box.kind for box in model.boxes}
+        if "input" in kinds:
+            self._entry("input", 22, Plate(Rect(11, 0, 22, 16), 0.0, "input"))
+        if kinds & {"op", "round"}:
+            self._entry("operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "op"))
+        if "value" in kinds:
+            words = "state or output" if model.timed else "output"
+            self._entry(words, 20, Plate(Rect(10, 0, 20, 20), 10.0, "value"))
+        if "parameter" in kinds:
+            box = Plate(Rect(10, 0, 20, 16), 5, "parameter0")
+            use = Plate(Rect(36, 0, 6, 6), 3, "head0")
+            rail = Line([(20, 0), (46, 0)], "rail0")
+            self._entry("shared parameter, a dot per use", 46, box, rail, use)
+
+    def _links(self, model: Model) -> None:
+        kinds = {link.kind for link in model.links}
+        way = [(0.0, 0.0), (34.0, 0.0)]
+        if "constant" in kinds:
+            self._entry("constant: no gradient", 34, *arrow(way, "constant-link", "head", 1.0))
+        if "cut" in kinds:
+            marks = [Line([(13 + d, 8), (19 + d, -8)], "flow", 1.8) for d in (-3, 3)]
+            self._entry("detached: no gradient", 34, *arrow(way, "cut", "head", 1.6), *marks)
+
+    def _back(self, boxes: Sequence[Box]) -> None:
+        back = [box for box in boxes if box.back]
+        if back:
+            way = [(34.0, 0.0), (0.0, 0.0)]
+            self._entry("gradient, flowing back", 34, *arrow(way, "back", "back-head", 1.4))
+        if any(box.kind == "pull" for box in back):
+            self._entry("rule of an operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "pull"))
+        if any(box.kind == "round" and text.plain(box.label) == "+" for box in back):
+            plate = Plate(Rect(8, 0, 16, 16), 8, "back-round")
+            self._entry("contributions are summed", 16, plate, Words(8, 0, (Run("+"),), 14))
+
+    def _words(self, boxes: Sequence[Box]) -> None:
+        if any(box.note for box in boxes):
+            self._entry("second line: norm of the value", 0)
+        if any(box.keeps for box in boxes):
+            self._entry("keeps values for the backward pass", 8, Plate(Rect(4, 0, 7, 7), 0, "kept"))
+        if any(box.symbol == "CE" or any(run.text == "CE" for line in box.lines for run in line)
+               for box in boxes):  # fmt: skip
+            self._entry("CE  cross entropy", 0)
+
+    def _widths(self, edges: str, widths: Widths) -> None:
+        what = "gradient that flowed back" if edges == "gradient" else "value"
+        self._row()
+        self._entry(f"width: norm of the {what} along the edge, log scale", 0)
+        low, high = widths.low, widths.high
+        for norm in [low] if high / low < 1.12 else [low, (low * high) ** 0.5, high]:
+            self._entry(f"{norm:.2g}", 30, Line([(0, 0), (30, 0)], "flow", widths(norm)))

@@ -1,0 +1,277 @@
+"""A layout as shapes: what every format is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from .. import text
+from ..layout.positions import FONT, LINE, MARGIN, Layout
+from ..layout.route import Rect, Way, segments
+from ..layout.wires import WORDS, Rail
+from ..model import RAILED, Box, Link
+from ..read.columns import AFTER, BEFORE
+from ..text import Run
+from .legend import Legend, Widths
+from .shapes import SMALL_FONT, Group, Line, Plate, Scene, Words, arrow
+from .theme import PARAMETERS
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is drawn beside the graph itself; see `draw`."""
+
+    edges: str = "plain"
+    shapes: bool = True
+
+
+class Painter:
+    """Turns a layout into shapes."""
+
+    def __init__(self, layout: Layout, title: str, look: Look) -> None:
+        self.layout = layout
+        self.title = title
+        self.look = look
+        self.edges = look.edges
+        self.groups: list[Group] = []
+        self.widths = Widths(layout.model.links)
+
+    def scene(self) -> Scene:
+        """The whole picture."""
+        layout = self.layout
+        left, top, right, bottom = layout.box
+        top -= 14
+        bottom += 14
+        self._bands(top, bottom)
+        for rail in layout.rails:
+            self._rail(rail)
+        for ghost, way in layout.dotted:
+            label = text.plain(ghost.label)
+            ends = {"kind": "delay", "from": ghost.id, "to": ghost.id}
+            if layout.model.rolled:
+                line, head = ("turn", "back-head") if ghost.back else ("delay", "head")
+                shapes = [*arrow(way, line, head, 1.4), *self._delay_words(way)]
+                self.groups.append(Group(f"delay: {label}", "", shapes, ends))
+            else:
+                self.groups.append(Group(f"to {label}", "", [Line(way, "dotted")], ends))
+        for link, way in layout.ways.items():
+            self._way(link, way)
+        for box, rect in layout.rects.items():
+            self._box(box, rect)
+        if self.look.shapes:
+            left -= self._shapes()
+        y = bottom + (26 if layout.model.timed else 6)
+        legend = Legend(layout.model, self.edges, self.widths, left, y + 22, max(right, left + 560))
+        self.groups.append(Group("legend", "what the shapes mean", legend.shapes))
+        y = legend.bottom
+        if self.title:
+            top -= 34
+            words = Words(left, top + 12, (Run(self.title),), 17, "title", "start", "sans")
+            self.groups.append(Group("title", "", [words]))
+        widest = max(right, legend.right) - left
+        return Scene(
+            self.title or "Unrolled network",
+            self.about(),
+            left - MARGIN,
+            top - MARGIN / 2,
+            widest + 2 * MARGIN,
+            y - top + MARGIN,
+            self.groups,
+        )
+
+    def about(self) -> str:
+        """The picture in a sentence, for those who cannot see it."""
+        m = self.layout.model
+        names = ", ".join(
+            f"{text.plain(b.label)} ({m.uses[b.node]} uses)"
+            for b in m.boxes
+            if b.kind == "parameter" and b.node in m.uses
+        )
+        steps = f"{len(m.steps)} time steps" if m.timed else "no time steps"
+        return f"A computation graph with {steps}" + (
+            f" and the parameters {names}." if names else "."
+        )
+
+    def _bands(self, top: float, bottom: float) -> None:
+        model = self.layout.model
+        for column in self.layout.columns:
+            middle = (column.left + column.right) / 2
+            if column.step is None:
+                few = f"{column.hidden} step" + "s" * (column.hidden != 1)
+                shapes: list[Any] = [
+                    Words(middle, y, (Run(words),), SMALL_FONT, "soft", face="sans")
+                    for y, words in ((bottom + 10, few), (bottom + 24, "not drawn"))
+                ]
+                self.groups.append(Group(f"{few} not drawn", "", shapes))
+            elif model.timed:
+                rect = Rect(
+                    middle, (top + bottom) / 2, column.right - column.left - 4, bottom - top
+                )
+                times = f" = {column.step}"
+                if model.rolled:
+                    span = f"{model.steps[0]}, \N{HORIZONTAL ELLIPSIS}, {model.steps[-1]}"
+                    times = f" = {span}   (\N{MULTIPLICATION SIGN} {len(model.steps)})"
+                label = (Run("t", "i"), Run(times))
+                shapes = [Plate(rect, 8, "band"), Words(middle, bottom + 14, label, FONT, "soft")]
+                data = {"kind": "band", "step": str(column.step)}
+                self.groups.append(Group(f"time step t{times}", "", shapes, data))
+
+    def _delay_words(self, way: Way) -> list[Any]:
+        """Words on the longest part of a delay's upper edge that no other delay crosses."""
+        y = min(y for _, y in way)
+        ends = sorted(x for x, at in way if at == y)
+        crossing = [
+            piece.at
+            for _, other in self.layout.dotted
+            for piece in segments(other)
+            if not piece.horizontal and piece.a < y < piece.b and ends[0] < piece.at < ends[-1]
+        ]
+        stops = sorted([ends[0], *crossing, ends[-1]])
+        a, b = max(pairwise(stops), key=lambda gap: gap[1] - gap[0])
+        if b - a < 120:
+            return []
+        rect = Rect((a + b) / 2, y, 104, 16)
+        words = Words(rect.x, y, (Run("one step later"),), SMALL_FONT, "soft", face="sans")
+        return [Plate(rect, 4, "page"), words]
+
+    def style_of(self, box: Box) -> str:
+        """The class a box is painted in."""
+        if box.kind in RAILED:
+            return f"parameter{box.color % PARAMETERS}"
+        if box.back and box.kind in ("round", "value", "cell"):
+            return f"back-{box.kind}"
+        return box.kind
+
+    def line_of(self, link: Link) -> str:
+        """The class a link is painted in."""
+        for box in (link.source, link.target):
+            if box.kind in RAILED:
+                return f"rail{box.color % PARAMETERS}"
+        return "constant-link" if link.kind == "constant" else link.kind
+
+    def width_of(self, link: Link) -> float:
+        """How thick a link is."""
+        width = self.widths(link.norm) if self.edges != "plain" else None
+        if width is None:
+            width = {"state": 1.6, "constant": 1.0, "cut": 1.6}.get(link.kind, 1.2)
+        return width
+
+    def _rail(self, rail: Rail) -> None:
+        box = rail.box
+        line, head = "flow", "head"
+        if box.kind in RAILED:
+            line, head = f"rail{box.color % PARAMETERS}", f"head{box.color % PARAMETERS}"
+        elif box.back:
+            line, head = "back", "back-head"
+        shapes: list[Any] = []
+        pieces: list[Way] = []
+        at = rail.start
+        for gap in self.layout.columns:
+            if gap.step is None and at < gap.left and rail.end > gap.right:
+                pieces.append([(at, rail.y), (gap.left + 10, rail.y)])
+                between = [(gap.left + 16, rail.y), (gap.right - 10, rail.y)]
+                shapes.append(Line(between, "dotted", 1.5))
+                at = gap.right - 8
+        pieces.append([(at, rail.y), (rail.end, rail.y)])
+        if rail.into:  # the head is at the box
+            piece = pieces.pop(-1 if box.column == AFTER else 0)
+            shapes += arrow(piece if box.column == AFTER else piece[::-1], line, head, 1.5)
+        shapes += [Line(piece, line, 1.5) for piece in pieces]
+        name = text.plain(box.label)
+        uses = f"{len(rail.ways)} uses drawn"
+        self.groups.append(Group(f"{name}, shared", uses, shapes, {"kind": "rail", "of": box.id}))
+        for link, way in rail.ways:
+            width = (self.widths(link.norm) if self.edges != "plain" else None) or 1.5
+            x, y = rail.junction(way)
+            parts: list[Any] = (
+                [Line(way, line, width)] if rail.into else arrow(way, line, head, width)
+            )
+            parts.append(Plate(Rect(x, y, 6, 6), 3, head))
+            self.groups.append(self._link_group(link, parts))
+
+    def _way(self, link: Link, way: Way) -> None:
+        head = "back-head" if link.kind in ("back", "turn") else "head"
+        shapes = arrow(way, self.line_of(link), head, self.width_of(link))
+        if link in self.layout.words:
+            x, y = self.layout.words[link]
+            shapes.append(Words(x, y, link.label, WORDS))
+        if link.kind == "cut":
+            (x1, y1), (x2, y2) = way[0], way[1]
+            x, y = (x1 + x2) / 2, (y1 + y2) / 2
+            for d in (-3, 3):
+                shapes.append(Line([(x + d - 3, y + 9), (x + d + 3, y - 9)], "flow", 1.8))
+        self.groups.append(self._link_group(link, shapes))
+
+    def _link_group(self, link: Link, shapes: list[Any]) -> Group:
+        a, b = text.plain(link.source.label), text.plain(link.target.label)
+        about = []
+        if link.norm is not None:
+            what = "value" if self.edges == "magnitude" else "gradient"
+            about.append(f"{what} norm {link.norm:.4g}")
+        if link.kind == "constant":
+            about.append("constant: no gradient")
+        if link.kind == "cut":
+            about.append("cut by detach(): no gradient flows back")
+        data = {"kind": "link", "from": link.source.id, "to": link.target.id}
+        if link.source.column == link.target.column:
+            data["step"] = str(link.source.column)
+        return Group(f"{a} \N{RIGHTWARDS ARROW} {b}", "; ".join(about), shapes, data)
+
+    def _box(self, box: Box, rect: Rect) -> None:
+        style = self.style_of(box)
+        radius = {
+            "round": rect.h / 2,
+            "value": rect.h / 2,
+            "op": 6.0,
+            "cell": 10.0,
+            "pull": 6.0,
+            "parameter": 6.0,
+            "gradient": 6.0,
+        }.get(box.kind, 0.0)
+        shapes: list[Any] = [Plate(rect, radius, style)]
+        label = box.label
+        if box.kind == "cell":
+            y = rect.top + 7 + LINE / 2
+            if label:
+                shapes.append(Words(rect.x, y, label, SMALL_FONT, "soft", face="sans"))
+                y += LINE
+            for line in box.lines:
+                shapes.append(Words(rect.left + 14, y, line, anchor="start"))
+                y += LINE
+        elif box.note:
+            shapes.append(Words(rect.x, rect.y - 7, label))
+            shapes.append(Words(rect.x, rect.y + 9, (Run(box.note),), 10.5, "soft", face="sans"))
+        elif box.kind == "round" and len(label) == 1:
+            shapes.append(Words(rect.x, rect.y, label, FONT + 3))
+        else:
+            shapes.append(Words(rect.x, rect.y, label))
+        if box.keeps:
+            corner = Rect(rect.right - 3, rect.top + 3, 7, 7)
+            if box.kind == "round":
+                corner = Rect(rect.right - 4, rect.top + 4, 7, 7)
+            shapes.append(Plate(corner, 0, "kept"))
+        step = "" if box.column in (BEFORE, AFTER) else str(box.column)
+        self.groups.append(
+            Group(
+                text.plain(label) or "readout",
+                "; ".join(box.facts),
+                shapes,
+                {"kind": box.kind, "id": box.id, "step": step},
+            )
+        )
+
+    def _shapes(self) -> float:
+        """Write the shapes of the parameters to their left; how much room that takes."""
+        room = 0.0
+        shapes: list[Any] = []
+        for box, rect in self.layout.rects.items():
+            if box.kind != "parameter" or box.node is None:
+                continue
+            sizes = (Run("\N{MULTIPLICATION SIGN}".join(map(str, box.node.shape)) or "1"),)
+            room = max(room, text.width(sizes, SMALL_FONT) + 8)
+            words = Words(rect.left - 7, rect.y, sizes, SMALL_FONT, "soft", "end", "sans")
+            shapes.append(words)
+        if shapes:
+            self.groups.append(Group("shapes", "of the parameters", shapes))
+        return room

@@ -1,0 +1,1 @@
+"""From a record to boxes and links: what a picture shows."""

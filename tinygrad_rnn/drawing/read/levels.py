@@ -1,0 +1,137 @@
+"""One box per step instead of one per operation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .. import text
+from ..layout.grid import layers
+from ..model import Box, Link, Model
+from ..text import Run, Runs
+from .adjoint import Adjoint
+from .align import Key
+from .equations import Equations, broken
+from .template import is_ghost, template_of
+from .template import stands_for as key_of
+
+Part = tuple[Any, ...]
+"""What becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
+
+
+def by_step(model: Model, name: str) -> Model:
+    """A model in which each recurrent layer is one box per step, with its equations in it.
+
+    What only reads the layers (a readout, a loss) becomes one box per step too, and so does the way
+    back. Operations outside of time stay as they are. A merged link carries what all that it
+    stands for carry together.
+    """
+    boxes = [box for box in model.boxes if not box.back]
+    links = [link for link in model.links if link.kind not in ("back", "turn")]
+    found = layers(template_of(replace(model, boxes=boxes, links=links)))
+    part_of = {key: k for k, keys in enumerate(found) for key in keys}
+    parts: dict[Part, list[Box]] = {}
+    begun: dict[int | None, int] = {}
+    for box in model.boxes:
+        layer = part_of.get(key_of(box))
+        late = box.kind == "value" and begun.setdefault(layer, box.column) < box.column
+        if late and box.key[0] == "first":  # it joins others on their way: an input to them
+            box.kind, box.key, layer = "input", ("joins", *box.key), None
+        parts.setdefault(_part(box, layer, model), []).append(box)
+    titles: list[Runs] = [(Run(f"{name} {k + 1}" if len(found) > 1 else name),)
+                          for k in range(len(found))]  # fmt: skip
+    write = _Writer(model, titles)
+    merged: dict[Box, Box] = {}
+    for part, members in parts.items():
+        merged.update(dict.fromkeys(members, write.box(part, members)))
+    boxes = list(dict.fromkeys(merged[box] for box in model.boxes))
+    return replace(model, boxes=boxes, links=_links(model, merged))
+
+
+def _part(box: Box, layer: int | None, model: Model) -> Part:
+    """What a box becomes a part of."""
+    drawn = box.column in model.shown and not is_ghost(box)
+    if box.back and is_ghost(box):
+        return "back ghost", box.column
+    if box.back and box.kind != "gradient" and drawn:
+        return "back", box.column
+    if box.kind == "value" and layer is not None:
+        return "states", box.column, layer, box.key[0] if is_ghost(box) else ""
+    if box.kind in ("op", "round") and drawn:
+        return "cell", box.column, layer
+    if box.kind == "round" and is_ghost(box):
+        return "sum so far", box.id, layer
+    return "alone", box.id
+
+
+class _Writer:
+    """Makes the box of each part, with its equations."""
+
+    def __init__(self, model: Model, titles: list[Runs]) -> None:
+        self.model, self.titles = model, titles
+        self.states: dict[int, Key] = {}
+        self.equations, self.adjoint = Equations(model), Adjoint(model)
+
+    def box(self, part: Part, members: list[Box]) -> Box:
+        what, step, *rest = part
+        first = members[0]
+        if what == "states":
+            key = self.states.setdefault(rest[0], key_of(first))  # one for all steps
+            return _merged(members, (first.key[0], *key) if is_ghost(first) else key)
+        if what == "sum so far":  # the sum itself is now in a cell
+            return replace(first, key=(first.key[0], "cell", rest[0]))
+        if what == "back ghost":
+            return self._cell(step, ("ghost", "cell", "back"), (Run(f"step {step}"),), [], True)
+        if what == "back":
+            lines = self.adjoint.of(members)
+            return self._cell(step, ("cell", "back"), (Run("the way back"),), lines, True)
+        if what == "cell":
+            title = () if rest[0] is None else self.titles[rest[0]]
+            lines = self.equations.of(members, _results(self.model, members))
+            return self._cell(step, ("cell", rest[0]), title, lines)
+        return first
+
+    def _cell(self, step: int, key: Key, title: Runs, lines: list[Runs], back: bool = False) -> Box:
+        name = f"t{step}.{'back' if back else text.plain(title) or 'readout'}"
+        short = [piece for line in lines for piece in broken(line)]
+        return Box(name, "cell", key, step, title, None, lines=short, back=back)
+
+
+def _links(model: Model, merged: dict[Box, Box]) -> list[Link]:
+    """The links between merged boxes, one for each pair and kind."""
+    makers = {link.target: link.source for link in model.links if link.target.kind == "value"}
+    found: dict[tuple[Box, Box, str], Link] = {}
+    for link in model.links:
+        a, b = merged[link.source], merged[link.target]
+        inside = link.source.column == link.target.column
+        if inside and (a is b or merged[makers.get(link.source, link.source)] is b):
+            continue  # within one box
+        same = found.setdefault((a, b, link.kind), replace(link, source=a, target=b, parts=[]))
+        same.parts.append(link)
+    return list(found.values())
+
+
+def _merged(members: list[Box], key: Key) -> Box:
+    """One box for several states."""
+    if len(members) == 1:
+        return replace(members[0], key=key)
+    members = sorted(members, key=lambda b: key_of(b)[1:])  # alike in all steps
+    label: Runs = tuple(run for b in members for run in (Run(", "), *b.label))[1:]
+    facts = [f"{text.plain(b.label)}: {'; '.join(b.facts)}" for b in members]
+    return replace(members[0], label=label, key=key, facts=facts)
+
+
+def _results(model: Model, members: list[Box]) -> list[Box]:
+    """What leaves a group of boxes: the states and outputs they make, or their last value."""
+    mine = set(members)
+    values = [
+        link.target
+        for link in model.links
+        if link.source in mine and link.target.kind == "value" and link.i < 0
+    ]
+    leaving = [
+        link.source
+        for link in model.links
+        if link.source in mine and link.target not in mine and link.i >= 0
+    ]
+    return values or list(dict.fromkeys(leaving)) or members[-1:]

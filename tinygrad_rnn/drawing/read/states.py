@@ -1,0 +1,71 @@
+"""What one step hands on to another: states, and sums that run along."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ...graph import Node
+from .align import Key
+
+
+class Carried:
+    """Found in the operations of some steps.
+
+    producers  {key of what is handed on: +1, or -1 if time runs backwards}
+    arrivals   {(key of a user, argument): key of what arrives there, in most steps}
+    lags       {(key of a user, argument): from how many steps before}
+    running    of the producers those that are running sums, or begin one: no states
+    upper      {key: number of a state whose name others have too}
+    """
+
+    def __init__(
+        self,
+        near: Sequence[Node],
+        column_of: dict[Node, int],
+        rank: dict[int, int],
+        key_of: dict[Node, Key],
+    ) -> None:
+        self.producers: dict[Key, int] = {}  # key -> +1, or -1 if time runs backwards
+        arriving: dict[tuple[Key, int], Counter[Key]] = {}  # (user, argument) -> producers
+        lags: dict[tuple[Key, int], Counter[int]] = {}
+        for node in near:
+            k = rank.get(column_of[node])
+            if k is None:
+                continue
+            for i, source in enumerate(node.inputs):
+                if source not in key_of:
+                    continue
+                assert source is not None
+                j = rank.get(column_of[source])
+                if j is not None and j != k:
+                    self.producers.setdefault(key_of[source], 1 if k > j else -1)
+                    use = (key_of[node], i)
+                    arriving.setdefault(use, Counter())[key_of[source]] += 1
+                    lags.setdefault(use, Counter())[k - j] += 1
+        self.lags = {use: found.most_common(1)[0][0] for use, found in lags.items()}
+        self.arrivals = {use: makers.most_common(1)[0][0] for use, makers in arriving.items()}
+        # a running sum is handed on too, but is not a state
+        made: dict[Key, Node] = {}
+        for node in near:
+            made.setdefault(key_of[node], node)
+        users: dict[Key, set[Key]] = {}
+        for (user, _), makers in arriving.items():
+            for maker in makers:
+                users.setdefault(maker, set()).add(user)
+        sums = {key for key in self.producers if users[key] == {key} and _is_sum(made[key])}
+        self.running = {key for key in self.producers if users[key] <= sums}  # with what begins one
+        # states of the same name get a number
+        names = [(key, made[key].name()) for key in self.producers if key not in self.running]
+        self.upper: dict[Key, str] = {}
+        for key, name in names:
+            same = [k for k, other in names if other == name]
+            if name is not None and len(same) > 1:
+                self.upper[key] = f"({same.index(key) + 1})"
+
+
+def _is_sum(node: Node) -> bool:
+    """Whether a node may be a running sum: a term is added or taken away, and it has no name."""
+    return (
+        node.primitive is not None and node.primitive.name in ("add", "subtract") and not node.names
+    )

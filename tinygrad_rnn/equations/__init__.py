@@ -1,0 +1,100 @@
+"""Derivations: a cell's equations and those of its gradient, printed from its own record."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..nn import Cell
+from . import notation, print_latex, print_mathml, print_numpy, print_text
+from .check import check
+from .expr import Form
+from .fold import folded
+from .read import Reader
+from .step import ValueDependenceError, two_traces
+
+
+class Derivation:
+    """The equations of a cell's step and of backpropagation through time over it.
+
+    form  the equations, as data
+
+    `print` shows Unicode text; `latex()`, `mathml()` and `source()` say the same in other forms.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+
+    def unicode(self) -> str:
+        """Plain text, with Unicode's sub- and superscripts."""
+        return print_text.unicode(notation.page(self.form))
+
+    __str__ = unicode
+
+    def __repr__(self) -> str:
+        return f"<derivation of {self.form.cell}>"
+
+    def latex(self) -> str:
+        """Paragraphs with align* environments, for a document that uses amsmath."""
+        return print_latex.sheet(notation.page(self.form))
+
+    def mathml(self) -> str:
+        """An HTML fragment that browsers typeset without any script or font from elsewhere."""
+        return print_mathml.fragment(notation.page(self.form))
+
+    def source(self) -> str:
+        """A NumPy program: forward_backward(parameters..., xs, s_0, e) -> (outputs, gradients).
+
+        e  dL_t/do_t for every step, (T, B, ...)
+
+        Raises NotImplementedError for an operation that NumPy has no counterpart for.
+        """
+        return print_numpy.program(self.form)
+
+
+def derive(cell: Cell, input_size: int | None = None) -> Derivation:
+    """Equations of any cell and of its gradient, in the cell's own names.
+
+    One step is recorded on placeholders, and so is its pullback; both records are simplified and
+    folded into equations. Names are those of the parameters (attributes), of the state (fields,
+    keys, or the step's argument), and those given with `.named()`. What is used more than once
+    and has no name gets one. The gradient with respect to h is called delta^h.
+
+    The result is checked before it is handed out: its program must give the gradients that
+    autodiff gives, to 1e-9, on other values than those it was traced with.
+
+    cell        any cell; it is copied, and its parameters stay as they are
+    input_size  size of x_t, if neither `cell.input_size` nor the rows of `cell.U` tell
+
+    Raises ValueDependenceError (a TypeError) for a step that looks at values (`if`, `float()`,
+    `.numpy()`), detaches, or draws random numbers: no one set of equations describes it.
+
+    >>> import tinygrad_rnn as tg
+    >>> elman = derive(tg.Elman(3, 4))
+    >>> print(elman)
+    Forward, from the first step to the last
+        sₜ = tanh(xₜ U + sₜ₋₁ W + b)
+    <BLANKLINE>
+    Names for derivatives of the loss, which is the sum of the steps' losses
+        eₜ = ∂Lₜ/∂sₜ
+        δₜ = ∂L/∂aₜ, where aₜ = xₜ U + sₜ₋₁ W + b
+    <BLANKLINE>
+    Backward, from the last step to the first; what comes from beyond the last is zero
+        δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ (1 − sₜ ⊙ sₜ)
+    <BLANKLINE>
+    Gradients
+         ∂L/∂U = Σₜ xₜᵀ δₜ
+         ∂L/∂W = Σₜ sₜ₋₁ᵀ δₜ
+         ∂L/∂b = Σₜ Σ_batch δₜ
+        ∂L/∂xₜ = δₜ Uᵀ
+        ∂L/∂s₀ = δ₁ Wᵀ
+    >>> "delta = (e[t - 1] + ds) * (1 - s[t] * s[t])" in elman.source()
+    True
+    """
+    with np.errstate(all="ignore"):  # a placeholder may lie outside a function's domain
+        a, b = two_traces(cell, input_size)
+        form = folded(Reader(cell, a, b), type(cell).__name__)
+        check(cell, form)
+    return Derivation(form)
+
+
+__all__ = ["Derivation", "ValueDependenceError", "derive"]

@@ -1,0 +1,75 @@
+"""Checking a derivation: its program against autodiff, on values it has not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import autodiff, tree
+from ..graph import Array
+from ..nn import Cell
+from ..tensor import Tensor, tensor
+from ..unroll import unroll
+from .expr import Form
+from .print_numpy import NoCounterpartError, program
+from .step import plain, varied
+
+T, B, TOLERANCE = 3, 5, 1e-9
+
+
+def check(cell: Cell, form: Form) -> None:
+    """Raise AssertionError if the program's outputs or gradients are not those of autodiff.
+
+    Does nothing if there is no program, because an operation has no NumPy counterpart.
+    """
+    try:
+        text = program(form)
+    except NoCounterpartError:
+        return
+    for name, error in errors(cell, form, text).items():
+        if not error <= TOLERANCE:
+            raise AssertionError(
+                f"derive({type(cell).__name__}): the equations give another {name} than autodiff "
+                f"(relative difference {error:.1e}). This is a fault in the derivation, please "
+                "report it"
+            )
+
+
+def errors(cell: Cell, form: Form, text: str, seed: int = 0) -> dict[str, float]:
+    """The largest difference of each output and gradient from autodiff's, relative to its size."""
+    rng = np.random.default_rng(seed)
+    cell, parameters = varied(cell, rng)
+    start = cell.initial_state(B)
+    states = [tensor(plain(s) + rng.normal(0, 1, np.shape(plain(s)))) for s in tree.leaves(start)]
+    xs = tensor(rng.normal(0, 1, (T, B, form.inputs[0].of.shape[-1])))
+    run = unroll(cell, xs, tree.rebuild(start, iter(states)))
+    steps = [tree.leaves(step) for step in run.steps]
+    es = [rng.normal(0, 1, (T, *o.shape)) for o in steps[0]]
+    ends = [o for step in steps for o in step]
+    cotangents = [es[k][t] for t in range(T) for k in range(len(es))]
+    leaves: list[Tensor] = [*parameters, xs, *states]
+    wanted: list[Array] = autodiff.gradients(ends, leaves, cotangents)
+    scope: dict[str, Any] = {}
+    exec(text, scope)  # noqa: S102 - our own text
+    outputs, found = scope["forward_backward"](
+        *[p.numpy() for p in parameters], *form.constants.values(), xs.numpy(),
+        *[s.numpy() for s in states], *es,
+    )  # fmt: skip
+    outputs = [outputs] if len(es) == 1 else outputs
+    pairs = {
+        f"output {k + 1}": (outputs[k], np.stack([step[k].numpy() for step in steps]))
+        for k in range(len(es))
+    }
+    pairs |= {
+        f"gradient of {name}": (g, w) for (name, g), w in zip(found.items(), wanted, strict=True)
+    }
+    return {name: _difference(g, w) for name, (g, w) in pairs.items()}
+
+
+def _difference(found: Array, wanted: Array) -> float:
+    """Relative to the largest entry; infinite if the shapes or the NaNs are not the same."""
+    if found.shape != wanted.shape or (np.isnan(found) != np.isnan(wanted)).any():
+        return np.inf
+    largest = np.nanmax(np.abs(wanted), initial=0.0) or 1.0
+    return float(np.nanmax(np.abs(found - wanted), initial=0.0) / largest)

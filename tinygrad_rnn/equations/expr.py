@@ -1,0 +1,298 @@
+"""The form that a derivation is kept in: equations over named expressions.
+
+An expression is an operation on expressions, down to numbers and symbols. Equal expressions are
+one object, so identity is equality and a common subexpression is found by being itself. The
+operations are the library's primitives by name, and a few more (`greater`, `number`, ...).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..graph import Array, Shape
+
+
+class Batch(int):
+    """A size that grows with the batch: the number it had while tracing, and `factor` times B."""
+
+    factor: int
+
+    def __new__(cls, size: int, factor: int = 1) -> Batch:
+        """The size `factor` * B, which was `size` in the trace."""
+        self = super().__new__(cls, size)
+        self.factor = factor
+        return self
+
+
+class Symbol(NamedTuple):
+    """A name, and the time it is taken at.
+
+    name    as in the cell: "s", "W_n"; "delta_h" for the gradient with respect to h
+    kind    "parameter", "constant", "input" (x), "cotangent" (e), "state", "value" (made in the
+            forward pass), "carry" (what step t+1 hands to step t), "delta" (made in the backward
+            pass), "size" (B)
+    time    offset from t (-1 for s_{t-1}); None for what does not change over time
+    fixed   the time is a step's number, not an offset: s_0
+    """
+
+    name: str
+    kind: str
+    time: int | None = None
+    fixed: bool = False
+
+
+class Expr:
+    """One expression. Made by `make`, `name` and `number`; never changed.
+
+    op      the primitive's name, or "symbol" or "number"
+    args    expressions
+    params  what else the operation was given (axis, index, ...)
+    shape   of the value, with sizes that grow with the batch marked as `Batch`
+    """
+
+    __slots__ = ("__weakref__", "args", "op", "params", "shape")
+
+    def __init__(
+        self, op: str, args: tuple[Expr, ...], params: dict[str, Any], shape: Shape
+    ) -> None:
+        self.op = op
+        self.args = args
+        self.params = params
+        self.shape = shape
+
+    @property
+    def symbol(self) -> Symbol:
+        """The symbol that this expression is."""
+        found: Symbol = self.params["symbol"]
+        return found
+
+    @property
+    def value(self) -> Any:
+        """The number that this expression is, or None."""
+        return self.params["value"] if self.op == "number" else None
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        if self.op == "symbol":
+            time = self.symbol.time
+            return self.symbol.name + ("" if time is None else f"[{time:+d}]")
+        if self.op == "number":
+            return str(self.value)
+        params = [f"{k}={v}" for k, v in self.params.items()]
+        return f"{self.op}({', '.join([*map(repr, self.args), *params])})"
+
+
+_all: weakref.WeakValueDictionary[Any, Expr] = weakref.WeakValueDictionary()
+
+
+def make(op: str, args: Sequence[Expr], shape: Shape, params: dict[str, Any] | None = None) -> Expr:
+    """The expression op(*args, **params): the same object each time it is made."""
+    args = tuple(args)
+    params = params or {}
+    key = (
+        op,
+        args,
+        tuple(sorted((k, _frozen(v)) for k, v in params.items())),
+        _frozen(tuple(shape)),
+    )
+    found = _all.get(key)
+    if found is None:
+        found = _all[key] = Expr(op, args, params, tuple(shape))
+    return found
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return ("array", value.shape, value.dtype.str, value.tobytes())
+    if isinstance(value, slice):
+        return ("slice", value.start, value.stop, value.step)
+    if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
+        return tuple(map(_frozen, value))
+    return (type(value).__name__, value)
+
+
+def name(symbol: Symbol, shape: Shape) -> Expr:
+    """The expression that is just a symbol."""
+    return make("symbol", (), shape, {"symbol": symbol})
+
+
+def number(value: Any, shape: Shape = ()) -> Expr:
+    """A number, or an array full of it."""
+    value = value.item() if isinstance(value, np.generic | np.ndarray) else value
+    return make("number", (), shape, {"value": float(value)})
+
+
+class Equation(NamedTuple):
+    """targets = value. With several targets the value is cut into consecutive parts."""
+
+    targets: tuple[Expr, ...]
+    value: Expr
+
+    @property
+    def target(self) -> Expr:
+        """The only target."""
+        (target,) = self.targets
+        return target
+
+
+class Gradient(NamedTuple):
+    """dL/d(of) as a sum over the steps of `term`, or as `term` itself if it is not summed."""
+
+    of: Expr
+    term: Expr
+
+
+class Carry(NamedTuple):
+    """What is handed back in time: `name`_{t-1} = value, where it is dL/d(state)_{t-1} by step t.
+
+    state   the state s_{t-1} it belongs to
+    name    the symbol, at t
+    value   of the symbol at t-1, in terms of step t
+    """
+
+    state: Expr
+    name: Expr
+    value: Expr
+
+
+class Meaning(NamedTuple):
+    """delta = dL/d(of); `definition` says what `of` is if no equation does."""
+
+    delta: Expr
+    of: Expr
+    definition: Expr | None
+
+
+class Form(NamedTuple):
+    """A cell's step and its gradient as equations.
+
+    cell        the cell's name
+    forward     equations of step t, in order
+    outputs     the outputs o_t, by name
+    errors      e_t = dL/do_t, one per output
+    states      the new states s_t, as expressions over the forward names
+    backward    equations of step t, in order, in terms of `errors` and the carries
+    carries     how the recursion goes on to step t-1
+    parameters  gradients that are sums over the steps
+    inputs      gradients that every step has its own of
+    meanings    what the deltas are the gradients with respect to, as far as that has a name
+    constants   arrays that the cell uses and that are no parameters
+    """
+
+    cell: str
+    forward: list[Equation]
+    outputs: list[Expr]
+    errors: list[Expr]
+    states: list[Expr]
+    backward: list[Equation]
+    carries: list[Carry]
+    parameters: list[Gradient]
+    inputs: list[Gradient]
+    meanings: list[Meaning]
+    constants: dict[str, Array]
+
+
+# ------------------------------------------------------------------------------------------------
+# Walking and rewriting
+
+
+def order(roots: Iterable[Expr]) -> list[Expr]:
+    """Every expression that the roots are made of, parts before wholes."""
+    seen: dict[Expr, None] = {}
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        expr, done = stack.pop()
+        if done:
+            seen[expr] = None
+        elif expr not in seen:
+            stack.append((expr, True))
+            stack.extend((arg, False) for arg in reversed(expr.args) if arg not in seen)
+    return list(seen)
+
+
+def rewritten(root: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """The expression with `change` applied to every part, parts before wholes."""
+    done: dict[Expr, Expr] = {}
+    for expr in order([root]):
+        args = tuple(done[arg] for arg in expr.args)
+        same = args == expr.args
+        done[expr] = change(expr if same else make(expr.op, args, expr.shape, expr.params))
+    return done[root]
+
+
+def replaced(root: Expr, by: Mapping[Expr, Expr]) -> Expr:
+    """The expression with some parts replaced; a replaced part is not looked into."""
+    done: dict[Expr, Expr] = {}
+    for expr in order([root]):
+        if expr in by:
+            done[expr] = by[expr]
+            continue
+        args = tuple(done[arg] for arg in expr.args)
+        done[expr] = expr if args == expr.args else make(expr.op, args, expr.shape, expr.params)
+    return done[root]
+
+
+def shifted(root: Expr, steps: int) -> Expr:
+    """The same expression for another time: shifted(s_t, -1) is s_{t-1}."""
+
+    def shift(expr: Expr) -> Expr:
+        if expr.op != "symbol" or expr.symbol.time is None or expr.symbol.fixed:
+            return expr
+        return name(expr.symbol._replace(time=expr.symbol.time + steps), expr.shape)
+
+    return rewritten(root, shift)
+
+
+def at_step(root: Expr, t: int) -> Expr:
+    """The same expression for one step: at_step(s_{t-1}, 1) is s_0."""
+
+    def fix(expr: Expr) -> Expr:
+        if expr.op != "symbol" or expr.symbol.time is None or expr.symbol.fixed:
+            return expr
+        return name(expr.symbol._replace(time=expr.symbol.time + t, fixed=True), expr.shape)
+
+    return rewritten(root, fix)
+
+
+def symbols(roots: Iterable[Expr]) -> list[Expr]:
+    """The symbols in some expressions."""
+    return [expr for expr in order(roots) if expr.op == "symbol"]
+
+
+def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:
+    """The backward equations as they are printed: without carries, in terms of step t+1.
+
+    What step t+1 hands back is written where it is used, or, if it is used several times, in an
+    equation of its own. Also gives dL/ds_0.
+    """
+    first: list[Equation] = []
+    by: dict[Expr, Expr] = {}
+    uses = order([e.value for e in form.backward])
+    ends = [g.term for g in [*form.parameters, *form.inputs]] + [c.value for c in form.carries]
+    in_ends = set(symbols(ends))
+    taken = {e.target.symbol.name for e in form.backward}
+    for carry in form.carries:
+        times = sum(expr.args.count(carry.name) for expr in uses)
+        if carry.name in in_ends or times > 1 or any(e.value is carry.name for e in form.backward):
+            label = f"delta_{carry.state.symbol.name}"
+            while label in taken:
+                label += "x"
+            by[carry.name] = name(Symbol(label, "delta", 0), carry.name.shape)
+    values = {c.name: replaced(c.value, by) for c in form.carries}
+    for carry in form.carries:
+        later = shifted(values[carry.name], 1)
+        if carry.name in by:
+            first.append(Equation((by[carry.name],), later))
+        else:
+            by[carry.name] = later
+    equations = first + [Equation(e.targets, replaced(e.value, by)) for e in form.backward]
+    starts = [Gradient(at_step(c.state, 1), at_step(values[c.name], 1)) for c in form.carries]
+    return equations, starts

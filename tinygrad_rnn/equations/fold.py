@@ -1,0 +1,358 @@
+"""Folding: from one expression per result to equations that a person would write.
+
+An expression gets an equation of its own if the cell's author named it, if it is used more than
+once, or if the equation would grow too long; everything else is folded into where it is used.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from ..graph import Node
+from ..tensor import Tensor
+from .expr import (
+    Carry,
+    Equation,
+    Expr,
+    Form,
+    Gradient,
+    Meaning,
+    Symbol,
+    make,
+    name,
+    number,
+    order,
+    replaced,
+)
+from .read import Output, Reader
+from .simplify import ELEMENTWISE
+
+LONGEST = 12
+"""How many symbols and numbers an equation may have on its right-hand side."""
+_LETTERS = ("u", "v", "p", "y", "m", "k", "w", "r", "z", "a")
+_LETTERS_OF_PARTS = ("a", *_LETTERS)
+_CHEAP = frozenset(
+    """
+    add subtract multiply negative square transpose slice greater less greater_equal less_equal
+    equal sign reshape broadcast_to
+    """.split()  # noqa: SIM905 - a list of words
+)
+
+
+class _Folder:
+    def __init__(self, reader: Reader, cell: str) -> None:
+        self.reader = reader
+        self.cell = cell
+        a = reader.a
+        self.outputs = {k: reader.of(t) for k, t in a.outputs.items()}
+        self.states = {k: reader.of(t) for k, t in a.states.items()}
+        self.ends = [self._cotangent(t._node, t._port) for t in a.leaves]
+        self.forward = order([*self.states.values(), *self.outputs.values()])
+        self.before = set(self.forward)
+        self.everything = order([*self.forward, *(g for g in self.ends if g is not None)])
+        self.uses: dict[Expr, list[Expr]] = defaultdict(list)
+        for expr in self.everything:
+            for arg in expr.args:
+                self.uses[arg].append(expr)
+        self.names: dict[Expr, Expr] = {}
+        self.taken = {"t", "T", "B", "L", "d", *(s.name for s in a.names.values())}
+        self.taken |= set(reader.constants)
+        self.groups: dict[Expr, list[Expr]] = {}
+        self.letters: dict[Expr, str] = {}  # of groups whose parts have names made here
+        self.cotangent_of: dict[Expr, list[Expr]] = defaultdict(list)
+        for node in a.forward:
+            for port in range(len(node.shape) if node.primitive and node.primitive.multiple else 1):
+                g = self._cotangent(node, port)
+                if g is not None and (node, port) in reader.exprs:
+                    self.cotangent_of[g].append(reader.exprs[node, port])
+
+    def _cotangent(self, node: Node | None, port: int) -> Expr | None:
+        assert node is not None
+        g = self.reader.a.cotangents.get(node)
+        if isinstance(g, list | tuple):
+            g = g[port]
+        # a plain array is what comes back through a function that is flat everywhere: zeros
+        return self.reader.of(g) if isinstance(g, Tensor) else None
+
+    # -- names -----------------------------------------------------------------------------------
+
+    def _free(self, *wishes: str) -> str:
+        for wish in wishes:
+            if wish not in self.taken:
+                self.taken.add(wish)
+                return wish
+        return next(
+            self._free(f"{wishes[-1]}{k}")
+            for k in range(1, 10_000)
+            if f"{wishes[-1]}{k}" not in self.taken
+        )
+
+    def _give(self, expr: Expr, label: str, kind: str) -> None:
+        self.names[expr] = name(Symbol(label, kind, 0), expr.shape)
+
+    def leafy(self, expr: Expr) -> bool:
+        part = expr.op == "slice" and expr.args[0] in self.groups
+        return part or expr in self.names or expr.op in ("symbol", "number")
+
+    def _cheap(self, expr: Expr) -> bool:
+        """Short enough to be written again wherever it is used."""
+        if expr.op == "slice" and expr.args[0] in self.groups:
+            return False
+        short = 2 if expr in self.before and expr.op in ("add", "subtract") else 1
+        return (
+            expr.op in _CHEAP
+            and all(self.leafy(arg) for arg in expr.args)
+            and sum(arg.op != "number" for arg in expr.args) <= short
+        )
+
+    def name_forward(self) -> None:
+        """Names for what the step makes."""
+        made = [e for e in self.forward if e.op not in ("symbol", "number")]
+        for label, expr in self.states.items():
+            if expr in made and expr not in self.names:
+                self._give(expr, label, "state")
+        own: dict[Expr, str] = {}
+        for node in self.reader.a.forward:
+            for port, label in (node.names or {}).items():
+                known = self.reader.exprs.get((node, port))
+                if known is not None and known in made and known not in self.names:
+                    own[known] = label
+        for label, expr in self.outputs.items():
+            if expr in made and expr not in self.names and expr not in own:
+                wish = "_".join(filter(None, ["o", label]))
+                own[expr] = wish if wish not in own.values() else wish.replace("o", "y", 1)
+        for expr, label in own.items():
+            self._give(expr, self._free(label), "value")
+        for expr in made:
+            self._group(expr)
+        weights: dict[Expr, int] = {}
+        for expr in made:
+            self._shorten(expr, weights, "value")
+            several = len(self.uses[expr]) > 1 and not self._cheap(expr)
+            if several and not self.leafy(expr) and expr not in self.groups:
+                self._give(expr, self._free(*_LETTERS), "value")
+        for expr in self.groups:
+            self._name_parts(expr)
+
+    def _shorten(self, expr: Expr, weights: dict[Expr, int], kind: str) -> None:
+        """Name the heaviest arguments of an expression that would be too long."""
+
+        def weight(arg: Expr) -> int:
+            return 1 if self.leafy(arg) else weights.get(arg, 1)
+
+        while (total := sum(map(weight, expr.args))) > LONGEST:
+            heaviest = max(expr.args, key=weight)
+            if weight(heaviest) < 4:
+                break
+            if kind == "delta":
+                self._name_delta(heaviest)
+            else:
+                self._give(heaviest, self._free(*_LETTERS), kind)
+        weights[expr] = max(total, 1)
+
+    def _group(self, expr: Expr) -> None:
+        """Several equations in one, if an expression is only used in consecutive parts."""
+        users = list(dict.fromkeys(self.uses[expr]))
+        if expr in self.names or not users or any(u.op != "slice" for u in users):
+            return
+        users.sort(key=lambda u: u.params["start"])
+        axis, at = users[0].params["axis"], 0
+        for user in users:
+            if (user.params["axis"], user.params["start"]) != (axis, at):
+                return
+            at = user.params["stop"]
+        if at != expr.shape[axis]:
+            return
+        self.groups[expr] = users
+
+    def _name_parts(self, expr: Expr) -> None:
+        """Names for the parts of a value that have none: a letter, and the gate they end up in."""
+        unnamed = [part for part in self.groups[expr] if part not in self.names]
+        if not unnamed:
+            return
+        letter = self.letters[expr] = self._free(*_LETTERS_OF_PARTS)
+        gates = [self._gate(part) for part in unnamed]
+        clear = all(gates) and len(set(gates)) == len(gates)
+        for k, (part, gate) in enumerate(zip(unnamed, gates, strict=True), start=1):
+            self._give(part, self._free(f"{letter}_{gate if clear else k}"), "value")
+
+    def _gate(self, expr: Expr) -> str | None:
+        """The name of what becomes of a value, through elementwise operations only."""
+        while True:
+            users = [u for u in dict.fromkeys(self.uses[expr]) if u in self.before]
+            if len(users) != 1 or users[0].op not in ELEMENTWISE:
+                return None
+            expr = users[0]
+            parts = [expr, *self.groups.get(expr, [])]
+            labels = [self.names[part].symbol.name for part in parts if part in self.names]
+            if labels:
+                return "".join(labels) if all(len(label) == 1 for label in labels) else None
+
+    def _consumer(self, expr: Expr) -> str | None:
+        """The name of f(expr), if that is what becomes of an expression in the forward pass."""
+        users = [u for u in dict.fromkeys(self.uses[expr]) if u in self.before]
+        if len(users) != 1 or users[0] not in self.names:
+            return None
+        (user,) = users
+        other = [arg for arg in user.args if arg is not expr and arg.op != "number"]
+        return None if other or user.op not in ELEMENTWISE else self.names[user].symbol.name
+
+    # -- the backward pass -----------------------------------------------------------------------
+
+    def name_backward(self) -> None:
+        """Names for what the backward pass makes."""
+        made = [
+            e for e in self.everything if e not in self.before and e.op not in ("symbol", "number")
+        ]
+        weights: dict[Expr, int] = {}
+        for expr in made:
+            self._shorten(expr, weights, "delta")
+            parts = expr.args if expr.op == "concatenate" else ()
+            for part in parts:
+                if not self.leafy(part):
+                    self._name_delta(part)
+            times = len(self.uses[expr]) + sum(g is expr for g in self.ends)
+            if times > 1 and expr not in self.names and not self._cheap(expr):
+                self._name_delta(expr)
+        self._plain_delta()
+
+    def _name_delta(self, expr: Expr) -> None:
+        self._give(
+            expr, self._free(*self._wishes(expr), *(f"delta_{k}" for k in range(1, 100))), "delta"
+        )
+
+    def _wishes(self, g: Expr) -> list[str]:
+        """What a gradient might be called, after what it is the gradient with respect to."""
+        of = [v for v in reversed(self.cotangent_of.get(g, [])) if v.op != "symbol"]
+        ours = {part for group in self.letters for part in self.groups[group]}
+        wishes = [
+            f"delta_{self.names[v].symbol.name}" for v in of if v in self.names and v not in ours
+        ]
+        for v in of:
+            gate = self._consumer(v)
+            wishes += [f"delta_{gate}", f"delta_a{gate}"] if gate else []
+        for v in of:
+            for user in self.uses[v]:
+                gates = [self.names[p].symbol.name for p in self.groups.get(user, [])]
+                if gates and user.op in ELEMENTWISE and all(len(gate) == 1 for gate in gates):
+                    wishes.append(f"delta_{''.join(gates)}")
+        wishes += [f"delta_{self.letters[v]}" for v in of if v in self.letters]
+        wishes += [f"delta_{self.names[v].symbol.name}" for v in of if v in ours]
+        return wishes or self._wishes_of_part(g)
+
+    def _wishes_of_part(self, g: Expr) -> list[str]:
+        """The same for a part of a joined gradient, after the part of the gates it belongs to."""
+        for whole, of in self.cotangent_of.items():
+            if whole.op != "concatenate" or g not in whole.args:
+                continue
+            axis = whole.params["axis"]
+            start = sum(p.shape[axis] for p in whole.args[: whole.args.index(g)])
+            cut = (axis, start, start + g.shape[axis])
+            for v in of:
+                for group in [v, *self.uses[v]]:
+                    for part in self.groups.get(group, []):
+                        p = part.params
+                        if (p["axis"], p["start"], p["stop"]) == cut and part in self.names:
+                            return [f"delta_{self.names[part].symbol.name}"]
+        return []
+
+    def _plain_delta(self) -> None:
+        """If there is only one gradient, or one that is of a value without a name: delta."""
+        deltas = [g for g, target in self.names.items() if target.symbol.kind == "delta"]
+        unnamed = [
+            g
+            for g in deltas
+            if self.cotangent_of.get(g)
+            and (len(deltas) == 1 or not any(v in self.names for v in self.cotangent_of[g]))
+        ]
+        if len(unnamed) == 1 and "delta" not in self.taken:
+            (g,) = unnamed
+            self._give(g, self._free("delta"), "delta")
+
+    # -- the form --------------------------------------------------------------------------------
+
+    def form(self) -> Form:
+        """The equations."""
+        self.name_forward()
+        self.name_backward()
+        a, reader = self.reader.a, self.reader
+        forward: list[Equation] = []
+        backward: list[Equation] = []
+        place = {expr: i for i, expr in enumerate(dict.fromkeys(reader.exprs.values()))}
+        for expr in self.forward:  # in the order in which the cell computes them
+            place.setdefault(expr, max((place[arg] for arg in expr.args), default=0))
+        self.forward.sort(key=place.__getitem__)
+        after = [expr for expr in self.everything if expr not in self.before]
+        for expr in [*self.forward, *after]:
+            if expr in self.groups:
+                targets = tuple(self.names[part] for part in self.groups[expr])
+                forward.append(Equation(targets, self._body(expr)))
+            elif expr in self.names and not (expr.op == "slice" and expr.args[0] in self.groups):
+                target = self.names[expr]
+                kind = backward if target.symbol.kind == "delta" else forward
+                kind.append(Equation((target,), self._body(expr)))
+        states = []
+        for label, expr in self.states.items():
+            target = self._folded(expr)
+            wanted = name(Symbol(label, "state", 0), expr.shape)
+            if target is not wanted:
+                forward.append(Equation((wanted,), target))
+            states.append(wanted)
+        terms = [
+            self._folded(number(0, reader.of(t).shape) if g is None else g)
+            for t, g in zip(a.leaves, self.ends, strict=True)
+        ]
+        leaves = [reader.of(t) for t in a.leaves]
+        n = len(leaves) - len(states) - 1
+        gradients = [Gradient(of, term) for of, term in zip(leaves, terms, strict=True)]
+        carries = [
+            Carry(old.of, reader.of(r), old.term)
+            for old, r in zip(gradients[n + 1 :], a.carries, strict=True)
+        ]
+        return Form(
+            self.cell,
+            forward,
+            [self._folded(expr) for expr in self.outputs.values()],
+            [reader.of(t) for t in a.errors],
+            states,
+            backward,
+            carries,
+            gradients[:n],
+            gradients[n : n + 1],
+            list(self._meanings()),
+            reader.constants,
+        )
+
+    def _folded(self, expr: Expr) -> Expr:
+        return replaced(expr, self.names)
+
+    def _body(self, expr: Expr) -> Expr:
+        return replaced(expr, {e: n for e, n in self.names.items() if e is not expr})
+
+    def _meanings(self) -> Iterable[Meaning]:
+        for g, target in list(self.names.items()):
+            of = [v for v in self.cotangent_of.get(g, []) if v.op != "symbol"]
+            if target.symbol.kind != "delta" or not of:
+                continue
+            known = [v for v in of if v in self.names]
+            grouped = [v for v in of if v in self.groups]
+            if known:
+                yield Meaning(target, self.names[known[-1]], None)
+            elif grouped:
+                parts = [self.names[part] for part in self.groups[grouped[-1]]]
+                axis = {"axis": self.groups[grouped[-1]][0].params["axis"]}
+                yield Meaning(target, make("concatenate", parts, g.shape, axis), None)
+            else:
+                label = target.symbol.name.replace("delta", "a", 1)
+                letters = [label.replace("a", letter, 1) for letter in _LETTERS_OF_PARTS]
+                symbol = Symbol(self._free(*letters), "value", 0)
+                yield Meaning(target, name(symbol, g.shape), self._folded(of[-1]))
+
+
+def folded(reader: Reader, cell: str) -> Form:
+    """The equations of what was read."""
+    return _Folder(reader, cell).form()
+
+
+__all__ = ["Output", "folded"]

@@ -1,0 +1,300 @@
+"""How equations are written, before it is said in what: LaTeX, Unicode or MathML.
+
+An expression becomes nested boxes: names, sums, fractions, brackets. Which products are ⊙ and
+which are matrix products, and where brackets are needed, is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from ..graph import Shape
+from .expr import Batch, Expr, Form, Gradient, Symbol, recursion
+
+GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η",
+    "theta": "θ", "kappa": "κ", "lambda": "λ", "lamda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ",
+    "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω",
+    "Gamma": "Γ", "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Sigma": "Σ", "Phi": "Φ",
+    "Psi": "Ψ", "Omega": "Ω",
+}  # fmt: skip
+"""Names that are written as Greek letters, with or without a label after them."""
+
+FUNCTIONS = {"sigmoid": "σ", "tanh": "tanh", "exp": "exp", "log": "log", "sin": "sin", "cos": "cos"}
+"""Functions with a notation of their own; others are written as they are called."""
+
+_RELATIONS = {"greater": ">", "less": "<", "greater_equal": "≥", "less_equal": "≤", "equal": "="}
+
+SUM, TIMES, PRODUCT, ATOM = 1, 2, 3, 4
+"""How tightly a box holds together; ⊙ is looser than a matrix product."""
+
+
+class Box(NamedTuple):
+    """A piece of an equation: what kind it is, what is in it, and how tightly it holds together.
+
+    name      (base, label, time): the label is a superscript if there is a time, else a subscript
+    number    (digits,)
+    plus, minus, odot, scaled, product    (left, right); scaled is a number before something
+    negative, group, abs, sqrt, transpose  (inside,)
+    fraction  (above, below)
+    power     (base, exponent)
+    call      (function's name, argument, ...)
+    over      (what is summed over, inside); `time` is t = 1..T
+    join      parts beside each other in brackets
+    relation  (left, relation, right)
+    holds     (left, relation, right): 1 where it holds and 0 elsewhere
+    part      (inside, index)
+    partial   (of, whether of the step's loss only): dL/d(of) or dL_t/d(of)
+    where     (formula, left, right): a formula, and that in it left = right
+    words     (text,)
+    """
+
+    kind: str
+    inside: tuple[Any, ...]
+    level: int = ATOM
+
+
+class Line(NamedTuple):
+    """left = right, or just words if `left` is None."""
+
+    left: Box | None
+    right: Box
+
+
+class Section(NamedTuple):
+    """A heading and lines."""
+
+    title: str
+    lines: list[Line]
+
+
+def _name(symbol: Symbol) -> Box:
+    path = symbol.name.replace(".", "_")
+    base, _, label = path.partition("_")
+    if not label and len(base) > 1 and base.rstrip("0123456789") != base:
+        stem = base.rstrip("0123456789")
+        base, label = stem, base[len(stem) :]
+    time = "" if symbol.time is None else _time(symbol)
+    if time and label.isdigit():
+        label = f"({label})"  # not a power
+    return Box("name", (base, label.replace("_", ","), time))
+
+
+def _time(symbol: Symbol) -> str:
+    assert symbol.time is not None
+    if symbol.fixed:
+        return str(symbol.time)
+    return "t" if symbol.time == 0 else f"t{symbol.time:+d}".replace("-", "−")
+
+
+def _number(value: float) -> Box:
+    if value < 0:
+        return Box("negative", (_number(-value),), SUM)
+    if value == int(value) and value < 1e6:
+        return Box("number", (str(int(value)),))
+    near = Fraction(value).limit_denominator(1000)
+    if float(near) == value and len(f"{value!r}") > 6:
+        return Box("fraction", (_number(near.numerator), _number(near.denominator)))
+    return Box("number", (repr(value),))
+
+
+def group(box: Box) -> Box:
+    """The same in brackets."""
+    return Box("group", (box,))
+
+
+def _at_least(box: Box, level: int) -> Box:
+    return box if box.level >= level else group(box)
+
+
+def is_number(expr: Expr) -> bool:
+    """Whether it is one number, not an array."""
+    return expr.shape == () and expr.op in ("number", "symbol")
+
+
+def boxed(expr: Expr) -> Box:
+    """An expression as boxes."""
+    if expr.op == "symbol":
+        return _name(expr.symbol)
+    if expr.op == "number":
+        return _number(expr.value)
+    args = [boxed(arg) for arg in expr.args]
+    write = _WRITE.get(expr.op)
+    box = None if write is None else write(expr, args)
+    if box is None:
+        told = [(k, v) for k, v in expr.params.items() if v is not False]
+        extra = [Box("words", (f"{k}={_shown(v)}",)) for k, v in told]
+        if expr.op in ("reshape", "broadcast_to"):
+            extra = [Box("words", (_sizes(expr.shape),))]
+        box = Box("call", (FUNCTIONS.get(expr.op, expr.op), *args, *extra))
+    return box
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return (
+            ", ".join(map(_shown, value))
+            if len(value) == 1
+            else f"({', '.join(map(_shown, value))})"
+        )
+    if isinstance(value, slice):
+        return ":".join("" if end is None else _shown(end) for end in (value.start, value.stop))
+    if value is Ellipsis:
+        return "…"
+    if isinstance(value, Batch):
+        return "B" if value.factor == 1 else f"{value.factor}B"
+    return str(value).replace("-", "−")
+
+
+def _sizes(shape: Shape) -> str:
+    return " × ".join(map(_shown, shape)) or "1"
+
+
+def _plus(e: Expr, args: list[Box]) -> Box:
+    left, right = args
+    return Box("plus", (left, group(right) if right.kind == "negative" else right), SUM)
+
+
+def _minus(e: Expr, args: list[Box]) -> Box:
+    return Box("minus", (args[0], _at_least(args[1], TIMES)), SUM)
+
+
+def _multiply(e: Expr, args: list[Box]) -> Box:
+    left, right = args
+    if is_number(e.args[1]) and not is_number(e.args[0]):
+        left, right = right, left
+    if is_number(e.args[0]) or is_number(e.args[1]):
+        return Box("scaled", (_at_least(left, ATOM), _at_least(right, TIMES)), TIMES)
+    left = left if left.kind in ("odot", "scaled") else _at_least(left, ATOM)
+    right = right if right.kind == "odot" else _at_least(right, ATOM)
+    return Box("odot", (left, right), TIMES)
+
+
+def _divide(e: Expr, args: list[Box]) -> Box:
+    return Box("fraction", tuple(args))
+
+
+def _matmul(e: Expr, args: list[Box]) -> Box:
+    return Box("product", tuple(_at_least(arg, PRODUCT) for arg in args), PRODUCT)
+
+
+def _power(e: Expr, args: list[Box]) -> Box:
+    return Box("power", (_at_least(args[0], ATOM), args[1]))
+
+
+def _square(e: Expr, args: list[Box]) -> Box:
+    return Box("power", (_at_least(args[0], ATOM), _number(2)))
+
+
+def _transpose(e: Expr, args: list[Box]) -> Box:
+    return Box("transpose", (_at_least(args[0], ATOM),))
+
+
+def _sum(e: Expr, args: list[Box]) -> Box | None:
+    (x,), (arg,) = e.args, args
+    sizes = [x.shape[axis] for axis in e.params["axis"]]
+    if e.params["keepdims"]:
+        return None
+    if len(sizes) == x.ndim > 1:
+        return Box("over", ("entries", _at_least(arg, TIMES)), SUM)
+    if e.params["axis"] == (-x.ndim,) and isinstance(sizes[0], Batch):
+        return Box("over", ("batch", _at_least(arg, TIMES)), SUM)
+    return None
+
+
+def _join(e: Expr, args: list[Box]) -> Box | None:
+    return Box("join", tuple(args)) if e.params["axis"] == -1 else None
+
+
+def _slice(e: Expr, args: list[Box]) -> Box:
+    start, stop, axis = e.params["start"], e.params["stop"], e.params["axis"]
+    index = ":, " * (e.ndim + axis) + f"{start}:{stop}" + ", :" * (-1 - axis)
+    return Box("part", (_at_least(args[0], ATOM), index))
+
+
+def _negative(e: Expr, args: list[Box]) -> Box:
+    return Box("negative", (_at_least(args[0], TIMES),), SUM)
+
+
+def _holds(e: Expr, args: list[Box]) -> Box:
+    return Box("holds", (args[0], _RELATIONS[e.op], args[1]))
+
+
+def _where(e: Expr, args: list[Box]) -> Box:
+    condition = args[0]
+    if condition.kind == "holds":
+        condition = Box("relation", condition.inside, SUM)
+    return Box("call", ("where", condition, *args[1:]))
+
+
+_WRITE: dict[str, Any] = {
+    "where": _where,
+    "add": _plus,
+    "subtract": _minus,
+    "multiply": _multiply,
+    "divide": _divide,
+    "matmul": _matmul,
+    "power": _power,
+    "square": _square,
+    "transpose": _transpose,
+    "sum": _sum,
+    "concatenate": _join,
+    "slice": _slice,
+    "negative": _negative,
+    "abs": lambda e, args: Box("abs", tuple(args)),
+    "sqrt": lambda e, args: Box("sqrt", tuple(args)),
+    **dict.fromkeys(_RELATIONS, _holds),
+}
+
+
+# ------------------------------------------------------------------------------------------------
+# The whole page
+
+
+def page(form: Form) -> list[Section]:
+    """All that is said about a cell, in order."""
+    forward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in form.forward]
+    equations, starts = recursion(form)
+    meanings = [
+        Line(boxed(e), Box("partial", (boxed(o), True)))
+        for e, o in zip(form.errors, form.outputs, strict=True)
+    ]
+    for meaning in form.meanings:
+        box = Box("partial", (boxed(meaning.of), False))
+        if meaning.definition is not None:
+            box = Box("where", (box, boxed(meaning.of), boxed(meaning.definition)))
+        meanings.append(Line(boxed(meaning.delta), box))
+    backward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in equations]
+    sums = [Line(Box("partial", (boxed(g.of), False)), _over_time(g)) for g in form.parameters]
+    rest = [
+        Line(Box("partial", (boxed(g.of), False)), boxed(g.term)) for g in [*form.inputs, *starts]
+    ]
+    return [
+        Section("Forward, from the first step to the last", forward),
+        Section(
+            "Names for derivatives of the loss, which is the sum of the steps' losses", meanings
+        ),
+        Section(
+            "Backward, from the last step to the first; what comes from beyond the last is zero",
+            backward,
+        ),
+        Section("Gradients", sums + rest),
+    ]
+
+
+def left_side(targets: tuple[Expr, ...]) -> Box:
+    """One name, or several in brackets."""
+    boxes = [boxed(target) for target in targets]
+    return boxes[0] if len(boxes) == 1 else Box("join", tuple(boxes))
+
+
+def _over_time(g: Gradient) -> Box:
+    term = boxed(g.term)
+    if g.term.op == "number":
+        return term
+    inner = term if term.kind == "over" else _at_least(term, TIMES)
+    return Box("over", ("time", inner), SUM)
+
+
+__all__ = ["Box", "Line", "Section", "boxed", "group", "left_side", "page"]

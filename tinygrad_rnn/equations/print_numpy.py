@@ -1,0 +1,379 @@
+"""A derivation as a NumPy program."""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .expr import Batch, Equation, Expr, Form, Gradient, Symbol, order, recursion
+from .notation import Line, boxed, left_side
+from .numpy_helpers import helper
+from .print_text import line, text
+
+_RESERVED = {"np", "t", "T", "B", "outputs", "gradients", *keyword.kwlist}
+_INFIX = {"add": ("+", 1), "subtract": ("-", 1), "multiply": ("*", 2), "divide": ("/", 2),
+          "matmul": ("@", 2)}  # fmt: skip
+_COMPARE = {"greater": ">", "less": "<", "greater_equal": ">=", "less_equal": "<=", "equal": "=="}
+_ATOM = 5
+
+_SAME_IN_NUMPY = {"max", "min", "prod", "flip", "roll", "tril", "triu", "where", "round"}
+"""Functions of NumPy, besides its ufuncs, that take what the operation of that name takes."""
+
+
+class NoCounterpartError(NotImplementedError):
+    """An operation that cannot be written with NumPy."""
+
+
+class _Writer:
+    """Turns expressions into code.
+
+    kept  symbols (name, kind) whose values of all steps are kept, as s[t]
+    """
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        self.kept = _kept(form)
+        self.helpers: dict[str, str] = {}
+        self.uses_batch = False
+        self._names: dict[tuple[str, str], str] = {}
+
+    def ident(self, label: str, kind: str) -> str:
+        """A Python name, the same each time."""
+        if (label, kind) not in self._names:
+            made = re.sub(r"\W", "_", label)
+            while made in _RESERVED or made in self._names.values() or helper(made) is not None:
+                made += "_"
+            self._names[label, kind] = made
+        return self._names[label, kind]
+
+    def symbol(self, symbol: Symbol) -> str:
+        if symbol.kind == "size":
+            self.uses_batch = True
+            return "B"
+        code = self.ident(symbol.name, symbol.kind)
+        if symbol.kind == "cotangent":
+            return f"{code}[t - 1]"
+        if (symbol.name, symbol.kind) not in self.kept:
+            return code
+        return f"{code}[t]" if symbol.time == 0 else f"{code}[t - 1]"
+
+    def code(self, expr: Expr, level: int = 0) -> str:
+        """An expression, in brackets if it holds together less tightly than asked."""
+        written, own = self._code(expr)
+        return f"({written})" if own < level else written
+
+    def _code(self, expr: Expr) -> tuple[str, int]:
+        op, args = expr.op, expr.args
+        if op == "symbol":
+            return self.symbol(expr.symbol), _ATOM
+        if op == "number":
+            value = _number(expr.value)
+            if expr.shape:
+                return f"np.full({self._shape(expr.shape)}, {value}, float)", _ATOM
+            return value, _ATOM if expr.value >= 0 else 3
+        if op in _INFIX:
+            sign, own = _INFIX[op]
+            left = self.code(args[0], own)
+            if "matmul" in (op, args[0].op) and op != args[0].op and own == _level(args[0]):
+                left = f"({left})"  # (a @ b) * c means the same without brackets, but reads worse
+            again = op in ("add", "multiply") and args[1].op == op  # a + (b + c) needs no brackets
+            return f"{left} {sign} {self.code(args[1], own if again else own + 1)}", own
+        if op in _COMPARE:
+            return f"{self.code(args[0], 1)} {_COMPARE[op]} {self.code(args[1], 1)}", 0
+        if op == "negative":
+            return f"-{self.code(args[0], 3)}", 3
+        if op == "power":
+            return f"{self.code(args[0], _ATOM)} ** {self.code(args[1], _ATOM)}", 4
+        write = _METHODS.get(op)
+        if write is not None:
+            return write(self, expr), _ATOM
+        return self._call(expr), _ATOM
+
+    def _call(self, expr: Expr) -> str:
+        args = ", ".join(map(self.code, expr.args)) + self._keywords(expr)
+        if self.needs(expr.op):
+            return f"{expr.op}({args})"
+        theirs = getattr(np, expr.op, None)
+        if isinstance(theirs, np.ufunc) or expr.op in _SAME_IN_NUMPY:
+            return f"np.{expr.op}({args})"
+        raise NoCounterpartError(
+            f"{expr.op}: no NumPy function is known for this operation, so there is no program; "
+            "the equations can be printed all the same"
+        )
+
+    def needs(self, function: str) -> bool:
+        """Put a helper above the program; False if there is none of that name."""
+        written = helper(function)
+        if written is not None:
+            self.helpers[function] = written
+        return written is not None
+
+    def _keywords(self, expr: Expr) -> str:
+        return "".join(f", {k}={self._literal(v)}" for k, v in expr.params.items())
+
+    def _literal(self, value: Any) -> str:
+        if isinstance(value, Batch):
+            self.uses_batch = True
+            return "B" if value.factor == 1 else f"{value.factor} * B"
+        if isinstance(value, tuple):
+            return f"({', '.join(map(self._literal, value))}{',' * (len(value) == 1)})"
+        if isinstance(value, np.ndarray):
+            return f"np.array({value.tolist()})"
+        return "..." if value is Ellipsis else repr(value)
+
+    def _shape(self, shape: tuple[int, ...]) -> str:
+        return self._literal(tuple(shape))
+
+    def _index(self, index: Any) -> str:
+        parts = index if isinstance(index, tuple) else (index,)
+        written = []
+        for part in parts:
+            if isinstance(part, slice):
+                ends = ["" if p is None else self._literal(p) for p in (part.start, part.stop)]
+                step = "" if part.step is None else f":{part.step}"
+                written.append(":".join(ends) + step)
+            else:
+                written.append(self._literal(part))
+        return ", ".join(written)
+
+
+def _level(expr: Expr) -> int:
+    return _INFIX[expr.op][1] if expr.op in _INFIX else _ATOM
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return f"float({str(value)!r})"
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+def _axis(expr: Expr) -> str:
+    x, axes = expr.args[0], expr.params["axis"]
+    if len(axes) == x.ndim:
+        return "None" if x.ndim != 1 else "0"
+    counted = tuple(axis if axis == -1 else axis % x.ndim for axis in axes)
+    return str(counted[0] if len(counted) == 1 else counted)
+
+
+def _sum(w: _Writer, e: Expr) -> str:
+    keep = ", keepdims=True" if e.params["keepdims"] else ""
+    return f"{w.code(e.args[0], _ATOM)}.sum(axis={_axis(e)}{keep})"
+
+
+def _transpose(w: _Writer, e: Expr) -> str:
+    if e.ndim == 2:
+        return f"{w.code(e.args[0], _ATOM)}.T"
+    return f"np.swapaxes({w.code(e.args[0])}, -1, -2)"
+
+
+def _cut(w: _Writer, e: Expr) -> str:
+    start, stop, axis = e.params["start"], e.params["stop"], e.params["axis"]
+    before = "..., " if e.ndim > -axis else ""
+    return f"{w.code(e.args[0], _ATOM)}[{before}{start}:{stop}{', :' * (-1 - axis)}]"
+
+
+def _take(w: _Writer, e: Expr) -> str:
+    after = ", :" * (-1 - e.params["axis"])
+    return f"{w.code(e.args[0], _ATOM)}[..., {e.params['index']}{after}]"
+
+
+def _joined(w: _Writer, e: Expr) -> str:
+    return f"np.{e.op}([{', '.join(map(w.code, e.args))}], axis={e.params['axis']})"
+
+
+def _scatter(w: _Writer, e: Expr) -> str:
+    w.needs("scatter")
+    index = e.params["index"]
+    listed = index if isinstance(index, tuple) else (index,)
+    parts = [
+        f"slice({p.start}, {p.stop}, {p.step})" if isinstance(p, slice) else w._literal(p)
+        for p in listed
+    ]
+    whole = f"({', '.join(parts)},)"
+    return f"scatter({w.code(e.args[0])}, {whole}, {w._shape(e.shape)})"
+
+
+def _letters(e: Expr) -> str:
+    return f"{e.params['left']},{e.params['right']}->{e.params['to']}"
+
+
+_METHODS: dict[str, Callable[[_Writer, Expr], str]] = {
+    "relu": lambda w, e: f"np.maximum({w.code(e.args[0])}, 0)",
+    "sum": _sum,
+    "transpose": _transpose,
+    "slice": _cut,
+    "take": _take,
+    "concatenate": _joined,
+    "stack": _joined,
+    "scatter": _scatter,
+    "getitem": lambda w, e: f"{w.code(e.args[0], _ATOM)}[{w._index(e.params['index'])}]",
+    "reshape": lambda w, e: f"np.reshape({w.code(e.args[0])}, {w._shape(e.shape)})",
+    "broadcast_to": lambda w, e: f"np.broadcast_to({w.code(e.args[0])}, {w._shape(e.shape)})",
+    "clip": lambda w, e: f"np.clip({w.code(e.args[0])}, {e.params['low']}, {e.params['high']})",
+    "einsum": lambda w, e: f"np.einsum({_letters(e)!r}, {', '.join(map(w.code, e.args))})",
+    "permute": lambda w, e: f"np.transpose({w.code(e.args[0])}, {e.params['axes']})",
+}
+
+
+def _kept(form: Form) -> set[tuple[str, str]]:
+    """The forward values that the backward pass or the next step reads."""
+    kept = {(s.symbol.name, "state") for s in form.states}
+    later = [e.value for e in form.backward] + [c.value for c in form.carries]
+    later += [g.term for g in [*form.parameters, *form.inputs]]
+    for expr in order(later):
+        if expr.op == "symbol" and expr.symbol.kind == "value":
+            kept.add((expr.symbol.name, "value"))
+    return kept
+
+
+# ------------------------------------------------------------------------------------------------
+# The program
+
+
+def program(form: Form) -> str:
+    """The source text of a function that does the forward and the backward pass.
+
+    Raises NoCounterpartError for an operation that NumPy does not have.
+    """
+    w = _Writer(form)
+    x = form.inputs[0].of
+    givens = [w.ident(g.of.symbol.name, "parameter") for g in form.parameters]
+    givens += [w.ident(label, "constant") for label in form.constants]
+    xs = w.ident(f"{x.symbol.name}s", "sequence")
+    givens.append(xs)
+    starts = {c.state: w.ident(f"{c.state.symbol.name}_0", "start") for c in form.carries}
+    givens += starts.values()
+    givens += [w.ident(e.symbol.name, "cotangent") for e in form.errors]
+    at = w.symbol(x.symbol)
+    forward = _forward(w, at, xs, starts)
+    backward = _backward(w, at, xs)
+    body = [
+        f'"""One forward and one backward pass of {form.cell}.',
+        "",
+        *_described(form, w, xs),
+        '"""',
+        f"T = len({xs})",
+        *([f"B = {xs}.shape[1]"] if w.uses_batch else []),
+        *forward,
+        "",
+        *backward,
+    ]
+    text_of = "\n".join(f"    {row}".rstrip() for row in body)
+    helpers = "".join(f"\n\n{helper}\n" for helper in w.helpers.values())
+    return (
+        f"import numpy as np\n{helpers}\n\ndef forward_backward({', '.join(givens)}):\n{text_of}\n"
+    )
+
+
+def _described(form: Form, w: _Writer, xs: str) -> Iterable[str]:
+    yield f"{xs}[t - 1] is {text(boxed(form.inputs[0].of))}, for t = 1..T."
+    for e, o in zip(form.errors, form.outputs, strict=True):
+        code, of = w.ident(e.symbol.name, "cotangent"), text(boxed(o))
+        yield f"{code}[t - 1] is {text(boxed(e))} = ∂Lₜ/∂{of}, where L = Σₜ Lₜ is the loss."
+    yield "Returns the outputs (T, ...) and the gradients of L by name."
+
+
+def _commented(equation: Equation) -> str:
+    return f"# {line(Line(left_side(equation.targets), boxed(equation.value)))}"
+
+
+def _forward(w: _Writer, x: str, xs: str, starts: dict[Expr, str]) -> list[str]:
+    form = w.form
+    rows = []
+    for state, start in starts.items():
+        rows.append(f"{w.ident(state.symbol.name, 'state')} = {{0: {start}}}")
+    others = sorted(label for label, kind in w.kept if kind == "value")
+    if others:
+        idents = [w.ident(label, "value") for label in others]
+        rows.append(f"{', '.join(idents)} = {', '.join(['{}'] * len(idents))}")
+    outputs = (
+        ["outputs"]
+        if len(form.outputs) == 1
+        else [f"outputs_{k}" for k in range(1, len(form.outputs) + 1)]
+    )
+    rows += [f"{name} = []" for name in outputs]
+    rows.append(f"for t, {x} in enumerate({xs}, start=1):")
+    for equation in form.forward:
+        rows += ["    " + row for row in (_commented(equation), _assigned(w, equation))]
+    for name, o in zip(outputs, form.outputs, strict=True):
+        rows.append(f"    {name}.append({w.code(o)})")
+    return rows
+
+
+def _assigned(w: _Writer, equation: Equation) -> str:
+    targets = [w.symbol(target.symbol) for target in equation.targets]
+    value = w.code(equation.value)
+    if len(targets) == 1:
+        return f"{targets[0]} = {value}"
+    axis = next(
+        k - equation.value.ndim
+        for k, n in enumerate(equation.value.shape)
+        if n != equation.targets[0].shape[k]
+    )
+    sizes = [target.shape[axis] for target in equation.targets]
+    ends: Any = np.cumsum(sizes)[:-1].tolist()
+    if len(set(sizes)) == 1:
+        ends = len(sizes)
+    return f"{', '.join(targets)} = np.split({value}, {ends}, axis={axis})"
+
+
+def _backward(w: _Writer, x: str, xs: str) -> list[str]:
+    form = w.form
+    rows = []
+    totals = {g.of: w.ident(f"d{g.of.symbol.name}", "total") for g in form.parameters}
+    for g in form.parameters:
+        code = w.ident(g.of.symbol.name, "parameter")
+        rows.append(f"{totals[g.of]} = np.zeros_like({code})")
+    each = [w.ident(f"d{g.of.symbol.name}s", "total") for g in form.inputs]
+    rows += [f"{name} = np.zeros({xs}.shape)" for name in each]
+    for carry in form.carries:
+        start = w.ident(f"{carry.state.symbol.name}_0", "start")
+        rows.append(f"{w.symbol(carry.name.symbol)} = np.zeros_like({start})")
+    rows.append("for t in range(T, 0, -1):")
+    used = {
+        e.symbol
+        for e in order(
+            [g.term for g in [*form.parameters, *form.inputs]] + [e.value for e in form.backward]
+        )
+        if e.op == "symbol"
+    }
+    loop = [f"{x} = {xs}[t - 1]"] if form.inputs[0].of.symbol in used else []
+    shown, _ = recursion(form)
+    comments = {equation.targets: _commented(equation) for equation in shown}
+    for equation in form.backward:
+        loop += [comments[equation.targets], _assigned(w, equation)]
+    for g in form.parameters:
+        if g.term.op != "number":
+            loop += [_note(g, "Σₜ "), f"{totals[g.of]} += {w.code(g.term)}"]
+    for g, name in zip(form.inputs, each, strict=True):
+        loop += [_note(g), f"{name}[t - 1] = {w.code(g.term)}"]
+    loop += ["# handed back to step t − 1", *_handed_back(w)]
+    rows += ["    " + row for row in loop]
+    outputs = (
+        "np.stack(outputs)"
+        if len(form.outputs) == 1
+        else ", ".join(f"np.stack(outputs_{k})" for k in range(1, len(form.outputs) + 1))
+    )
+    outputs = outputs if len(form.outputs) == 1 else f"({outputs})"
+    found = [f'"{g.of.symbol.name}": {totals[g.of]}' for g in form.parameters]
+    found += [f'"{g.of.symbol.name}": {n}' for g, n in zip(form.inputs, each, strict=True)]
+    found += [f'"{c.state.symbol.name}_0": {w.symbol(c.name.symbol)}' for c in form.carries]
+    return [*rows, f"gradients = {{{', '.join(found)}}}", f"return {outputs}, gradients"]
+
+
+def _note(g: Gradient, before: str = "") -> str:
+    return f"# ∂L/∂{text(boxed(g.of))} = {before}{text(boxed(g.term))}"
+
+
+def _handed_back(w: _Writer) -> list[str]:
+    targets = [w.symbol(carry.name.symbol) for carry in w.form.carries]
+    values = [w.code(carry.value) for carry in w.form.carries]
+    later = {e for carry in w.form.carries[1:] for e in order([carry.value])}
+    if not later & {carry.name for carry in w.form.carries}:
+        return [f"{target} = {value}" for target, value in zip(targets, values, strict=True)]
+    return [f"{', '.join(targets)} = {', '.join(values)}"]

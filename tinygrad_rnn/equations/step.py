@@ -1,0 +1,272 @@
+"""Tracing: one step of a cell and its pullback, recorded on placeholders.
+
+The step is recorded with other values and another batch size each time. What differs between two
+records though it should not (the operations, a constant) depends on values in a way that no
+equation shows, and the cell is refused. What grows with the batch is a size of the batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from .. import sweep, tree
+from ..graph import Array, Leaf, Node, Shape, record_order
+from ..nn import Cell
+from ..tensor import Parameter, Tensor, tensor
+from .expr import Symbol
+
+BATCHES = (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67)
+"""Batch sizes to trace with: the first two that divide no size of a parameter."""
+FORWARD_CHECKS = 6
+"""How many more times the step is recorded forwards, to see whether its operations change."""
+
+
+class ValueDependenceError(TypeError):
+    """The step does other operations, or uses other numbers, for other values."""
+
+
+class _Watched(np.ndarray[Any, np.dtype[Any]]):
+    """A placeholder's value: an array that refuses to say what it is to an `if` or a `float()`."""
+
+    def _refuse(self, how: str) -> NoReturn:
+        raise ValueDependenceError(
+            f"the step looks at the value of a traced tensor, through {how}, and what it does "
+            "then is not in the record. Equations hold for all values: use tg.where for a choice "
+            "per entry, and decide everything else outside the step"
+        )
+
+    def __bool__(self) -> bool:  # noqa: PLE0304 - it never returns
+        self._refuse("bool() (an `if`, `while`, `and`, `or` or `not`)")
+
+    def __float__(self) -> float:
+        self._refuse("float()")
+
+    def __int__(self) -> int:
+        self._refuse("int()")
+
+    def __index__(self) -> int:  # noqa: PLE0305
+        self._refuse("an index or range()")
+
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        return part if isinstance(part, np.ndarray) else np.asarray(part).view(_Watched)
+
+    def item(self, *args: Any) -> Any:
+        """Refused."""
+        self._refuse("item()")
+
+    def tolist(self) -> Any:
+        """Refused."""
+        self._refuse("tolist()")
+
+
+class Traced(NamedTuple):
+    """One record of a step and of its pullback.
+
+    batch       B
+    names       what the leaves are called
+    values      what the leaves hold
+    outputs     o_t, by name
+    states      s_t, the new ones, by name
+    errors      placeholders dL/do_t
+    carries     placeholders for what step t+1 says of dL/ds_t
+    leaves      the parameters, x_t and s_{t-1}
+    cotangents  of everything in the forward record, as far as it has one
+    forward     the forward record, in order
+    """
+
+    batch: int
+    names: dict[Node, Symbol]
+    values: dict[Node, Array]
+    outputs: dict[str, Tensor]
+    states: dict[str, Tensor]
+    errors: list[Tensor]
+    carries: list[Tensor]
+    leaves: list[Tensor]
+    cotangents: dict[Node, Any]
+    forward: list[Node]
+
+
+def two_traces(cell: Cell, input_size: int | None) -> tuple[Traced, Traced]:
+    """Two records of the same step, with other values and other batch sizes.
+
+    Raises ValueDependenceError if other values lead to other operations.
+    """
+    size = _input_size(cell, input_size)
+    sizes = {size} | {n for p in cell.parameters().values() for n in p.shape}
+    first, second = [b for b in BATCHES if all(n % b for n in sizes)][:2]
+    a, b = (_trace(cell, size, batch, seed=batch) for batch in (first, second))
+    operations = [_operations(t.forward) for t in (a, b)]
+    operations += [
+        _operations(_trace(cell, size, first, seed, backward=False).forward)
+        for seed in range(FORWARD_CHECKS)
+    ]
+    if any(other != operations[0] for other in operations):
+        numbers = " or ".join(map(str, sorted({len(o) for o in operations})))
+        raise ValueDependenceError(
+            f"{type(cell).__name__}.step records other operations for other values ({numbers} of "
+            "them), so no one set of equations describes it. Use tg.where for a choice per entry, "
+            "and decide everything else outside the step"
+        )
+    return a, b
+
+
+def _operations(nodes: list[Node]) -> list[Any]:
+    """What is done and to what, without values and sizes."""
+    index = {node: i for i, node in enumerate(nodes)}
+    return [
+        (
+            node.primitive.name if node.primitive else "leaf",
+            tuple(None if source is None else index[source] for source in node.inputs),
+            node.ports,
+        )
+        for node in nodes
+    ]
+
+
+def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) -> Traced:
+    """Record one step on placeholders with random values, and its pullback."""
+    rng = np.random.default_rng(seed)
+    who = f"{type(cell).__name__}.step"
+    values: dict[Node, Array] = {}
+    names: dict[Node, Symbol] = {}
+
+    def enter(t: Tensor, symbol: Symbol) -> Tensor:
+        assert t._node is not None
+        t._value = t._value.view(_Watched)
+        names[t._node], values[t._node] = symbol, np.asarray(t._value)
+        return t
+
+    def placeholder(shape: Shape, symbol: Symbol, around: Any = 0.0) -> Tensor:
+        return enter(tensor(around + rng.normal(0, 1, shape)), symbol)
+
+    cell, parameters = varied(cell, rng)
+    for label, p in zip(cell.parameters(), parameters, strict=True):
+        enter(p, Symbol(label, "parameter"))
+    for label, held in vars(cell).items():
+        if isinstance(held, Tensor) and held._node is not None and held._node not in names:
+            enter(held, Symbol(label, "constant"))
+    x_name, state_name = _argument_names(cell)
+    start = cell.initial_state(batch)
+    x = placeholder((batch, size), Symbol(x_name, "input", 0))
+    before = [
+        placeholder(np.shape(part), Symbol(state_name, "state", -1), part)
+        for part in map(plain, tree.leaves(start))
+    ]
+    result = cell.step(x, tree.rebuild(start, iter(before)))
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"{who}: wanted a pair (output, state), given {type(result).__name__}")
+    after = tree.leaves(result[1])
+    if len(after) != len(before):
+        raise TypeError(
+            f"{who}: the state went in with {len(before)} tensors and came out with {len(after)}"
+        )
+    states = dict(zip(_state_names(start, result[1], state_name), after, strict=True))
+    for label, old in zip(states, before, strict=True):
+        assert old._node is not None
+        names[old._node] = Symbol(label, "state", -1)
+    labels = [
+        str(int(path) + 1) if path.isdigit() else path.replace(".", "_")
+        for path in tree.paths(result[0])
+    ]
+    outputs = dict(zip(labels, tree.leaves(result[0]), strict=True))
+    forward = _recorded(who, [*outputs.values(), *states.values()], names)
+    traced = Traced(
+        batch, names, values, outputs, states, [], [], [*parameters, x, *before], {}, forward
+    )
+    if backward:
+        for label, output in outputs.items():
+            symbol = Symbol("_".join(filter(None, ["e", label])), "cotangent", 0)
+            traced.errors.append(placeholder(output.shape, symbol))
+        for label, state in states.items():
+            traced.carries.append(placeholder(state.shape, Symbol(f"d{label}", "carry", 0)))
+        ends = [*outputs.values(), *states.values()]
+        seeds = list(zip(ends, [*traced.errors, *traced.carries], strict=True))
+        traced.cotangents.update(sweep.pullback(seeds, forward, record=True, keep=True))
+    return traced
+
+
+def varied(cell: Cell, rng: np.random.Generator) -> tuple[Cell, list[Parameter]]:
+    """A copy of a cell with other parameters (in float64) close to its own, and these."""
+    memo: dict[int, Any] = {}
+    for label, p in cell.parameters().items():
+        near = p.numpy() * rng.uniform(0.7, 1.3, p.shape) + 0.05 * rng.uniform(size=p.shape)
+        memo[id(p)] = Parameter(near.astype(np.float64), label)
+    new = [memo[id(p)] for p in cell.parameters().values()]
+    return copy.deepcopy(cell, memo), new
+
+
+def _recorded(who: str, ends: list[Any], names: dict[Node, Symbol]) -> list[Node]:
+    """The record behind some tensors, once it is sure that it is all there."""
+    for end in ends:
+        if not isinstance(end, Tensor) or end._node is None:
+            raise TypeError(
+                f"{who}: an output or a new state is not recorded (given "
+                f"{'a tensor' if isinstance(end, Tensor) else 'a ' + type(end).__name__} that was "
+                "made from constants only, or under no_grad())"
+            )
+    order = record_order([end._node for end in ends])
+    for node in order:
+        if not isinstance(node, Leaf) or node in names:
+            continue
+        if node.kind == "detached":
+            raise ValueDependenceError(
+                f"{who}: a value was detached inside the step; its gradient is cut there, and what "
+                "it was computed from is not in the record"
+            )
+        what = f"{node.kind} {node.name() or ''}".strip()
+        raise TypeError(
+            f"{who}: uses a {what} of shape {node.shape} that cell.parameters() does not list; "
+            "make it an attribute of the cell"
+        )
+    return order
+
+
+def _input_size(cell: Cell, given: int | None) -> int:
+    size = given if given is not None else getattr(cell, "input_size", None)
+    if size is None:
+        rows = [p.shape[0] for k, p in cell.parameters().items() if p.ndim == 2 and k[0] == "U"]
+        size = rows[0] if rows else None
+    if size is None:
+        raise TypeError(
+            f"{type(cell).__name__}: the size of its input is not known; pass input_size=, or set "
+            "self.input_size"
+        )
+    return int(size)
+
+
+def _argument_names(cell: Cell) -> tuple[str, str]:
+    """What the step calls its input and its state."""
+    names = list(inspect.signature(cell.step).parameters)
+    if len(names) < 2:
+        raise TypeError(f"{type(cell).__name__}.step: wanted step(self, x, state)")
+    return names[0], names[1]
+
+
+def _state_names(start: Any, end: Any, argument: str) -> list[str]:
+    """A name for every tensor of the state.
+
+    Its field or key; else the name the step gave it; else what the step calls its argument, or, if
+    there are several or it is just `state`, the name that `initial_state` gave.
+    """
+    paths, before, after = tree.paths(start), tree.leaves(start), tree.leaves(end)
+    names: list[str] = []
+    for i, path in enumerate(paths):
+        own = path.replace(".", "_") if path and not path.isdigit() else None
+        new, old = (getattr(t, "name", None) for t in (after[i], before[i]))
+        alone = argument if len(paths) == 1 and argument not in ("state", "states") else None
+        label = own or new or alone or (old or f"s_{i + 1}").removesuffix("_0")
+        names.append(label if label not in names else f"{label}_{i + 1}")
+    return names
+
+
+def plain(part: Any) -> Array:
+    """The array in a part of a state."""
+    array = part.numpy() if isinstance(part, Tensor) else np.asarray(part)
+    if array.dtype.kind != "f":
+        raise TypeError(f"derive: the state holds {array.dtype}; wanted floats")
+    return array

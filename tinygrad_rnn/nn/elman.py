@@ -1,0 +1,63 @@
+"""The simple recurrent network (Elman 1990)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .. import ops
+from ..tensor import FLOAT, Parameter, Tensor
+from .cell import Cell, uniform
+
+if TYPE_CHECKING:
+    from .cell import Rng
+
+Activation = Literal["tanh", "relu", "identity"]
+
+
+class Elman(Cell):
+    """The simple recurrent network: s_t = f(x_t U + s_{t-1} W + b); its output is s_t.
+
+    Elman, "Finding structure in time", Cognitive Science 14 (1990).
+
+    input_size   I
+    hidden_size  H
+    activation   f: "tanh", "relu" or "identity"
+    rng          generator or seed that U, W and b are drawn with, evenly from +-1/sqrt(H)
+    dtype        float32 unless told otherwise
+
+    Parameters: U (I, H), W (H, H), b (H,). State: s (B, H).
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> run = tg.unroll(tg.Elman(3, 4, rng=0), np.zeros((5, 2, 3)))
+    >>> run.outputs.shape, run.state.shape
+    ((5, 2, 4), (2, 4))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        activation: Activation = "tanh",
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
+    ) -> None:
+        functions: dict[str, Any] = {"tanh": ops.tanh, "relu": ops.relu, "identity": lambda a: a}
+        if activation not in functions:
+            raise ValueError(f"activation: given {activation!r}, wanted one of {list(functions)}")
+        rng = np.random.default_rng(rng)
+        bound = hidden_size**-0.5
+        self.activation = activation
+        self.hidden_size = hidden_size
+        self.U = Parameter(uniform(rng, (input_size, hidden_size), bound, dtype))
+        self.W = Parameter(uniform(rng, (hidden_size, hidden_size), bound, dtype))
+        self.b = Parameter(uniform(rng, (hidden_size,), bound, dtype))
+        self._f = functions[activation]
+
+    def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_t, s_{t-1}) -> (s_t, s_t)."""
+        s = self._f(x @ self.U + s @ self.W + self.b).named("s")
+        return s, s

@@ -1,0 +1,85 @@
+"""The gated recurrent unit (Cho et al. 2014)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .. import ops
+from ..tensor import FLOAT, Parameter, Tensor, zeros
+from .cell import Cell, uniform
+
+if TYPE_CHECKING:
+    from .cell import Rng
+
+
+class GRU(Cell):
+    """The gated recurrent unit, with the reset gate after the product or before it.
+
+    after:   r = sigma(x U_r + h W_r + b_r),   z = sigma(x U_z + h W_z + b_z),
+             n = tanh(x U_n + b_n + r (h W_n + d_n)),   h_t = (1 - z) n + z h_{t-1}
+    before:  the same but n = tanh(x U_n + b_n + (r h) W_n)
+
+    Cho et al., arXiv:1406.1078 (version 3 has the gate before the product). "after" is what cuDNN,
+    PyTorch and Keras compute.
+
+    input_size   I
+    hidden_size  H
+    reset        "after" or "before"
+    rng          generator or seed that the parameters are drawn with, evenly from +-1/sqrt(H)
+    dtype        float32 unless told otherwise
+
+    Parameters, gates in the order r, z, n: U (I, 3H), b (3H,); "after": W (H, 3H), d (3H,), the
+    bias of the state's own product; "before": W (H, 2H) for r and z, W_n (H, H). State: h (B, H),
+    also the output.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.unroll(tg.GRU(3, 4, reset="before", rng=0), np.zeros((5, 2, 3))).outputs.shape
+    (5, 2, 4)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        reset: Literal["after", "before"] = "after",
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
+    ) -> None:
+        if reset not in ("after", "before"):
+            raise ValueError(f'reset: given {reset!r}, wanted "after" or "before"')
+        rng = np.random.default_rng(rng)
+        H, bound = hidden_size, hidden_size**-0.5
+        self.reset = reset
+        self.hidden_size = H
+        self.U = Parameter(uniform(rng, (input_size, 3 * H), bound, dtype))
+        self.b = Parameter(uniform(rng, (3 * H,), bound, dtype))
+        if reset == "after":
+            self.W = Parameter(uniform(rng, (H, 3 * H), bound, dtype))
+            self.d = Parameter(uniform(rng, (3 * H,), bound, dtype))
+        else:
+            self.W = Parameter(uniform(rng, (H, 2 * H), bound, dtype))
+            self.W_n = Parameter(uniform(rng, (H, H), bound, dtype))
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        """Zeros, named h_0."""
+        return zeros((batch_size, self.hidden_size), "h_0", self.dtype)
+
+    def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_t, h_{t-1}) -> (h_t, h_t)."""
+        H = self.hidden_size
+        if self.reset == "after":
+            a_rz, a_n = ops.split(x @ self.U + self.b, [2 * H], axis=-1)
+            u_rz, u_n = ops.split(h @ self.W + self.d, [2 * H], axis=-1)
+            r, z = ops.split(ops.sigmoid(a_rz + u_rz), 2, axis=-1)
+            n = ops.tanh(a_n + r.named("r") * u_n)
+        else:
+            a_rz, a_n = ops.split(x @ self.U + self.b, [2 * H], axis=-1)
+            r, z = ops.split(ops.sigmoid(a_rz + h @ self.W), 2, axis=-1)
+            n = ops.tanh(a_n + (r.named("r") * h) @ self.W_n)
+        n.named("n")
+        h = (n + z.named("z") * (h - n)).named("h")
+        return h, h

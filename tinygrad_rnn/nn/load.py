@@ -1,0 +1,97 @@
+"""Cells by name, for the command line: a built-in one, or a class in a file of the user's."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import GRU, LSTM, Elman
+from .cell import Cell
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+BUILT_IN: dict[str, Callable[..., Cell]] = {
+    "elman": Elman,
+    "lstm": LSTM,
+    "gru": GRU,
+    "gru-before": lambda i, h, rng: GRU(i, h, reset="before", rng=rng),
+}
+_TITLES = {"elman": "Elman", "gru-before": "GRU, reset before the product"}
+
+
+class CellNameError(ValueError):
+    """The words do not lead to a cell, or the cell cannot be made."""
+
+
+def cell_named(words: str) -> tuple[Callable[..., Cell], str]:
+    """What makes a cell, and its name for a title.
+
+    words   "elman", "lstm", "gru", "gru-before" in any case, or "FILE.py:Class"
+
+    Raises CellNameError (saying what there is) and OSError for a file that can't be read.
+
+    >>> cell_named("LSTM")[1]
+    'LSTM'
+    """
+    key = words.lower()
+    if key in BUILT_IN:
+        return BUILT_IN[key], _TITLES.get(key, words.upper())
+    file, _, name = words.rpartition(":")
+    if not file.endswith(".py"):
+        raise CellNameError(
+            f"no cell {words!r}; wanted one of {', '.join(BUILT_IN)}, or FILE.py:Class"
+        )
+    module = _module(Path(file))
+    found = getattr(module, name, None)
+    if not (inspect.isclass(found) and issubclass(found, Cell)):
+        cells = [
+            key
+            for key, value in vars(module).items()
+            if inspect.isclass(value)
+            and issubclass(value, Cell)
+            and value.__module__ == module.__name__
+        ]
+        raise CellNameError(f"{file} has no cell {name!r}; it has {', '.join(cells) or 'none'}")
+    return found, name
+
+
+def made(
+    make: Callable[..., Cell],
+    name: str,
+    input_size: int,
+    hidden_size: int,
+    rng: np.random.Generator,
+) -> Cell:
+    """A cell as make(input_size, hidden_size, rng=...), or as make() if it takes no arguments."""
+    wanted = inspect.signature(make).parameters
+    try:
+        if not wanted:
+            return make()
+        return make(input_size, hidden_size, **({"rng": rng} if "rng" in wanted else {}))
+    except TypeError as error:
+        raise CellNameError(
+            f"{name}{inspect.signature(make)}: cannot be made as "
+            f"{name}(input_size, hidden_size, rng=...) nor as {name}(): {error}"
+        ) from error
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None  # the name ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except OSError:
+        raise
+    except Exception as error:
+        raise CellNameError(f"{path}: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,407 @@
+"""Pictures of what the study functions find: each takes their result and gives a Figure.
+
+The figures belong to nobody (`pyplot` is not touched): save one with `figure.savefig("W.svg")`, or
+leave it as the last line of a notebook's cell. Colours are those of Okabe & Ito (2008) and viridis,
+which hold for colour-blind readers and in grey print; no meaning rests on colour alone.
+
+Matplotlib is imported when the first picture is made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import tree
+from ..graph import Array
+from ..tensor import Tensor
+from ..unroll import Unrolled
+from .contributions import Contributions
+from .gates import Gate
+from .jacobians import norms_against_lag, pascanu_bound, products, singular_values, step_bound
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, VERMILLION, GREEN, INK, GREY = "#0072B2", "#D55E00", "#009E73", "#222222", "#6B6B6B"
+DECADES = 12
+"""How far down a logarithmic colour scale goes."""
+
+
+def table(D: Contributions) -> Figure:
+    """The (t, k) table as a map: |D[t, k]| on a logarithmic scale, blank where it is zero.
+
+    D   from `contributions`
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn import study
+    >>> cell = tg.Elman(1, 4, rng=0)
+    >>> run = tg.unroll(cell, np.ones((8, 1, 1)))
+    >>> D = study.contributions([s.sum() for s in run.steps], cell.W)
+    >>> table(D).axes[0].get_ylabel()
+    '$t$ of the loss $L_t$'
+    """
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogFormatter
+
+    shown = np.ma.masked_less_equal(D.norms, 0)
+    if shown.count() == 0:
+        raise ValueError("table: every entry is zero, so there is nothing to show")
+    top = float(shown.max())
+    bottom = max(float(shown.min()), top * 10.0**-DECADES)
+    if bottom == top:
+        bottom = top / 10
+    figure, axes = _figure(5.2, 4.3)
+    image = axes.imshow(
+        shown, "viridis", LogNorm(bottom, top), aspect="auto", interpolation="nearest"
+    )
+    if isinstance(D.gradient, list):
+        axes.set_xlabel(f"$k$ of {_math(D.name, '_k')}")
+        what = f"norm of {_derivative('L_t', D.name, '_k')}"
+    else:
+        axes.set_xlabel(f"$k$, the step in which {_math(D.name)} is used")
+        what = f"norm of the part of {_derivative('L_t', D.name)} through step $k$"
+    axes.set_ylabel("$t$ of the loss $L_t$")
+    _ticks(axes.xaxis, ["none" if k is None else str(k) for k in D.columns])
+    _ticks(axes.yaxis, [str(t) for t in D.rows])
+    later = [[k is not None and k > t for k in D.columns] for t in D.rows]
+    if np.mean(later) > 0.3 and not D.norms[np.array(later)].any():
+        axes.text(0.74, 0.78, "zero for $k > t$", transform=axes.transAxes, ha="center", color=GREY)
+    extend = "min" if float(shown.min()) < bottom else "neither"
+    bar = figure.colorbar(image, ax=axes, label=what, extend=extend)
+    if top < 100 * bottom:  # too few powers of ten to read it by: plain numbers between them
+        bar.ax.yaxis.set_major_formatter(LogFormatter())
+        bar.ax.yaxis.set_minor_formatter(LogFormatter())
+    return _finish(figure)
+
+
+def shares(D: Contributions) -> Figure:
+    """What every step adds to the gradient: bars one on the other, up to |dL/dW|.
+
+    The height of bar k is sum_t <D[t, k], G> / |G|, the part of step k along the gradient G. The
+    heights add up to |G|, the bar at the right; a step that pulls the other way goes down.
+
+    D   from `contributions`, with a single tensor as wrt
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn import study
+    >>> cell = tg.Elman(1, 4, rng=0)
+    >>> run = tg.unroll(cell, np.ones((8, 1, 1)))
+    >>> D = study.contributions([s.sum() for s in run.steps], cell.W)
+    >>> *steps, total = shares(D).axes[0].patches
+    >>> np.isclose(sum(bar.get_height() for bar in steps), total.get_height()).item()
+    True
+    """
+    if isinstance(D.gradient, list):
+        raise ValueError(
+            "shares: this table has a gradient of its own in every column, so there is no one "
+            "total; ask contributions(losses, wrt) for a single tensor"
+        )
+    heights = D.shares.sum(0)
+    ends = np.cumsum(heights)
+    figure, axes = _figure(5.6, 3.4)
+    n = len(heights)
+    for i, (height, end) in enumerate(zip(heights, ends, strict=True)):
+        up = height >= 0
+        axes.bar(
+            i,
+            height,
+            bottom=end - height,
+            width=0.8,
+            color=BLUE if up else VERMILLION,
+            hatch=None if up else "////",
+            edgecolor="white",
+            linewidth=0.4,
+        )
+        axes.plot([i + 0.4, i + 0.6], [end, end], color=GREY, linewidth=0.7)
+    total = float(np.linalg.norm(D.gradient))
+    axes.bar(n + 0.6, total, width=0.8, color=INK)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    labels = ["none" if k is None else str(k) for k in D.columns]
+    _ticks(axes.xaxis, labels)
+    axes.set_xticks([*axes.get_xticks(), n + 0.6], [*axes.get_xticklabels(), "sum"])
+    axes.set_xlabel(f"$k$, the step in which {_math(D.name)} is used")
+    axes.set_ylabel(f"share of the norm of {_derivative('L', D.name)}")
+    axes.set_xlim(-0.7, n + 1.3)
+    axes.set_ylim(1.06 * min(0, *ends), 1.06 * max(*ends, total))
+    if (heights < 0).any():
+        _key(axes, [("adds to the gradient", BLUE, None), ("pulls against it", VERMILLION, "////")])
+    return _finish(figure)
+
+
+def lags(J: Array, W: Tensor | ArrayLike | None = None, gamma: float = 1.0) -> Figure:
+    """The norm |ds_T/ds_{T-lag}| against the lag, with its bounds.
+
+    J         (T, B, N, N) from `jacobians`; the line is the geometric mean over the batch, the
+              band goes from the least to the greatest
+    W, gamma  of an Elman network, for Pascanu's bound (gamma sigma_max(W))^lag; left out without W
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn import study
+    >>> cell = tg.Elman(1, 4, rng=0)
+    >>> J = study.jacobians(cell, np.ones((8, 2, 1)))
+    >>> len(lags(J, cell.W).axes[0].lines)
+    4
+    """
+    if J.ndim != 4:
+        raise ValueError(f"lags: given shape {J.shape}; wanted (T, B, N, N), as jacobians gives")
+    norms, steps = norms_against_lag(J), step_bound(J)
+    x = np.arange(len(norms))
+    figure, axes = _figure(5.6, 3.6)
+    axes.axhline(1, color=GREY, linewidth=0.7)
+    if W is not None:
+        bound = r"$\sigma_{\max}(W)^{\mathrm{lag}}$"
+        if gamma != 1:
+            bound = rf"$({gamma:g}\,\sigma_{{\max}}(W))^{{\mathrm{{lag}}}}$"
+        pascanu = pascanu_bound(W, len(J), gamma)
+        axes.plot(x, pascanu, ":", color=VERMILLION, label=f"bound: {bound}")
+    axes.plot(x, _mean(steps), "--", color=GREEN, label=r"bound: product of the steps' $\|J_i\|_2$")
+    axes.plot(x, _mean(norms), color=BLUE, linewidth=2, label="measured, mean over the batch")
+    if J.shape[1] > 1:
+        band = {"color": BLUE, "alpha": 0.2, "linewidth": 0, "label": "least to greatest"}
+        axes.fill_between(x, _shown(norms.min(1)), _shown(norms.max(1)), **band)
+    _log(axes)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel(r"lag: steps back from $s_T$")
+    axes.set_ylabel(r"$\|\partial s_T / \partial s_{T-\mathrm{lag}}\|_2$")
+    axes.set_xlim(0, len(J))
+    figure.legend(frameon=False, loc="outside upper center", ncols=2)
+    return _finish(figure)
+
+
+def spectra(J: Array) -> Figure:
+    """The singular values of ds_T/ds_{T-lag}, for lags 1, 2, 4, ... T.
+
+    A flat line lets every direction through alike; a steep one only the first few. Values that are
+    nothing but rounding (below the largest times 2^-52) are left out.
+
+    J   (T, B, N, N) from `jacobians`; the geometric mean over the batch is shown
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn import study
+    >>> J = study.jacobians(tg.GRU(1, 4, rng=0), np.ones((8, 2, 1)))
+    >>> [line.get_label() for line in spectra(J).axes[0].lines]
+    ['1', '2', '4', '8']
+    """
+    from matplotlib import colormaps
+
+    if J.ndim != 4:
+        raise ValueError(f"spectra: given shape {J.shape}; wanted (T, B, N, N), as jacobians gives")
+    T, N = len(J), J.shape[-1]
+    chosen = sorted({*(2**i for i in range(T.bit_length()) if 2**i <= T), T})
+    values = singular_values(products(J)[chosen])
+    values = np.where(values > values[..., :1] * np.finfo(np.float64).eps, values, np.nan)
+    figure, axes = _figure(5.6, 3.6)
+    index = np.arange(1, N + 1)
+    for lag, one, shade in zip(chosen, values, np.linspace(0, 0.75, len(chosen)), strict=True):
+        color = colormaps["viridis"](shade)
+        axes.plot(index, _mean(one.T), color=color, marker="o", markersize=3, label=str(lag))
+    _log(axes)
+    axes.set_xlim(0.5, N + 0.5)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("$i$, largest first")
+    axes.set_ylabel(r"singular value $\sigma_i$ of $\partial s_T / \partial s_{T-\mathrm{lag}}$")
+    figure.legend(frameon=False, loc="outside right upper", title="lag")
+    return _finish(figure)
+
+
+_ENDS = {
+    **dict.fromkeys(("sigmoid", "hard_sigmoid"), ("0", "1")),
+    **dict.fromkeys(("tanh", "hard_tanh", "softsign"), ("−1", "1")),
+    "relu": ("0", ""),
+    "log_sigmoid": ("", "0"),
+}
+"""The values that activations are flat at, where they are the same in every use."""
+
+
+def saturation(gates: Mapping[str, Gate]) -> Figure:
+    """How much of every gate is saturated over time, shut from below and open from above.
+
+    What is left white between the two lets a gradient through.
+
+    gates   from `gates`
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn import study
+    >>> run = tg.unroll(tg.LSTM(1, 4, rng=0), np.ones((8, 2, 1)))
+    >>> len(saturation(study.gates(run)).axes)
+    5
+    """
+    if not gates:
+        raise ValueError("saturation: no gates given; this cell has no activation")
+    figure, *panels = _figure(5.6, 0.6 + 0.95 * len(gates), rows=len(gates))
+    for axes, gate in zip(panels, gates.values(), strict=True):
+        edges = np.array([*gate.steps, gate.steps[-1] + 1]) - 0.5
+        low, high = (np.append(part, part[-1]) for part in (gate.shut, gate.open))
+        axes.fill_between(edges, 0, low, step="post", color=VERMILLION, linewidth=0)
+        axes.fill_between(edges, 1 - high, 1, step="post", color=BLUE, linewidth=0)
+        axes.set_ylim(0, 1)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_yticks([0, 1])
+        axes.spines[["top", "right"]].set_visible(True)
+        axes.set_ylabel(_gate_label(gate), rotation=0, ha="right", va="center", labelpad=2)
+        if axes is not panels[-1]:
+            axes.tick_params(labelbottom=False)
+    panels[-1].xaxis.get_major_locator().set_params(integer=True)
+    panels[-1].set_xlabel("step $t$")
+    kinds = {gate.kind for gate in gates.values()}
+    entries: list[Entry] = []
+    for end, color in enumerate((VERMILLION, BLUE)):
+        found = (_ENDS.get(kind, ("the low end", ""))[end] for kind in sorted(kinds))
+        values = " or ".join(filter(None, dict.fromkeys(found)))
+        if values:
+            entries.append((f"part saturated at {values}", color, None))
+    figure.legend(handles=_patches(entries), loc="outside upper right", ncols=2, frameon=False)
+    return _finish(figure)
+
+
+def units(run: Unrolled, sequence: int = 0) -> Figure:
+    """The hidden units of one sequence over time, a panel for each tensor of the state.
+
+    run       what `unroll` gave
+    sequence  which one of the batch, from 0
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> figure = units(tg.unroll(tg.LSTM(1, 4, rng=0), np.ones((8, 2, 1))))
+    >>> [panel.get_ylabel() for panel in figure.axes]
+    ['unit $i$', 'unit $i$', '$h_{t}[i]$', '$c_{t}[i]$']
+    """
+    names = [path.lstrip(".") for path in tree.paths(run.state)]
+    states = [tree.leaves(state) for state in run.states]
+    figure, *panels = _figure(5.6, 0.8 + 2.2 * len(names), rows=len(names))
+    for axes, name, parts in zip(panels, names, zip(*states, strict=True), strict=True):
+        label = _math((parts[-1].name or name or "s").removesuffix(f"_{len(run)}"), "_t")
+        values = np.stack([part.numpy()[sequence].ravel() for part in parts], axis=1)
+        limit = float(np.abs(values).max()) or 1.0
+        extent = (-0.5, len(run) + 0.5, len(values) + 0.5, 0.5)
+        image = axes.imshow(
+            values,
+            "PuOr_r",
+            vmin=-limit,
+            vmax=limit,
+            aspect="auto",
+            interpolation="nearest",
+            extent=extent,
+        )
+        axes.set_ylabel("unit $i$")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        figure.colorbar(image, ax=axes, label=f"{label}[i]".replace("$[i]", "[i]$"))
+        if axes is not panels[-1]:
+            axes.tick_params(labelbottom=False)
+    panels[-1].set_xlabel("step $t$")
+    return _finish(figure)
+
+
+# ------------------------------------------------------------------------------------------------
+# Style, in one place
+
+
+def _figure(width: float, height: float, rows: int = 1) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+    panels = [figure.add_subplot(rows, 1, i + 1) for i in range(rows)]
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        for spine in axes.spines.values():
+            spine.set(linewidth=0.8, color=INK)
+    return (figure, *panels)
+
+
+def _finish(figure: Figure) -> Figure:
+    """One face for all text, that of the formulas."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set(fontfamily="STIXGeneral", math_fontfamily="stix", fontsize=11)
+    for axes in figure.axes:
+        axes.tick_params(which="both", labelfontfamily="STIXGeneral", labelsize=10, width=0.8)
+    return figure
+
+
+def _ticks(axis: Any, labels: list[str]) -> None:
+    """A few labels: the first, the last, and round ones that keep away from those."""
+    n = len(labels)
+    every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, n) if n / step <= 7)
+    ends = (0, n - 1)
+    round_ones = [
+        i
+        for i, label in enumerate(labels)
+        if label.isdigit() and int(label) % every == 0 and every / 2 < i < n - every / 2
+    ]
+    at = sorted({*ends, *round_ones})
+    axis.set_ticks(at, [labels[i] for i in at])
+
+
+def _log(axes: Axes) -> None:
+    """A logarithmic y axis from a power of ten to a power of ten."""
+    from matplotlib.ticker import NullFormatter
+
+    axes.set_yscale("log")
+    low, high = np.log10(axes.get_ylim())
+    axes.set_ylim(10.0 ** np.floor(low), 10.0 ** np.ceil(high))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+Entry = tuple[str, str, str | None]
+"""Of a legend: text, colour, hatch."""
+
+
+def _key(axes: Axes, entries: list[Entry]) -> None:
+    axes.legend(handles=_patches(entries), frameon=False)
+
+
+def _patches(entries: list[Entry]) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(facecolor=color, edgecolor="white", hatch=hatch, label=label, linewidth=0)
+        for label, color, hatch in entries
+    ]
+
+
+def _gate_label(gate: Gate) -> str:
+    inner = re.fullmatch(r"(\w+)\((\w+)\)", gate.name)
+    if inner:
+        return f"{inner[1]} {_math(inner[2], '_t')}"
+    return _math(gate.name, "_t")
+
+
+def _formula(name: str, index: str = "") -> str | None:
+    """A name as a formula, if it is a letter or a letter with an index."""
+    plain = re.fullmatch(r"([^\W\d_])(?:_([^\W_]+))?", name)
+    if plain is None:
+        return None
+    parts = [part for part in (plain[2], index.removeprefix("_")) if part]
+    return f"{plain[1]}_{{{','.join(parts)}}}" if parts else plain[1]
+
+
+def _math(name: str, index: str = "") -> str:
+    """A name for a label: a formula where it can be one, else as it is."""
+    formula = _formula(name, index)
+    return name.replace("$", r"\$") if formula is None else f"${formula}$"
+
+
+def _derivative(of: str, name: str, index: str = "") -> str:
+    formula = _formula(name, index)
+    if formula is None:
+        return rf"$\partial {of} / \partial$ {_math(name)}"
+    return rf"$\partial {of} / \partial {formula}$"
+
+
+def _mean(values: Array) -> Array:
+    """The geometric mean over the last axis; nan where there is a zero, which a log can't show."""
+    return np.asarray(np.exp(np.log(_shown(values)).mean(-1)))
+
+
+def _shown(values: Array) -> Array:
+    return np.where(values > 0, values, np.nan)
+
+
+__all__ = ["lags", "saturation", "shares", "spectra", "table", "units"]

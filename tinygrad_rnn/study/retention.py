@@ -1,0 +1,241 @@
+"""What a recurrent cell multiplies its old state by, read off the record."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import ops, tree
+from ..autodiff import gradients
+from ..graph import Array, Node, current, record_order
+from ..ops.registry import values as plain
+from ..sweep import as_tensors
+from ..tensor import Tensor
+from ..unroll import Unrolled
+from .gates import FREED, VIEWS, Output, cut_out, named_outputs, nodes_of, without_step
+
+_KEEPING = {
+    *("add", "subtract", "negative", "multiply", "divide", "where"),
+    *VIEWS,
+    *("ravel", "squeeze", "expand_dims", "broadcast_to", "astype"),
+    *("concatenate", "stack", "scatter"),
+}
+"""Operations that hand an entry on, at most multiplied by something."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a part of the state gets into its own next value without a matrix or an activation.
+
+    name     what the old value is multiplied by: "f", "1 - z", "constant 0.9"
+    factors  one per step: d new / d old, entry by entry; a tensor in the record, so that it can be
+             differentiated, or an array if it is constant
+    """
+
+    name: str
+    factors: tuple[Tensor | Array, ...]
+
+    @property
+    def mean(self) -> float:
+        """The factor's mean over steps, sequences and units."""
+        return float(np.mean([plain(factor).mean() for factor in self.factors]))
+
+
+def retention(run: Unrolled) -> dict[str, float]:
+    """What the old state is multiplied by on its way into the new one: factor -> its mean.
+
+    The derivative of a part of the new state (h of h, c of c), entry by entry, along the ways
+    without a matrix or an activation; where there are several such ways their factors are added
+    up. The forget gate of an LSTM (f), the update gate of a GRU (z), a constant leak; for
+    s + f (m - s) it is 1 - f. Empty if the cell has no such way, as an Elman network.
+
+    run   what `unroll` gave, with its record (not under no_grad, not freed)
+
+    Raises ValueError if nothing was recorded or it is called under no_grad, RuntimeError if the
+    record was freed.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> list(retention(tg.unroll(tg.GRU(2, 3, rng=0), np.zeros((5, 1, 2)))))
+    ['z']
+    """
+    means: dict[str, list[float]] = defaultdict(list)
+    for way in ways(run):
+        means[way.name].append(way.mean)
+    return {name: float(np.mean(of_parts)) for name, of_parts in means.items()}
+
+
+def ways(run: Unrolled) -> list[Way]:
+    """The ways behind `retention`, one for each part of the state that has one."""
+    if not current().recording:
+        raise ValueError("retention: it differentiates the record; call it outside no_grad()")
+    names = named_outputs(run)
+    states = {(part._node, part._port) for part in tree.leaves(run.states)}
+    by_step: dict[int | None, list[Node]] = defaultdict(list)
+    for node in record_order(nodes_of(run.states)):
+        by_step[node.place.step].append(node)
+    found: dict[tuple[int, int], list[Tensor | Array]] = defaultdict(list)
+    for t in range(1, len(run.states)):
+        pairs = zip(tree.leaves(run.states[t - 1]), tree.leaves(run.states[t]), strict=True)
+        for part, (old, new) in enumerate(pairs):
+            if old._node is None or new._node is None:
+                continue
+            for piece, output, ones in _pieces(new):
+                factor = _along(by_step[t], (old._node, old._port), ones, output)
+                if factor is not None:
+                    found[part, piece].append(factor)
+    values = _saved_values(by_step[len(run.states) - 1])
+    return [
+        Way(_name(factors, names, states, values), tuple(factors))
+        for factors in found.values()
+        if any(plain(factor).any() for factor in factors)
+    ]
+
+
+def _pieces(new: Tensor) -> Iterator[tuple[int, Output, Array]]:
+    """A part of the new state, or what it was joined from; with ones where that piece goes."""
+    node = new._node
+    assert node is not None
+    if node.primitive is None or node.primitive.name not in ("concatenate", "stack"):
+        yield 0, (node, new._port), np.ones(new.shape, new.dtype)
+        return
+    for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+        if source is not None:
+            shape, dtype = source.output(port)
+            ones = node.primitive.pushes[i](np.ones(shape, dtype), node.saved, node)
+            yield i, (source, port), ones
+
+
+def _along(nodes: Sequence[Node], old: Output, ones: Array, new: Output) -> Tensor | Array | None:
+    """d new / d old along the keeping nodes alone: what they make of ones, in forward mode.
+
+    Each of them works on entries, so what comes out for an entry is that entry's own derivative.
+    """
+    tangents: dict[tuple[Node | None, int], Any] = {old: ones}
+    for node in nodes:
+        primitive = node.primitive
+        sources = list(zip(node.inputs, node.ports, strict=True))
+        if primitive is None or primitive.name not in _KEEPING:
+            continue
+        if not any(source in tangents for source in sources):
+            continue
+        if node.saved is None:
+            raise RuntimeError(f"{node!r}: {FREED}")
+        saved = as_tensors(node, node.saved)
+        parts = [
+            primitive.pushes[i](tangents[source], saved, node)
+            for i, source in enumerate(sources)
+            if source in tangents
+        ]
+        if primitive.multiple:  # they part one argument
+            tangents.update(((node, port), piece) for port, piece in enumerate(parts[0]))
+        else:
+            total = sum(parts[1:], start=parts[0])
+            fits = total.shape == node.shape
+            tangents[node, 0] = total if fits else ops.broadcast_to(total, node.shape)
+    return tangents.get(new)
+
+
+# ------------------------------------------------------------------------------------------------
+# Names
+
+
+def _name(
+    factors: Sequence[Tensor | Array],
+    names: dict[Output, tuple[str, Node]],
+    states: set[tuple[Node | None, int]],
+    values: dict[Output, Array],
+) -> str:
+    """What the factors are made of, as the last step shows it: a + b y, else a plain phrase."""
+    factor = factors[-1]
+    made_of = _made_of(factor, names, states)
+    if not made_of:
+        numbers = np.concatenate([plain(factor).ravel() for factor in factors])
+        same = np.ptp(numbers) <= _rounding(numbers)
+        return f"constant {numbers[0]:.3g}" if same else "constants"
+    if len(made_of) == 1 and isinstance(factor, Tensor):
+        ((node, port), name), *_ = made_of.items()
+        y = cut_out(names[node, port][1], node, port) if (node, port) in names else None
+        y = values.get((node, port)) if y is None else y
+        line = _affine(factor, Tensor(y, node, port)) if y is not None else None
+        if line is not None:
+            return _expression(*line, name)
+    *others, last = dict.fromkeys(made_of.values())
+    return "something made of " + (f"{', '.join(others)} and {last}" if others else last)
+
+
+def _made_of(
+    factor: Tensor | Array,
+    names: dict[Output, tuple[str, Node]],
+    states: set[tuple[Node | None, int]],
+) -> dict[Output, str]:
+    """The states, named outputs and unnamed ones of other operations that a factor comes from."""
+    found: dict[Output, str] = {}
+    stack: list[tuple[Node | None, int]] = []
+    if isinstance(factor, Tensor):
+        stack.append((factor._node, factor._port))
+    while stack:
+        node, port = stack.pop()
+        if node is None or (node, port) in found:
+            continue
+        name = node.name(port)
+        if (node, port) in states:
+            found[node, port] = "the old state"
+        elif (node, port) in names:
+            found[node, port] = names[node, port][0]
+        elif name is not None:
+            found[node, port] = without_step(name, node)
+        elif node.primitive is not None and node.primitive.name in _KEEPING:
+            stack.extend(reversed(list(zip(node.inputs, node.ports, strict=True))))
+        else:
+            found[node, port] = "an unnamed value"
+    return found
+
+
+def _affine(factor: Tensor, y: Tensor) -> tuple[float, float] | None:
+    """The numbers a and b of factor = a + b y, if there are such numbers."""
+    try:
+        copies = np.broadcast_to(y.numpy(), factor.shape).size // y.size
+    except ValueError:
+        return None
+    ones = np.ones(factor.shape, factor.dtype)
+    slope = gradients(factor, y, ones, create_graph=True)  # summed over the copies of y
+    b = slope.numpy() / copies
+    a = factor.numpy() - b * y.numpy()
+    if slope.recorded or np.ptp(b) > _rounding(b) or np.ptp(a) > _rounding(1 + np.abs(b)):
+        return None
+    return float(a.mean()), float(b.mean())
+
+
+def _expression(a: float, b: float, name: str) -> str:
+    """a + b y as one would write it."""
+    a = 0.0 if abs(a) < 1e-5 * abs(b) else a
+    if a == 0:
+        return f"{_times(b)}{name}"
+    if abs(a + b) < 1e-5 * abs(a):
+        return f"1 - {name}" if f"{a:.3g}" == "1" else f"{a:.3g} (1 - {name})"
+    return f"{a:.3g} {'-' if b < 0 else '+'} {_times(abs(b))}{name}"
+
+
+def _times(b: float) -> str:
+    return {"1": "", "-1": "-"}.get(f"{b:.3g}", f"{b:.3g} ")
+
+
+def _rounding(numbers: Array) -> float:
+    return float(8 * np.finfo(numbers.dtype).eps * np.abs(numbers).max())
+
+
+def _saved_values(nodes: Sequence[Node]) -> dict[Output, Array]:
+    """The outputs whose values the record kept, for the derivative of an operation on them."""
+    return {
+        (source, port): value
+        for node in nodes
+        for source, port, value in zip(node.inputs, node.ports, node.saved or (), strict=False)
+        if source is not None and value is not None
+    }
+
+
+__all__ = ["retention"]
