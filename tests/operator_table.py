@@ -166,6 +166,15 @@ _running = [
     c(n(0, 2), axis=0),
     c(n()),
 ]
+_comparisons = (
+    *("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"),
+    *("logical_and", "logical_or", "logical_xor"),
+)
+PLAIN = {"allclose", "array_equal", "isclose", "one_hot"}
+"""Operators whose results are no tensors."""
+_compared = [c(n(2, 3), n(3)), c(n(2, 3), 0.5), c(n(), n()), c(n(0, 3), n(3))]
+_questions = [c(n(2, 3)), c(n()), c(n(0, 2))]
+_pairs = [c(n(2, 3), n(2, 3)), c(n(3), n(3))]
 _answers = [c(n(2, 3)), c(n(2, 3), axis=1), c(n(2, 3), axis=0, keepdims=True)]
 _flips = [c(n(2, 3)), c(n(2, 3), axis=1), c(n(2, 1, 3), axis=(0, 2)), c(n()), c(n(0, 2), axis=0)]
 _products = [
@@ -201,6 +210,10 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     **dict.fromkeys(("cumsum", "cumprod"), _running),
     "cummax": [c(apart(5)), c(apart(3, 4)), c(apart(3, 4), axis=1), c(apart(3, 1), axis=-1)],
     **dict.fromkeys(("argmax", "argmin", "any", "all"), _answers),
+    "argsort": [c(apart(4)), c(apart(3, 4), axis=0), c(apart(3, 4), axis=None, stable=True)],
+    **dict.fromkeys(_comparisons, _compared),
+    **dict.fromkeys(("logical_not", "isnan", "isinf", "isfinite"), _questions),
+    **dict.fromkeys(("isclose", "allclose", "array_equal"), _pairs),
     "norm": [
         c(n(2, 3)), c(n(2, 3), axis=1), c(n(2, 3), axis=0, keepdims=True), c(n(2, 1, 3)),
         c(n(4), 1), c(n(2, 3), 3, 1), c(apart(4), np.inf), c(apart(4), -np.inf), c(n(2, 3), 2, 1),

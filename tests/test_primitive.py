@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.primitive import apply, bilinear, elementwise, general, linear, variadic
+from tinygrad_rnn.primitive import (
+    apply,
+    bilinear,
+    elementwise,
+    general,
+    joint,
+    linear,
+    variadic,
+)
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
 
@@ -190,3 +198,189 @@ def test_names():
     x = tg.tensor(X)
     with tg.timestep(3):
         assert " (2, 3) in timestep 3>" in repr(exp(x)._node)
+
+
+# -- declarations that fit their value, and those that do not --------------------------------------
+
+
+def fused_forward(x: Any, w: Any, b: Any) -> Any:
+    s = tg.tanh(x @ w + b)
+    return s, (x, w, s)
+
+
+def fused_backward(g: Any, kept: Any) -> Any:
+    x, w, s = kept
+    d = g * (1 - s * s)
+    return d @ tg.swapaxes(w, 0, 1), tg.swapaxes(x, 0, 1) @ d, d
+
+
+fused = joint("fused", fused_forward, fused_backward, arguments=3)
+
+
+def test_one_rule_for_all_arguments_from_residuals():
+    args = X, X.T, np.array([0.5, -0.5])
+    tg.check_gradients(fused, *args)
+    np.testing.assert_array_equal(fused(*args), np.tanh(X @ X.T + args[2]))
+
+
+def test_one_rule_for_all_must_give_one_cotangent_each():
+    short = joint("short", lambda a, b: (a * b, (a, b)), lambda g, kept: (g,), arguments=2)
+    x = tg.tensor(X)
+    with pytest.raises(TypeError, match=r"short: given tuple of 1; wanted a tuple of 2"):
+        tg.gradients(short(x, x).sum(), x)
+
+
+def test_a_tangent_rule_may_be_left_out():
+    unit = general(
+        "unit",
+        lambda x: x / np.linalg.norm(x),
+        lambda g, x, y: (g - y * tg.vecdot(g, y)) / tg.norm(x),
+    )
+    tg.check_gradients(unit, X[0])
+    shifted = general("shifted", lambda x, b: 2 * x + b, [lambda g: 2 * g, lambda g: g])
+    tg.check_gradients(shifted, X, X[0])
+
+
+def test_a_tangent_that_cannot_be_derived_is_refused():
+    numeric = general(
+        "numeric", lambda x: x * x, lambda g, x: np.multiply(2 * x, np.array(g._value))
+    )
+    with pytest.raises(TypeError, match=r"numeric: forward mode needs a jvp"):
+        tg.jvp(numeric, (X,), (X,))
+
+
+def test_any_number_of_arguments_with_any_names():
+    p = elementwise(
+        "five",
+        lambda g, t, z, y, out: g * t + z * y * out,
+        lambda t: t,
+        lambda g: g,
+        lambda y, out: y * out,
+        lambda z, out: z * out,
+        lambda z, y: z * y,
+    )
+    tg.check_gradients(p, *[X[0] + k for k in range(5)], order=1)
+
+
+def test_a_parameter_of_the_call_is_no_argument():
+    scale = elementwise("scale", lambda x, a: a * x, lambda a: a)
+    x = tg.tensor(X)
+    np.testing.assert_array_equal(tg.gradients(scale(x, a=5.0).sum(), x), np.full(X.shape, 5.0))
+
+
+def test_defaults_of_the_value_and_of_a_rule_hold():
+    power = elementwise("power", lambda x, n=3: x**n, lambda x, n, eps=1.0: eps * n * x ** (n - 1))
+    x = tg.tensor(X)
+    np.testing.assert_allclose(tg.gradients(power(x).sum(), x), 3 * X**2)
+    np.testing.assert_allclose(tg.gradients(power(x, n=2).sum(), x), 2 * X)
+
+
+def test_a_ufunc_is_a_rule():
+    sine = elementwise("sine", np.sin, np.cos)
+    tg.check_gradients(sine, X)
+
+
+def test_a_rule_may_give_a_number():
+    half = general("half", lambda x: 0.5 * x, lambda g: 0.5, lambda t: t * 0.5)
+    x = tg.tensor(X)
+    np.testing.assert_array_equal(tg.gradients(half(x).sum(), x), np.full(X.shape, 0.5))
+
+
+def broken(*rules: Any) -> Any:
+    return lambda: general("broken", lambda x, b: x * b, [*rules, lambda g, x: g * x])
+
+
+@pytest.mark.parametrize(
+    ("declare", "message"),
+    [
+        (broken(lambda g, z: g * z), r"broken: a rule's parameter 'z' is none of .*\(x, b\)"),
+        (broken(lambda g, *, b: g * b), "'b' comes after"),
+        (lambda: elementwise("e", np.tanh, lambda y: y, lambda y: y), "2 derivatives for a value"),
+        (lambda: elementwise("e", lambda: 1.0, lambda: 1.0), r"0 arguments \(\); wanted one"),
+        (lambda: elementwise("e", np.tanh, np.arctan2), "takes 2 arguments, wanted 1"),
+        (lambda: general("e", lambda a, b: a, [lambda g: g], [None, None]), "1 cotangent rules"),
+    ],
+)
+def test_a_declaration_that_does_not_fit_is_refused_at_once(declare, message):
+    with pytest.raises(TypeError, match=message):
+        declare()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"n": 2, "m": 1}, r"power in timestep 4: no parameter 'm'; it has n"),
+        ({}, r"power in timestep 4: the parameter 'n' is missing"),
+    ],
+)
+def test_a_call_with_other_parameters_is_refused(given, message):
+    power = elementwise("power", lambda x, n: x**n, lambda x, n: n * x ** (n - 1))
+    with tg.timestep(4), pytest.raises(TypeError, match=message):
+        power(tg.tensor(X), **given)
+    with pytest.raises(TypeError, match=r"given 2 arguments by position; wanted 1 \(x\)"):
+        power(tg.tensor(X), 2)
+
+
+def without_return(g: Any, x: Any) -> Any:
+    _ = g * x
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (without_return, r"backward of bad in timestep 2: .* argument 1 gave nothing .*`return`"),
+        (lambda g, x: "no", r"gave a str; wanted an array"),
+        (lambda g, x: np.ones(7), r"cotangent of shape \(7,\) for a value of shape \(2, 3\)"),
+    ],
+)
+def test_a_rule_that_gives_no_cotangent_is_named(rule, message):
+    bad = general("bad", lambda x: x * x, rule, lambda t: t)
+    x = tg.tensor(X)
+    with tg.timestep(2):
+        y = bad(x).sum()
+    with pytest.raises((TypeError, ValueError), match=message):
+        tg.gradients(y, x)
+
+
+# -- truth values and integers ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_truth_values_take_the_precision_of_what_they_came_from(dtype):
+    def masked(x: Any) -> Any:
+        return ((x > 0) & ~(x > 1)) * 0.1 * x + (x > 0).mean() + (x > 0).sum(0) * x
+
+    x = tg.tensor(X.astype(dtype))
+    y = masked(x)
+    assert y.dtype == dtype
+    mask = (X > 0) & (X <= 1)
+    wanted = mask * np.asarray(0.1, dtype) * X + (X > 0).mean() + (X > 0).sum(0) * X
+    np.testing.assert_allclose(y.numpy(), wanted, rtol=1e-6 if dtype == np.float32 else 1e-15)
+    np.testing.assert_allclose(tg.gradients(y.sum(), x), mask * 0.1 + (X > 0).sum(0), rtol=1e-6)
+    with tg.no_grad():
+        np.testing.assert_array_equal(masked(x).numpy(), y.numpy())
+
+
+def test_comparisons_are_recorded_and_have_no_derivative():
+    x = tg.tensor(X)
+    mask = x > 0.25
+    assert mask._node.primitive.name == "greater"
+    y = tg.where(mask, x * x, 3 * x)
+    np.testing.assert_array_equal(tg.gradients(y.sum(), x), np.where(X > 0.25, 2 * X, 3))
+    y = tg.where(mask, x * x, 3 * x)
+    again = tg.gradients(tg.gradients(y.sum(), x, create_graph=True).sum(), x)
+    np.testing.assert_array_equal(again, np.where(X > 0.25, 2.0, 0.0))
+    _, along = tg.jvp(lambda x: tg.where(x > 0.25, x * x, 3 * x), (X,), (np.ones_like(X),))
+    np.testing.assert_array_equal(along, np.where(X > 0.25, 2 * X, 3))
+
+
+def test_truth_values_in_ordinary_code():
+    x = tg.tensor(X)
+    assert (x > 0).any()
+    assert not (x > 9).any()
+    assert int(x.argmax()) == 2
+    assert [10, 20, 30][x[0].argmax()] == 30
+    np.testing.assert_array_equal(x[x > 0].numpy(), X[X > 0])
+    np.testing.assert_array_equal(X[x > 0], X[X > 0])
+    np.testing.assert_array_equal(x[x.argmax(0), [0, 1, 2]].numpy(), X.max(0))
+    assert ((x > 0) ^ (x > 1)).tolist() == ((X > 0) ^ (X > 1)).tolist()

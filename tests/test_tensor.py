@@ -146,11 +146,12 @@ def test_items():
         iter(tg.tensor(1.0))
 
 
-def test_comparisons_give_plain_booleans():
+def test_comparisons_give_truth_values():
     x = tg.tensor([1.0, 2.0])
     for found in (x < 1.5, x <= x, x > [1.5, 1.5], x >= 2, x == x, x != 1):
-        assert type(found) is np.ndarray
+        assert isinstance(found, tg.Tensor)
         assert found.dtype == bool
+        assert found.recorded
     assert x in {x}  # hashing is by identity
 
 

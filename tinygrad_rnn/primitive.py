@@ -2,52 +2,59 @@
 
 A primitive is its value (a NumPy function) and, for each argument, two linear maps: `pull` takes
 the cotangent of the result to that argument's cotangent (reverse mode), `push` takes a tangent of
-that argument to the result's tangent (forward mode). Four constructors build them:
+that argument to the result's tangent (forward mode). Constructors build them:
 
 `elementwise(value, d)`       one partial derivative per argument serves both modes
 `linear(value, transpose)`    forward mode is the value itself, reverse mode its transpose
 `bilinear(value, ta, tb)`     the same in each of two arguments
-`general(value, vjp, jvp)`    the rest (and `variadic` for any number of arguments)
+`general(value, vjp, jvp)`    the rest
+`joint(forward, backward)`    all cotangents at once, from residuals that the value leaves
+`variadic(value, vjp, jvp)`   linear in any number of arguments
+`flat(value)`                 no derivative: comparisons, positions
 
-The names of a rule's parameters say what it needs, and the record keeps that and nothing else:
+The parameters of a rule are bound, by name, when the operation is declared: to the value's own
+parameters, and further
 
-`x`, `a`, `b`, `c`    the arguments (`x` and `a` both mean the first)
-`y`                   the result
-`shape`               the shape of the argument that is being differentiated
-anything else         the keyword argument of that name given to the operation (`axis`, ...)
+`y`       the result (unless the value itself has a parameter of that name)
+`shape`   the shape of the argument that is being differentiated
+
+The record keeps what the rules name and nothing else. NumPy's ufuncs do not name their arguments:
+they are called x, or a and b (and c).
 
 Rules are written with operators and with this library's own functions. Those compute directly on
 arrays and record on tensors, so one rule serves the first derivative at full speed and every
-higher one.
+higher one. What an operation is (`kind`) and how it is written (`notation`) is said here too, once,
+for everything that reads a record.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
 from .graph import Array, Node, Shape, State, current
+from .notation import CALL, Notation
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
 Rule = Callable[..., Any]
 Explain = Callable[[Sequence[Shape], dict[str, Any]], str | None]
-
-_VALUES = {"x": 0, "a": 0, "b": 1, "c": 2, "y": -1}
+Kind = Literal["elementwise", "linear", "bilinear", "structural", "reduction", "general", "flat"]
 
 
 class Recorded:
     """What `apply` looks for among its arguments: a value and the node output it came from."""
 
-    __slots__ = ("__weakref__", "_node", "_port", "_value")
+    __slots__ = ("__weakref__", "_like", "_node", "_port", "_value")
 
     _value: Any
     _node: Node | None
     _port: int
+    _like: np.dtype[Any]  # of truth values and integers: the precision of what they came from
 
 
 _tensor: Callable[[Any, Node | None, int], Tensor]
@@ -66,31 +73,45 @@ def wrap(value: Any, node: Node | None, port: int) -> Tensor:
 
 
 class Primitive:
-    """One operation: its name, its value and its derivative rules.
+    """One operation: its name, what it is, its value and its derivative rules.
 
-    name       as in error messages and pictures
-    value      (*arrays, **params) -> array, or a tuple of arrays if `multiple`
-    pulls      per argument: (cotangent, saved, node) -> cotangent of the argument
-    pushes     per argument: (tangent, saved, node) -> tangent of the result
-    needs      per argument: which saved values its rules read; -1 is the result
-    multiple   several outputs; cotangents and tangents of the result are then tuples
-    gathers    the cotangent of the second argument is a^T g, a sum over rows: a sweep may collect
-               such products over many uses of the argument and do them as one
-    into       (buffer, cotangent, params): add the argument's cotangent into an array, where that
-               is cheaper than making one (indexing touches a part of it)
-    explain    (shapes, params) -> what was wrong with the arguments, for error messages
+    name        as in error messages and pictures
+    value       (*arrays, **params) -> array, or a tuple of arrays if `multiple`
+    pulls       per argument: (cotangent, saved, node) -> cotangent of the argument; None for an
+                argument that has no derivative
+    pushes      per argument: (tangent, saved, node) -> tangent of the result, or None
+    needs       per argument: which saved values its rules read; -1 is the result
+    kind        "elementwise" (on matching entries), "linear", "bilinear", "structural" (moves,
+                repeats or picks entries), "reduction" (brings axes down), "general", or "flat"
+                (without derivative)
+    notation    how it is written
+    signature   the names of the value's arguments and its parameters with their defaults
+    activation  whether it is an activation function
+    multiple    several outputs; cotangents and tangents of the result are then tuples
+    together    (cotangent, saved, node) -> the cotangents of all arguments, where one rule gives
+                them; the value then gives its residuals beside the result
+    gathers     the cotangent of the second argument is a^T g, a sum over rows: a sweep may collect
+                such products over many uses of the argument and do them as one
+    into        (buffer, cotangent, params): add the argument's cotangent into an array, where that
+                is cheaper than making one (indexing touches a part of it)
+    explain     (shapes, params) -> the fault of the arguments, for error messages
     """
 
     __slots__ = (
         "_keeps",
+        "activation",
         "explain",
         "gathers",
         "into",
+        "kind",
         "multiple",
         "name",
         "needs",
+        "notation",
         "pulls",
         "pushes",
+        "signature",
+        "together",
         "value",
     )
 
@@ -98,11 +119,16 @@ class Primitive:
         self,
         name: str,
         value: Callable[..., Any],
-        pulls: Sequence[Rule],
-        pushes: Sequence[Rule],
+        pulls: Sequence[Any],
+        pushes: Sequence[Any],
         needs: Sequence[frozenset[int]],
         *,
+        kind: Kind = "general",
+        notation: Notation = CALL,
+        signature: Signature | None = None,
+        activation: bool = False,
         multiple: bool = False,
+        together: Callable[[Any, Any, Node], Sequence[Any]] | None = None,
         gathers: bool = False,
         into: Callable[[Array, Any, dict[str, Any]], None] | None = None,
         explain: Explain | None = None,
@@ -112,7 +138,12 @@ class Primitive:
         self.pulls = pulls
         self.pushes = pushes
         self.needs = needs
+        self.kind: Kind = kind
+        self.notation = notation
+        self.signature = signature
+        self.activation = activation
         self.multiple = multiple
+        self.together = together
         self.gathers = gathers
         self.into = into
         self.explain = explain
@@ -136,44 +167,168 @@ class Primitive:
         return keeps
 
     def __call__(self, *arguments: Any, **params: Any) -> Any:
-        """Apply it: arguments by position, parameters by name."""
+        """Apply it: arguments by position, parameters by name; left out, they have their default.
+
+        Raises TypeError for another number of arguments and for parameters that it does not have.
+        """
+        if self.signature is not None:
+            params = self.signature.complete(self.name, arguments, params)
         return apply(self, arguments, params)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
 
-def _adapt(rule: Rule, argument: int) -> tuple[Rule, frozenset[int]]:
-    """Turn a rule with named parameters into (g, saved, node) -> ..., and say what it needs."""
-    names = list(inspect.signature(rule).parameters)[1:]
-    indices = [_VALUES.get(name) for name in names]
-    needs = frozenset(i for i in indices if i is not None)
-    match indices:
+# ------------------------------------------------------------------------------------------------
+# Binding rules to the value's own signature
+
+
+class Signature(NamedTuple):
+    """The parameters of a value: arrays by position, then what is given by name.
+
+    arguments   the names of the arrays
+    params      the other parameters and their defaults (`inspect.Parameter.empty` without one)
+    others      whether parameters of any other name are taken too
+    """
+
+    arguments: tuple[str, ...]
+    params: dict[str, Any]
+    others: bool = False
+
+    def complete(self, name: str, given: Sequence[Any], params: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of a call, defaults included."""
+        if len(given) != len(self.arguments):
+            wanted = f"{len(self.arguments)} ({', '.join(self.arguments)})"
+            raise TypeError(
+                f"{name}{current().place}: given {len(given)} arguments by position; wanted "
+                f"{wanted}" + (f", and by name {', '.join(self.params)}" if self.params else "")
+            )
+        unknown = [key for key in params if key not in self.params]
+        if unknown and not self.others:
+            known = f"has {', '.join(self.params)}" if self.params else "has none"
+            raise TypeError(f"{name}{current().place}: no parameter {unknown[0]!r}; it {known}")
+        missing = [
+            key
+            for key, default in self.params.items()
+            if default is inspect.Parameter.empty and key not in params
+        ]
+        if missing:
+            raise TypeError(f"{name}{current().place}: the parameter {missing[0]!r} is missing")
+        return {key: d for key, d in self.params.items() if key not in params} | params
+
+
+def signature_of(name: str, value: Callable[..., Any], count: int) -> Signature:
+    """The signature of a value whose first `count` parameters are arrays."""
+    if isinstance(value, np.ufunc):
+        names = ("x",) if value.nin == 1 else ("a", "b", "c", "d")[: value.nin]
+        if value.nin != count:
+            raise TypeError(
+                f"{name}: {count} derivatives for a value of {value.nin} arguments; wanted one each"
+            )
+        return Signature(names, {})
+    try:
+        parameters = list(inspect.signature(value).parameters.values())
+    except ValueError:
+        raise TypeError(
+            f"{name}: the value {value!r} does not tell its parameters; wrap it: lambda x: ..."
+        ) from None
+    placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(placed) < count:
+        raise TypeError(
+            f"{name}: {count} derivatives for a value of {len(placed)} arguments "
+            f"{inspect.signature(value)}; wanted one for each"
+        )
+    named = [*placed[count:], *(p for p in parameters if p.kind is p.KEYWORD_ONLY)]
+    return Signature(
+        tuple(p.name for p in placed[:count]),
+        {p.name: p.default for p in named},
+        any(p.kind is p.VAR_KEYWORD for p in parameters),
+    )
+
+
+Source = int | str
+"""Where a rule's parameter comes from: a saved value by its position, "shape", or a parameter."""
+
+
+def _sources(name: str, rule: Rule, told: int, value: Signature, argument: int) -> list[Source]:
+    """The sources of a rule's parameters, after the first `told`; refused here if there are none.
+
+    A parameter is written ".name", so that none is taken for "shape".
+    """
+    if isinstance(rule, np.ufunc):
+        if rule.nin != told + 1:
+            raise TypeError(
+                f"{name}: the rule {rule} takes {rule.nin} arguments, wanted {told + 1}"
+            )
+        return [argument]
+    try:
+        parameters = list(inspect.signature(rule).parameters.values())
+    except ValueError:
+        raise TypeError(
+            f"{name}: the rule {rule!r} does not tell its parameters; wrap it: lambda x: ..."
+        ) from None
+    found: list[Source] = []
+    for p in parameters[told:]:
+        if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD, p.VAR_POSITIONAL):
+            if p.kind is p.KEYWORD_ONLY and p.default is p.empty:
+                raise TypeError(
+                    f"{name}: a rule's parameter {p.name!r} comes after *; remove the *"
+                )
+            break
+        if p.name in value.arguments:
+            found.append(value.arguments.index(p.name))
+        elif p.name in value.params:
+            found.append("." + p.name)
+        elif p.name == "y":
+            found.append(-1)
+        elif p.name == "shape":
+            found.append("shape")
+        elif p.default is not p.empty:
+            break  # its own default holds
+        else:
+            own = ", ".join([*value.arguments, *value.params])
+            raise TypeError(
+                f"{name}: a rule's parameter {p.name!r} is none of the value's own ({own}), nor y "
+                "(the result) or shape (of the argument)"
+            )
+    return found
+
+
+def _adapt(name: str, rule: Rule, value: Signature, argument: int) -> tuple[Rule, frozenset[int]]:
+    """A rule with named parameters as (g, saved, node) -> ..., and which saved values it needs."""
+    sources = _sources(name, rule, 1, value, argument)
+    needs = frozenset(i for i in sources if isinstance(i, int))
+    match sources:
         case []:
             return (lambda g, saved, node: rule(g)), needs
         case [int(i)]:
             return (lambda g, saved, node: rule(g, saved[i])), needs
         case [int(i), int(j)]:
             return (lambda g, saved, node: rule(g, saved[i], saved[j])), needs
+    fetch = _fetcher(sources, argument)
+    return (lambda g, saved, node: rule(g, *fetch(saved, node))), needs
 
-    def fetch(saved: Any, node: Node, name: str, index: int | None) -> Any:
-        if index is not None:
-            return saved[index]
-        if name == "shape":
-            source = node.inputs[argument]
-            assert source is not None  # rules are asked for arguments that were recorded
-            return source.output(node.ports[argument])[0]
-        return node.params[name]
 
-    pairs = tuple(zip(names, indices, strict=True))
-    return (lambda g, saved, node: rule(g, *[fetch(saved, node, n, i) for n, i in pairs])), needs
+def _fetcher(sources: Sequence[Source], argument: int) -> Callable[[Any, Node], list[Any]]:
+    def one(saved: Any, node: Node, source: Source) -> Any:
+        if isinstance(source, int):
+            return saved[source]
+        if source == "shape":
+            made = node.inputs[argument]
+            assert made is not None  # rules are asked for arguments that were recorded
+            return made.output(node.ports[argument])[0]
+        return node.params[source[1:]]
+
+    return lambda saved, node: [one(saved, node, source) for source in sources]
 
 
 Partial = Callable[..., Any] | float
 """A partial derivative: a function of values named as in rules, or a constant."""
 
 
-def _partial_rule(d: Partial, argument: int) -> tuple[Rule, frozenset[int]]:
+def _partial_rule(
+    name: str, d: Partial, value: Signature, argument: int
+) -> tuple[Rule, frozenset[int]]:
     """The map v -> v * d, which is its own transpose."""
     if not callable(d):
         if d == 1:
@@ -181,25 +336,54 @@ def _partial_rule(d: Partial, argument: int) -> tuple[Rule, frozenset[int]]:
         if d == 0:  # whatever comes from above, even infinity
             return (lambda g, saved, node: np.zeros(g.shape, g.dtype)), frozenset()
         return (lambda g, saved, node: g * d), frozenset()
-    match [_VALUES.get(name) for name in inspect.signature(d).parameters]:
+    sources = _sources(name, d, 0, value, argument)
+    needs = frozenset(i for i in sources if isinstance(i, int))
+    match sources:
         case [int(i)]:
-            return (lambda g, saved, node: g * d(saved[i])), frozenset({i})
+            return (lambda g, saved, node: g * d(saved[i])), needs
+        case [int(i), int(j)]:
+            return (lambda g, saved, node: g * d(saved[i], saved[j])), needs
+    fetch = _fetcher(sources, argument)
+    return (lambda g, saved, node: g * d(*fetch(saved, node))), needs
 
-    names = ", ".join(inspect.signature(d).parameters)
-    rule = eval(f"lambda g, {names}: g * d({names})", {"d": d})  # noqa: S307 - our own text
-    return _adapt(rule, argument)
+
+# ------------------------------------------------------------------------------------------------
+# Constructors
 
 
-def elementwise(name: str, value: Callable[..., Any], *d: Partial) -> Primitive:
+def elementwise(
+    name: str,
+    value: Callable[..., Any],
+    *d: Partial,
+    notation: Notation = CALL,
+    activation: bool | None = None,
+) -> Primitive:
     """An operation on matching (broadcast) entries, from one partial derivative per argument.
+
+    activation   whether it is an activation function; left out, every function of one argument
+                 that is not linear is one
 
     >>> import numpy as np
     >>> tanh = elementwise("tanh", np.tanh, lambda y: 1 - y * y)
     >>> product = elementwise("multiply", np.multiply, lambda b: b, lambda a: a)
     """
-    rules = [_partial_rule(partial, i) for i, partial in enumerate(d)]
+    signature = signature_of(name, value, len(d))
+    rules = [_partial_rule(name, partial, signature, i) for i, partial in enumerate(d)]
     maps = [rule for rule, _ in rules]
-    return Primitive(name, value, maps, maps, [n for _, n in rules], explain=explain_broadcast)
+    if activation is None:
+        activation = len(d) == 1 and callable(d[0])
+    return Primitive(
+        name,
+        value,
+        maps,
+        maps,
+        [n for _, n in rules],
+        kind="elementwise",
+        notation=notation,
+        signature=signature,
+        activation=activation,
+        explain=explain_broadcast,
+    )
 
 
 def linear(
@@ -207,22 +391,38 @@ def linear(
     value: Callable[..., Any],
     transpose: Rule,
     *,
+    kind: Kind = "linear",
+    notation: Notation = CALL,
     multiple: bool = False,
     into: Callable[[Array, Any, dict[str, Any]], None] | None = None,
     explain: Explain | None = None,
 ) -> Primitive:
     """A linear operation on one argument: forward mode is the value, reverse mode its transpose.
 
+    kind   "structural" if it only moves, repeats or picks entries, "reduction" if it brings axes
+           down; else "linear"
+
     >>> import numpy as np
     >>> flip = linear("flip", np.flip, lambda g, axis: apply(flip, (g,), {"axis": axis}))
     """
-    pull, needs = _adapt(transpose, 0)
+    signature = signature_of(name, value, 1)
+    pull, needs = _adapt(name, transpose, signature, 0)
 
     def push(t: Any, saved: Any, node: Node) -> Any:
         return apply(this, (t,), node.params)
 
     this = Primitive(
-        name, value, [pull], [push], [needs], multiple=multiple, into=into, explain=explain
+        name,
+        value,
+        [pull],
+        [push],
+        [needs],
+        kind=kind,
+        notation=notation,
+        signature=signature,
+        multiple=multiple,
+        into=into,
+        explain=explain,
     )
     return this
 
@@ -233,6 +433,7 @@ def bilinear(
     first: Rule,
     second: Rule,
     *,
+    notation: Notation = CALL,
     gathers: bool = False,
     explain: Explain | None = None,
 ) -> Primitive:
@@ -241,8 +442,9 @@ def bilinear(
     >>> import numpy as np
     >>> outer = bilinear("outer", np.outer, lambda g, b: g @ b, lambda g, a: a @ g)
     """
-    pull_a, needs_a = _adapt(first, 0)
-    pull_b, needs_b = _adapt(second, 1)
+    signature = signature_of(name, value, 2)
+    pull_a, needs_a = _adapt(name, first, signature, 0)
+    pull_b, needs_b = _adapt(name, second, signature, 1)
 
     def push_a(t: Any, saved: Any, node: Node) -> Any:
         return apply(this, (t, saved[1]), node.params)
@@ -256,6 +458,9 @@ def bilinear(
         [pull_a, pull_b],
         [push_a, push_b],
         [needs_a | {1}, needs_b | {0}],
+        kind="bilinear",
+        notation=notation,
+        signature=signature,
         gathers=gathers,
         explain=explain,
     )
@@ -265,24 +470,152 @@ def bilinear(
 def general(
     name: str,
     value: Callable[..., Any],
-    vjp: Rule | Sequence[Rule],
-    jvp: Rule | Sequence[Rule],
+    vjp: Rule | Sequence[Rule | None],
+    jvp: Rule | Sequence[Rule | None] | None = None,
     *,
+    notation: Notation = CALL,
     multiple: bool = False,
     explain: Explain | None = None,
 ) -> Primitive:
     """Any other operation: per argument a cotangent rule `vjp(g, ...)` and a tangent rule
     `jvp(t, ...)`; the tangents of several arguments are added up.
+
+    A rule may be None, for an argument without derivative. Without `jvp` forward mode is derived:
+    a vjp is linear in the cotangent, so its transpose is the jvp.
     """
-    pulls = [_adapt(r, i) for i, r in enumerate([vjp] if callable(vjp) else vjp)]
-    pushes = [_adapt(r, i) for i, r in enumerate([jvp] if callable(jvp) else jvp)]
+    pull_rules: Sequence[Rule | None] = [vjp] if callable(vjp) else vjp
+    push_rules: Sequence[Rule | None] = (
+        [jvp] if callable(jvp) else [None] * len(pull_rules) if jvp is None else jvp
+    )
+    if len(push_rules) != len(pull_rules):
+        raise TypeError(
+            f"{name}: {len(pull_rules)} cotangent rules and {len(push_rules)} tangent rules; "
+            "wanted one of each for every argument"
+        )
+    signature = signature_of(name, value, len(pull_rules))
+    pulls: list[Rule | None] = []
+    pushes: list[Rule | None] = []
+    needs: list[frozenset[int]] = []
+    for i, (back, along) in enumerate(zip(pull_rules, push_rules, strict=True)):
+        pull, read = (None, frozenset()) if back is None else _adapt(name, back, signature, i)
+        push, also = (None, frozenset()) if along is None else _adapt(name, along, signature, i)
+        if jvp is None and pull is not None:
+            push = transposed(pull)
+        pulls.append(pull)
+        pushes.append(push)
+        needs.append(read | also)
     return Primitive(
         name,
         value,
-        [rule for rule, _ in pulls],
-        [rule for rule, _ in pushes],
-        [a | b for (_, a), (_, b) in zip(pulls, pushes, strict=True)],
+        pulls,
+        pushes,
+        needs,
+        notation=notation,
+        signature=signature,
         multiple=multiple,
+        explain=explain,
+    )
+
+
+def transposed(pull: Rule) -> Rule:
+    """The push that belongs to a pull: the transpose of a map that is linear in its cotangent."""
+
+    def push(t: Any, saved: Any, node: Node) -> Any:
+        from .sweep import transpose_of_pull  # the sweeps stand above what they sweep over
+
+        return transpose_of_pull(pull, t, saved, node)
+
+    return push
+
+
+def joint(
+    name: str,
+    forward: Callable[..., Any],
+    backward: Callable[..., Sequence[Any]],
+    *,
+    arguments: int,
+    notation: Notation = CALL,
+    multiple: bool = False,
+    explain: Explain | None = None,
+) -> Primitive:
+    """An operation with one rule for all its arguments, from residuals of the forward pass.
+
+    forward    (*arrays, **params) -> (result, residuals); residuals are any structure of arrays
+    backward   (g, residuals, ...) -> one cotangent per argument, or None for one without; further
+               parameters are bound by name as in every rule
+    arguments  how many arrays `forward` takes
+
+    For derivatives of derivatives, and in forward mode, `forward` is run again on tensors, so that
+    the residuals have a record of their own: it is then to be written with this library's
+    functions.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> def forward(x, w):
+    ...     s = tg.tanh(x * w)
+    ...     return s, (x, w, 1 - s * s)
+    >>> def backward(g, kept):
+    ...     x, w, slope = kept
+    ...     return g * slope * w, g * slope * x
+    >>> cell = joint("cell", forward, backward, arguments=2)
+    >>> x, w = tg.tensor([1.0]), tg.tensor([0.0])
+    >>> tg.gradients(cell(x, w).sum(), w)
+    array([1.], dtype=float32)
+    """
+    signature = signature_of(name, forward, arguments)
+    sources = _sources(name, backward, 2, signature, 0)
+    fetch = _fetcher(sources, 0)
+
+    def together(g: Any, saved: Any, node: Node) -> Sequence[Any]:
+        *given, residuals = saved
+        if any(isinstance(value, Recorded) for value in given):
+            result, residuals = forward(*given, **node.params)
+            saved = (*given, result)
+        parts = backward(g, residuals, *fetch(saved, node))
+        if not isinstance(parts, Sequence) or len(parts) != arguments:
+            raise TypeError(
+                f"backward pass of {name}{node.place}: given {type(parts).__name__}"
+                + (f" of {len(parts)}" if isinstance(parts, Sequence) else "")
+                + f"; wanted a tuple of {arguments}, one cotangent per argument"
+            )
+        return parts
+
+    def pull(i: int) -> Rule:
+        return lambda g, saved, node: together(g, saved, node)[i]
+
+    pulls = [pull(i) for i in range(arguments)]
+    everything = frozenset({-1, *range(arguments)})
+    return Primitive(
+        name,
+        forward,
+        pulls,
+        [transposed(one) for one in pulls],
+        [everything] * arguments,
+        notation=notation,
+        signature=signature,
+        multiple=multiple,
+        together=together,
+        explain=explain,
+    )
+
+
+def flat(
+    name: str,
+    value: Callable[..., Any],
+    *,
+    arguments: int = 1,
+    notation: Notation = CALL,
+    explain: Explain | None = None,
+) -> Primitive:
+    """An operation without derivative, recorded all the same: comparisons, positions, tests."""
+    return Primitive(
+        name,
+        value,
+        [None] * arguments,
+        [None] * arguments,
+        [frozenset()] * arguments,
+        kind="flat",
+        notation=notation,
+        signature=signature_of(name, value, arguments),
         explain=explain,
     )
 
@@ -306,6 +639,8 @@ def variadic(
     vjp: Callable[[Any, int, Node], Any],
     jvp: Callable[[Any, int, Node], Any],
     *,
+    kind: Kind = "linear",
+    notation: Notation = CALL,
     explain: Explain | None = None,
 ) -> Primitive:
     """A linear operation on any number of arguments, `value(*arrays, **params)`.
@@ -318,6 +653,8 @@ def variadic(
         _ForEveryArgument(lambda i: lambda g, saved, node: vjp(g, i, node)),
         _ForEveryArgument(lambda i: lambda t, saved, node: jvp(t, i, node)),
         _ForEveryArgument(lambda i: frozenset()),
+        kind=kind,
+        notation=notation,
         explain=explain,
     )
 
@@ -335,41 +672,101 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
     """
     state = current()
     dtype = None
+    mixed = False
     for argument in arguments:
         if isinstance(argument, Recorded):
             dtype = argument._value.dtype
-            break
+            if dtype.kind == "f":
+                break
+            mixed = True
     if dtype is None:
-        return primitive.value(*arguments, **params)
+        y = primitive.value(*arguments, **params)
+        return y if primitive.together is None else y[0]
+    if mixed and dtype.kind != "f":
+        return _apply_flat(primitive, arguments, params, state)
     values: list[Any] = []
     nodes: list[Node | None] = []
     ports: list[int] = []
     for argument in arguments:
         if isinstance(argument, Recorded):
-            values.append(argument._value)
+            value = argument._value
+            values.append(value.astype(dtype) if value.dtype.kind in "iu" else value)
             nodes.append(argument._node)
             ports.append(argument._port)
         else:
             values.append(_constant(argument, dtype, primitive, state))
             nodes.append(None)
             ports.append(0)
+    return _run(primitive, values, nodes, ports, params, state, dtype)
+
+
+def _apply_flat(
+    primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any], state: State
+) -> Any:
+    """`apply` where all tensors are truth values or integers.
+
+    What becomes of them in arithmetic with numbers is of the precision of the tensors that they
+    were computed from, as a constant would be.
+    """
+    like = next(_precision(a) for a in arguments if isinstance(a, Recorded))
+    constants = [a for a in arguments if not isinstance(a, Recorded)]
+    arithmetic = any(np.result_type(c).kind == "f" for c in constants) or (
+        primitive.kind == "elementwise" and len(arguments) == 1
+    )
+    values: list[Any] = []
+    for i, argument in enumerate(arguments):
+        if isinstance(argument, Recorded):
+            value = argument._value
+        else:
+            value = argument if np.isscalar(argument) else np.asarray(argument)
+        if arithmetic and primitive.pulls[i] is not None and hasattr(value, "astype"):
+            value = value.astype(like)
+        values.append(value)
+    nodes = [a._node if isinstance(a, Recorded) else None for a in arguments]
+    ports = [a._port if isinstance(a, Recorded) else 0 for a in arguments]
+    return _run(primitive, values, nodes, ports, params, state, like)
+
+
+def _precision(tensor: Recorded) -> np.dtype[Any]:
+    """The precision of a tensor, or of those that truth values or integers were computed from."""
+    dtype: np.dtype[Any] = tensor._value.dtype
+    return dtype if dtype.kind == "f" else tensor._like
+
+
+def _run(
+    primitive: Primitive,
+    values: list[Any],
+    nodes: list[Node | None],
+    ports: list[int],
+    params: dict[str, Any],
+    state: State,
+    like: np.dtype[Any],
+) -> Any:
+    """Compute the result and record it, if one of the arguments is recorded.
+
+    like   the precision that truth values and integers take when they meet other numbers
+    """
     try:
         if state.anomalies:
             with np.errstate(all="ignore"):  # reported below, with the operation and the step
                 y = primitive.value(*values, **params)
-            _look_at(primitive, state, values, y)
         else:
             y = primitive.value(*values, **params)
     except FloatingPointError:
         raise
     except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
         _fail(primitive, state, values, params, error)
+    last = y
+    if primitive.together is not None:
+        y, last = y  # the residuals are kept in place of the result
+    if state.anomalies:
+        _look_at(primitive, state, values, y)
     recorded = tuple([node is not None for node in nodes])
     if not (state.recording and True in recorded):
         if primitive.multiple:
             return tuple([_tensor(part, None, 0) for part in y])
-        return _tensor(y, None, 0)
-    values.append(y)
+        return _single(y, None, like)
+    values.append(last)
     saved = tuple(
         [v if keep else None for v, keep in zip(values, primitive.keeps(recorded), strict=True)]
     )
@@ -381,7 +778,14 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
     node = Node(primitive, tuple(nodes), tuple(ports), saved, params, shape, kind, state.place)
     if primitive.multiple:
         return tuple([_tensor(part, node, port) for port, part in enumerate(y)])
-    return _tensor(y, node, 0)
+    return _single(y, node, like)
+
+
+def _single(y: Any, node: Node | None, like: np.dtype[Any]) -> Tensor:
+    tensor = _tensor(y, node, 0)
+    if y.dtype.kind != "f":
+        tensor._like = like
+    return tensor
 
 
 _NO_PARAMS: dict[str, Any] = {}
@@ -400,6 +804,8 @@ def apply1(primitive: Primitive, x: Any) -> Any:
     if node is None or not state.recording or state.anomalies:
         return apply(primitive, (x,), _NO_PARAMS)
     value = x._value
+    if value.dtype.kind != "f":
+        return apply(primitive, (x,), _NO_PARAMS)
     y = primitive.value(value)
     keep_x, keep_y = primitive.keeps(_RECORDED1)
     saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
@@ -429,13 +835,21 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
     state = current()
     if isinstance(a, Recorded):
         x, a_node, a_port = a._value, a._node, a._port
+        dtype = x.dtype
         if isinstance(b, Recorded):
             z, b_node, b_port = b._value, b._node, b._port
+            if z.dtype is not dtype:
+                return apply(primitive, (a, b), _NO_PARAMS)
+        elif dtype.kind == "f":
+            z, b_node, b_port = _constant(b, dtype, primitive, state), None, 0
         else:
-            z, b_node, b_port = _constant(b, x.dtype, primitive, state), None, 0
+            return apply(primitive, (a, b), _NO_PARAMS)
     elif isinstance(b, Recorded):
         z, b_node, b_port = b._value, b._node, b._port
-        x, a_node, a_port = _constant(a, z.dtype, primitive, state), None, 0
+        dtype = z.dtype
+        if dtype.kind != "f":
+            return apply(primitive, (a, b), _NO_PARAMS)
+        x, a_node, a_port = _constant(a, dtype, primitive, state), None, 0
     else:
         return primitive.value(a, b)
     if (a_node is None and b_node is None) or not state.recording or state.anomalies:
@@ -474,8 +888,10 @@ def _constant(value: Any, dtype: np.dtype[Any], primitive: Primitive, state: Sta
     if kind is np.ndarray:
         if value.dtype == dtype:
             return value
-        if value.dtype.kind in "fiub":
+        if value.dtype.kind in "fiu":
             return value.astype(dtype)
+        if value.dtype.kind == "b":
+            return value  # truth values change no dtype
     elif kind is float or kind is int or kind is bool:
         return value
     elif isinstance(value, np.generic) and value.dtype.kind in "fiub":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,8 @@ def pullback(
                 for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
             ]
         elif g.shape != node.shape or g.dtype != node.dtype:
+            if node.dtype.kind != "f":
+                continue  # positions and truth values have no derivative
             g = _fitted(g, node.shape, node.dtype)
         if primitive is None:
             found[node] = g
@@ -103,6 +106,8 @@ def pullback(
         if record:
             saved = as_tensors(node, saved)
         pulls = primitive.pulls
+        if primitive.together is not None:
+            pulls = [_gives(part) for part in primitive.together(g, saved, node)]
         i = -1
         for source in node.inputs:
             i += 1
@@ -120,13 +125,18 @@ def pullback(
                 if primitive.into is not None:
                     _add_into(cotangents, owned, node, i, g)
                     continue
+            rule = pulls[i]
+            if rule is None:
+                continue
             if anomalies:
                 with np.errstate(all="ignore"):  # reported here, with the operation and the step
-                    part = pulls[i](g, saved, node)
+                    part = rule(g, saved, node)
                 _look_at(node, part, g)
             else:
-                part = pulls[i](g, saved, node)
-            if visit is not None:
+                part = rule(g, saved, node)
+            if part.__class__ is not np.ndarray:
+                part = _cotangent(part, node, i)
+            if visit is not None and source.output(node.ports[i])[1].kind == "f":
                 visit(node, i, _fitted(part, *source.output(node.ports[i])))
             # the common cases of _contribute, without a call
             if source not in cotangents and not (
@@ -138,6 +148,62 @@ def pullback(
         if not keep:
             node.saved = None
     return found
+
+
+def _cotangent(part: Any, node: Node, i: int) -> Any:
+    """What a rule gave, if it is no plain array: a tensor, a number, or a fault of the rule."""
+    if isinstance(part, Recorded):
+        return part
+    source = node.inputs[i]
+    assert source is not None
+    if isinstance(part, float | int | np.generic):
+        shape, dtype = source.output(node.ports[i])
+        return np.full(shape if isinstance(part, float | int) else (), part, dtype)
+    if hasattr(part, "__array_ufunc__") and hasattr(part, "dtype"):
+        return part  # an array of another library
+    assert node.primitive is not None
+    why = "is a `return` missing?" if part is None else "wanted an array"
+    raise TypeError(
+        f"backward of {node.primitive.name}{node.place}: the rule for argument {i + 1} gave "
+        f"{'nothing (None)' if part is None else 'a ' + type(part).__name__}; {why}"
+    )
+
+
+def _gives(part: Any) -> Callable[..., Any] | None:
+    """A rule that gives a cotangent which is there already; no rule if there is none."""
+    return None if part is None else lambda g, saved, node: part
+
+
+def transpose_of_pull(pull: Callable[..., Any], t: Any, saved: Any, node: Node) -> Any:
+    """What a tangent of an argument makes of the result, from the rule for its cotangent alone.
+
+    The rule g -> J^T g is recorded on a placeholder; its own pullback is then v -> J v.
+
+    Raises TypeError if the rule records nothing: it was computed outside this library's functions.
+    """
+    primitive = node.primitive
+    assert primitive is not None
+    multiple = primitive.multiple
+    outputs = [node.output(port) for port in range(len(node.shape) if multiple else 1)]
+    given = [
+        wrap(np.zeros(shape, dtype), Leaf("tensor", shape, dtype, None), 0)
+        for shape, dtype in outputs
+    ]
+    back: Any = Context().run(pull, given if multiple else given[0], saved, node)  # always recorded
+    if getattr(back, "_node", None) is None:
+        raise TypeError(
+            f"{primitive.name}{node.place}: forward mode needs a jvp; none could be derived, "
+            "because the vjp was computed outside tg's functions"
+        )
+    if t.shape != back.shape:  # the sweep would have summed the cotangent over what was broadcast
+        t = ops.broadcast_to(t, back.shape)
+    roots = [leaf._node for leaf in given if leaf._node is not None]
+    found = pullback([(back, t)], roots, record=isinstance(t, Recorded), keep=True)
+    parts = [
+        found.get(root, np.zeros(shape, dtype))
+        for root, (shape, dtype) in zip(roots, outputs, strict=True)
+    ]
+    return tuple(parts) if multiple else parts[0]
 
 
 def _to_differentiate(roots: Iterable[Node], since: int = 0) -> list[Node]:
@@ -233,7 +299,7 @@ def as_tensors(node: Node, saved: Sequence[Any]) -> tuple[Any, ...]:
     ]
     assert node.primitive is not None
     result = saved[-1]
-    if result is not None:
+    if result is not None and node.primitive.together is None:
         if node.primitive.multiple:
             result = tuple(wrap(part, node, port) for port, part in enumerate(result))
         else:
@@ -386,7 +452,10 @@ def pushforward(
             t = None if source is None else output_of(tangents, source, node.ports[i])
             if t is None:
                 continue
-            part = primitive.pushes[i](t, saved, node)
+            push = primitive.pushes[i]
+            if push is None:
+                continue
+            part = push(t, saved, node)
             if primitive.multiple:
                 for port, piece in enumerate(part):
                     _contribute(tangents, set(), node, port, piece)

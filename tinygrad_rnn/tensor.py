@@ -79,7 +79,7 @@ class Tensor(Recorded):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the entries: float32 or float64."""
+        """The type of the entries: float32 or float64; truth values and integers of comparisons."""
         dtype: np.dtype[Any] = self._value.dtype
         return dtype
 
@@ -99,14 +99,23 @@ class Tensor(Recorded):
         view.flags.writeable = False
         return view
 
-    def item(self) -> float:
-        """The value of a tensor with one entry, as a Python float."""
+    def item(self) -> Any:
+        """The value of a tensor with one entry, as a Python float (or bool, or int)."""
         if self.size != 1:
             raise ValueError(f"item() needs a single entry, given shape {self.shape}")
-        return float(self._value.item())
+        return self._value.item()
+
+    def tolist(self) -> Any:
+        """The value as nested lists of Python numbers."""
+        return self._value.tolist()
 
     def __float__(self) -> float:
-        return self.item()
+        return float(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"a tensor of {self.dtype} is no index; wanted integers")
+        return int(self.item())
 
     def __bool__(self) -> bool:
         return bool(self.item())
@@ -126,7 +135,9 @@ class Tensor(Recorded):
         name = "" if self.name is None else f", name={self.name!r}"
         return f"tensor({text}, dtype={self.dtype}{name})"
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.dtype.kind in "biu":  # there is no gradient to lose
+            return np.array(self._value, dtype)
         raise TypeError(
             "a tensor does not turn into an array by itself, because that would cut the record; "
             "use .numpy() for the value, or tg.stack([...]) to join tensors"
@@ -293,25 +304,21 @@ class Tensor(Recorded):
             )
         return ours(*args, **kwargs)
 
-    # comparisons give plain boolean arrays: they have no derivative
+    # comparisons are recorded too; they give truth values, which have no derivative
 
-    def __lt__(self, other: Any) -> Any:
-        return self._value < _value_of(other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._value <= _value_of(other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._value > _value_of(other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._value >= _value_of(other)
-
-    def __eq__(self, other: Any) -> Any:
-        return self._value == _value_of(other)
-
-    def __ne__(self, other: Any) -> Any:
-        return self._value != _value_of(other)
+    __lt__: Any = ops.less
+    __le__: Any = ops.less_equal
+    __gt__: Any = ops.greater
+    __ge__: Any = ops.greater_equal
+    __eq__: Any = ops.equal
+    __ne__: Any = ops.not_equal
+    __invert__ = ops.logical_not
+    __and__: Any = ops.logical_and
+    __rand__: Any = ops.logical_and
+    __or__: Any = ops.logical_or
+    __ror__: Any = ops.logical_or
+    __xor__: Any = ops.logical_xor
+    __rxor__: Any = ops.logical_xor
 
     # -- methods that NumPy's arrays have too ----------------------------------------------------
 
@@ -339,6 +346,7 @@ class Tensor(Recorded):
     any = ops.any
     argmax = ops.argmax
     argmin = ops.argmin
+    argsort = ops.argsort
     astype = ops.astype
     clip = ops.clip
     cumprod = ops.cumprod
@@ -360,10 +368,6 @@ class Tensor(Recorded):
     take = ops.take
     trace = ops.trace
     var = ops.var
-
-
-def _value_of(other: Any) -> Any:
-    return other._value if isinstance(other, Recorded) else other
 
 
 class Parameter(Tensor):

@@ -187,7 +187,7 @@ def test_other_bad_steps():
 
 def test_an_operation_without_a_counterpart_prints_but_makes_no_program():
     gudermann = tg.custom.elementwise(
-        "gudermann", lambda v: 2 * np.arctan(np.tanh(v / 2)), lambda x: 1 / tg.cosh(x)
+        "gudermann", lambda v: 2 * np.arctan(np.tanh(v / 2)), lambda v: 1 / tg.cosh(v)
     )
     derivation = derive(Stepping(lambda c, x, s: gudermann(s @ c.W + x)))
     assert "sₜ = gudermann(uₜ)" in derivation.unicode()

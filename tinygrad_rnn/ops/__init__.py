@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import custom as custom
 from .activation import *
+from .compare import *
 from .cumulative import *
 from .decompose import *
 from .einstein import *

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ..primitive import apply, elementwise, explain_broadcast, general
+from ..notation import SIGN, SUM, TIMES, Notation, call, infix
+from ..primitive import Recorded, apply, elementwise, explain_broadcast, general
 from .registry import Plain, Unary, binary, of_one, operator, unary, values
 
 if TYPE_CHECKING:
@@ -29,15 +30,27 @@ UNIT = (-0.9, 0.9)
 # Masks: 1 or 0 in the dtype of the argument. They are recorded like everything else (a derivative
 # that was recorded at one value must hold at others), with derivative zero.
 
-is_zero = elementwise("is_zero", lambda x: _like(np.equal(x, 0), x), 0)
-is_positive = elementwise("is_positive", lambda x: _like(np.greater(x, 0), x), 0)
-is_equal = elementwise("is_equal", lambda a, b: _like(np.equal(a, b), a, b), 0, 0)
+
+def _indicator(sign: str, numpy: str) -> Notation:
+    return Notation("indicator", sign, numpy=f"1.0 * ({numpy})")
+
+
+is_zero = elementwise(
+    "is_zero", lambda x: _like(np.equal(x, 0), x), 0, notation=_indicator("=", "x == 0")
+)
+is_positive = elementwise(
+    "is_positive", lambda x: _like(np.greater(x, 0), x), 0, notation=_indicator(">", "x > 0")
+)
+is_equal = elementwise(
+    "is_equal", lambda a, b: _like(np.equal(a, b), a, b), 0, 0, notation=_indicator("=", "a == b")
+)
 share = elementwise(
     # of maximum(a, b), how much is a's: all, half or nothing
     "share",
     lambda a, b: _like(np.greater(a, b) + 0.5 * np.equal(a, b), a, b),
     0,
     0,
+    notation=_indicator(">", "(a > b) + 0.5 * (a == b)"),
 )
 
 
@@ -52,27 +65,38 @@ def _mask(primitive: Any, *arguments: Any) -> Any:
 # ------------------------------------------------------------------------------------------------
 # Arithmetic
 
-add = binary("add", np.add, 1, 1, "a + b.", "a + b", ("1", "1"), ((2.0, 3.0), 5.0))
+add = binary(
+    "add", np.add, 1, 1, "a + b.", "a + b", ("1", "1"), ((2.0, 3.0), 5.0),
+    notation=infix("+", SUM, "+"),
+)  # fmt: skip
 subtract = binary(
     "subtract", np.subtract, 1, -1, "a - b.", "a - b", ("1", "-1"), ((2.0, 3.0), -1.0),
+    notation=infix("−", SUM, "-"),
 )  # fmt: skip
 multiply = binary(
     "multiply", np.multiply, lambda b: b, lambda a: a, "a * b, entry by entry.", "a * b",
-    ("b", "a"), ((2.0, 3.0), 6.0),
+    ("b", "a"), ((2.0, 3.0), 6.0), notation=infix("⊙", TIMES, "*"),
 )  # fmt: skip
 divide = binary(
     "divide", np.divide, lambda b: 1 / b, lambda b, y: -y / b, "a / b.", "a / b",
     ("1 / b", "-a / b**2"), ((2.0, 4.0), 0.5), domain=((-3.0, 3.0), POSITIVE),
+    notation=Notation("fraction", "÷", TIMES, "/"),
 )  # fmt: skip
-negative = unary("negative", np.negative, -1, "-x.", "-x", "-1", (2.0, -2.0))
+negative = unary(
+    "negative", np.negative, -1, "-x.", "-x", "-1", (2.0, -2.0),
+    notation=Notation("sign", "−", SIGN, "-"),
+)  # fmt: skip
 reciprocal = unary(
     "reciprocal", np.reciprocal, lambda y: -y * y, "1 / x.", "1 / x", "-1 / x**2", (4.0, 0.25),
     domain=POSITIVE,
 )  # fmt: skip
-square = unary("square", np.square, lambda x: 2 * x, "x * x.", "x * x", "2 * x", (3.0, 9.0))
+square = unary(
+    "square", np.square, lambda x: 2 * x, "x * x.", "x * x", "2 * x", (3.0, 9.0),
+    notation=Notation("square", "( )²"),
+)  # fmt: skip
 sqrt = unary(
     "sqrt", np.sqrt, lambda y: 0.5 / y, "The square root.", "sqrt(x)", "0.5 / y", (9.0, 3.0),
-    "At 0 the derivative is inf.", domain=POSITIVE,
+    "At 0 the derivative is inf.", domain=POSITIVE, notation=Notation("root", "√"),
 )  # fmt: skip
 sign = unary(
     "sign", np.sign, 0, "-1, 0 or 1.", "sign(x)", "0", (-2.0, -1.0),
@@ -80,7 +104,7 @@ sign = unary(
 )  # fmt: skip
 abs = unary(  # noqa: A001 - NumPy's name
     "abs", np.abs, lambda x: sign(x), "|x|.", "abs(x)", "sign(x)", (-2.0, 2.0),
-    "At 0 the derivative is 0.",
+    "At 0 the derivative is 0.", notation=Notation("bars", "| |", numpy="np.abs"),
 )  # fmt: skip
 floor = unary(
     "floor", np.floor, 0, "The largest integer not above x.", "floor(x)", "0", (1.7, 1.0),
@@ -91,7 +115,9 @@ ceil = unary(
     "The derivative is 0 everywhere, the jumps included.",
 )  # fmt: skip
 
-_round = elementwise("round", lambda x, decimals: np.round(x, decimals), 0)
+_round = elementwise(
+    "round", lambda x, decimals: np.round(x, decimals), 0, notation=call(numpy="np.round")
+)
 
 
 @of_one(
@@ -131,7 +157,7 @@ power = binary(
     ("b * a**(b - 1)", "y * log(a)"), ((2.0, 3.0), 8.0),
     "0**0 is 1, and both derivatives are 0 there. The derivative with respect to b is 0 where"
     " a is 0 and b is not negative, and nan where a is negative.",
-    domain=(POSITIVE, (-2.0, 2.0)),
+    domain=(POSITIVE, (-2.0, 2.0)), notation=Notation("power", "^", SIGN, "**"),
 )  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------
@@ -202,7 +228,7 @@ cosh: Unary[[]] = unary(
 )  # fmt: skip
 tanh = unary(
     "tanh", np.tanh, lambda y: 1 - y * y, "The hyperbolic tangent.", "sinh(x) / cosh(x)",
-    "1 - y**2", (0.5, 0.4621),
+    "1 - y**2", (0.5, 0.4621), activation=True,
 )  # fmt: skip
 arcsinh = unary(
     "arcsinh", np.arcsinh, lambda x: 1 / sqrt(x * x + 1), "The inverse of sinh.",
@@ -249,11 +275,18 @@ minimum = binary(
     "Where a = b, each has half the derivative.",
 )  # fmt: skip
 
-inside = elementwise("inside", lambda x, low, high: _like(np.equal(x, np.clip(x, low, high)), x), 0)
+inside = elementwise(
+    "inside",
+    lambda x, low, high: _like(np.equal(x, np.clip(x, low, high)), x),
+    0,
+    notation=Notation("indicator", "inside", numpy="1.0 * (x == np.clip(x, low, high))"),
+)
 _clip = elementwise(
     "clip",
     lambda x, low, high: np.clip(x, low, high),
     lambda x, low, high: apply(inside, (x,), {"low": low, "high": high}),
+    notation=call(numpy="np.clip(x, low, high)"),
+    activation=False,
 )
 
 
@@ -295,20 +328,31 @@ def where(condition: Any, a: Plain, b: Plain) -> Array: ...
     "PyTorch and JAX: keep its argument valid, as in where(x > 0, sqrt(where(x > 0, x, 1)), 0).",
 )
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """a where the condition (a boolean array) holds, else b; all three broadcast together.
+    """a where the condition (truth values) holds, else b; all three broadcast together.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([-1.0, 4.0])
     >>> tg.where(x > 0, x, 0.0)
     tensor([0., 4.], dtype=float32)
     """
-    return apply(_where, (a, b), {"condition": np.asarray(values(condition), dtype=bool)})
+    if not isinstance(condition, Recorded):
+        condition = np.asarray(condition, dtype=bool)
+    return apply(_where, (condition, a, b), {})
 
 
 _where = general(
     "where",
-    lambda a, b, condition: np.where(condition, a, b),
-    [lambda g, condition: where(condition, g, 0.0), lambda g, condition: where(condition, 0.0, g)],
-    [lambda t, condition: where(condition, t, 0.0), lambda t, condition: where(condition, 0.0, t)],
-    explain=lambda shapes, params: explain_broadcast([*shapes, params["condition"].shape], params),
+    lambda condition, a, b: np.where(condition, a, b),
+    [
+        None,
+        lambda g, condition: where(condition, g, 0.0),
+        lambda g, condition: where(condition, 0.0, g),
+    ],
+    [
+        None,
+        lambda t, condition: where(condition, t, 0.0),
+        lambda t, condition: where(condition, 0.0, t),
+    ],
+    notation=Notation("choice", numpy="np.where"),
+    explain=explain_broadcast,
 )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..graph import Array, Shape, current
+from ..notation import Notation
 from ..primitive import Recorded, apply, general, linear
 from .registry import of_one, of_two, operator, values
 from .shape import broadcast_to, checked_axis, ravel
@@ -71,10 +72,29 @@ def getitem(x: Any, index: Any) -> Any:
     >>> tg.gradients(x[[0, 0, 2]].sum(), x)
     array([2., 0., 1.], dtype=float32)
     """
-    return apply(_getitem, (x,), {"index": index})
+    return apply(_getitem, (x,), {"index": _plain(index)})
 
 
-_scatter = linear("scatter", _scatter_value, lambda g, index: getitem(g, index), explain=_explain)
+def _plain(index: Any) -> Any:
+    """An index without tensors: positions and truth values are taken as they are now."""
+    if isinstance(index, tuple):
+        return tuple([_plain(part) for part in index]) if _has_tensor(index) else index
+    if isinstance(index, Recorded) and index._value.dtype.kind in "iub":
+        return index._value
+    return index
+
+
+def _has_tensor(index: tuple[Any, ...]) -> bool:
+    return builtins.any(isinstance(part, Recorded) for part in index)
+
+
+_scatter = linear(
+    "scatter",
+    _scatter_value,
+    lambda g, index: getitem(g, index),
+    kind="structural",
+    explain=_explain,
+)
 
 
 @of_one("zeros, with x added in at the index", "g[index]")
@@ -85,13 +105,15 @@ def scatter(x: Any, index: Any, shape: Shape) -> Any:
     >>> tg.scatter(tg.tensor([1.0, 2.0, 3.0]), ([0, 0, 2],), (4,))
     tensor([3., 0., 3., 0.], dtype=float32)
     """
-    return apply(_scatter, (x,), {"index": index, "to": shape})
+    return apply(_scatter, (x,), {"index": _plain(index), "to": shape})
 
 
 _getitem = linear(
     "getitem",
     lambda x, index: x[index],
     lambda g, shape, index: scatter(g, index, shape),
+    kind="structural",
+    notation=Notation("entries", "[ ]", word="scatter"),
     into=_add_into,
     explain=_explain,
 )
@@ -153,7 +175,7 @@ def index_update(x: Any, index: Any, values: Any) -> Any:
     >>> tg.index_update(tg.zeros(3), 1, 5.0)
     tensor([0., 5., 0.], dtype=float32)
     """
-    return apply(_index_update, (x, values), {"index": index})
+    return apply(_index_update, (x, values), {"index": _plain(index)})
 
 
 _index_update = general(
@@ -165,8 +187,8 @@ _index_update = general(
     ],
     [
         lambda t, index: index_update(t, index, 0.0),
-        lambda t, a, index: scatter(
-            _spread(t, a, index) * _winners(a.shape, index), index, a.shape
+        lambda t, x, index: scatter(
+            _spread(t, x, index) * _winners(x.shape, index), index, x.shape
         ),
     ],
     explain=_explain_put,
@@ -183,14 +205,14 @@ def index_add(x: Any, index: Any, values: Any) -> Any:
     >>> tg.index_add(tg.zeros(3), [1, 1], [5.0, 2.0])
     tensor([0., 7., 0.], dtype=float32)
     """
-    return apply(_index_add, (x, values), {"index": index})
+    return apply(_index_add, (x, values), {"index": _plain(index)})
 
 
 _index_add = general(
     "index_add",
     _added,
     [lambda g: g, lambda g, index: getitem(g, index)],
-    [lambda t: t, lambda t, a, index: scatter(_spread(t, a, index), index, a.shape)],
+    [lambda t: t, lambda t, x, index: scatter(_spread(t, x, index), index, x.shape)],
     explain=_explain_put,
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Node, Shape, current
+from ..notation import Notation
 from ..primitive import apply, linear, variadic
 from .index import getitem, scatter, take
 from .reduce import sum
@@ -50,6 +51,8 @@ _concatenate = variadic(
     lambda *arrays, axis, sizes: np.concatenate(arrays, axis),
     lambda g, i, node: getitem(g, _own_slice(i, node)),
     lambda t, i, node: _amid_zeros(t, _own_slice(i, node), node),
+    kind="structural",
+    notation=Notation("brackets", "[ , ]", word="split"),
     explain=_explain_joining,
 )
 
@@ -63,6 +66,8 @@ _stack = variadic(
     lambda *arrays, axis: np.stack(arrays, axis),
     lambda g, i, node: getitem(g, _own_index(i, node)),
     lambda t, i, node: _amid_zeros(t, _own_index(i, node), node),
+    kind="structural",
+    notation=Notation("brackets", "[ , ]", word="unstack"),
     explain=_explain_joining,
 )
 
@@ -109,6 +114,8 @@ _split = linear(
     "split",
     _parts,
     lambda g, axis: concatenate(g, axis),
+    kind="structural",
+    notation=Notation("hidden", word="concatenate"),
     multiple=True,
     explain=lambda shapes, params: (
         f"axis {params['axis']} of shape {shapes[0]} does not part into "
@@ -119,6 +126,8 @@ _unstack = linear(
     "unstack",
     lambda x, axis: tuple(np.moveaxis(x, axis, 0)),
     lambda g, axis: stack(g, axis),
+    kind="structural",
+    notation=Notation("hidden", word="stack"),
     multiple=True,
 )
 
@@ -155,6 +164,7 @@ _pad = linear(
     lambda g, shape, widths: getitem(
         g, tuple(slice(w[0], w[0] + n) for w, n in zip(widths, shape, strict=True))
     ),
+    kind="structural",
 )
 
 
@@ -200,6 +210,7 @@ _tile = linear(
     "tile",
     lambda x, reps: np.tile(x, reps),
     lambda g, shape, reps: _untile(g, shape, reps),
+    kind="structural",
 )
 
 

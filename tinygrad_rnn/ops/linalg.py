@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Shape, current
+from ..notation import PRODUCT, infix
 from ..primitive import apply, apply2, bilinear, linear
 from .elementwise import multiply
 from .reduce import sum
@@ -53,7 +54,15 @@ def _explain(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
     return f"{a} @ {b}: the leading axes {a[:-2]} and {b[:-2]} do not broadcast together"
 
 
-_matmul = bilinear("matmul", np.matmul, _of_first, _of_second, gathers=True, explain=_explain)
+_matmul = bilinear(
+    "matmul",
+    np.matmul,
+    _of_first,
+    _of_second,
+    notation=infix("@", PRODUCT, "@"),
+    gathers=True,
+    explain=_explain,
+)
 
 
 @of_two("a @ b", "to a: g @ b^T; to b: a^T @ g")
@@ -198,6 +207,7 @@ _diagonal = linear(
     "diagonal",
     lambda x, offset, axis1, axis2: np.diagonal(x, offset, axis1, axis2),
     _pull_diagonal,
+    kind="structural",
     explain=lambda shapes, params: (
         explain_axis(shapes, params)
         or (f"shape {shapes[0]}; wanted two axes or more" if len(shapes[0]) < 2 else None)
@@ -220,6 +230,7 @@ _from_diagonal = linear(
     "from_diagonal",
     _on_diagonal,
     lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2),
+    kind="structural",
 )
 
 

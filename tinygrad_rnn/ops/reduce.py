@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Shape
+from ..graph import Shape
+from ..notation import Notation
 from ..primitive import apply, apply1, apply2, elementwise, general, linear
 from .elementwise import divide, exp, is_equal, is_zero, square
-from .registry import of_one, operator, values
+from .registry import of_one, values
 from .shape import Axis, broadcast_to, explain_axis, reshape
 
 __all__ = [
-    "all", "any", "argmax", "argmin", "log_softmax", "logsumexp", "max", "mean", "min",
+    "log_softmax", "logsumexp", "max", "mean", "min",
     "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
@@ -52,6 +53,8 @@ _sum = linear(
     "sum",
     lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
     lambda g, shape, axis: _spread(g, shape, axis),
+    kind="reduction",
+    notation=Notation("total", "Σ", word="repeat"),
     explain=explain_axis,
 )
 
@@ -97,7 +100,7 @@ def _safe_half(y: Any) -> Any:
     return 0.5 * (1 - zero) / (y + zero)
 
 
-root = elementwise("sqrt", np.sqrt, _safe_half)
+root = elementwise("sqrt", np.sqrt, _safe_half, notation=Notation("root", "√"), activation=False)
 """The square root for lengths: its derivative at 0 is 0."""
 
 
@@ -252,35 +255,3 @@ def log_softmax(x: Any, axis: Axis = -1) -> Any:
     tensor([    0., -1000.], dtype=float32)
     """
     return apply(_log_softmax, (x,), {"axis": axis})
-
-
-# ------------------------------------------------------------------------------------------------
-# Answers that have no derivative: plain arrays
-
-
-@operator("the position of the largest entry", "")
-def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Where the largest entry is (the first of several), as a plain array of integers."""
-    where: Array = np.argmax(values(x), axis, keepdims=keepdims)
-    return where
-
-
-@operator("the position of the smallest entry", "")
-def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Where the smallest entry is (the first of several), as a plain array of integers."""
-    where: Array = np.argmin(values(x), axis, keepdims=keepdims)
-    return where
-
-
-@operator("whether any entry is not 0", "")
-def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:  # noqa: A001
-    """Whether any entry is not 0, as a plain boolean array."""
-    answer: Array = np.any(values(x), axis, keepdims=keepdims)
-    return answer
-
-
-@operator("whether no entry is 0", "")
-def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:  # noqa: A001
-    """Whether no entry is 0, as a plain boolean array."""
-    answer: Array = np.all(values(x), axis, keepdims=keepdims)
-    return answer

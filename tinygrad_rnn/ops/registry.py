@@ -26,6 +26,7 @@ from typing import (
 import numpy as np
 
 from ..graph import Array
+from ..notation import CALL, Notation
 from ..primitive import Partial, apply1, apply2, elementwise
 
 if TYPE_CHECKING:
@@ -197,13 +198,16 @@ def unary(
     at: tuple[float, float],
     note: str = "",
     domain: Interval = (-3.0, 3.0),
+    *,
+    notation: Notation = CALL,
+    activation: bool = False,
 ) -> Unary[[]]:
     """Declare an elementwise operator of one argument.
 
     value, d   as for `primitive.elementwise`
     at         an argument and its result to four places: the example
     """
-    primitive = elementwise(name, value, d)
+    primitive = elementwise(name, value, d, notation=notation, activation=activation)
 
     def function(x: Any) -> Any:
         return apply1(primitive, x)
@@ -225,9 +229,11 @@ def binary(
     at: tuple[tuple[float, float], float],
     note: str = "",
     domain: tuple[Interval, Interval] = ((-3.0, 3.0), (-3.0, 3.0)),
+    *,
+    notation: Notation = CALL,
 ) -> Binary[[]]:
     """Declare an elementwise operator of two arguments, which broadcast together."""
-    primitive = elementwise(name, value, da, db)
+    primitive = elementwise(name, value, da, db, notation=notation)
 
     def function(a: Any, b: Any) -> Any:
         return apply2(primitive, a, b)
@@ -286,10 +292,13 @@ def for_numpy() -> dict[Any, Callable[..., Any]]:
             table.setdefault(theirs, _with_their_arguments(theirs, function))
     for alias, name in {"amax": "max", "amin": "min", "around": "round"}.items():
         table[getattr(np, alias)] = table[getattr(np, name)]
-    for plain in (
-        *(np.shape, np.ndim, np.size, np.isnan, np.isfinite, np.isinf),
-        *(np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal),
-    ):
+    table |= {
+        np.bitwise_and: table[np.logical_and],
+        np.bitwise_or: table[np.logical_or],
+        np.bitwise_xor: table[np.logical_xor],
+        np.invert: table[np.logical_not],
+    }
+    for plain in (np.shape, np.ndim, np.size):
         table[plain] = _on_values(plain)
     return table
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..graph import Shape, current
+from ..notation import Notation, hidden
 from ..primitive import apply, linear
 from .registry import of_one
 
@@ -64,11 +65,19 @@ _reshape = linear(
     "reshape",
     lambda x, to: np.reshape(x, to),
     lambda g, shape: reshape(g, shape),
+    kind="structural",
+    notation=hidden("np.reshape(x, to)"),
     explain=_explain_reshape,
 )
 
 
-_ravel = linear("ravel", lambda x: np.ravel(x), lambda g, shape: reshape(g, shape))
+_ravel = linear(
+    "ravel",
+    lambda x: np.ravel(x),
+    lambda g, shape: reshape(g, shape),
+    kind="structural",
+    notation=hidden("np.ravel(x)"),
+)
 
 
 @of_one("the entries of x, in order", "g in the shape of x")
@@ -81,6 +90,8 @@ _squeeze = linear(
     "squeeze",
     lambda x, axis: np.squeeze(x, axis),
     lambda g, shape: reshape(g, shape),
+    kind="structural",
+    notation=hidden("np.squeeze(x, axis)"),
     explain=explain_axis,
 )
 
@@ -92,7 +103,11 @@ def squeeze(x: Any, axis: Axis = None) -> Any:
 
 
 _expand_dims = linear(
-    "expand_dims", lambda x, axis: np.expand_dims(x, axis), lambda g, shape: reshape(g, shape)
+    "expand_dims",
+    lambda x, axis: np.expand_dims(x, axis),
+    lambda g, shape: reshape(g, shape),
+    kind="structural",
+    notation=hidden("np.expand_dims(x, axis)"),
 )
 
 
@@ -111,6 +126,8 @@ _broadcast_to = linear(
     "broadcast_to",
     lambda x, to: np.broadcast_to(x, to),
     lambda g: g,
+    kind="structural",
+    notation=hidden("np.broadcast_to(x, to)"),
     explain=_explain_broadcast_to,
 )
 
@@ -121,7 +138,13 @@ def broadcast_to(x: Any, shape: Shape) -> Any:
     return apply(_broadcast_to, (x,), {"to": shape})
 
 
-_astype = linear("astype", lambda x, dtype: x.astype(dtype), lambda g: g)
+_astype = linear(
+    "astype",
+    lambda x, dtype: x.astype(dtype),
+    lambda g: g,
+    kind="structural",
+    notation=hidden("x.astype(dtype)"),
+)
 
 
 @of_one("x", "g, in the dtype of x")
@@ -162,6 +185,8 @@ _transpose = linear(
     "transpose",
     lambda x, axes: np.transpose(x, axes),
     lambda g, axes: transpose(g, None if axes is None else _inverse(axes)),
+    kind="structural",
+    notation=Notation("transpose", "( )ᵀ"),
     explain=lambda shapes, params: (
         explain_axis(shapes, params)
         or f"axes {params['axes']} are not an order of the {len(shapes[0])} axes of {shapes[0]}"
@@ -185,6 +210,8 @@ _swapaxes = linear(
     "swapaxes",
     lambda x, axis1, axis2: np.swapaxes(x, axis1, axis2),
     lambda g, axis1, axis2: swapaxes(g, axis1, axis2),
+    kind="structural",
+    notation=Notation("transpose", "( )ᵀ"),
     explain=explain_axis,
 )
 
@@ -199,6 +226,7 @@ _moveaxis = linear(
     "moveaxis",
     lambda x, source, destination: np.moveaxis(x, source, destination),
     lambda g, source, destination: moveaxis(g, destination, source),
+    kind="structural",
     explain=explain_axis,
 )
 
@@ -210,7 +238,11 @@ def flip(x: Any, axis: Axis = None) -> Any:
 
 
 _flip = linear(
-    "flip", lambda x, axis: np.flip(x, axis), lambda g, axis: flip(g, axis), explain=explain_axis
+    "flip",
+    lambda x, axis: np.flip(x, axis),
+    lambda g, axis: flip(g, axis),
+    kind="structural",
+    explain=explain_axis,
 )
 
 
@@ -226,5 +258,6 @@ _roll = linear(
     "roll",
     lambda x, shift, axis: np.roll(x, shift, axis),
     lambda g, shift, axis: roll(g, tuple(np.negative(shift).ravel().tolist()), axis),
+    kind="structural",
     explain=explain_axis,
 )
