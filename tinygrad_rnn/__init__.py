@@ -7,6 +7,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from . import optim
+from . import program as _program
 from .autodiff import Use, gradients, gradients_of_uses
 from .gradcheck import check_gradients
 from .graph import detect_anomaly, no_grad, scope, timestep
@@ -14,6 +15,7 @@ from .nn import GRU, LSTM, Cell, Elman, LSTMState
 from .ops import *  # noqa: F403 - the vocabulary
 from .ops import custom
 from .ops.registry import OPERATORS as _OPERATORS
+from .program import Trace, ValueDependenceError
 from .tensor import Parameter, Tensor, ones, tensor, zeros
 from .transforms import (
     grad,
@@ -28,6 +30,8 @@ from .transforms import (
 )
 from .unroll import Unrolled, detach, unroll
 
+trace = _program.trace  # type: ignore[assignment] # of a program; of a matrix too
+
 if TYPE_CHECKING:
     from . import study
     from .drawing.draw import draw
@@ -40,8 +44,10 @@ __all__ = [
     "LSTMState",
     "Parameter",
     "Tensor",
+    "Trace",
     "Unrolled",
     "Use",
+    "ValueDependenceError",
     "detach",
     "check_gradients",
     "custom",
@@ -68,7 +74,7 @@ __all__ = [
     "vjp",
     "zeros",
 ]
-__all__ += list(_OPERATORS)
+__all__ += [name for name in _OPERATORS if name != "trace"] + ["trace"]
 
 
 def __getattr__(name: str) -> Any:

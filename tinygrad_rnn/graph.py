@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ class State:
 _state: ContextVar[State] = ContextVar("tinygrad_rnn", default=State(Place(), True, False))
 current = _state.get
 """The recording state of the running thread or task."""
+watch: ContextVar[Callable[[Any, str], None] | None] = ContextVar("watch", default=None)
+"""While a program is traced: told of every tensor whose value is looked at, and through what."""
 
 
 class Node:
@@ -135,14 +138,24 @@ class Leaf(Node):
     stale        True once the parameter has been given another value
     source       of a detached value: serial of the node it was cut from, so that a picture can
                  show the cut without the cut keeping anything alive
+    value        the array, as long as something else keeps it alive: called, it gives it, or None
     """
 
-    __slots__ = ("generation", "grad", "kind", "source", "stale")
+    __slots__ = ("generation", "grad", "kind", "source", "stale", "value")
 
     def __init__(
-        self, kind: str, shape: Shape, dtype: np.dtype[Any], name: str | None, source: int = 0
+        self,
+        kind: str,
+        shape: Shape,
+        dtype: np.dtype[Any],
+        name: str | None,
+        source: int = 0,
+        value: Any = None,
     ) -> None:
         super().__init__(None, (), (), None, {}, shape, dtype, current().place)
+        self.value: Callable[[], Any] = (
+            weakref.ref(value) if isinstance(value, np.ndarray) else lambda: value
+        )
         self.kind = kind
         self.grad: Array | None = None
         self.generation = 0

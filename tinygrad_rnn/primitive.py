@@ -67,6 +67,16 @@ def returns(tensor_type: type[Tensor]) -> type[Tensor]:
     return tensor_type
 
 
+_transpose_of_pull: Callable[[Rule, Any, Any, Node], Any]
+
+
+def transposes(function: Callable[[Rule, Any, Any, Node], Any]) -> Callable[..., Any]:
+    """Make this what transposes a rule; it needs the sweeps, which come later."""
+    global _transpose_of_pull  # noqa: PLW0603
+    _transpose_of_pull = function
+    return function
+
+
 def wrap(value: Any, node: Node | None, port: int) -> Tensor:
     """A value as a tensor that came from an output of a node (None: from nothing recorded)."""
     return _tensor(value, node, port)
@@ -521,9 +531,7 @@ def transposed(pull: Rule) -> Rule:
     """The push that belongs to a pull: the transpose of a map that is linear in its cotangent."""
 
     def push(t: Any, saved: Any, node: Node) -> Any:
-        from .sweep import transpose_of_pull  # the sweeps stand above what they sweep over
-
-        return transpose_of_pull(pull, t, saved, node)
+        return _transpose_of_pull(pull, t, saved, node)
 
     return push
 
@@ -690,7 +698,9 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
     for argument in arguments:
         if isinstance(argument, Recorded):
             value = argument._value
-            values.append(value.astype(dtype) if value.dtype.kind in "iu" else value)
+            if value.dtype.kind in "iu" and primitive.pulls[len(values)] is not None:
+                value = value.astype(dtype)
+            values.append(value)
             nodes.append(argument._node)
             ports.append(argument._port)
         else:

@@ -17,7 +17,7 @@ import numpy as np
 
 from . import ops
 from .graph import Leaf, Node, Shape, current, record_order
-from .primitive import Recorded, anomaly, wrap
+from .primitive import Recorded, anomaly, transposes, wrap
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -39,6 +39,7 @@ def pullback(
     record: bool = False,
     keep: bool = False,
     visit: Visit | None = None,
+    enter: Callable[[Node, int], None] | None = None,
 ) -> dict[Node, Any]:
     """Reverse mode: from cotangents of outputs to the cotangents of the wanted nodes.
 
@@ -47,6 +48,7 @@ def pullback(
     record   run the rules on tensors, so that the result can be differentiated again
     keep     keep the saved values of the record
     visit    is told of every single contribution, with broadcasting undone
+    enter    is told before each rule: (node, argument number)
 
     A node with several outputs has a list of cotangents, one per output (or None).
     """
@@ -128,6 +130,8 @@ def pullback(
             rule = pulls[i]
             if rule is None:
                 continue
+            if enter is not None:
+                enter(node, i)
             if anomalies:
                 with np.errstate(all="ignore"):  # reported here, with the operation and the step
                     part = rule(g, saved, node)
@@ -174,6 +178,7 @@ def _gives(part: Any) -> Callable[..., Any] | None:
     return None if part is None else lambda g, saved, node: part
 
 
+@transposes
 def transpose_of_pull(pull: Callable[..., Any], t: Any, saved: Any, node: Node) -> Any:
     """What a tangent of an argument makes of the result, from the rule for its cotangent alone.
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import ops
 from .autodiff import backward
-from .graph import Array, Leaf, Node, Shape
+from .graph import Array, Leaf, Node, Shape, watch
 from .ops.registry import Binary, Unary
 from .primitive import Recorded, returns
 
@@ -95,6 +95,7 @@ class Tensor(Recorded):
 
     def numpy(self) -> Array:
         """The value as a read-only NumPy array (a view: nothing is copied)."""
+        self._looked_at(".numpy()")
         view = np.asarray(self._value).view()
         view.flags.writeable = False
         return view
@@ -103,21 +104,31 @@ class Tensor(Recorded):
         """The value of a tensor with one entry, as a Python float (or bool, or int)."""
         if self.size != 1:
             raise ValueError(f"item() needs a single entry, given shape {self.shape}")
+        self._looked_at(".item()")
         return self._value.item()
 
     def tolist(self) -> Any:
         """The value as nested lists of Python numbers."""
+        self._looked_at(".tolist()")
         return self._value.tolist()
 
+    def _looked_at(self, how: str) -> None:
+        told = watch.get()
+        if told is not None:
+            told(self, how)
+
     def __float__(self) -> float:
+        self._looked_at("float()")
         return float(self.item())
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
             raise TypeError(f"a tensor of {self.dtype} is no index; wanted integers")
+        self._looked_at("an index or range()")
         return int(self.item())
 
     def __bool__(self) -> bool:
+        self._looked_at("`if`, `while`, `and`, `or`, `not` or bool()")
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -137,6 +148,7 @@ class Tensor(Recorded):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.dtype.kind in "biu":  # there is no gradient to lose
+            self._looked_at("a NumPy function")
             return np.array(self._value, dtype)
         raise TypeError(
             "a tensor does not turn into an array by itself, because that would cut the record; "
@@ -167,8 +179,10 @@ class Tensor(Recorded):
         node = self._node
         if node is None:
             return self
+        self._looked_at(".detach()")
         name = node.name(self._port)
-        return Tensor(self._value, Leaf("detached", self.shape, self.dtype, name, node.serial), 0)
+        leaf = Leaf("detached", self.shape, self.dtype, name, node.serial, self._value)
+        return Tensor(self._value, leaf, 0)
 
     def backward(
         self,
@@ -394,7 +408,7 @@ class Parameter(Tensor):
         self, value: ArrayLike, name: str | None = None, dtype: DTypeLike | None = None
     ) -> None:
         array = real_array(value, dtype, f"Parameter {name or ''}".strip())
-        super().__init__(array, Leaf("parameter", array.shape, array.dtype, name), 0)
+        super().__init__(array, Leaf("parameter", array.shape, array.dtype, name, 0, array), 0)
         self.version = 0
 
     def assign(self, value: ArrayLike) -> None:
@@ -414,7 +428,7 @@ class Parameter(Tensor):
         assert isinstance(old, Leaf)
         old.stale = True
         self._value = array
-        self._node = Leaf("parameter", self.shape, self.dtype, old.name())
+        self._node = Leaf("parameter", self.shape, self.dtype, old.name(), 0, array)
         self.version += 1
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
@@ -462,4 +476,4 @@ def ones(shape: int | Shape, name: str | None = None, dtype: DTypeLike = FLOAT) 
 
 
 def _leaf(array: Array, name: str | None) -> Tensor:
-    return Tensor(array, Leaf("tensor", array.shape, array.dtype, name), 0)
+    return Tensor(array, Leaf("tensor", array.shape, array.dtype, name, 0, array), 0)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..nn import Cell
+from ..program import ValueDependenceError
 from . import notation, print_latex, print_mathml, print_numpy, print_text
 from .check import check
 from .expr import Form
 from .fold import folded
 from .read import Reader
-from .step import ValueDependenceError, two_traces
+from .step import two_traces
 
 
 class Derivation:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Node, Shape, record_order
+from ..program import ValueDependenceError
 from ..tensor import Tensor
 from .expr import Batch, Expr, Symbol, make, name, number
 from .simplify import RULES, TIDY, Simplifier, cut
-from .step import Traced, ValueDependenceError
+from .step import Traced
 
 Output = tuple[Node, int]
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import sweep, tree
 from ..graph import Array, Leaf, Node, Shape, record_order
 from ..nn import Cell
+from ..program import ValueDependenceError, refusing_looks
 from ..tensor import Parameter, Tensor, tensor
 from .expr import Symbol
 
@@ -23,45 +24,6 @@ BATCHES = (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67)
 """Batch sizes to trace with: the first two that divide no size of a parameter."""
 FORWARD_CHECKS = 6
 """How many more times the step is recorded forwards, to see whether its operations change."""
-
-
-class ValueDependenceError(TypeError):
-    """The step does other operations, or uses other numbers, for other values."""
-
-
-class _Watched(np.ndarray[Any, np.dtype[Any]]):
-    """A placeholder's value: an array that refuses to say what it is to an `if` or a `float()`."""
-
-    def _refuse(self, how: str) -> NoReturn:
-        raise ValueDependenceError(
-            f"the step looks at the value of a traced tensor, through {how}, and what it does "
-            "then is not in the record. Equations hold for all values: use tg.where for a choice "
-            "per entry, and decide everything else outside the step"
-        )
-
-    def __bool__(self) -> bool:  # noqa: PLE0304 - it never returns
-        self._refuse("bool() (an `if`, `while`, `and`, `or` or `not`)")
-
-    def __float__(self) -> float:
-        self._refuse("float()")
-
-    def __int__(self) -> int:
-        self._refuse("int()")
-
-    def __index__(self) -> int:  # noqa: PLE0305
-        self._refuse("an index or range()")
-
-    def __getitem__(self, index: Any) -> Any:
-        part = super().__getitem__(index)
-        return part if isinstance(part, np.ndarray) else np.asarray(part).view(_Watched)
-
-    def item(self, *args: Any) -> Any:
-        """Refused."""
-        self._refuse("item()")
-
-    def tolist(self) -> Any:
-        """Refused."""
-        self._refuse("tolist()")
 
 
 class Traced(NamedTuple):
@@ -137,7 +99,6 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
 
     def enter(t: Tensor, symbol: Symbol) -> Tensor:
         assert t._node is not None
-        t._value = t._value.view(_Watched)
         names[t._node], values[t._node] = symbol, np.asarray(t._value)
         return t
 
@@ -157,7 +118,8 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
         placeholder(np.shape(part), Symbol(state_name, "state", -1), part)
         for part in map(plain, tree.leaves(start))
     ]
-    result = cell.step(x, tree.rebuild(start, iter(before)))
+    with refusing_looks(who, [*parameters, x, *before]):
+        result = cell.step(x, tree.rebuild(start, iter(before)))
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"{who}: wanted a pair (output, state), given {type(result).__name__}")
     after = tree.leaves(result[1])

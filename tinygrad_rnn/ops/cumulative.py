@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import apply, general, linear
+from ..primitive import apply, flat, general, linear
 from .index import getitem, take_along_axis
 from .join import concatenate
 from .reduce import kept, sum
@@ -116,7 +116,13 @@ def cummax(x: Any, axis: int = 0) -> Any:
     tensor([1., 3., 3.], dtype=float32)
     """
     axis = checked_axis("cummax", axis, x.shape)
-    plain = values(x)
-    places = np.arange(plain.shape[axis]).reshape([-1] + [1] * (plain.ndim - axis - 1))
-    new = plain == np.maximum.accumulate(plain, axis)
-    return take_along_axis(x, np.maximum.accumulate(np.where(new, places, 0), axis), axis)
+    return take_along_axis(x, apply(_LATEST, (x,), {"axis": axis}), axis)
+
+
+def _latest_value(x: Any, axis: int) -> Any:
+    places = np.arange(x.shape[axis]).reshape([-1] + [1] * (x.ndim - axis - 1))
+    new = x == np.maximum.accumulate(x, axis)
+    return np.maximum.accumulate(np.where(new, places, 0), axis)
+
+
+_LATEST = flat("position of the latest maximum", _latest_value)

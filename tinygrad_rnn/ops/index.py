@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..graph import Array, Shape, current
+from ..graph import Array, Shape, current, watch
 from ..notation import Notation
-from ..primitive import Recorded, apply, general, linear
+from ..primitive import Primitive, Recorded, apply, general, linear
 from .registry import of_one, of_two, operator, values
 from .shape import broadcast_to, checked_axis, ravel
 
@@ -80,6 +80,9 @@ def _plain(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple([_plain(part) for part in index]) if _has_tensor(index) else index
     if isinstance(index, Recorded) and index._value.dtype.kind in "iub":
+        told = watch.get()
+        if told is not None:
+            told(index, "an index")
         return index._value
     return index
 
@@ -261,7 +264,8 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
 def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
     """For every place, one entry along an axis, as `argsort` and `argmax` name them.
 
-    indices  integers, with as many axes as x; the others broadcast
+    indices  integers, with as many axes as x; the others broadcast. Those that are tensors (of
+             `argsort`, `argmax`) are recorded
 
     >>> import tinygrad_rnn as tg
     >>> tg.take_along_axis(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), [[1], [0]], axis=1)
@@ -289,11 +293,40 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
     whole = (*others[:axis], x.shape[axis], *others[axis + 1 :])
     if whole != x.shape:
         x = broadcast_to(x, whole)
+    if isinstance(indices, Recorded):
+        return apply(_pick, (x, indices), {"axis": axis})
     index = tuple(
         found if i == axis else np.arange(n).reshape([-1 if j == i else 1 for j in range(x.ndim)])
         for i, n in enumerate(x.shape)
     )
     return getitem(x, index)
+
+
+def _put_value(g: Any, indices: Any, axis: int, to: Shape) -> Any:
+    y = np.zeros(to, g.dtype)
+    places = list(np.indices(indices.shape, sparse=True))
+    places[axis] = indices
+    np.add.at(y, tuple(places), g)
+    return y
+
+
+_pick: Primitive = general(
+    "take_along_axis",
+    lambda x, indices, axis: np.take_along_axis(x, indices, axis),
+    [lambda g, indices, axis, shape: _put_along(g, indices, axis, shape), None],
+    [lambda t, indices, axis: apply(_pick, (t, indices), {"axis": axis}), None],
+    notation=Notation("call", numpy="np.take_along_axis"),
+)
+_put = general(
+    "put_along_axis",
+    _put_value,
+    [lambda g, indices, axis: apply(_pick, (g, indices), {"axis": axis}), None],
+    [lambda t, indices, axis, to: _put_along(t, indices, axis, to), None],
+)
+
+
+def _put_along(g: Any, indices: Any, axis: int, to: Shape) -> Any:
+    return apply(_put, (g, indices), {"axis": axis, "to": to})
 
 
 @operator("y[..., k] = 1 if k == indices[...] else 0", "")
