@@ -68,6 +68,14 @@ _TEXTS = {
             y = top + np.log(np.exp(a - top).sum(axis=axis, keepdims=True))
             return y if keepdims else y.squeeze(axis)
     """,
+    "deviation": """
+        def deviation(a, axis):
+            return a - a.mean(axis=axis, keepdims=True)
+    """,
+    "expect": """
+        def expect(p, a):
+            return np.where((p == 0) & np.isinf(a), 0, p * a)
+    """,
     "scatter": """
         def scatter(a, index, shape):
             whole = np.zeros(shape)
