@@ -72,10 +72,6 @@ _TEXTS = {
         def deviation(a, axis):
             return a - a.mean(axis=axis, keepdims=True)
     """,
-    "expect": """
-        def expect(p, a):
-            return np.where((p == 0) & np.isinf(a), 0, p * a)
-    """,
     "scatter": """
         def scatter(a, index, shape):
             whole = np.zeros(shape)

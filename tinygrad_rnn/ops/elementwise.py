@@ -9,7 +9,7 @@ import numpy as np
 
 from ..notation import SIGN, SUM, TIMES, Notation, call, infix
 from ..primitive import Recorded, apply, elementwise, explain_broadcast, general
-from .registry import Plain, Unary, binary, of_one, operator, unary, values
+from .registry import Binary, Plain, Unary, binary, of_one, operator, unary, values
 
 if TYPE_CHECKING:
     from ..graph import Array
@@ -276,7 +276,7 @@ def _by_square(side: Any, length: Any) -> Any:
     return _by_length(_by_length(side, length), length)
 
 
-hypot = binary(
+hypot: Binary[[]] = binary(
     "hypot", np.hypot, lambda a, y: _by_length(a, y), lambda b, y: _by_length(b, y),
     "sqrt(a^2 + b^2), without overflow.", "sqrt(a**2 + b**2)", ("a / y", "b / y"),
     ((3.0, 4.0), 5.0), "At the origin both derivatives are 0.",

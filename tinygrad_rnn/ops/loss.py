@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..graph import Array, Shape, current
+from ..notation import call
 from ..primitive import apply, apply1, apply2, elementwise, general
 from .activation import sigmoid
 from .elementwise import abs, clip, divide, is_positive, log, multiply, square, where
@@ -33,12 +34,18 @@ def _reduced(name: str, losses: Any, reduction: Reduction, total_weight: Any = N
     )
 
 
-def _expect_value(p: Any, x: Any) -> Any:
+def _expect_value(a: Any, b: Any) -> Any:
     with np.errstate(invalid="ignore"):
-        return np.where(np.equal(p, 0) & np.isinf(x), 0, p * x)
+        return np.where(np.equal(a, 0) & np.isinf(b), 0, a * b)
 
 
-_expect = elementwise("expect", _expect_value, lambda b: b, lambda a: a)
+_expect = elementwise(
+    "expect",
+    _expect_value,
+    lambda b: b,
+    lambda a: a,
+    notation=call(numpy="np.where((a == 0) & np.isinf(b), 0, a * b)"),
+)
 """A probability times a logarithm: what cannot be counts nothing, 0 times -inf is 0."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Shape
-from ..notation import Notation
+from ..notation import Notation, call
 from ..primitive import apply, apply1, apply2, elementwise, general, linear
 from .elementwise import divide, exp, is_equal, is_zero, square
 from .registry import of_one, values
@@ -92,7 +92,11 @@ def _deviation_value(x: Any, axis: Axis) -> Any:
 
 
 _deviation = linear(
-    "deviation", _deviation_value, lambda g, axis: deviation(g, axis), explain=explain_axis
+    "deviation",
+    _deviation_value,
+    lambda g, axis: deviation(g, axis),
+    notation=call(numpy="x - np.mean(x, axis=axis, keepdims=True)"),
+    explain=explain_axis,
 )
 
 
@@ -203,35 +207,6 @@ def _top(x: Any, axis: Axis) -> Any:
     return np.maximum.reduce(x, axis=axis, keepdims=True, initial=initial)
 
 
-def _logsumexp_value(x: Any, axis: Axis, keepdims: bool) -> Any:
-    top = _top(x, axis)
-    top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):  # nothing but -inf adds up to log(0) = -inf
-        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return y if keepdims else np.squeeze(y, tuple(range(y.ndim)) if axis is None else axis)
-
-
-_logsumexp = general(
-    "logsumexp",
-    _logsumexp_value,
-    # not exp(x - y), which loses the fraction of large y
-    lambda g, x, axis: _kept(g, x, axis) * softmax(x, axis),
-    lambda t, x, axis, keepdims: sum(t * softmax(x, axis), axis, keepdims),
-    explain=explain_axis,
-)
-
-
-@of_one("log(sum(exp(x)))", "softmax(x) g")
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The logarithm of the sum of exponentials over axes, without overflow; -inf of no entries.
-
-    >>> import tinygrad_rnn as tg
-    >>> tg.logsumexp(tg.tensor([1000.0, 1000.0]))
-    tensor(1000.6932, dtype=float32)
-    """
-    return apply(_logsumexp, (x,), {"axis": axis, "keepdims": keepdims})
-
-
 def below_top(x: Any, axis: Axis) -> Any:
     """x - max(x), the same to a softmax: its exponentials do not overflow."""
     return x - _top(x, axis)
@@ -293,3 +268,32 @@ def log_softmax(x: Any, axis: Axis = -1) -> Any:
     tensor([    0., -1000.], dtype=float32)
     """
     return apply(_log_softmax, (x,), {"axis": axis})
+
+
+def _logsumexp_value(x: Any, axis: Axis, keepdims: bool) -> Any:
+    top = _top(x, axis)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):  # nothing but -inf adds up to log(0) = -inf
+        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return y if keepdims else np.squeeze(y, tuple(range(y.ndim)) if axis is None else axis)
+
+
+_logsumexp = general(
+    "logsumexp",
+    _logsumexp_value,
+    # not exp(x - y), which loses the fraction of large y
+    lambda g, x, axis: _kept(g, x, axis) * softmax(x, axis),
+    lambda t, x, axis, keepdims: sum(t * softmax(x, axis), axis, keepdims),
+    explain=explain_axis,
+)
+
+
+@of_one("log(sum(exp(x)))", "softmax(x) g")
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The logarithm of the sum of exponentials over axes, without overflow; -inf of no entries.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.logsumexp(tg.tensor([1000.0, 1000.0]))
+    tensor(1000.6932, dtype=float32)
+    """
+    return apply(_logsumexp, (x,), {"axis": axis, "keepdims": keepdims})
