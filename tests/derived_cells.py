@@ -69,6 +69,14 @@ class LayerNormRNN(tg.Cell):
         return s, s
 
 
+class NormalisedRNN(LayerNormRNN):
+    """The same by the operation."""
+
+    def step(self, x, s):
+        s = tg.tanh(tg.layer_norm(x @ self.U + s @ self.W, self.gain, self.beta))
+        return s, s
+
+
 class MemoryReader(tg.Cell):
     """Attention over the rows of a matrix that is part of the state, a tuple."""
 
@@ -130,7 +138,8 @@ BUILT_IN = {
 USERS = {
     cell.__name__: cell
     for cell in (
-        MinimalGatedUnit, PeepholeLSTM, LayerNormRNN, MemoryReader, LeakyMasked, TwoOutputs,
+        MinimalGatedUnit, PeepholeLSTM, LayerNormRNN, NormalisedRNN, MemoryReader, LeakyMasked,
+        TwoOutputs,
     )
 }  # fmt: skip
 CELLS = BUILT_IN | USERS

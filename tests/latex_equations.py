@@ -258,6 +258,8 @@ def called(name, arguments, values, t):
     if name == "sum":
         keep = any(option(a, "keepdims") == "True" for a in arguments)
         return args[0].sum(axis=int(axis), keepdims=keep)
+    if name == "deviation":
+        return args[0] - args[0].mean(axis=int(axis), keepdims=True)
     if name == "softmax":
         powers = np.exp(args[0])
         return powers / powers.sum(axis=int(axis), keepdims=True)

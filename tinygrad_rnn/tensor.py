@@ -38,6 +38,11 @@ def real_array(data: ArrayLike, dtype: DTypeLike | None, who: str) -> Array:
         raise TypeError(
             f"{who}: gradients need real floats, given {array.dtype}, dtype={np.dtype(dtype)}"
         )
+    if np.dtype(dtype).itemsize not in (4, 8):
+        raise TypeError(
+            f"{who}: given {np.dtype(dtype)}; tensors are float32 or float64 (half precision "
+            "cannot count past 2048): give dtype=np.float32"
+        )
     return array.astype(dtype, copy=False)
 
 
@@ -444,7 +449,7 @@ def tensor(data: ArrayLike, name: str | None = None, dtype: DTypeLike | None = N
     data    array or nested list. NumPy float arrays keep their dtype, other numbers are float32
     name    for pictures and messages
 
-    Raises TypeError for integer or complex arrays.
+    Raises TypeError for integer, complex and half precision arrays.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([[1.0, 2.0]], name="x")

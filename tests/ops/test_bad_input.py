@@ -108,6 +108,20 @@ BAD = {
     r"exp": (lambda: tg.exp("a"), TypeError),
     r"astype: a tensor of float32 to int64": (lambda: t(2).astype(int), TypeError),
     r"astype: a tensor of float32 to complex128": (lambda: t(2).astype(complex), TypeError),
+    r"astype: a tensor of float32 to float16: .* float32 or float64": (
+        lambda: t(2).astype(np.float16),
+        TypeError,
+    ),
+    r"tensor: given float16; tensors are float32 or float64.*dtype=np.float32": (
+        lambda: tg.tensor(np.ones(2, np.float16)),
+        TypeError,
+    ),
+    r"zeros: given float16": (lambda: tg.zeros(2, dtype=np.float16), TypeError),
+    r"Parameter w: given float16": (lambda: tg.Parameter([1.0], "w", np.float16), TypeError),
+    r"grad: argument 0: given float16": (
+        lambda: tg.grad(tg.sum)(np.ones(2, np.float16)),
+        TypeError,
+    ),
     r"clip: a bound is a tensor; use maximum": (lambda: tg.clip(t(2), t(2), None), TypeError),
     # matrices
     r"matmul: \(2, 3\) @ \(2, 3\): inner sizes 3 and 2 differ": (

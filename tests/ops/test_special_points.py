@@ -34,7 +34,14 @@ POINTS = {
     "norm at 0": (tg.norm, [[0.0, 0.0]], [[0.0, 0.0]]),
     "norm of order 3 at 0": (lambda x: tg.norm(x, 3), [[0.0, 0.0]], [[0.0, 0.0]]),
     "norm of order 1 at 0": (lambda x: tg.norm(x, 1), [[0.0, 2.0]], [[0.0, 1.0]]),
+    "norm of order 1/2 at 0": (lambda x: tg.norm(x, 0.5), [[0.0, 0.0]], [[0.0, 0.0]]),
+    "norm of order 1/2 beside 0": (lambda x: tg.norm(x, 0.5), [[4.0, 0.0]], [[1.0, 0.0]]),
+    "norm of order 3/2 beside 0": (lambda x: tg.norm(x, 1.5), [[4.0, 0.0]], [[1.0, 0.0]]),
+    "norm of order -1 at 0": (lambda x: tg.norm(x, -1), [[2.0, 0.0]], [[0.0, 0.0]]),
+    "norm of order -1": (lambda x: tg.norm(x, -1), [[1.0, 1.0]], [[0.25, 0.25]]),
     "hypot at 0": (tg.hypot, [[0.0], [0.0]], [[0.0], [0.0]]),
+    "arctan2 at 0": (tg.arctan2, [[0.0], [0.0]], [[0.0], [0.0]]),
+    "arctan2 near 0": (tg.arctan2, [[1e-200], [1e-200]], [[5e199], [-5e199]]),
     "std of equals": (tg.std, [[2.0, 2.0]], [[0.0, 0.0]]),
     "0 ** 0": (tg.power, [[0.0], [0.0]], [[0.0], [0.0]]),
     "0 ** 2 and 2 ** 0": (tg.power, [[0.0, 2.0], [2.0, 0.0]], [[0.0, 0.0], [0.0, np.log(2.0)]]),
@@ -49,6 +56,27 @@ POINTS = {
     "l1 at 0": (lambda x: tg.l1(x, np.zeros(1)), [[0.0]], [[0.0]]),
     "kl_div where p is 0": (lambda p: tg.kl_div(np.zeros(2), p, "sum"), [[0.0, 1.0]], [[0.0, 1.0]]),
     "logsumexp beside -inf": (tg.logsumexp, [[-INF, 0.0]], [[0.0, 1.0]]),
+    "logaddexp beside -inf": (tg.logaddexp, [[-INF], [1.0]], [[0.0], [1.0]]),
+    "cross_entropy beside -inf": (
+        lambda x: tg.cross_entropy(x, 1), [[-INF, 0.0, 0.0]], [[0.0, -0.5, 0.5]],
+    ),
+    "cross_entropy of a -inf target": (
+        lambda x: tg.cross_entropy(x, 0), [[-INF, 0.0, 0.0]], [[-1.0, 0.5, 0.5]],
+    ),
+    "cross_entropy of an ignored -inf": (
+        lambda x: tg.cross_entropy(x, [-1, 0], ignore_index=-1),
+        [[[-INF, 0.0], [0.0, 0.0]]], [[[0.0, 0.0], [-0.5, 0.5]]],
+    ),
+    "cross_entropy with probability 0 at -inf": (
+        lambda x: tg.cross_entropy(x, [0.5, 0.5, 0.0]), [[0.0, 0.0, -INF]], [[0.0, 0.0, 0.0]],
+    ),
+    "kl_div with probability 0 at -inf": (
+        lambda x: tg.kl_div(x, [1.0, 0.0], "sum"), [[0.0, -INF]], [[-1.0, 0.0]],
+    ),
+    "bce_with_logits at infinities": (
+        lambda x: tg.bce_with_logits(x, [0.0, 1.0, 1.0, 0.0], "sum"),
+        [[-INF, INF, -INF, INF]], [[0.0, 0.0, -1.0, 1.0]],
+    ),
     "softmax beside -inf": (lambda x: tg.softmax(x)[1], [[-INF, 0.0, 0.0]], [[0.0, 0.25, -0.25]]),
     "index_update twice": (
         lambda x, v: tg.index_update(x, [0, 0], v),
@@ -64,6 +92,7 @@ def test_documented_derivative(case):
         np.testing.assert_allclose(found, g, rtol=1e-12)
     # forward mode has the same one
     xs = tuple(np.array(p, float) for p in points)
+    assert not np.isnan(f(*map(tg.tensor, xs)).numpy()).any()
     for k, g in enumerate(wanted):
         vs = [np.zeros_like(x) for x in xs]
         vs[k] = np.ones_like(xs[k])
@@ -71,10 +100,98 @@ def test_documented_derivative(case):
         np.testing.assert_allclose(float(pushed), np.sum(g), rtol=1e-12)
 
 
-def test_second_derivative_of_a_length_at_zero_is_zero():
-    x = tg.tensor(np.zeros(2))
-    (first,) = [tg.gradients(tg.norm(x), x, create_graph=True)]
-    assert tg.gradients(first.sum(), x).tolist() == [0.0, 0.0]
+@pytest.mark.parametrize(
+    "f",
+    [
+        tg.norm,
+        tg.std,
+        *(lambda x, p=p: tg.norm(x, p) for p in (-1, 0.5, 1, 1.5, 3)),
+        lambda x: tg.hypot(x[0], x[1]),
+        lambda x: tg.arctan2(x[0], x[1]),
+    ],
+)
+def test_second_derivatives_of_a_length_at_zero_are_zero(f):
+    assert tg.hessian(f)(np.zeros(2)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_probabilities_of_zero_cost_nothing():
+    x = tg.tensor(np.array([0.0, 0.0, -INF]))
+    assert tg.cross_entropy(x, [0.5, 0.5, 0.0]).item() == pytest.approx(np.log(2), rel=1e-15)
+    assert tg.kl_div(tg.tensor(np.array([0.0, -INF])), [1.0, 0.0]).item() == 0
+    assert tg.bce_with_logits(x, [0.5, 0.5, 0.0], "none").numpy()[2] == 0
+    # what is no number is not hidden
+    assert np.isnan(tg.kl_div(tg.tensor([0.0, np.nan]), [1.0, 0.0]).item())
+
+
+# ------------------------------------------------------------------------------------------------
+# Nothing to divide by: what NumPy and PyTorch give
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("zero", [0.0, 0, -0.0, np.float64(0), np.zeros(3)], ids=repr)
+def test_division_by_zero(zero, dtype):
+    x = tg.tensor(np.array([0, 1, -1], dtype))
+    y = x / zero
+    wanted = np.array([0, 1, -1], dtype) / np.asarray(zero, dtype)
+    np.testing.assert_array_equal(y.numpy(), wanted)
+    infinite = np.copysign(INF, zero) * np.ones(3)
+    g = tg.gradients(y.sum(), x, create_graph=True)
+    assert g.dtype == dtype
+    np.testing.assert_array_equal(g.numpy(), infinite)
+    pushed = tg.jvp(lambda x: x / zero, (x,), (np.ones(3),))[1]
+    np.testing.assert_array_equal(pushed.numpy(), infinite)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_statistics_of_too_few():
+    for f, shape, value in [
+        (tg.mean, (0, 3), np.nan),
+        (lambda x: tg.mean(x, 1), (3, 0), np.full(3, np.nan)),
+        (lambda x: tg.var(x, 1), (3, 0), np.full(3, np.nan)),
+        (lambda x: tg.sum(x, 1), (3, 0), np.zeros(3)),
+        (lambda x: tg.logsumexp(x, 1), (3, 0), np.full(3, -INF)),
+        (lambda x: tg.norm(x, 0.5), (0,), 0),
+    ]:
+        x = tg.tensor(np.zeros(shape))
+        y = f(x)
+        np.testing.assert_array_equal(y.numpy(), value)
+        assert tg.gradients(y.sum(), x).shape == shape
+    one, two = tg.tensor(np.array([3.0])), tg.tensor(np.array([3.0, 4.0]))
+    for f in (tg.var, tg.std):
+        y = f(one, ddof=1)
+        assert np.isnan(y.item())
+        assert np.isnan(tg.gradients(y, one)).all()
+        assert f(two, ddof=3).item() == INF  # as in NumPy, no divisor is negative
+
+
+@pytest.mark.parametrize("f", [tg.softmax, tg.log_softmax])
+def test_softmax_of_nothing_is_nothing(f):
+    for shape, axis in [((2, 0), 1), ((0, 3), 0), ((0, 3), 1), ((0,), -1), ((2, 0, 3), 1)]:
+        x = tg.tensor(np.zeros(shape))
+        y = f(x, axis)
+        assert y.shape == f(np.zeros(shape), axis).shape == shape
+        assert tg.gradients(y.sum(), x).shape == shape
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0]])
+def test_all_targets_ignored(weights, smoothing):
+    x = tg.tensor(np.array([[1.0, -INF, 0.0], [0.0, 1.0, 2.0]]))
+    more = {"ignore_index": -1, "weights": weights}
+    losses = {
+        "cross_entropy": lambda how: tg.cross_entropy(
+            x, [-1, -1], how, label_smoothing=smoothing, **more
+        ),
+        "nll": lambda how: tg.nll(x, [-1, -1], how, **more),
+    }
+    for loss in losses.values():
+        assert tg.gradients(loss("sum"), x).tolist() == [[0.0] * 3] * 2
+        assert loss("none").numpy().tolist() == [0.0, 0.0]
+        with pytest.warns(RuntimeWarning, match="invalid value"):
+            mean = loss("mean")
+        assert np.isnan(mean.item())
+        assert tg.gradients(mean, x).tolist() == [[0.0] * 3] * 2
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero")
@@ -141,6 +258,16 @@ def test_large_arguments_in_float32(name):
     np.testing.assert_allclose(y.numpy(), np.array(value, np.float32), rtol=1e-6)
     np.testing.assert_allclose(g.numpy(), np.array(slope, np.float32), rtol=1e-5, atol=2e-8)
     np.testing.assert_allclose(second, 0, atol=1e-7)
+
+
+def test_cross_entropy_keeps_its_gradient_at_large_logits():
+    x = tg.tensor(np.array([[1, 2, 0.5]], np.float32) + np.float32(1e6))
+    g = tg.gradients(tg.cross_entropy(x, [2]), x)
+    np.testing.assert_allclose(g, [[0.2312239, 0.6285317, -0.8597556]], rtol=1e-6)
+    # and beside a target far below the others
+    x = tg.tensor(np.array([[1e4, 1e4 - 1, -1e4]], np.float32))
+    g = tg.gradients(tg.cross_entropy(x, [2]), x)
+    np.testing.assert_allclose(g, [[0.7310586, 0.2689414, -1.0]], rtol=1e-6)
 
 
 def test_large_logits_in_float32():

@@ -68,6 +68,10 @@ _TEXTS = {
             y = top + np.log(np.exp(a - top).sum(axis=axis, keepdims=True))
             return y if keepdims else y.squeeze(axis)
     """,
+    "deviation": """
+        def deviation(a, axis):
+            return a - a.mean(axis=axis, keepdims=True)
+    """,
     "scatter": """
         def scatter(a, index, shape):
             whole = np.zeros(shape)

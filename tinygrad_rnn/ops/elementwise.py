@@ -9,7 +9,7 @@ import numpy as np
 
 from ..notation import SIGN, SUM, TIMES, Notation, call, infix
 from ..primitive import Recorded, apply, elementwise, explain_broadcast, general
-from .registry import Plain, Unary, binary, of_one, operator, unary, values
+from .registry import Binary, Plain, Unary, binary, of_one, operator, unary, values
 
 if TYPE_CHECKING:
     from ..graph import Array
@@ -77,8 +77,16 @@ multiply = binary(
     "multiply", np.multiply, lambda b: b, lambda a: a, "a * b, entry by entry.", "a * b",
     ("b", "a"), ((2.0, 3.0), 6.0), notation=infix("⊙", TIMES, "*"),
 )  # fmt: skip
+
+
+def _inverse(b: Any) -> Any:
+    if isinstance(b, int | float) and not b:  # Python raises an error where NumPy has an answer
+        return math.copysign(math.inf, b)
+    return 1 / b
+
+
 divide = binary(
-    "divide", np.divide, lambda b: 1 / b, lambda b, y: -y / b, "a / b.", "a / b",
+    "divide", np.divide, lambda b: _inverse(b), lambda b, y: -y / b, "a / b.", "a / b",
     ("1 / b", "-a / b**2"), ((2.0, 4.0), 0.5), domain=((-3.0, 3.0), POSITIVE),
     notation=Notation("fraction", "÷", TIMES, "/"),
 )  # fmt: skip
@@ -188,10 +196,17 @@ log10 = unary(
     "log(x) / log(10)", "1 / (x * log(10))", (100.0, 2.0), domain=POSITIVE,
 )  # fmt: skip
 logaddexp = binary(
-    "logaddexp", np.logaddexp, lambda a, y: exp(a - y), lambda b, y: exp(b - y),
+    # exp(a - y) would lose the fraction of large y
+    "logaddexp", np.logaddexp, lambda a, b: _chance(b - a), lambda a, b: _chance(a - b),
     "log(exp(a) + exp(b)), without overflow.", "log(exp(a) + exp(b))", ("exp(a - y)", "exp(b - y)"),
     ((0.0, 0.0), 0.6931),
 )  # fmt: skip
+
+
+def _chance(x: Any) -> Any:
+    """1 / (1 + exp(x)), exact where it is small, without overflow."""
+    return exp(-logaddexp(x, 0.0))
+
 
 # ------------------------------------------------------------------------------------------------
 # Trigonometric and hyperbolic
@@ -244,19 +259,25 @@ arctanh = unary(
     "log((1 + x) / (1 - x)) / 2", "1 / (1 - x**2)", (0.5, 0.5493), domain=UNIT,
 )  # fmt: skip
 arctan2 = binary(
-    "arctan2", np.arctan2, lambda a, b: b / (a * a + b * b), lambda a, b: -a / (a * a + b * b),
+    "arctan2", np.arctan2,
+    lambda a, b: _by_square(b, hypot(a, b)), lambda a, b: -_by_square(a, hypot(a, b)),
     "The angle of the point (b, a), from -pi to pi.", "arctan2(a, b)",
     ("b / (a**2 + b**2)", "-a / (a**2 + b**2)"), ((1.0, -1.0), 2.3562),
-    "At the origin the derivatives are nan.",
+    "At the origin both derivatives are 0.",
 )  # fmt: skip
 
 
-def _of_length(side: Any, y: Any) -> Any:
-    return side / (y + _mask(is_zero, y))
+def _by_length(side: Any, length: Any) -> Any:
+    zero = _mask(is_zero, length)
+    return side * (1 - zero) / (length + zero)  # 0 at the origin, and so are its derivatives
 
 
-hypot = binary(
-    "hypot", np.hypot, lambda a, y: _of_length(a, y), lambda b, y: _of_length(b, y),
+def _by_square(side: Any, length: Any) -> Any:
+    return _by_length(_by_length(side, length), length)
+
+
+hypot: Binary[[]] = binary(
+    "hypot", np.hypot, lambda a, y: _by_length(a, y), lambda b, y: _by_length(b, y),
     "sqrt(a^2 + b^2), without overflow.", "sqrt(a**2 + b**2)", ("a / y", "b / y"),
     ((3.0, 4.0), 5.0), "At the origin both derivatives are 0.",
 )  # fmt: skip

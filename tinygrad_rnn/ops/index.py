@@ -13,7 +13,7 @@ from ..graph import Array, Shape, current, watch
 from ..notation import Notation
 from ..primitive import Primitive, Recorded, apply, general, linear
 from .registry import of_one, of_two, operator, values
-from .shape import broadcast_to, checked_axis, ravel
+from .shape import broadcast_to, checked_axis, ravel, reshape
 
 __all__ = [
     "embedding", "getitem", "index_add", "index_update", "one_hot", "scatter", "take",
@@ -160,7 +160,10 @@ def _winners(shape: Shape, index: Any) -> Any:
 
 
 def _spread(t: Any, a: Any, index: Any) -> Any:
-    return broadcast_to(t, np.empty(a.shape, bool)[index].shape)
+    there = np.empty(a.shape, bool)[index].shape
+    if t.ndim > len(there):  # an assignment drops leading axes of size 1
+        t = reshape(t, t.shape[t.ndim - len(there) :])
+    return broadcast_to(t, there)
 
 
 @of_one(

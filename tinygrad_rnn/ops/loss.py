@@ -7,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ..graph import Array, Shape, current
+from ..notation import call
 from ..primitive import apply, apply1, apply2, elementwise, general
 from .activation import sigmoid
-from .elementwise import abs, clip, divide, exp, is_positive, log, multiply, square
+from .elementwise import abs, clip, divide, is_positive, log, multiply, square, where
 from .index import getitem, index_add
-from .reduce import log_softmax, mean, sum
+from .reduce import below_top, log_softmax, mean, softmax, sum
 from .registry import of_two, values
 from .shape import expand_dims
 
@@ -31,6 +32,21 @@ def _reduced(name: str, losses: Any, reduction: Reduction, total_weight: Any = N
     raise ValueError(
         f'{name}{current().place}: reduction {reduction!r}; wanted "none", "sum" or "mean"'
     )
+
+
+def _expect_value(a: Any, b: Any) -> Any:
+    with np.errstate(invalid="ignore"):
+        return np.where(np.equal(a, 0) & np.isinf(b), 0, a * b)
+
+
+_expect = elementwise(
+    "expect",
+    _expect_value,
+    lambda b: b,
+    lambda a: a,
+    notation=call(numpy="np.where((a == 0) & np.isinf(b), 0, a * b)"),
+)
+"""A probability times a logarithm: what cannot be counts nothing, 0 times -inf is 0."""
 
 
 def _shape(x: Any) -> Shape:
@@ -53,28 +69,28 @@ def _pick(classes: Array) -> tuple[Any, ...]:
 
 
 def _cross_entropy_value(x: Any, classes: Array) -> Any:
-    y = x - np.max(x, axis=-1, keepdims=True)
+    y = below_top(x, -1)
     right = y[_pick(classes)]
     ones = np.ones_like(y, shape=y.shape[-1:])  # a product adds up short rows faster than np.sum
     return np.log(np.exp(y, out=y) @ ones) - right
 
 
-def _probabilities(x: Any, y: Any, classes: Array) -> Any:
-    """softmax(x), from the losses: they hold the sum of exponentials already."""
-    return exp(x - expand_dims(y + getitem(x, _pick(classes)), -1))
-
-
-def _cross_entropy_pull(g: Any, x: Any, y: Any, classes: Array) -> Any:
-    return index_add(_probabilities(x, y, classes) * expand_dims(g, -1), _pick(classes), -g)
+def _cross_entropy_pull(g: Any, x: Any, classes: Array) -> Any:
+    # not exp(x - x[target] - y): the losses hold the sum of exponentials, but only as well as
+    # they are rounded, and not at all where they are infinite
+    p = softmax(x, -1)
+    if hasattr(p, "_value"):
+        return index_add(p * expand_dims(g, -1), _pick(classes), -g)
+    p[_pick(classes)] -= 1  # the same in place: this runs at every step
+    p *= g[..., None]
+    return p
 
 
 _cross_entropy = general(
     "cross_entropy",
     _cross_entropy_value,
     _cross_entropy_pull,
-    lambda t, x, y, classes: (
-        sum(_probabilities(x, y, classes) * t, -1) - getitem(t, _pick(classes))
-    ),
+    lambda t, x, classes: sum(softmax(x, -1) * t, -1) - getitem(t, _pick(classes)),
 )
 
 
@@ -120,18 +136,18 @@ def _of_classes(
     weights: Any,
     reduction: Reduction,
 ) -> Any:
-    """Losses of single targets, weighed by class and brought together."""
-    if weights is None and counted is None:
-        return _reduced(name, losses, reduction)
-    share: Any = np.ones(classes.shape) if weights is None else getitem(weights, classes)
+    """Weighed losses of single targets brought together; the mean is over the weights."""
     if counted is not None:
-        share = multiply(share, counted)
-    return _reduced(name, multiply(losses, share), reduction, _total(share, losses))
+        losses = where(counted, losses, 0.0)  # not times 0: an ignored loss may be infinite
+    if reduction != "mean" or (weights is None and counted is None):
+        return _reduced(name, losses, reduction)
+    shares: Any = np.ones(classes.shape) if weights is None else getitem(weights, classes)
+    total = sum(shares if counted is None else where(counted, shares, 0.0))
+    return _reduced(name, losses, reduction, total if hasattr(total, "_value") else float(total))
 
 
-def _total(share: Any, losses: Any) -> Any:
-    total = sum(share)
-    return total if hasattr(total, "_value") else float(total)
+def _weighed(losses: Any, weights: Any, classes: Array) -> Any:
+    return losses if weights is None else multiply(losses, getitem(weights, classes))
 
 
 @of_two(
@@ -159,7 +175,9 @@ def cross_entropy(
     label_smoothing  e: the target is p (1 - e) + e / V (Szegedy et al. 2016, section 7)
 
     As in PyTorch the mean divides by the sum of the targets' weights, except for probabilities,
-    where it divides by the number of targets. An ignored-only mean is nan, with NumPy's warning.
+    where it divides by the number of targets. The mean of nothing but ignored targets is nan, with
+    NumPy's warning, and its gradient 0. A logit of -inf is a class that cannot be: it costs nothing
+    where its probability is 0, and inf where it is the target.
 
     >>> import tinygrad_rnn as tg
     >>> tg.cross_entropy(tg.tensor([[0.0, 0.0], [0.0, 0.0]]), [0, 1])
@@ -180,25 +198,19 @@ def cross_entropy(
         p = targets if hasattr(targets, "_value") else plain
         if label_smoothing:
             p = p * (1 - label_smoothing) + label_smoothing / plain.shape[-1]
-        terms = multiply(p, log_softmax(logits))
+        terms = apply2(_expect, p, log_softmax(logits))
         losses = -sum(terms if weights is None else multiply(terms, weights), -1)
         return _reduced(name, losses, reduction)
     classes, counted = _class_numbers(name, logits, plain, ignore_index)
     if not label_smoothing:
         losses = apply(_cross_entropy, (logits,), {"classes": classes})
-        return _of_classes(name, losses, classes, counted, weights, reduction)
-    log_p = log_softmax(logits)
-    terms = log_p if weights is None else multiply(log_p, weights)
-    smooth = -(1 - label_smoothing) * getitem(terms, _pick(classes)) - label_smoothing * mean(
-        terms, -1
-    )
-    if counted is not None:
-        smooth = multiply(smooth, counted)
-    if reduction != "mean" or (weights is None and counted is None):
-        return _reduced(name, smooth, reduction)
-    share: Any = np.ones(classes.shape) if weights is None else getitem(weights, classes)
-    share = share if counted is None else multiply(share, counted)
-    return _reduced(name, smooth, reduction, _total(share, smooth))
+        losses = _weighed(losses, weights, classes)
+    else:
+        log_p = log_softmax(logits)
+        terms = log_p if weights is None else multiply(log_p, weights)
+        right = (1 - label_smoothing) * getitem(terms, _pick(classes))
+        losses = -right - label_smoothing * mean(terms, -1)
+    return _of_classes(name, losses, classes, counted, weights, reduction)
 
 
 @of_two("-x[target]", "to the scores: -g at the target's class")
@@ -221,7 +233,7 @@ def nll(
     """
     weights = _class_weights("nll", log_probabilities, weights)
     classes, counted = _class_numbers("nll", log_probabilities, targets, ignore_index)
-    losses = -getitem(log_probabilities, _pick(classes))
+    losses = _weighed(-getitem(log_probabilities, _pick(classes)), weights, classes)
     return _of_classes("nll", losses, classes, counted, weights, reduction)
 
 
@@ -292,7 +304,7 @@ def huber(prediction: Any, target: Any, delta: float = 1.0, reduction: Reduction
 
 _bce = elementwise(
     "bce_with_logits",
-    lambda a, b: np.maximum(a, 0) - a * b + np.log1p(np.exp(-np.abs(a))),
+    lambda a, b: _expect_value(np.heaviside(a, 0.0) - b, a) + np.log1p(np.exp(-np.abs(a))),
     lambda a, b: sigmoid(a) - b,
     lambda a: -a,
 )
@@ -345,5 +357,5 @@ def kl_div(log_q: Any, p: Any, reduction: Reduction = "mean") -> Any:
     """
     _same_shape("kl_div", "log_q", log_q, "p", p)
     p = np.asarray(p) if isinstance(p, list) else p
-    terms = apply1(_xlogx, p) - multiply(p, log_q)
+    terms = apply1(_xlogx, p) - apply2(_expect, p, log_q)
     return _reduced("kl_div", sum(terms, -1) if reduction == "mean" else terms, reduction)

@@ -10,7 +10,7 @@ from ..graph import current
 from ..primitive import apply1
 from .decompose import svd
 from .elementwise import abs, is_zero, power, sqrt, square
-from .reduce import max, mean, min, root, sum
+from .reduce import deviation, max, mean, min, root, sum
 from .registry import of_one, values
 from .shape import Axis, expand_dims, moveaxis
 
@@ -28,8 +28,14 @@ def _vector_norm(x: Any, order: float, axis: Axis, keepdims: bool) -> Any:
         return max(abs(x), axis, keepdims)
     if order == -np.inf:
         return min(abs(x), axis, keepdims)
-    total = sum(power(abs(x), float(order)), axis, keepdims)
-    zero = apply1(is_zero, total)  # the root has no derivative at 0: go round it
+    # neither powers nor the root have a derivative at 0: go round it
+    size = abs(x)
+    zero = apply1(is_zero, size)
+    powers = power(size + zero, float(order))
+    if order < 0:  # one 0 makes all of it 0
+        return power(sum(powers, axis, keepdims), 1 / order) * (1 - max(zero, axis, keepdims))
+    total = sum(powers - zero, axis, keepdims)
+    zero = apply1(is_zero, total)
     return power(total + zero, 1 / order) - zero
 
 
@@ -47,7 +53,7 @@ def _matrix_norm(x: Any, order: Any, keepdims: bool) -> Any:
 @of_one(
     "sqrt(sum(x^2)); with ord p: sum(|x|^p)^(1/p)",
     "x g / y",
-    "Where y is 0, the derivative is 0.",
+    "Where y is 0, the derivative is 0. So it is at entries that are 0.",
 )
 def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """The length of vectors or the size of matrices, with the meaning of `numpy.linalg.norm`.
@@ -105,8 +111,8 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) 
     >>> tg.layer_norm(tg.tensor([[1.0, 3.0]]), eps=0.0)
     tensor([[-1.,  1.]], dtype=float32)
     """
-    deviation = x - mean(x, -1, True)
-    y = deviation / sqrt(mean(square(deviation), -1, True) + eps)
+    centred = deviation(x, -1)
+    y = centred / sqrt(mean(square(centred), -1, True) + eps)
     return _scaled("layer_norm", y, weight, bias)
 
 

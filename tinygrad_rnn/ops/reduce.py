@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
 import numpy as np
 
 from ..graph import Shape
-from ..notation import Notation
+from ..notation import Notation, call
 from ..primitive import apply, apply1, apply2, elementwise, general, linear
 from .elementwise import divide, exp, is_equal, is_zero, square
 from .registry import of_one, values
@@ -81,18 +82,42 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return divide(sum(x, axis, keepdims), float(_count(x, axis)))
 
 
+def _deviation_value(x: Any, axis: Axis) -> Any:
+    n = _count(x, axis)
+    if not n:
+        return x
+    y = x - np.sum(x, axis=axis, keepdims=True) / n
+    y -= np.sum(y, axis=axis, keepdims=True) / n  # large x: what rounding left of the mean
+    return y
+
+
+_deviation = linear(
+    "deviation",
+    _deviation_value,
+    lambda g, axis: deviation(g, axis),
+    notation=call(numpy="x - np.mean(x, axis=axis, keepdims=True)"),
+    explain=explain_axis,
+)
+
+
+def deviation(x: Any, axis: Axis) -> Any:
+    """x - mean(x) over axes: linear, and its own transpose."""
+    return apply(_deviation, (x,), {"axis": axis})
+
+
 @of_one("mean of (x - mean(x))^2, times n / (n - ddof)", "2 (x - mean(x)) / (n - ddof) g")
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Any:
     """The variance over the given axes, or over all.
 
-    ddof   taken off the number of entries; 1 for the estimate from a sample
+    ddof   taken off the number of entries; 1 for the estimate from a sample. From n on the
+           divisor is 0, so that the result is nan or inf, with NumPy's warning
 
     >>> import tinygrad_rnn as tg
     >>> tg.var(tg.tensor([1.0, 3.0]))
     tensor(1., dtype=float32)
     """
-    deviation = x - mean(x, axis, True)
-    return divide(sum(square(deviation), axis, keepdims), float(_count(x, axis) - ddof))
+    degrees = builtins.max(_count(x, axis) - ddof, 0)
+    return divide(sum(square(deviation(x, axis)), axis, keepdims), float(degrees))
 
 
 def _safe_half(y: Any) -> Any:
@@ -176,46 +201,34 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001
 # Exponentials
 
 
-def _logsumexp_value(x: Any, axis: Axis, keepdims: bool) -> Any:
-    top = np.max(x, axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):  # nothing but -inf adds up to log(0) = -inf
-        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return y if keepdims else np.squeeze(y, tuple(range(y.ndim)) if axis is None else axis)
+def _top(x: Any, axis: Axis) -> Any:
+    """max(x) with the axes kept; -inf of no entries, where NumPy has no answer."""
+    initial = None if np.size(x) else -np.inf
+    return np.maximum.reduce(x, axis=axis, keepdims=True, initial=initial)
 
 
-_logsumexp = general(
-    "logsumexp",
-    _logsumexp_value,
-    lambda g, x, y, axis: _kept(g, x, axis) * exp(x - _kept(y, x, axis)),
-    lambda t, x, y, axis, keepdims: sum(t * exp(x - _kept(y, x, axis)), axis, keepdims),
-    explain=explain_axis,
-)
-
-
-@of_one("log(sum(exp(x)))", "softmax(x) g")
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The logarithm of the sum of exponentials over axes, without overflow.
-
-    >>> import tinygrad_rnn as tg
-    >>> tg.logsumexp(tg.tensor([1000.0, 1000.0]))
-    tensor(1000.6932, dtype=float32)
-    """
-    return apply(_logsumexp, (x,), {"axis": axis, "keepdims": keepdims})
+def below_top(x: Any, axis: Axis) -> Any:
+    """x - max(x), the same to a softmax: its exponentials do not overflow."""
+    return x - _top(x, axis)
 
 
 def softmax_value(x: Any, axis: Axis) -> Any:
     """Its value; the array returned is new."""
-    y = x - np.max(x, axis=axis, keepdims=True)
+    y = below_top(x, axis)
     y = np.exp(y, out=y) if y.ndim else np.exp(y)
-    y /= np.sum(y, axis=axis, keepdims=True)
+    if axis == -1 and y.ndim:
+        ones = np.ones_like(y, shape=y.shape[-1:])  # a product adds up short rows faster
+        y /= (y @ ones)[..., None]
+    else:
+        y /= np.sum(y, axis=axis, keepdims=True)
     return y
 
 
 def log_softmax_value(x: Any, axis: Axis) -> Any:
     """Its value; the array returned is new."""
-    y = x - np.max(x, axis=axis, keepdims=True)
-    y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
+    y = below_top(x, axis)
+    if y.size:
+        y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
     return y
 
 
@@ -255,3 +268,32 @@ def log_softmax(x: Any, axis: Axis = -1) -> Any:
     tensor([    0., -1000.], dtype=float32)
     """
     return apply(_log_softmax, (x,), {"axis": axis})
+
+
+def _logsumexp_value(x: Any, axis: Axis, keepdims: bool) -> Any:
+    top = _top(x, axis)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):  # nothing but -inf adds up to log(0) = -inf
+        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return y if keepdims else np.squeeze(y, tuple(range(y.ndim)) if axis is None else axis)
+
+
+_logsumexp = general(
+    "logsumexp",
+    _logsumexp_value,
+    # not exp(x - y), which loses the fraction of large y
+    lambda g, x, axis: _kept(g, x, axis) * softmax(x, axis),
+    lambda t, x, axis, keepdims: sum(t * softmax(x, axis), axis, keepdims),
+    explain=explain_axis,
+)
+
+
+@of_one("log(sum(exp(x)))", "softmax(x) g")
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The logarithm of the sum of exponentials over axes, without overflow; -inf of no entries.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.logsumexp(tg.tensor([1000.0, 1000.0]))
+    tensor(1000.6932, dtype=float32)
+    """
+    return apply(_logsumexp, (x,), {"axis": axis, "keepdims": keepdims})

@@ -151,13 +151,14 @@ _astype = linear(
 def astype(x: Any, dtype: DTypeLike) -> Any:
     """The same numbers in another precision: float32 or float64.
 
-    Raises TypeError for a tensor and a dtype that is not a real float: integers have no gradient.
+    Raises TypeError for a tensor and another dtype: integers have no gradient, and half precision
+    cannot count past 2048.
     """
     wanted = np.dtype(dtype)
-    if hasattr(x, "_value") and wanted.kind != "f":
+    if hasattr(x, "_value") and (wanted.kind != "f" or wanted.itemsize not in (4, 8)):
         raise TypeError(
-            f"astype{current().place}: a tensor of {x.dtype} to {wanted}: gradients need real "
-            "floats; use .numpy().astype() for the numbers alone"
+            f"astype{current().place}: a tensor of {x.dtype} to {wanted}: tensors are float32 or "
+            "float64; use .numpy().astype() for the numbers alone"
         )
     return apply(_astype, (x,), {"dtype": wanted})
 
