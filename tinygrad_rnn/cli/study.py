@@ -51,6 +51,7 @@ def add_study(
         from rich.console import Console
 
         from ..data import TextError
+        from ..nn.cell import InputSizeError
         from ..nn.load import CellNameError
         from ..report.page import report
         from ..report.subject import SubjectError, subject
@@ -61,6 +62,8 @@ def add_study(
             chosen = subject(cell, steps, text, seed)
             with console.status("") as status:
                 page = report(chosen, out, said=lambda what: status.update(what))
-        except (CellNameError, SubjectError, TextError, ModelFileError, OSError) as error:
+        except (
+            *(CellNameError, InputSizeError, SubjectError, TextError, ModelFileError, OSError),
+        ) as error:
             fail(error)
         console.print(f"{chosen.name}, {steps} steps: {page}", soft_wrap=True)

@@ -54,6 +54,7 @@ class GRU(Cell):
         rng = np.random.default_rng(rng)
         H, bound = hidden_size, hidden_size**-0.5
         self.reset = reset
+        self.input_size = input_size
         self.hidden_size = H
         self.U = Parameter(uniform(rng, (input_size, 3 * H), bound, dtype))
         self.b = Parameter(uniform(rng, (3 * H,), bound, dtype))

@@ -65,7 +65,7 @@ def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> S
     make, name = cell_named(cell)
     if text is None:
         unit = made(make, name, INPUTS, STATE, rng)
-        xs = rng.normal(size=(steps, BATCH, _input_size(unit) or INPUTS))
+        xs = rng.normal(size=(steps, BATCH, unit.input_size))
         return Subject(
             unit,
             name,
@@ -130,12 +130,6 @@ def _characters(
     starts = np.arange(BATCH) * (len(ids) // BATCH)
     passages = np.stack([ids[start : start + steps + 1] for start in starts], axis=1)
     return np.eye(len(vocabulary))[passages[:-1]], passages[1:]
-
-
-def _input_size(cell: Cell) -> int | None:
-    size = getattr(cell, "input_size", None)
-    U = cell.parameters().get("U")
-    return size if size is not None else None if U is None else U.shape[0]
 
 
 def _output_size(cell: Cell, xs: Array) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from .. import ops, tree
 from ..autodiff import gradients
 from ..graph import Array
 from ..nn import Cell
-from ..tensor import Parameter, Tensor, tensor
+from ..tensor import Tensor, tensor
 from ..unroll import unroll
 
 Loss = Callable[[Any, Any], Any]
@@ -30,8 +29,8 @@ def in_double(cell: Cell) -> Cell:
     >>> in_double(cell).dtype, cell.dtype
     (dtype('float64'), dtype('float32'))
     """
-    new = {id(p): Parameter(p.numpy(), p.name, DOUBLE) for p in cell.parameters().values()}
-    return copy.deepcopy(cell, dict(new))
+    own = cell.parameters()
+    return cell.with_parameters({name: p.numpy().astype(DOUBLE) for name, p in own.items()})
 
 
 class Problem:
@@ -143,9 +142,8 @@ class Problem:
             xs = value
         else:
             own = self.cell.parameters()
-            new = {id(p): Parameter(p.numpy(), p.name) for p in own.values()}
-            new[id(own[name])] = Parameter(value, name)
-            cell = copy.deepcopy(cell, dict(new))
+            shared = {key: value for key, p in own.items() if p is own[name]}
+            cell = cell.with_parameters({k: p.numpy() for k, p in own.items()} | shared)
         run = unroll(cell, xs, tree.rebuild(self._structure, iter(start.values())))
         return float(
             sum(
