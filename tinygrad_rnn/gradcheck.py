@@ -226,13 +226,12 @@ class _Check:
 
     def _differences(self, k: int, u: Array) -> list[Array]:
         """The derivative of every result along a direction of the k-th array."""
-        total = [np.zeros(y.shape) for y in self.ys]
-        for steps, weight in [(1, 8), (-1, -8), (2, -1), (-2, 1)]:
-            moved = self.xs.copy()
-            moved[k] = moved[k] + steps * STEP * u
-            for part, y in zip(total, self._values(moved), strict=True):
-                part += weight / (12 * STEP) * y
-        return total
+
+        def f(x: Array) -> list[Array]:
+            return self._values([*self.xs[:k], x, *self.xs[k + 1 :]])
+
+        near, far = central_differences(f, self.xs[k], u, STEP)
+        return [(4 * a - b) / 3 for a, b in zip(near, far, strict=True)]
 
     def _forward_against_differences(self, push: Callable[..., Any]) -> Compare:
         def compare(k: int, u: Array) -> Compared:
@@ -324,6 +323,21 @@ class _Check:
         return f"order {len(modes)}, {' over '.join(modes)} mode" if modes else "f"
 
 
+def central_differences(
+    f: Callable[[Array], Sequence[Array]], x: Array, u: Array, h: float
+) -> tuple[list[Array], list[Array]]:
+    """(f(x + hu) - f(x - hu)) / 2h for every result of f, and the same with 2h.
+
+    Two estimates of the derivative along u. They err by c h^2 and by 4 c h^2, so (4 near - far) / 3
+    errs by h^4 only, and their difference tells how uncertain they are.
+    """
+    near, far = (
+        [(a - b) / (2 * d) for a, b in zip(f(x + d * u), f(x - d * u), strict=True)]
+        for d in (h, 2 * h)
+    )
+    return near, far
+
+
 class Compared(NamedTuple):
     """Two derivatives of one thing."""
 
@@ -357,4 +371,4 @@ def _at(index: Sequence[Any]) -> str:
     return "[" + ", ".join(str(int(i)) for i in index) + "]" if len(index) else ""
 
 
-__all__ = ["check_gradients"]
+__all__ = ["central_differences", "check_gradients"]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..autodiff import gradients
+from ..gradcheck import central_differences
 from ..graph import Array, no_grad
 from ..nn import GRU, LSTM, Cell, Elman
 from . import handwritten
@@ -327,25 +328,27 @@ def _by_differences(problem: Problem, name: str, g: Array) -> Agreement:
     How uncertain they are is told by doing it with 2h too: the difference shows what h^2 f'''/6
     and rounding cost here (and a corner, as relu has, between v - 2h and v + 2h).
     """
-    which = np.arange(g.size)
+    entries = np.arange(g.size)
     if g.size > ENTRIES:
-        which = np.sort(np.random.default_rng(0).choice(g.size, ENTRIES, replace=False))
-    start = problem.value(name)
-    slopes = np.zeros((2, len(which)))
+        entries = np.sort(np.random.default_rng(0).choice(g.size, ENTRIES, replace=False))
+    start, eps = problem.value(name), np.finfo(np.float64).eps
+    slopes = np.zeros((2, len(entries)))
     rounding = 0.0
     with no_grad():
-        for j, index in enumerate(which):
-            v = start.flat[index]
-            step = np.finfo(np.float64).eps ** (1 / 3) * max(1.0, abs(v))
-            for k, h in enumerate((step, 2 * step)):
-                above, below = start.copy(), start.copy()
-                above.flat[index], below.flat[index] = v + h, v - h
-                width = above.flat[index] - below.flat[index]
-                up, down = problem.loss_with(name, above), problem.loss_with(name, below)
-                slopes[k, j] = (up - down) / width
-                rounding = max(rounding, np.finfo(np.float64).eps * max(abs(up), abs(down)) / h)
+        for j, entry in enumerate(entries):
+            v, losses = start.flat[entry], []
+
+            def loss(value: Array, losses: list[float] = losses) -> list[Array]:
+                losses.append(problem.loss_with(name, value))
+                return [np.asarray(losses[-1])]
+
+            h = (v + eps ** (1 / 3) * max(1.0, abs(v))) - v  # v + h is a number of the machine
+            unit = np.zeros(start.shape)
+            unit.flat[entry] = 1
+            (slopes[0, j],), (slopes[1, j],) = central_differences(loss, start, unit, h)
+            rounding = max(rounding, eps * max(map(abs, losses)) / h)
     error = 4 * (float(np.abs(slopes[0] - slopes[1]).max(initial=0.0)) + rounding)
-    return _agreement(g.flat[which], slopes[0], error)
+    return _agreement(g.flat[entries], slopes[0], error)
 
 
 __all__ = ["Agreement", "Comparison", "Hand", "Row", "compare", "written_for"]
