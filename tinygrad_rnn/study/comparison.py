@@ -17,6 +17,7 @@ from ..nn import GRU, LSTM, Cell, Elman
 from . import handwritten
 from .locate import Finding, locate
 from .problem import Loss, Problem
+from .table import Table, figures, shape
 from .unrolled import Steps
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
@@ -107,40 +108,26 @@ class Comparison:
         """Whether all that could be compared agrees."""
         return all(row.agrees for row in self.rows)
 
-    def _lines(self) -> list[tuple[str, ...]]:
-        """The table's lines: one per gradient and way; name, shape and norm on the first only."""
-        lines: list[tuple[str, ...]] = []
+    def table(self) -> Table:
+        """A row per gradient and way; name, shape and norm in the first of a gradient only."""
+        rows: list[tuple[str, ...]] = []
         for row in self.rows:
-            name = (f"dL/d{row.name}", "×".join(map(str, row.shape)) or "1", f"{row.norm:.4g}")
+            name = (f"dL/d{row.name}", shape(row.shape), figures(row.norm))
             for way, other in (("by hand", row.hand), ("differences", row.differences)):
                 if other is not None:
                     size = int(np.prod(row.shape))
                     some = f" {other.entries}/{size}" if other.entries < size else ""
                     far = f"{other.max_abs:.1e}", f"{other.max_rel:.1e}", f"{other.cosine:.4f}"
-                    lines.append((*name, way + some, *far, other.verdict))
+                    rows.append((*name, way + some, *far, other.verdict))
                     name = ("", "", "")
-        return lines
+        heads = ("gradient", "shape", "norm", "against", "max abs", "max rel", "cosine", "verdict")
+        title = f"Gradients of L = {self.loss:.6g}: autodiff against"
+        wrong = [i for i, row in enumerate(rows) if row[-1] != "agrees"]
+        return Table(heads, rows, title, numbers=(2, 4, 5, 6), wrong=wrong)
 
     def markdown(self) -> str:
-        """The table in Markdown, and under it what was found out."""
-        rows = [_HEAD, tuple("---:" if i in _NUMBERS else "---" for i in range(8)), *self._lines()]
-        table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-        return "\n\n".join([table, *self.notes])
-
-    def table(self) -> Any:
-        """The table for a terminal: a `rich.table.Table`."""
-        from rich.box import SIMPLE
-        from rich.table import Table
-
-        table = Table(title=self._title(), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-        for i, head in enumerate(_HEAD):
-            table.add_column(head, justify="right" if i in _NUMBERS else "left", no_wrap=True)
-        for line in self._lines():
-            table.add_row(*line, style=None if line[-1] == "agrees" else "bold red")
-        return table
-
-    def _title(self) -> str:
-        return f"Gradients of L = {self.loss:.6g}: autodiff against"
+        """The table in Markdown, and under it the mistakes found."""
+        return "\n\n".join([self.table().markdown(), *self.notes])
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -149,21 +136,7 @@ class Comparison:
         return Group(self.table(), *map(Text, self.notes))
 
     def __str__(self) -> str:
-        lines = [_HEAD, *self._lines()]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = [
-            "  ".join(
-                entry.rjust(width) if i in _NUMBERS else entry.ljust(width)
-                for i, (entry, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
-        rule = "─" * max(map(len, text))
-        return "\n".join([self._title(), text[0], rule, *text[1:], *self.notes])
-
-
-_HEAD = ("gradient", "shape", "norm", "against", "max abs", "max rel", "cosine", "verdict")
-_NUMBERS = (2, 4, 5, 6)
+        return "\n".join([str(self.table()), *self.notes])
 
 
 def compare(
@@ -336,7 +309,8 @@ def _by_differences(problem: Problem, name: str, g: Array) -> Agreement:
     rounding = 0.0
     with no_grad():
         for j, entry in enumerate(entries):
-            v, losses = start.flat[entry], []
+            v = start.flat[entry]
+            losses: list[float] = []
 
             def loss(value: Array, losses: list[float] = losses) -> list[Array]:
                 losses.append(problem.loss_with(name, value))

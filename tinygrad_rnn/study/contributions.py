@@ -14,6 +14,7 @@ from ..autodiff import gradients
 from ..graph import Array, Node, record_order
 from ..sweep import pullback
 from ..tensor import Tensor
+from .table import Table
 
 Step = int | None
 
@@ -57,10 +58,13 @@ class Contributions:
         return self.rows.index(t), self.columns.index(k)
 
     def __str__(self) -> str:
-        head = [" ".join(["t\\k".rjust(5), *(_of(k).rjust(8) for k in self.columns)])]
-        for t, row in zip(self.rows, self.norms, strict=True):
-            head.append(" ".join([str(t).rjust(5), *(f"{norm:8.2g}" for norm in row)]))
-        return "\n".join([f"|D[t,k]|, the parts of dL_t/d{self.name}", *head])
+        rows = [
+            [str(t), *(f"{norm:.2g}" for norm in row)]
+            for t, row in zip(self.rows, self.norms, strict=True)
+        ]
+        heads = ["t\\k", *map(_of, self.columns)]
+        title = f"|D[t,k]|, the parts of dL_t/d{self.name}"
+        return str(Table(heads, rows, title, numbers=range(len(heads))))
 
 
 def contributions(
