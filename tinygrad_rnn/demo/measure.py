@@ -1,4 +1,4 @@
-"""What the demo looks at once the model is trained: one small record, and how gradients fade."""
+"""The demo's measurements on its model: one small record, and how gradients fade."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import tinygrad_rnn as tg
 
 from ..data import Ids, Vocabulary
 from ..graph import Array
-from ..study import Comparison, compare
-from ..study.handwritten import elman
 from .model import CharElman
 
 STEPS = 4
@@ -49,13 +47,6 @@ def recorded(model: CharElman, text: str) -> tg.Tensor:
     return loss
 
 
-def compared(model: CharElman, text: str) -> Comparison:
-    """The gradients of that same loss by autodiff, by hand and by central differences."""
-    ids = model.vocabulary.encode(text)
-    xs = one_hot(ids[:-1], len(model.vocabulary))
-    return compare(model, xs, ids[1:, None], hand=elman)
-
-
 @dataclass(frozen=True)
 class Fading:
     """||dL_t/ds_k|| over the lag t - k, in several windows of a text.
@@ -78,7 +69,7 @@ class Fading:
 
     @property
     def factor(self) -> float:
-        """What one more step back multiplies the norm by, on average over the lags.
+        """The factor of the norm for one more step back, on average over the lags.
 
         Over those before it is too small for a float; 0 where it is so at once.
         """

@@ -115,10 +115,9 @@ class Comparison:
             name = (f"dL/d{row.name}", shape(row.shape), figures(row.norm))
             for way, other in (("by hand", row.hand), ("differences", row.differences)):
                 if other is not None:
-                    size = int(np.prod(row.shape))
-                    some = f" {other.entries}/{size}" if other.entries < size else ""
+                    some = f"{other.entries} " if other.entries < np.prod(row.shape) else ""
                     far = f"{other.max_abs:.1e}", f"{other.max_rel:.1e}", f"{other.cosine:.4f}"
-                    rows.append((*name, way + some, *far, other.verdict))
+                    rows.append((*name, some + way, *far, other.verdict))
                     name = ("", "", "")
         heads = ("gradient", "shape", "norm", "against", "max abs", "max rel", "cosine", "verdict")
         title = f"Gradients of L = {self.loss:.6g}: autodiff against"

@@ -17,7 +17,8 @@ from ..tensor import Tensor, tensor
 from ..unroll import Unrolled, unroll
 from .gates import Gate, gates
 from .problem import DOUBLE, in_double
-from .retention import Way, retention, ways
+from .retention import ForgetFactor, forget_factors, retention
+from .table import Table
 
 Verdict = Literal["vanishing", "healthy", "exploding"]
 
@@ -63,28 +64,42 @@ class Diagnosis:
     remedies: tuple[Remedy, ...]
 
     def __str__(self) -> str:
+        remedies = [
+            f"{remedy.name}: {'yes' if remedy.helps else 'no'}; {remedy.evidence}"
+            for remedy in self.remedies
+        ]
+        return "\n".join(
+            [
+                f"{self.verdict}: going back, the gradient's norm is multiplied by "
+                f"{self.growth:.3g} per step",
+                *(f"  {line}" for line in self.findings()),
+                "remedies:",
+                *(f"  {line}" for line in remedies),
+            ]
+        )
+
+    def findings(self) -> list[str]:
+        """The norms, the horizon, every activation and the forget factors, a line each."""
         T = len(self.norms) - 1
         zeros = np.flatnonzero(self.norms == 0)
         lines = [
-            f"{self.verdict}: going back, the gradient's norm is multiplied by "
-            f"{self.growth:.3g} per step",
-            f"  over {_steps(T)}: from 1 at s_{T} to {self.norms[-1]:.2g} at s_0"
+            f"over {_steps(T)}: from 1 at s_{T} to {self.norms[-1]:.2g} at s_0"
             + (f"; exactly 0 from {_steps(int(zeros[0]))} back on" if zeros.size else ""),
-            f"  effective horizon: {self._reach()}",
+            f"effective horizon: {self._reach()}",
         ]
         if not self.gates:
-            lines.append("  activations: none recorded")
+            lines.append("activations: none recorded")
         for gate in self.gates.values():
-            lines.append(f"  {gate.name} ({gate.kind}): {_condition(gate)}")
+            lines.append(f"{gate.name} ({gate.kind}): {_condition(gate)}")
         if self.retention:
-            ways = ", ".join(
-                f"{name} = {mean:.2f} on average" for name, mean in self.retention.items()
-            )
-            lines.append(f"  the old state goes into the new one times {ways}")
-        lines.append("what would help:")
-        for remedy in self.remedies:
-            lines.append(f"  {remedy.name}: {'yes' if remedy.helps else 'no'}; {remedy.evidence}")
-        return "\n".join(lines)
+            means = [f"{name} = {mean:.2f} on average" for name, mean in self.retention.items()]
+            lines.append(f"forget factor, from the old state to the new: {', '.join(means)}")
+        return lines
+
+    def table(self) -> Table:
+        """The remedies, a row each."""
+        rows = [(r.name, "yes" if r.helps else "no", r.evidence) for r in self.remedies]
+        return Table(("remedy", "helps", "evidence"), rows)
 
     def _reach(self) -> str:
         T = len(self.norms) - 1
@@ -240,7 +255,7 @@ class _Gated(Cell):
         return output, tree.rebuild(new, iter(mixed))
 
 
-def _opened(cell: Cell, of_state: list[Way]) -> tuple[Cell, str] | None:
+def _opened(cell: Cell, of_state: list[ForgetFactor]) -> tuple[Cell, str] | None:
     """The same cell keeping more of its state, and how; None if no bias changes what it keeps.
 
     In the first step what is kept depends on the biases directly, not through earlier steps.
@@ -248,8 +263,8 @@ def _opened(cell: Cell, of_state: list[Way]) -> tuple[Cell, str] | None:
     opened = in_double(cell)
     biases = {name: p for name, p in cell.parameters().items() if p.ndim == 1}
     signs: set[float] = set()
-    for way in of_state:
-        factor = way.factors[0]
+    for forget in of_state:
+        factor = forget.by_step[0]
         if not biases or not isinstance(factor, Tensor):
             continue
         ones = np.ones(factor.shape)
@@ -280,7 +295,7 @@ def _gating(
     if factors:
         kept = ", ".join(f"{name} keeps {mean:.2f}" for name, mean in factors.items())
         why = f"the state has a way of its own already: {kept}"
-        opened = _opened(cell, ways(run)) if verdict == "vanishing" else None
+        opened = _opened(cell, forget_factors(run)) if verdict == "vanishing" else None
         if opened is None:
             return Remedy("gating", False, why)
         helps, found = _tried(opened[0], xs, start, growth)

@@ -1,4 +1,4 @@
-"""What a recurrent cell multiplies its old state by, read off the record."""
+"""Forget factors: of a cell's old state on its way into the new one, read off the record."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ _KEEPING = {
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a part of the state gets into its own next value without a matrix or an activation.
+class ForgetFactor:
+    """The factor between a part of the state and its own next value, without a matrix between.
 
-    name     what the old value is multiplied by: "f", "1 - z", "constant 0.9"
-    factors  one per step: d new / d old, entry by entry; a tensor in the record, so that it can be
+    name     "f", "1 - z", "constant 0.9"
+    by_step  d new / d old, entry by entry; a tensor in the record, so that it can be
              differentiated, or an array if it is constant
     """
 
     name: str
-    factors: tuple[Tensor | Array, ...]
+    by_step: tuple[Tensor | Array, ...]
 
     @property
     def mean(self) -> float:
         """The factor's mean over steps, sequences and units."""
-        return float(np.mean([plain(factor).mean() for factor in self.factors]))
+        return float(np.mean([plain(factor).mean() for factor in self.by_step]))
 
 
 def retention(run: Unrolled) -> dict[str, float]:
-    """What the old state is multiplied by on its way into the new one: factor -> its mean.
+    """The forget factors of the old state on its way into the new one: name -> mean.
 
     The derivative of a part of the new state (h of h, c of c), entry by entry, along the ways
     without a matrix or an activation; where there are several such ways their factors are added
@@ -63,13 +63,13 @@ def retention(run: Unrolled) -> dict[str, float]:
     ['z']
     """
     means: dict[str, list[float]] = defaultdict(list)
-    for way in ways(run):
-        means[way.name].append(way.mean)
+    for factor in forget_factors(run):
+        means[factor.name].append(factor.mean)
     return {name: float(np.mean(of_parts)) for name, of_parts in means.items()}
 
 
-def ways(run: Unrolled) -> list[Way]:
-    """The ways behind `retention`, one for each part of the state that has one."""
+def forget_factors(run: Unrolled) -> list[ForgetFactor]:
+    """The factors behind `retention`, one for each part of the state that has one."""
     if not current().recording:
         raise ValueError("retention: it differentiates the record; call it outside no_grad()")
     names = named_outputs(run)
@@ -89,7 +89,7 @@ def ways(run: Unrolled) -> list[Way]:
                     found[part, piece].append(factor)
     values = _saved_values(by_step[len(run.states) - 1])
     return [
-        Way(_name(factors, names, states, values), tuple(factors))
+        ForgetFactor(_name(factors, names, states, values), tuple(factors))
         for factors in found.values()
         if any(plain(factor).any() for factor in factors)
     ]
