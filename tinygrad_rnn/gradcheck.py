@@ -50,7 +50,7 @@ def check_gradients(
 
     f           gives a tensor or a nested structure of tensors, the same at every call; it should
                 be smooth near the arguments (no kink, no tie, no edge of its domain)
-    args        what it is called with: tensors, arrays, numbers or nested structures of them. All
+    args        its arguments: tensors, arrays, numbers or nested structures of them. All
                 floats are checked, as float64; anything else is passed on as it is
     modes       "forward", "reverse" or both; with both they are also held against each other
     order       1 for f's derivatives, 2 for the derivatives of those as well, and so on
@@ -186,7 +186,7 @@ class _Check:
         us = [self._direction(x) for x in self.xs]
         tests: dict[str, Compare] = {}
         push, pulled = None, None
-        with no_grad():  # what comes out is then plain arrays
+        with no_grad():  # the results are then plain arrays
             if "forward" in self.modes:
                 push = linearize(f, *self.xs)[1]
                 tests["forward"] = self._forward_against_differences(push)
@@ -216,7 +216,7 @@ class _Check:
         tensors = [tensor(x) for x in xs]
         if not self.taken:
             return [np.asarray(_plain(y)) for y in self.f(*tensors)]
-        with no_grad():  # transforms record what they need
+        with no_grad():  # transforms record for themselves
             return [np.asarray(_plain(y)) for y in self.f(*tensors)]
 
     def _direction(self, x: Array) -> Array:
@@ -281,7 +281,7 @@ class _Check:
         return compare
 
     def _combined(self) -> str:
-        """What reverse mode differentiates."""
+        """The number that reverse mode differentiates."""
         if len(self.ys) > 1:
             return "a random combination of the results"
         name = self.results[0]
@@ -295,7 +295,7 @@ class _Check:
         return found
 
     def _fail(self, mode: str, k: int, u: Array, compare: Compare) -> NoReturn:
-        """Find an entry to blame by halving the direction, and say what is wrong there."""
+        """Find an entry to blame by halving the direction, and say how it is wrong."""
         entries = np.arange(u.size)
 
         def along(part: Array) -> Array:

@@ -61,11 +61,11 @@ def test_the_page_has_what_it_promises(small_run):
     assert headings == [
         "The unrolled graph",
         "Learning",
-        "Written before and after",
+        "Text generated before and after training",
         "The equations, and those of the gradient",
         "Three ways to the same gradient",
         "The parts of dL/dW",
-        "How far back a gradient reaches",
+        "Gradient flow",
         "Inside the cell",
         "Diagnosis",
         "Use it again",
@@ -93,7 +93,7 @@ def test_the_terminal_says_the_same_in_short(small_run):
     for name in OUTPUTS:
         assert str(small_run.out / name) in text
     assert text.rstrip().endswith("--seed 7")
-    tables = text[: text.index("Written before")]
+    tables = text[: text.index("Text generated before")]
     assert max(map(len, tables.splitlines())) <= 80
     loss = re.search(r"trained, text held out\s+(\d\.\d{3})", text)[1]
     assert f"it ends at {float(loss):.2f}" in small_run.html.replace("\n", " ")

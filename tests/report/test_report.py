@@ -205,14 +205,14 @@ def test_names_in_the_page_are_escaped(folder):
         (
             "rnn",
             None,
-            r"no cell .rnn.; wanted one of elman, lstm, gru, gru-before, or FILE\.py:Class",
+            r"unknown cell name .rnn.; wanted one of elman, lstm, gru, gru-before, or FILE\.py:Class",
         ),
         (
             "{}/own.py:Leakey",
             None,
-            r"own\.py has no cell 'Leakey'; it has Leaky, Fixed, Choosy, AnySize,",
+            r"unknown cell name 'Leakey' in .*own\.py; it has Leaky, Fixed, Choosy, AnySize,",
         ),
-        ("{}/own.py:number", None, "has no cell 'number'"),
+        ("{}/own.py:number", None, "unknown cell name 'number'"),
         ("{}/own.py:Odd", None, r"Odd\(.*\): cannot be made as Odd\(input_size, hidden_size"),
         ("{}/broken.py:A", None, r"broken\.py: SyntaxError"),
         ("gru", "{}/short.txt", r"short\.txt: 5 characters; wanted at least 24"),
@@ -262,7 +262,7 @@ def test_the_command(folder):
     [
         (["--steps", 1], "--steps 1: wanted at least 2"),
         (["--seed", -1], "--seed -1: wanted 0 or more"),
-        (["--cell", "rnn"], "no cell 'rnn'; wanted one of"),
+        (["--cell", "rnn"], "unknown cell name 'rnn'; wanted one of"),
         (["--text", "/nowhere/at.all"], "No such file"),
     ],
 )

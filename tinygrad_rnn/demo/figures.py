@@ -1,4 +1,4 @@
-"""The demo's two plots: its learning curve, and how a gradient falls."""
+"""The demo's two plots: its learning curve, and the gradient flow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..graph import Array
 from ..study.plots import BLUE, INK, VERMILLION, finished, new_figure
-from .measure import Fading
+from .measure import GradientFlow
 from .train import History
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def learning_curve(history: History, uniform: float, frequencies: float) -> Figu
     return finished(figure)
 
 
-def fading(before: Fading, after: Fading) -> Figure:
+def gradient_flow(before: GradientFlow, after: GradientFlow) -> Figure:
     """||dL_t/ds_k|| over the lag t - k, before and after training."""
     figure, axes = new_figure(5.6, 3.8)
     axes.set_yscale("log")

@@ -1,4 +1,4 @@
-"""The demo's measurements on its model: one small record, and how gradients fade."""
+"""The demo's measurements on its model: one small record, and the gradient flow."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def recorded(model: CharElman, text: str) -> tg.Tensor:
 
 
 @dataclass(frozen=True)
-class Fading:
+class GradientFlow:
     """||dL_t/ds_k|| over the lag t - k, in several windows of a text.
 
     norms   (lags + 1, windows): norms[j] belongs to lag j
@@ -79,8 +79,8 @@ class Fading:
         return float((median[-1] / median[0]) ** (1 / (len(median) - 1)))
 
 
-def fading(model: CharElman, ids: Ids) -> Fading:
-    """Measure how the gradient of one step's loss falls on its way back through the states.
+def gradient_flow(model: CharElman, ids: Ids) -> GradientFlow:
+    """Measure how the gradient of one step's loss falls in the backward pass through the states.
 
     L_t is the loss of the last character of a window alone, and dL_t/ds_k comes from one sweep for
     all k. The windows lie evenly spread over the text, and each begins with the state that the
@@ -101,7 +101,7 @@ def fading(model: CharElman, ids: Ids) -> Fading:
     run = tg.unroll(model, inputs[warm_up:], s)
     loss = tg.cross_entropy(run.steps[-1], ids[starts + length], "sum")
     back = tg.gradients(loss, list(run.states))[::-1]
-    return Fading(np.stack([np.linalg.norm(g.astype(np.float64), axis=1) for g in back]))
+    return GradientFlow(np.stack([np.linalg.norm(g.astype(np.float64), axis=1) for g in back]))
 
 
 def frequencies_loss(train: Ids, held_out: Ids, vocabulary: Vocabulary) -> float:

@@ -138,7 +138,7 @@ def run(
     model = CharElman(vocabulary, training.HIDDEN, rng=seed)
     train_ids, held_ids = vocabulary.encode(train_text), vocabulary.encode(held_text)
     sample_before = sample(model, LENGTH, seed, TEMPERATURE)
-    before = measure.fading(model, held_ids)
+    before = measure.gradient_flow(model, held_ids)
 
     with Interrupted() as interrupted:
         terminal.begin(console, source, len(text), model)
@@ -154,9 +154,9 @@ def run(
         length = min(REPORT_STEPS, len(held_text) // BATCH - 1)
         subject = reading(model, "an Elman network", held_text, "text held out", length)
         values = {
-            **page.findings(subject),
+            **page.results(subject),
             **_of_training(history, vocabulary, train_ids, held_ids),
-            **_of_fading(before, measure.fading(model, held_ids)),
+            **_of_flow(before, measure.gradient_flow(model, held_ids)),
             "source": source,
             "characters": len(text),
             "held_characters": len(held_text),
@@ -204,13 +204,13 @@ def _of_training(
     }
 
 
-def _of_fading(before: measure.Fading, after: measure.Fading) -> dict[str, Any]:
-    """How a gradient falls before and after training."""
-    figure = figures.fading(before, after)
+def _of_flow(before: measure.GradientFlow, after: measure.GradientFlow) -> dict[str, Any]:
+    """The gradient flow before and after training."""
+    figure = figures.gradient_flow(before, after)
     return {
         "before": before,
         "after": after,
         "passages": after.norms.shape[1],
         "half": math.log(0.5) / math.log(after.factor) if 0 < after.factor < 1 else None,
-        "fading": page.inline(figure, "fading", "Norm of dL_t/ds_k over the lag t - k"),
+        "flow_plot": page.inline(figure, "flow", "Norm of dL_t/ds_k over the lag t - k"),
     }

@@ -77,10 +77,10 @@ def end(console: Console, values: Mapping[str, Any], paths: Mapping[str, Path]) 
     part("Loss per character", _learning(values))
     comparison = values["comparison"].table()
     part(comparison.title, replace(comparison, title=""))
-    part("How a gradient falls on its way back: ‖dL_t/ds_k‖, median", _fading(values))
+    part("Gradient flow: ‖dL_t/ds_k‖, median", _flow(values))
     for when in ("before", "after"):
         text = values[f"sample_{when}"].strip("\n")[:300]
-        part(f"Written {when} training", Text("\n".join(text.split("\n")[:5])))
+        part(f"Text generated {when} training", Text("\n".join(text.split("\n")[:5])))
     console.print()
     if values["stopped"]:
         console.print(
@@ -104,7 +104,7 @@ def _learning(values: Mapping[str, Any]) -> Table:
     return Table(("", "nats"), known, numbers=(1,))
 
 
-def _fading(values: Mapping[str, Any]) -> Table:
+def _flow(values: Mapping[str, Any]) -> Table:
     before, after = values["before"], values["after"]
     rows = [
         (str(lag), f"{before.median[lag]:.1e}", f"{after.median[lag]:.1e}")

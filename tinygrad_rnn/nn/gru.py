@@ -22,8 +22,8 @@ class GRU(Cell):
              n = tanh(x U_n + b_n + r (h W_n + d_n)),   h_t = (1 - z) n + z h_{t-1}
     before:  the same but n = tanh(x U_n + b_n + (r h) W_n)
 
-    Cho et al., arXiv:1406.1078 (version 3 has the gate before the product). "after" is what cuDNN,
-    PyTorch and Keras compute.
+    Cho et al., arXiv:1406.1078 (version 3 has the gate before the product). "after" is the form of
+    cuDNN, PyTorch and Keras.
 
     input_size   I
     hidden_size  H

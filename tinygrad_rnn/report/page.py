@@ -1,4 +1,4 @@
-"""The page of a report: the findings about a cell and its gradients, in one HTML file."""
+"""The page of a report: the results on a cell and its gradients, in one HTML file."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def report(
     >>> report(subject("gru", steps=20), "report")     # doctest: +SKIP
     PosixPath('report/index.html')
     """
-    found = findings(subject, progress)
+    values = results(subject, progress)
     progress("writing the page")
     page = Path(out) / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render("report/page.html.j2", found), encoding="utf-8")
+    page.write_text(render("report/page.html.j2", values), encoding="utf-8")
     return page
 
 
@@ -80,7 +80,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     return environment.get_template(template).render({**versions, **values}).lstrip()
 
 
-def findings(subject: Subject, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Everything on the page: results of the study functions, pictures, equations."""
     progress("recording the network")
     problem = Problem(subject.cell, subject.xs, subject.targets, subject.loss)

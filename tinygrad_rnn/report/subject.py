@@ -13,7 +13,7 @@ from .. import ops
 from ..data import Vocabulary, read_text
 from ..graph import Array, no_grad
 from ..nn import Cell
-from ..nn.load import cell_named, made
+from ..nn.load import cell_named, make_cell
 
 BATCH, INPUTS, STATE = 4, 8, 16
 
@@ -58,7 +58,7 @@ def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> S
     rng = np.random.default_rng(seed)
     make, name = cell_named(cell)
     if text is None:
-        unit = made(make, name, INPUTS, STATE, rng)
+        unit = make_cell(make, name, INPUTS, STATE, rng)
         xs = rng.normal(size=(steps, BATCH, unit.input_size))
         return Subject(
             unit,
@@ -72,7 +72,7 @@ def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> S
         )
     characters = read_text(text)
     vocabulary = Vocabulary.of(characters)
-    unit = made(make, name, len(vocabulary), STATE, rng)
+    unit = make_cell(make, name, len(vocabulary), STATE, rng)
     xs, targets = passages(characters, vocabulary, steps, text.name)
     V = rng.normal(0, 1, (_output_size(unit, xs), len(vocabulary))) / np.sqrt(len(vocabulary))
     return Subject(

@@ -17,8 +17,8 @@ from ..nn import GRU, LSTM, Cell, Elman
 from . import handwritten
 from .locate import Finding, locate
 from .problem import Loss, Problem
+from .recorded_steps import RecordedSteps
 from .table import Table, figures, shape
-from .unrolled import Steps
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
 """A backward pass: (p, xs, s_0, e) -> gradients, or (gradients, cotangents); see `handwritten`."""
@@ -66,7 +66,7 @@ class Agreement:
 class Row:
     """One gradient: of a parameter, of the inputs ("x") or of an initial state ("s_0").
 
-    name, shape   of what is differentiated
+    name, shape   of the parameter, the inputs or the state
     norm          Euclidean norm of autodiff's gradient
     hand          against the one derived by hand; None if that was not given
     differences   against central differences
@@ -86,7 +86,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found. Prints as a table; `rows` are the data.
+    """The result of `compare`. Prints as a table; `rows` are the data.
 
     rows      one per parameter, then "x", then the initial states
     autodiff  {name: array}, the gradients by autodiff
@@ -198,7 +198,7 @@ def compare(
     )
     if by_hand is not None and not all(row.hand is None or row.hand.agrees for row in rows):
         try:
-            steps = Steps(problem)
+            steps = RecordedSteps(problem)
             mistakes = locate(steps, by_hand, between)
             for i, mistake in enumerate(mistakes):
                 first = "First wrong, walking back from the loss" if i == 0 else "Wrong too"
@@ -228,13 +228,13 @@ def written_for(cell: Cell) -> Hand | None:
 def _derived(
     hand: Hand, problem: Problem, wanted: dict[str, Array], who: str
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Call a backward pass and check what it gave."""
+    """Call a backward pass and check its results."""
     given = hand(problem.parameters(), problem.xs.copy(), problem.state(), problem.e.copy())
     pair = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
     if not all(isinstance(part, dict) for part in pair):
         raise TypeError(
             f"{who}: wanted a dict {{name: gradient}}, or two of them (gradients, cotangents of "
-            f"what is between); given {type(given).__name__}"
+            f"named quantities); given {type(given).__name__}"
         )
     found, between = pair
     names = ", ".join(wanted)
@@ -270,7 +270,7 @@ def _derived(
 
 
 def _hint(given: Array, wanted: Array, problem: Problem) -> str:
-    """What a wrong shape suggests."""
+    """The mistake that a wrong shape suggests."""
     T, B = problem.e.shape[:2]
     if given.ndim == 2 and given.T.shape == wanted.shape:
         return ": it is the transpose; with row vectors dL/dW is s^T d"
@@ -297,8 +297,8 @@ def _agreement(g: Array, other: Array, error: float) -> Agreement:
 def _by_differences(problem: Problem, name: str, g: Array) -> Agreement:
     """(L(v + h) - L(v - h)) / 2h for some entries v, with h = eps^(1/3) max(1, |v|).
 
-    How uncertain they are is told by doing it with 2h too: the difference shows what h^2 f'''/6
-    and rounding cost here (and a corner, as relu has, between v - 2h and v + 2h).
+    How uncertain they are is told by doing it with 2h too: the difference shows the errors of
+    h^2 f'''/6 and rounding here (and a corner, as relu has, between v - 2h and v + 2h).
     """
     entries = np.arange(g.size)
     if g.size > ENTRIES:

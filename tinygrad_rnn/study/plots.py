@@ -1,4 +1,4 @@
-"""Pictures of what the study functions find: each takes their result and gives a Figure.
+"""Pictures of the study functions' results: each takes one and gives a Figure.
 
 The figures belong to nobody (`pyplot` is not touched): save one with `figure.savefig("W.svg")`, or
 leave it as the last line of a notebook's cell. Colours are those of Okabe & Ito (2008) and viridis,
@@ -62,10 +62,10 @@ def table(D: Contributions) -> Figure:
     )
     if isinstance(D.gradient, list):
         axes.set_xlabel(f"$k$ of {_math(D.name, '_k')}")
-        what = f"norm of {_derivative('L_t', D.name, '_k')}"
+        label = f"norm of {_derivative('L_t', D.name, '_k')}"
     else:
         axes.set_xlabel(f"$k$, the step in which {_math(D.name)} is used")
-        what = f"norm of the part of {_derivative('L_t', D.name)} through step $k$"
+        label = f"norm of the part of {_derivative('L_t', D.name)} through step $k$"
     axes.set_ylabel("$t$ of the loss $L_t$")
     _ticks(axes.xaxis, ["none" if k is None else str(k) for k in D.columns])
     _ticks(axes.yaxis, [str(t) for t in D.rows])
@@ -73,7 +73,7 @@ def table(D: Contributions) -> Figure:
     if np.mean(later) > 0.3 and not D.norms[np.array(later)].any():
         axes.text(0.74, 0.78, "zero for $k > t$", transform=axes.transAxes, ha="center", color=GREY)
     extend = "min" if float(shown.min()) < bottom else "neither"
-    bar = figure.colorbar(image, ax=axes, label=what, extend=extend)
+    bar = figure.colorbar(image, ax=axes, label=label, extend=extend)
     if top < 100 * bottom:  # too few powers of ten to read it by: plain numbers between them
         bar.ax.yaxis.set_major_formatter(LogFormatter())
         bar.ax.yaxis.set_minor_formatter(LogFormatter())
@@ -81,7 +81,7 @@ def table(D: Contributions) -> Figure:
 
 
 def shares(D: Contributions) -> Figure:
-    """What every step adds to the gradient: bars one on the other, up to |dL/dW|.
+    """The share of every step in the gradient: bars one on the other, up to |dL/dW|.
 
     The height of bar k is sum_t <D[t, k], G> / |G|, the part of step k along the gradient G. The
     heights add up to |G|, the bar at the right; a step that pulls the other way goes down.
@@ -220,7 +220,7 @@ _ENDS = {
 def saturation(gates: Mapping[str, Gate]) -> Figure:
     """How much of every gate is saturated over time, shut from below and open from above.
 
-    What is left white between the two lets a gradient through.
+    The part left free between the two lets a gradient through.
 
     gates   from `gates`
 
@@ -261,7 +261,7 @@ def saturation(gates: Mapping[str, Gate]) -> Figure:
 def units(run: Unrolled, sequence: int = 0) -> Figure:
     """The hidden units of one sequence over time, a panel for each tensor of the state.
 
-    run       what `unroll` gave
+    run       from `unroll`
     sequence  which one of the batch, from 0
 
     >>> import numpy as np, tinygrad_rnn as tg

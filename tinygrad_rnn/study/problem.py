@@ -1,4 +1,4 @@
-"""What is studied: a cell, a sequence and a loss per step, recorded in float64."""
+"""The problem under study: a cell, a sequence and a loss per step, recorded in float64."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Problem:
 
     cell     the copy of the cell that was recorded
     xs       (T, B, I), an array
-    run      what `unroll` gave
+    run      from `unroll`
     losses   [L_t], for the steps that have one
     total    L
     e        (T, B, O): dL_t/do_t, zeros for the steps without a loss
@@ -115,7 +115,7 @@ class Problem:
         return tree.rebuild(self._structure, iter(self._start.values()))
 
     def leaves(self) -> dict[str, Tensor]:
-        """What there are gradients of: the parameters, "x" unless the inputs are integers, s_0."""
+        """The leaves with gradients: the parameters, "x" unless the inputs are integers, s_0."""
         found: dict[str, Tensor] = dict(self.cell.parameters())
         if self._x is not None:
             found["x"] = self._x

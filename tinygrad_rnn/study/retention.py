@@ -53,7 +53,7 @@ def retention(run: Unrolled) -> dict[str, float]:
     up. The forget gate of an LSTM (f), the update gate of a GRU (z), a constant leak; for
     s + f (m - s) it is 1 - f. Empty if the cell has no such way, as an Elman network.
 
-    run   what `unroll` gave, with its record (not under no_grad, not freed)
+    run   from `unroll`, with its record (not under no_grad, not freed)
 
     Raises ValueError if nothing was recorded or it is called under no_grad, RuntimeError if the
     record was freed.
@@ -96,7 +96,7 @@ def forget_factors(run: Unrolled) -> list[ForgetFactor]:
 
 
 def _pieces(new: Tensor) -> Iterator[tuple[int, Output, Array]]:
-    """A part of the new state, or what it was joined from; with ones where that piece goes."""
+    """A part of the new state, or the pieces it was joined from; with ones in their places."""
     node = new._node
     assert node is not None
     if node.primitive is None or node.primitive.name not in ("concatenate", "stack"):
@@ -110,9 +110,9 @@ def _pieces(new: Tensor) -> Iterator[tuple[int, Output, Array]]:
 
 
 def _along(nodes: Sequence[Node], old: Output, ones: Array, new: Output) -> Tensor | Array | None:
-    """d new / d old along the keeping nodes alone: what they make of ones, in forward mode.
+    """d new / d old along the keeping nodes alone: ones pushed through them, in forward mode.
 
-    Each of them works on entries, so what comes out for an entry is that entry's own derivative.
+    Each of them works on entries, so the result for an entry is that entry's own derivative.
     """
     tangents: dict[tuple[Node | None, int], Any] = {old: ones}
     for node in nodes:
@@ -149,7 +149,7 @@ def _name(
     states: set[tuple[Node | None, int]],
     values: dict[Output, Array],
 ) -> str:
-    """What the factors are made of, as the last step shows it: a + b y, else a plain phrase."""
+    """A name for factors, as the last step shows them: a + b y, else a plain phrase."""
     factor = factors[-1]
     made_of = _made_of(factor, names, states)
     if not made_of:
