@@ -159,7 +159,7 @@ def test_ctrl_c_ends_training_and_writes_what_there_is(started, tmp_path):
     out, err = started.communicate(timeout=120)
     assert started.returncode == 130
     assert not err
-    assert "writing what there is" in out
+    assert "writing the page" in out
     assert "Training was stopped after" in out
     page = (tmp_path / "demo" / "index.html").read_text(encoding="utf-8")
     assert "Stopped early" in page
@@ -168,7 +168,7 @@ def test_ctrl_c_ends_training_and_writes_what_there_is(started, tmp_path):
 def test_a_second_ctrl_c_gives_up(started, tmp_path):
     started.send_signal(signal.SIGINT)
     for line in started.stdout:
-        if "writing what there is" in line:
+        if "writing the page" in line:
             break
     started.send_signal(signal.SIGINT)
     _, err = started.communicate(timeout=120)

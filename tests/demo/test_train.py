@@ -74,7 +74,7 @@ def test_stopping_keeps_what_was_done():
     asked = iter([False, False, True])
     seen = []
     model, history = trained(
-        100, stop=lambda: next(asked), report=lambda history: seen.append(history.steps)
+        100, stop=lambda: next(asked), progress=lambda history: seen.append(history.steps)
     )
     assert (history.steps, history.asked, history.stopped) == (2, 100, True)
     assert seen == [1, 2]

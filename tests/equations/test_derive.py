@@ -180,9 +180,22 @@ def test_other_bad_steps():
         def step(self, x, s):
             return x @ self.A + s, x @ self.A + s
 
-    with pytest.raises(TypeError, match="input_size="):
-        derive(Sizeless())
-    assert "sₜ = xₜ A + sₜ₋₁" in derive(Sizeless(), input_size=3).unicode()
+    class AnySize(Sizeless):
+        def step(self, x, s):
+            s = x.sum(axis=-1, keepdims=True) * self.A[0] + s
+            return s, s
+
+    assert "sₜ = xₜ A + sₜ₋₁" in derive(Sizeless()).unicode()
+    with pytest.raises(TypeError, match=r"inputs of size 3, 4, 9 fit; set .*, pass input_size="):
+        derive(AnySize())
+    assert "sₜ = " in derive(AnySize(), input_size=2).unicode()
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_no_cell_has_to_be_told_its_input_size(name):
+    cell = USERS[name]()
+    vars(cell).pop("input_size", None)
+    assert cell.input_size == I
 
 
 def test_an_operation_without_a_counterpart_prints_but_makes_no_program():

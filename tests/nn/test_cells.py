@@ -76,3 +76,112 @@ def test_unknown_choices_are_refused():
 
 def test_repr_gives_the_sizes():
     assert repr(tg.Elman(2, 3)) == "Elman(U (2, 3), W (3, 3), b (3,))"
+
+
+# ------------------------------------------------------------------------------------------------
+# The size of the input
+
+
+class Stepping(tg.Cell):
+    """A cell of the given step and shapes of parameters."""
+
+    def __init__(self, step, **shapes):
+        self.hidden_size, self.own, self.calls = 4, step, 0
+        for name, shape in shapes.items():
+            setattr(self, name, tg.Parameter(np.full(shape, 0.1)))
+
+    def step(self, x, s):
+        self.calls += 1
+        s = self.own(self, x, s)
+        return s, s
+
+
+@pytest.mark.parametrize(
+    ("step", "shapes", "size"),
+    [
+        (lambda c, x, s: tg.tanh(x @ c.A + s @ c.B), {"B": (4, 4), "A": (3, 4)}, 3),
+        (lambda c, x, s: tg.tanh(x @ c.A + s @ c.B), {"A": (4, 4), "B": (4, 4)}, 4),
+        (lambda c, x, s: tg.concatenate([s, x], -1) @ c.A + c.b, {"A": (7, 4), "b": (4,)}, 3),
+        (lambda c, x, s: (tg.concatenate([x, s], -1) @ c.A)[:, :4], {"A": (7, 16)}, 3),
+        (lambda c, x, s: tg.tanh(tg.einsum("io,bi->bo", c.A, x) + s), {"A": (3, 4)}, 3),
+        (lambda c, x, s: tg.tanh(x * c.a + s * c.b), {"a": (4,), "b": (1,)}, 4),
+        (lambda c, x, s: tg.tanh((c.A @ x.T).T + s), {"A": (4, 3)}, 3),
+    ],
+)
+def test_the_input_size_is_the_one_that_fits(step, shapes, size):
+    cell = Stepping(step, **shapes)
+    assert cell.input_size == size
+    assert cell.calls == 0  # a copy was run
+    tg.unroll(cell, np.zeros((2, 3, size)))
+
+
+def test_a_cell_may_set_its_input_size():
+    cell = Stepping(lambda c, x, s: s + x.sum(-1, keepdims=True) * c.a, a=(4,))
+    cell.input_size = 9
+    assert cell.input_size == 9
+    assert tg.LSTM(2, 3).input_size == 2
+    assert Stacked(np.random.default_rng(0)).input_size == 2
+
+
+@pytest.mark.parametrize(
+    ("step", "shapes", "match"),
+    [
+        (
+            lambda c, x, s: s + x.sum(-1, keepdims=True) @ c.A,
+            {"A": (1, 4), "b": (2,)},
+            "size 2, 4, 9 fit",
+        ),
+        (
+            lambda c, x, s: s + x @ np.ones((11, 4)),
+            {"a": (4,)},
+            "no size of a parameter or state fits",
+        ),
+        (lambda c, x, s: s + x.sum() + x[:, :1], {}, "size 4, 9 fit"),
+        (lambda c, x, s: s + x @ np.ones((11, 4)), {}, r"no size .* \(with 4: matmul"),
+    ],
+)
+def test_an_input_size_that_cannot_be_told_is_refused(step, shapes, match):
+    cell = Stepping(step, **shapes)
+    with pytest.raises(TypeError, match=rf"Stepping: .*{match}.*set self\.input_size"):
+        cell.input_size  # noqa: B018
+
+
+def test_other_errors_of_a_step_come_through():
+    with pytest.raises(AttributeError, match="nothing_here"):
+        Stepping(lambda c, x, s: x @ c.nothing_here, A=(3, 4)).input_size  # noqa: B018
+
+
+# ------------------------------------------------------------------------------------------------
+# Copies with other parameters
+
+
+def test_a_copy_with_other_parameters(rng):
+    cell = Stacked(rng)
+    before = {name: p.numpy() for name, p in cell.parameters().items()}
+    values = {name: 2.0 * p for name, p in before.items()}
+    other = cell.with_parameters(values)
+    assert type(other) is Stacked
+    for name, p in other.parameters().items():
+        np.testing.assert_array_equal(p.numpy(), values[name])
+        np.testing.assert_array_equal(cell.parameters()[name].numpy(), before[name])
+        assert p.name == cell.parameters()[name].name
+    xs = rng.normal(size=(2, 1, 2)).astype(np.float32)
+    assert (tg.unroll(other, xs).outputs.numpy() != tg.unroll(cell, xs).outputs.numpy()).all()
+
+
+def test_shared_parameters_stay_shared():
+    cell = Stepping(lambda c, x, s: x @ c.A + s @ c.B, A=(4, 4))
+    cell.B = cell.A
+    other = cell.with_parameters({"A": np.eye(4), "B": np.eye(4)})
+    assert other.A is other.B
+    with pytest.raises(ValueError, match="B shares its parameter"):
+        cell.with_parameters({"A": np.eye(4), "B": np.ones((4, 4))})
+
+
+def test_wrong_parameters_are_refused():
+    cell = tg.Elman(2, 3)
+    values = {name: p.numpy() for name, p in cell.parameters().items()}
+    with pytest.raises(ValueError, match=r"'V' is unknown, 'b' is missing; wanted U, W, b"):
+        cell.with_parameters({"U": values["U"], "W": values["W"], "V": values["U"]})
+    with pytest.raises(ValueError, match=r"W is given with shape \(2, 3\), wanted \(3, 3\)"):
+        cell.with_parameters(values | {"W": values["U"]})

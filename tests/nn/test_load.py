@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.nn.load import BUILT_IN, CellNameError, cell_named, made
+from tinygrad_rnn.nn.load import BUILT_IN, CellNameError, cell_named, make_cell
 
 
 @pytest.mark.parametrize("words", BUILT_IN)
 def test_built_in_cells_can_be_made(words, rng):
     make, name = cell_named(words)
-    cell = made(make, name, 2, 3, rng)
+    cell = make_cell(make, name, 2, 3, rng)
     assert tg.unroll(cell, rng.normal(size=(2, 1, 2))).outputs.shape == (2, 1, 3)
 
 
@@ -28,18 +28,18 @@ def test_cells_in_files(tmp_path, rng):
         "class Odd(tg.Elman):\n"
         "    def __init__(self, a, b, c, d): pass\n"
     )
-    assert made(*cell_named(f"{file}:Mine"), 2, 3, rng).W.shape == (3, 3)
-    assert made(*cell_named(f"{file}:Fixed"), 2, 3, rng).W.shape == (5, 5)
-    with pytest.raises(CellNameError, match=r"no cell 'Yours'; it has Mine, Fixed, Odd"):
+    assert make_cell(*cell_named(f"{file}:Mine"), 2, 3, rng).W.shape == (3, 3)
+    assert make_cell(*cell_named(f"{file}:Fixed"), 2, 3, rng).W.shape == (5, 5)
+    with pytest.raises(CellNameError, match=r"unknown cell name 'Yours' in .*; it has Mine"):
         cell_named(f"{file}:Yours")
     with pytest.raises(CellNameError, match=r"Odd\(.*\): cannot be made as"):
-        made(*cell_named(f"{file}:Odd"), 2, 3, np.random.default_rng(0))
+        make_cell(*cell_named(f"{file}:Odd"), 2, 3, np.random.default_rng(0))
 
 
 def test_words_that_lead_nowhere(tmp_path):
-    with pytest.raises(CellNameError, match=r"no cell 'lstmm'; wanted one of elman, lstm"):
+    with pytest.raises(CellNameError, match="unknown cell name 'lstmm'; wanted one of elman"):
         cell_named("lstmm")
-    with pytest.raises(CellNameError, match=r"no cell .cells\.txt:A."):
+    with pytest.raises(CellNameError, match=r"unknown cell name .cells\.txt:A."):
         cell_named("cells.txt:A")
     with pytest.raises(FileNotFoundError):
         cell_named(f"{tmp_path / 'no.py'}:A")

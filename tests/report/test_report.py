@@ -13,6 +13,7 @@ from tinygrad_rnn.cli.study import add_study
 from tinygrad_rnn.data import Vocabulary
 from tinygrad_rnn.demo.model import CharElman
 from tinygrad_rnn.demo.model import save as save_model
+from tinygrad_rnn.demo.subject import saved_subject
 from tinygrad_rnn.nn.load import CellNameError
 from tinygrad_rnn.report import SubjectError, report, subject
 
@@ -41,6 +42,24 @@ class Choosy(Leaky):
     def step(self, x, s):
         return super().step(-x if float(x.sum()) > 0 else x, s)
 
+class AnySize(tg.Cell):
+    def __init__(self):
+        self.a, self.hidden_size = tg.Parameter(np.ones(4)), 4
+
+    def step(self, x, s):
+        s = tg.tanh(x.sum(-1, keepdims=True) * self.a + s)
+        return s, s
+
+class OtherNames(tg.Cell):
+    def __init__(self, input_size, hidden_size):
+        rng = np.random.default_rng(0)
+        self.A = tg.Parameter(rng.normal(0, 0.3, (hidden_size + input_size, hidden_size)))
+        self.hidden_size = hidden_size
+
+    def step(self, x, s):
+        s = tg.tanh(tg.concatenate([s, x], -1) @ self.A).named("s")
+        return s, s
+
 class Odd(Leaky):
     def __init__(self, colour, taste, smell):
         pass
@@ -57,7 +76,7 @@ class Reader(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.addresses, self.tags = [], [], []
+        self.open, self.addresses, self.tags, self.ids = [], [], [], []
         self.feed(text)
         assert self.open == []
 
@@ -65,10 +84,15 @@ class Reader(html.parser.HTMLParser):
         self.tags.append(tag)
         if tag not in self.EMPTY:
             self.open.append(tag)
-        self.addresses += [v for k, v in attributes if k in ("src", "href", "xlink:href", "data")]
+        self.note(tag, attributes)
 
     def handle_startendtag(self, tag, attributes):
         self.tags.append(tag)
+        self.note(tag, attributes)
+
+    def note(self, tag, attributes):
+        self.addresses += [v for k, v in attributes if k in ("src", "href", "xlink:href", "data")]
+        self.ids += [v for k, v in attributes if k == "id"]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -94,12 +118,26 @@ def test_a_page_about_every_built_in_cell(name, folder):
     assert page.tags.count("h2") == 7
     assert "math" in page.tags
     assert "svg" in page.tags
-    assert all(a.startswith(("data:image/svg+xml;base64,", "#")) for a in page.addresses)
-    assert page.tags.count("img") >= 5
+    assert all(a.startswith(("data:image/png;base64,", "#")) for a in page.addresses)
+    assert page.tags.count("svg") >= 6
+    assert len(page.ids) == len(set(page.ids))
+    assert {a[1:] for a in page.addresses if a.startswith("#")} <= set(page.ids)
     assert "script" not in page.tags
-    assert text.count(">agrees</td>") >= 5
+    assert text.count(">agrees</td>") >= 10
     assert ">differs</td>" not in text
-    assert "against the one derived by hand" in text
+    assert ">by hand</td>" in text
+
+
+def test_the_plots_take_their_colours_from_the_page(folder):
+    text = page_of(subject("gru", 4), folder)
+    style, body = text.split("</style>", 1)
+    plots = re.findall(r'<svg[^>]*aria-label="(?!Unrolled).*?</svg>', body, re.DOTALL)
+    assert len(plots) >= 5
+    for plot in plots:
+        assert "var(--ink)" in plot
+        assert not re.search(r"#(000000|222222|ffffff|0072b2)\b", plot, re.IGNORECASE)
+    used = set(re.findall(r"var\(--(\w+)\)", body))
+    assert used <= set(re.findall(r"--(\w+):", style))
 
 
 def test_the_same_words_give_the_same_page(folder):
@@ -113,7 +151,7 @@ def test_a_cell_of_ones_own_and_a_text(folder):
     assert (chosen.xs.sum(-1) == 1).all()
     text = page_of(chosen, folder)
     assert "It reads fox.txt" in text
-    assert "against the one derived by hand" not in text
+    assert ">by hand</td>" not in text
     assert "d<i>L</i>/d<i>R</i>" in text
     Reader(text)
 
@@ -124,6 +162,17 @@ def test_a_cell_that_is_made_without_arguments(folder):
     assert chosen.targets.shape == (4, 4, 4)
 
 
+def test_a_cell_whose_input_size_no_name_tells(folder):
+    chosen = subject(f"{folder / 'own.py'}:OtherNames", 4)
+    assert chosen.xs.shape == (4, 4, 8)
+    assert "No one set of equations" not in page_of(chosen, folder)
+    result = run("--cell", f"{folder / 'own.py'}:AnySize")
+    assert isinstance(result.exception, Failed)
+    assert re.match(
+        r"AnySize: .*inputs of size 4, 9 fit; set self\.input_size", str(result.exception)
+    )
+
+
 def test_a_cell_without_one_set_of_equations(folder):
     text = page_of(subject(f"{folder / 'own.py'}:Choosy", 4), folder)
     assert "No one set of equations describes this cell" in text
@@ -132,14 +181,14 @@ def test_a_cell_without_one_set_of_equations(folder):
 def test_a_saved_model(folder):
     model = CharElman(Vocabulary.of(TEXT), 6, rng=0)
     save_model(model, folder / "m.safetensors")
-    chosen = subject(str(folder / "m.safetensors"), 5, folder / "fox.txt")
+    chosen = saved_subject(folder / "m.safetensors", 5, folder / "fox.txt")
     np.testing.assert_array_equal(chosen.cell.W.numpy(), model.W.numpy())
     classes = chosen.xs.argmax(-1)
     np.testing.assert_array_equal(classes[1:], chosen.targets[:-1])
     assert model.vocabulary.decode(classes[:, 0]) == TEXT[:5]
     text = page_of(chosen, folder)
     assert "the model m.safetensors" in text
-    assert "against the one derived by hand" in text
+    assert ">by hand</td>" in text
 
 
 def test_names_in_the_page_are_escaped(folder):
@@ -156,14 +205,14 @@ def test_names_in_the_page_are_escaped(folder):
         (
             "rnn",
             None,
-            r"no cell .rnn.; wanted one of elman, lstm, gru, gru-before, or FILE\.py:Class",
+            r"unknown cell name .rnn.; wanted one of elman, .*, gru-before, or FILE\.py:Class",
         ),
         (
             "{}/own.py:Leakey",
             None,
-            r"own\.py has no cell 'Leakey'; it has Leaky, Fixed, Choosy, Odd",
+            r"unknown cell name 'Leakey' in .*own\.py; it has Leaky, Fixed, Choosy, AnySize,",
         ),
-        ("{}/own.py:number", None, "has no cell 'number'"),
+        ("{}/own.py:number", None, "unknown cell name 'number'"),
         ("{}/own.py:Odd", None, r"Odd\(.*\): cannot be made as Odd\(input_size, hidden_size"),
         ("{}/broken.py:A", None, r"broken\.py: SyntaxError"),
         ("gru", "{}/short.txt", r"short\.txt: 5 characters; wanted at least 24"),
@@ -179,7 +228,7 @@ def test_words_that_make_no_subject(cell, text, message, folder):
 def test_a_file_that_is_no_model(folder):
     (folder / "m.safetensors").write_text("no")
     with pytest.raises(serialize.ModelFileError, match="not a safetensors file"):
-        subject(str(folder / "m.safetensors"), 5)
+        saved_subject(folder / "m.safetensors", 5)
     with pytest.raises(FileNotFoundError):
         subject(str(folder / "absent.py:Cell"), 5)
 
@@ -213,7 +262,7 @@ def test_the_command(folder):
     [
         (["--steps", 1], "--steps 1: wanted at least 2"),
         (["--seed", -1], "--seed -1: wanted 0 or more"),
-        (["--cell", "rnn"], "no cell 'rnn'; wanted one of"),
+        (["--cell", "rnn"], "unknown cell name 'rnn'; wanted one of"),
         (["--text", "/nowhere/at.all"], "No such file"),
     ],
 )

@@ -107,7 +107,8 @@ def test_large_gradients_are_sampled_and_the_row_says_so(rng):
     assert rows["W"].differences.entries == ENTRIES
     assert rows["W"].hand.entries == 144
     assert rows["b"].differences.entries == 12
-    assert f"differences {ENTRIES}/144" in str(found)
+    assert f"{ENTRIES} differences" in str(found)
+    assert f"{ENTRIES} by hand" not in str(found)
     again = study.compare(tg.Elman(2, 12, rng=0), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
     more = study.compare(tg.Elman(2, 12, rng=0), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
     assert again.rows == more.rows

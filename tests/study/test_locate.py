@@ -10,7 +10,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.study import handwritten
 from tinygrad_rnn.study.locate import Finding, locate
 from tinygrad_rnn.study.problem import Problem
-from tinygrad_rnn.study.unrolled import Steps
+from tinygrad_rnn.study.recorded_steps import RecordedSteps
 
 from .test_handwritten import CELLS, Reader, random_state
 
@@ -223,7 +223,9 @@ def recorded(name, zero_state):
     rng = np.random.default_rng(0)
     cell = Reader(CELLS[name](H, H, rng), H, rng)
     state = None if zero_state else random_state(cell, B, rng)
-    return Steps(Problem(cell, rng.normal(size=(T, B, H)), rng.integers(0, H, (T, B)), None, state))
+    return RecordedSteps(
+        Problem(cell, rng.normal(size=(T, B, H)), rng.integers(0, H, (T, B)), None, state)
+    )
 
 
 def cases():
@@ -360,7 +362,9 @@ def leaky(p, xs, s_0, e):
 )
 def test_in_a_users_own_cell(old, new, kind, place):
     rng = np.random.default_rng(0)
-    steps = Steps(Problem(Leaky(rng), rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, 4))))
+    steps = RecordedSteps(
+        Problem(Leaky(rng), rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, 4)))
+    )
     right, wrong = {"np": np}, {"np": np}
     exec(LEAKY, right)
     assert located(steps, right["leaky"]) == ()
@@ -372,7 +376,9 @@ def test_in_a_users_own_cell(old, new, kind, place):
 
 def test_two_mistakes_in_a_users_own_cell():
     rng = np.random.default_rng(0)
-    steps = Steps(Problem(Leaky(rng), rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, 4))))
+    steps = RecordedSteps(
+        Problem(Leaky(rng), rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, 4)))
+    )
     wrong = {"np": np}
     text = LEAKY.replace("ds * k + da @ W.T", "da @ W.T").replace("m[t])).sum(0)", "m[t]))[0]")
     exec(text, wrong)
@@ -394,4 +400,4 @@ class Gated(Leaky):
 def test_steps_that_differ_are_refused_plainly():
     xs = np.stack([np.full((1, 2), sign) for sign in (1.0, -1.0)])
     with pytest.raises(ValueError, match=r"step 2 records .* does different things at different"):
-        Steps(Problem(Gated(np.random.default_rng(0)), xs, np.zeros((2, 1, 4))))
+        RecordedSteps(Problem(Gated(np.random.default_rng(0)), xs, np.zeros((2, 1, 4))))

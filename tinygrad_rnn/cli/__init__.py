@@ -23,17 +23,17 @@ def main() -> None:
 
 
 def _missing(*packages: str) -> str | None:
-    """What to install, in one line, if one of the packages is not there."""
+    """How to install missing packages, in one line; None if all are there."""
     lacking = [name for name in packages if find_spec(name) is None]
     if not lacking:
         return None
     return f'{", ".join(lacking)} not installed: python -m pip install "tinygrad_rnn[demo]"'
 
 
-def _fail(what: str | Exception) -> NoReturn:
-    if isinstance(what, OSError) and what.strerror:
-        what = f"{what.filename}: {what.strerror}"
-    print(f"tinygrad-rnn: {what}", file=sys.stderr)
+def _fail(error: str | Exception) -> NoReturn:
+    if isinstance(error, OSError) and error.strerror:
+        error = f"{error.filename}: {error.strerror}"
+    print(f"tinygrad-rnn: {error}", file=sys.stderr)
     sys.exit(BAD_INPUT)
 
 

@@ -36,7 +36,7 @@ def add_demo(
             "demo"
         ),
         steps: Annotated[int, option(help="Number of updates.")] = 2000,
-        seed: Annotated[int, option(help="Seed of the weights and of the text written.")] = 0,
+        seed: Annotated[int, option(help="Seed of the weights and of the text generated.")] = 0,
     ) -> None:
         """Train a character-level Elman network and write a page about its gradients.
 

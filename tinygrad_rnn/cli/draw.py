@@ -8,7 +8,7 @@ import numpy as np
 
 from ..drawing import SUFFIXES, draw
 from ..graph import scope
-from ..nn.load import BUILT_IN, cell_named, made
+from ..nn.load import BUILT_IN, cell_named, make_cell
 from ..unroll import unroll
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def add_draw(app: "typer.Typer", fail: Callable[[str | Exception], NoReturn]) ->
         steps: Annotated[int, option(min=1, help="How many steps to unroll.")] = 4,
         level: Annotated[str, option(help="op, step or rolled")] = "op",
         edges: Annotated[str, option(help="plain, gradient or magnitude")] = "plain",
-        backward: Annotated[bool, option("--backward", help="Draw the way back too.")] = False,
+        backward: Annotated[bool, option("--backward", help="Draw the backward pass too.")] = False,
         show: Annotated[str, option(help="Which steps: auto, all, FIRST-LAST or 1,2,9")] = "auto",
         values: Annotated[bool, option("--values", help="Write norms of values.")] = False,
-        saved: Annotated[bool, option("--saved", help="Mark what keeps values.")] = False,
+        saved: Annotated[bool, option("--saved", help="Mark operations that keep values.")] = False,
         title: Annotated[str | None, option(help="Above the picture.")] = None,
         theme: Annotated[str, option(help="light, dark or auto")] = "light",
         max_nodes: Annotated[int, option(min=1, help="Refuse more boxes than this.")] = 2000,
@@ -72,14 +72,14 @@ def chosen(text: str) -> Any:
 def of_cell(name: str, out: Path, length: int, seed: int, **look: Any) -> Path:
     """Unroll a cell on random inputs, with the squared last output as loss, and draw it.
 
-    name   as for `nn.by_name.cell_named`;  length: how many steps
+    name   as for `nn.load.cell_named`;  length: how many steps
     look   arguments of `draw`
 
     Raises ValueError for an unknown cell or one that cannot be made from (input_size, hidden_size).
     """
     rng = np.random.default_rng(seed)
     make, title = cell_named(name)
-    cell = made(make, title, INPUT, HIDDEN, rng)
+    cell = make_cell(make, title, INPUT, HIDDEN, rng)
     with scope(type(cell).__name__):
         run = unroll(cell, rng.normal(size=(length, BATCH, INPUT)))
     last = run.steps[-1]

@@ -27,14 +27,14 @@ def add_sample(
     @app.command()
     def sample(
         model: Annotated[Path, argument(help="A model that `tinygrad-rnn demo` saved.")],
-        length: Annotated[int, option(help="Number of characters to write.")] = 400,
+        length: Annotated[int, option(help="Number of characters to generate.")] = 400,
         seed: Annotated[int, option(help="Seed of the draws.")] = 0,
         temperature: Annotated[
             float, option(help="1: as trained; near 0: always the likeliest.")
         ] = 0.8,
         start: Annotated[str, option(help="Text to go on from.")] = "",
     ) -> None:
-        """Let a saved model write: the same model and seed give the same text."""
+        """Generate text with a saved model: the same model and seed give the same text."""
         lacking = missing("safetensors")
         if lacking:
             fail(lacking)

@@ -51,16 +51,22 @@ def add_study(
         from rich.console import Console
 
         from ..data import TextError
+        from ..demo.subject import saved_subject
+        from ..nn.cell import InputSizeError
         from ..nn.load import CellNameError
-        from ..report.page import report
-        from ..report.subject import SubjectError, subject
+        from ..report import SubjectError, report, subject
         from ..serialize import ModelFileError
 
         console = Console(highlight=False)
         try:
-            chosen = subject(cell, steps, text, seed)
+            if cell.endswith(".safetensors"):
+                chosen = saved_subject(Path(cell), steps, text, seed)
+            else:
+                chosen = subject(cell, steps, text, seed)
             with console.status("") as status:
-                page = report(chosen, out, said=lambda what: status.update(what))
-        except (CellNameError, SubjectError, TextError, ModelFileError, OSError) as error:
+                page = report(chosen, out, progress=lambda stage: status.update(stage))
+        except (
+            *(CellNameError, InputSizeError, SubjectError, TextError, ModelFileError, OSError),
+        ) as error:
             fail(error)
         console.print(f"{chosen.name}, {steps} steps: {page}", soft_wrap=True)

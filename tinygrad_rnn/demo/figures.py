@@ -1,57 +1,27 @@
-"""The demo's two plots, as SVG that takes its colours from the page around it."""
+"""The demo's two plots: its learning curve, and the gradient flow."""
 
 from __future__ import annotations
 
-import io
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..graph import Array
-from .measure import Fading
+from ..study.plots import BLUE, INK, VERMILLION, finished, new_figure
+from .measure import GradientFlow
 from .train import History
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# matplotlib wants real colours; in the SVG each becomes a variable of the page's style sheet, so
-# that a plot follows the page from light to dark
-INK, MUTED, RULE, BLUE, ORANGE = "#010101", "#020202", "#030303", "#040404", "#050505"
-_VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", BLUE: "blue", ORANGE: "orange"}
 
-_STYLE: Any = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": MUTED,
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "font.size": 10,
-    "grid.color": RULE,
-    "grid.linewidth": 0.6,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tinygrad_rnn",
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.color": MUTED,
-    "ytick.labelcolor": INK,
-}
-
-
-def learning_curve(history: History, uniform: float, frequencies: float) -> str:
-    """Loss per character over updates: an SVG element.
+def learning_curve(history: History, uniform: float, frequencies: float) -> Figure:
+    """Loss per character over updates.
 
     uniform       ln V, marked
     frequencies   the loss of answering with the characters' frequencies, marked
     """
-    return _svg(lambda axes: _learning_curve(axes, history, uniform, frequencies))
-
-
-def _learning_curve(axes: Axes, history: History, uniform: float, frequencies: float) -> None:
+    figure, axes = new_figure(5.6, 3.8)
     last = max(history.steps, 1)
     for value, text in ((uniform, "ln V, all alike"), (frequencies, "by frequency alone")):
         axes.axhline(value, color=INK, linewidth=0.9, dashes=(5, 3))
@@ -59,40 +29,34 @@ def _learning_curve(axes: Axes, history: History, uniform: float, frequencies: f
     train = np.array(history.train)
     if len(train):
         axes.plot(train, color=BLUE, linewidth=0.5, alpha=0.3)
-        mean = _smoothed(train)
-        axes.plot(mean, color=BLUE, linewidth=1.8)
-        axes.text(0.4 * last, mean[len(mean) * 2 // 5] - 0.5, "training", color=BLUE, va="top")
+        axes.plot(_smoothed(train), color=BLUE, linewidth=1.8, label="training")
     steps, losses = zip(*history.held_out, strict=True)
-    axes.plot(steps, losses, color=ORANGE, marker="o", markersize=3.5, linewidth=1.2)
-    i = len(steps) * 2 // 3
-    axes.text(steps[i], losses[i] + 0.22, "held out", color=ORANGE, ha="center")
+    style = {"color": VERMILLION, "marker": "o", "markersize": 3.5, "linewidth": 1.2}
+    axes.plot(steps, losses, label="held out", **style)
     axes.set_xlim(0, last)
     axes.set_ylim(min(1.0, 0.8 * min(losses)), 1.1 * max(uniform, *losses))
     axes.set_xlabel("updates")
     axes.set_ylabel("loss per character (nats)")
+    figure.legend(frameon=False, loc="outside upper center", ncols=2)
+    return finished(figure)
 
 
-def fading(before: Fading, after: Fading) -> str:
-    """||dL_t/ds_k|| over the lag t - k, before and after training: an SVG element."""
-    return _svg(lambda axes: _fading(axes, before, after))
-
-
-def _fading(axes: Axes, before: Fading, after: Fading) -> None:
+def gradient_flow(before: GradientFlow, after: GradientFlow) -> Figure:
+    """||dL_t/ds_k|| over the lag t - k, before and after training."""
+    figure, axes = new_figure(5.6, 3.8)
     axes.set_yscale("log")
     lags = np.arange(len(after.median))
-    for what, text, colour, dashes in (
-        (before, "untrained", ORANGE, (4, 2)),
+    for found, text, colour, dashes in (
+        (before, "untrained", VERMILLION, (4, 2)),
         (after, "trained", BLUE, (1, 0)),
     ):
-        axes.fill_between(lags, *what.band, color=colour, alpha=0.18, linewidth=0)
-        axes.plot(lags, what.median, color=colour, linewidth=1.8, dashes=dashes)
-        i = len(lags) * 3 // 5
-        axes.annotate(
-            text, (lags[i], what.median[i]), (5, 5), textcoords="offset points", color=colour
-        )
+        axes.fill_between(lags, *found.band, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(lags, found.median, color=colour, linewidth=1.8, dashes=dashes, label=text)
     axes.set_xlim(0, max(lags[-1], 1))
-    axes.set_xlabel("lag t − k (steps back)")
-    axes.set_ylabel("‖dL$_t$/ds$_k$‖")
+    axes.set_xlabel("lag $t - k$: steps back")
+    axes.set_ylabel(r"$\|\partial L_t / \partial s_k\|$")
+    figure.legend(frameon=False, loc="outside upper center", ncols=2)
+    return finished(figure)
 
 
 def _smoothed(values: Array, reach: int = 25) -> Array:
@@ -102,24 +66,3 @@ def _smoothed(values: Array, reach: int = 25) -> Array:
     low = i - np.minimum(reach, i)
     high = np.minimum(2 * i - low + 1, len(values))
     return np.asarray((sums[high] - sums[low]) / (high - low))
-
-
-def _svg(draw: Any) -> str:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        figure: Figure = Figure(figsize=(5.2, 3.5), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure.add_subplot())
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]  # without the XML header, which HTML does not know
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for colour, name in _VARIABLES.items():
-        text = text.replace(colour, f"var(--{name})")
-    return text

@@ -1,4 +1,4 @@
-"""What the demo looks at once the model is trained: one small record, and how gradients fade."""
+"""The demo's measurements on its model: one small record, and the gradient flow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import tinygrad_rnn as tg
 
 from ..data import Ids, Vocabulary
 from ..graph import Array
-from ..study import Comparison, compare
-from ..study.handwritten import elman
 from .model import CharElman
 
 STEPS = 4
@@ -49,15 +47,8 @@ def recorded(model: CharElman, text: str) -> tg.Tensor:
     return loss
 
 
-def compared(model: CharElman, text: str) -> Comparison:
-    """The gradients of that same loss by autodiff, by hand and by central differences."""
-    ids = model.vocabulary.encode(text)
-    xs = one_hot(ids[:-1], len(model.vocabulary))
-    return compare(model, xs, ids[1:, None], hand=elman)
-
-
 @dataclass(frozen=True)
-class Fading:
+class GradientFlow:
     """||dL_t/ds_k|| over the lag t - k, in several windows of a text.
 
     norms   (lags + 1, windows): norms[j] belongs to lag j
@@ -78,7 +69,7 @@ class Fading:
 
     @property
     def factor(self) -> float:
-        """What one more step back multiplies the norm by, on average over the lags.
+        """The factor of the norm for one more step back, on average over the lags.
 
         Over those before it is too small for a float; 0 where it is so at once.
         """
@@ -88,8 +79,8 @@ class Fading:
         return float((median[-1] / median[0]) ** (1 / (len(median) - 1)))
 
 
-def fading(model: CharElman, ids: Ids) -> Fading:
-    """Measure how the gradient of one step's loss falls on its way back through the states.
+def gradient_flow(model: CharElman, ids: Ids) -> GradientFlow:
+    """Measure how the gradient of one step's loss falls in the backward pass through the states.
 
     L_t is the loss of the last character of a window alone, and dL_t/ds_k comes from one sweep for
     all k. The windows lie evenly spread over the text, and each begins with the state that the
@@ -110,7 +101,7 @@ def fading(model: CharElman, ids: Ids) -> Fading:
     run = tg.unroll(model, inputs[warm_up:], s)
     loss = tg.cross_entropy(run.steps[-1], ids[starts + length], "sum")
     back = tg.gradients(loss, list(run.states))[::-1]
-    return Fading(np.stack([np.linalg.norm(g.astype(np.float64), axis=1) for g in back]))
+    return GradientFlow(np.stack([np.linalg.norm(g.astype(np.float64), axis=1) for g in back]))
 
 
 def frequencies_loss(train: Ids, held_out: Ids, vocabulary: Vocabulary) -> float:

@@ -85,7 +85,7 @@ def sample(
 
 
 def save(model: CharElman, path: str | Path) -> Path:
-    """Write the model to a safetensors file, with what `load` needs to make it again."""
+    """Write the model to a safetensors file, with its size and vocabulary for `load`."""
     description = {
         "kind": KIND,
         "hidden_size": model.hidden_size,

@@ -1,10 +1,8 @@
-"""The demo from end to end: read, train, study, write."""
+"""The demo from end to end: read, train, report, write."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import platform
 import shlex
 import signal
 import tempfile
@@ -14,21 +12,23 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import tinygrad_rnn as tg
 
 from ..data import (
     STANDARD_LIBRARY,
+    Ids,
     TextError,
     Vocabulary,
     read_text,
     split_text,
     standard_library_text,
 )
-from . import figures, measure, page, terminal
+from ..report import page
+from ..report.subject import BATCH
+from . import figures, measure, terminal
 from . import train as training
 from .model import CharElman, sample, save
+from .subject import reading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +41,7 @@ PAGE, GRAPH, PICTURE, MODEL = OUTPUTS = (
 )
 LENGTH = 400
 TEMPERATURE = 0.8
+REPORT_STEPS = 20
 
 
 class OutputError(OSError):
@@ -50,7 +51,7 @@ class OutputError(OSError):
 class Interrupted:
     """Ctrl-C as a question: the first one sets `asked`, the second one is a KeyboardInterrupt.
 
-    What is in the block can so finish what it has begun. Outside the main thread, where Python
+    So the block can finish its work. Outside the main thread, where Python
     takes no signals, it never asks.
     """
 
@@ -109,14 +110,16 @@ def run(
 ) -> bool:
     """Train a model, look at it, and leave a page, a drawing and the model in a folder.
 
-    text_file   what to train on, UTF-8; source text of the standard library if None
+    The page is the report on the trained model, with sections of the demo's own.
+
+    text_file   the text to train on, UTF-8; source text of the standard library if None
     out         the folder, made if it is not there; the files in OUTPUTS are replaced
     steps       number of updates
     seed        of the initial parameters and of the text written
     console     where progress and a short form of the page go
 
-    Ctrl-C during training ends training; the rest is done with what there is then. A second one is
-    a KeyboardInterrupt. Gives False if training was stopped early, else True.
+    Ctrl-C during training ends training; the rest is done with the model as it is then. A second
+    one is a KeyboardInterrupt. Gives False if training was stopped early, else True.
 
     Raises TextError for a text that cannot be used and OutputError for such a folder, both before
     anything is trained.
@@ -135,75 +138,79 @@ def run(
     model = CharElman(vocabulary, training.HIDDEN, rng=seed)
     train_ids, held_ids = vocabulary.encode(train_text), vocabulary.encode(held_text)
     sample_before = sample(model, LENGTH, seed, TEMPERATURE)
-    before = measure.fading(model, held_ids)
+    before = measure.gradient_flow(model, held_ids)
 
     with Interrupted() as interrupted:
         terminal.begin(console, source, len(text), model)
         begun = time.perf_counter()
-        with terminal.progress(console, steps) as report:
-            history = training.train(model, train_ids, held_ids, steps, interrupted, report)
+        with terminal.progress(console, steps) as progress:
+            history = training.train(model, train_ids, held_ids, steps, interrupted, progress)
         seconds = time.perf_counter() - begun
         save(model, out / MODEL)
         if history.stopped:
             terminal.stopped(console, history)
         excerpt = measure.excerpt(held_text)
-        comparison = measure.compared(model, excerpt)
-        after = measure.fading(model, held_ids)
-        values: dict[str, Any] = {
+        loss = measure.recorded(model, excerpt)
+        length = min(REPORT_STEPS, len(held_text) // BATCH - 1)
+        subject = reading(model, "an Elman network", held_text, "text held out", length)
+        values = {
+            **page.results(subject),
+            **_of_training(history, vocabulary, train_ids, held_ids),
+            **_of_flow(before, measure.gradient_flow(model, held_ids)),
             "source": source,
             "characters": len(text),
             "held_characters": len(held_text),
             "vocabulary": len(vocabulary),
-            "hidden": model.hidden_size,
-            "window": training.WINDOW,
-            "batch": training.BATCH,
-            "steps": history.steps,
-            "asked": steps,
-            "stopped": history.stopped,
             "seconds": seconds,
             "seed": seed,
-            "uniform": math.log(len(vocabulary)),
-            "frequencies": measure.frequencies_loss(train_ids, held_ids, vocabulary),
-            "first": history.first,
-            "recent": history.recent,
-            "recent_count": min(training.RECENT, history.steps),
-            "last": history.held_out[-1][1],
-            "comparison": comparison,
-            "entries": max(row.differences.entries for row in comparison.rows),
+            "graph": page.graph(loss),
             "excerpt": excerpt,
             "sample_before": sample_before,
             "sample_after": sample(model, LENGTH, seed, TEMPERATURE),
             "temperature": TEMPERATURE,
-            "before": before,
-            "after": after,
-            "windows": after.norms.shape[1],
-            "half": math.log(0.5) / math.log(after.factor) if 0 < after.factor < 1 else None,
             "model_name": MODEL,
             "command": f"tinygrad-rnn sample {shlex.quote(str(out / MODEL))} --seed {seed}",
-            "version": importlib.metadata.version("tinygrad_rnn"),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
         }
-        loss = measure.recorded(model, excerpt)
         drawing = tg.draw(loss, edges="gradient")
         drawing.save(out / GRAPH)
         drawing.save(out / PICTURE)
-        graph = tg.draw(loss, edges="gradient", theme="auto").svg
-        html = page.render(
-            values
-            | {
-                "graph": graph[graph.index("<svg") :],  # without the header that HTML does not know
-                "learning": figures.learning_curve(
-                    history, values["uniform"], values["frequencies"]
-                ),
-                "fading": figures.fading(before, after),
-            }
-        )
-        (out / PAGE).write_text(html, encoding="utf-8")
-        words = ("page", "drawing", "picture", "model")
-        terminal.end(
-            console,
-            values,
-            {word: out / name for word, name in zip(words, OUTPUTS, strict=True)},
-        )
+        (out / PAGE).write_text(page.render("demo/page.html.j2", values), encoding="utf-8")
+        names = ("page", "drawing", "picture", "model")
+        paths = {name: out / file for name, file in zip(names, OUTPUTS, strict=True)}
+        terminal.end(console, values, paths)
     return not history.stopped
+
+
+def _of_training(
+    history: training.History, vocabulary: Vocabulary, train_ids: Ids, held_ids: Ids
+) -> dict[str, Any]:
+    """The losses, and the learning curve."""
+    uniform = math.log(len(vocabulary))
+    frequencies = measure.frequencies_loss(train_ids, held_ids, vocabulary)
+    curve = figures.learning_curve(history, uniform, frequencies)
+    return {
+        "window": training.WINDOW,
+        "batch": training.BATCH,
+        "steps": history.steps,
+        "asked": history.asked,
+        "stopped": history.stopped,
+        "uniform": uniform,
+        "frequencies": frequencies,
+        "first": history.first,
+        "recent": history.recent,
+        "recent_count": min(training.RECENT, history.steps),
+        "last": history.held_out[-1][1],
+        "learning": page.inline(curve, "learning", "Loss per character over updates"),
+    }
+
+
+def _of_flow(before: measure.GradientFlow, after: measure.GradientFlow) -> dict[str, Any]:
+    """The gradient flow before and after training."""
+    figure = figures.gradient_flow(before, after)
+    return {
+        "before": before,
+        "after": after,
+        "passages": after.norms.shape[1],
+        "half": math.log(0.5) / math.log(after.factor) if 0 < after.factor < 1 else None,
+        "flow_plot": page.inline(figure, "flow", "Norm of dL_t/ds_k over the lag t - k"),
+    }

@@ -24,7 +24,7 @@ RECENT = 50
 
 @dataclass
 class History:
-    """What training measured: losses in nats per character.
+    """The measurements of training: losses in nats per character.
 
     train      of every window, before the update it led to
     held_out   [(updates so far, loss of the text held out)]
@@ -88,7 +88,7 @@ def train(
     held_out: Ids,
     steps: int,
     stop: Callable[[], bool] = lambda: False,
-    report: Callable[[History], None] = lambda history: None,
+    progress: Callable[[History], None] = lambda history: None,
 ) -> History:
     """Train a model by Adam, with gradients clipped and a rate that falls linearly to zero.
 
@@ -97,7 +97,7 @@ def train(
     ids, held_out   classes of the characters to train on, and of those to measure on only
     steps           number of updates
     stop            asked before every update; True ends training there
-    report          called after every update
+    progress        called after every update
     """
     history = History(steps)
     optimiser = tg.optim.Adam(model, RATE)
@@ -114,7 +114,7 @@ def train(
         optimiser.lr = RATE * (1 - step / steps)
         optimiser.step()
         history.train.append(loss.item() / len(window.inputs))
-        report(history)
+        progress(history)
     history.held_out.append((history.steps, evaluate(model, held_out)))
     return history
 

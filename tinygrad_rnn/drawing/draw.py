@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from .. import tree
 from ..nn import Cell
+from ..nn.cell import fitting_input_size
 from ..tensor import Tensor, zeros
 from ..unroll import Unrolled, unroll
 from .drawing import SUFFIXES, Drawing, Stats
@@ -62,7 +63,8 @@ def draw(
     Steps are those marked with `timestep`, by `unroll` or by hand. Without marks the k-th use of a
     parameter belongs to step k. The record is left as it was: it can still be differentiated.
 
-    Raises TypeError and RuntimeError for outputs that were not recorded, ValueError for arguments
+    Raises TypeError and RuntimeError for outputs that were not recorded, InputSizeError (a
+    TypeError) for a cell or model that no one size of input fits, ValueError for arguments
     that do not fit, for steps that are not there, for a picture with too many boxes, and with
     edges="gradient" or backward=True for outputs that are not single numbers; RuntimeError with
     those if the record was differentiated before and its values freed.
@@ -161,24 +163,13 @@ def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
 
 
 def _shown_over_three_steps(module: Any) -> Any:
-    """What a cell or a whole model records on zeros; the input size is a matrix' row number."""
-    sizes = [getattr(module, "input_size", None)]
-    parameters = module.parameters()
-    known = parameters.values() if isinstance(parameters, dict) else parameters
-    sizes += [p.shape[0] for p in known if p.ndim == 2]
-    problem: Exception | None = None
-    for n in dict.fromkeys(size for size in sizes if size):
-        try:
-            if isinstance(module, Cell):
-                return unroll(module, [zeros((1, n), "x", module.dtype) for _ in range(3)])
-            return module(zeros((3, 1, n), "x"))
-        except (ValueError, TypeError, IndexError) as error:
-            problem = problem or error
-    shape = (1, sizes[-1]) if isinstance(module, Cell) else (3, 1, sizes[-1])
-    raise ValueError(
-        f"draw: {module!r} could not be run on inputs of shape {shape}; set "
-        "self.input_size, or draw what it computes on inputs of your own"
-    ) from problem
+    """The record of a cell or of a whole model on zeros."""
+    if isinstance(module, Cell):
+        size = module.input_size
+        return unroll(module, [zeros((1, size), "x", module.dtype) for _ in range(3)])
+    given = getattr(module, "input_size", None)
+    size = given or fitting_input_size(module, lambda n: module(zeros((3, 1, n), "x")))
+    return module(zeros((3, 1, size), "x"))
 
 
 def _chooser(steps: Any) -> Callable[[list[int]], list[int]]:

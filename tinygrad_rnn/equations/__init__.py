@@ -64,7 +64,7 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
     autodiff gives, to 1e-9, on other values than those it was traced with.
 
     cell        any cell; it is copied, and its parameters stay as they are
-    input_size  size of x_t, if neither `cell.input_size` nor the rows of `cell.U` tell
+    input_size  size of x_t, if it is not `cell.input_size`, set by the cell or found
 
     Raises ValueDependenceError (a TypeError) for a step that looks at values (`if`, `float()`,
     `.numpy()`), detaches, or draws random numbers: no one set of equations describes it.

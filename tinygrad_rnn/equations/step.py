@@ -7,7 +7,6 @@ equation shows, and the cell is refused. What grows with the batch is a size of 
 
 from __future__ import annotations
 
-import copy
 import inspect
 from typing import Any, NamedTuple
 
@@ -58,7 +57,7 @@ def two_traces(cell: Cell, input_size: int | None) -> tuple[Traced, Traced]:
 
     Raises ValueDependenceError if other values lead to other operations.
     """
-    size = _input_size(cell, input_size)
+    size = cell.input_size if input_size is None else input_size
     sizes = {size} | {n for p in cell.parameters().values() for n in p.shape}
     first, second = [b for b in BATCHES if all(n % b for n in sizes)][:2]
     a, b = (_trace(cell, size, batch, seed=batch) for batch in (first, second))
@@ -154,12 +153,12 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
 
 def varied(cell: Cell, rng: np.random.Generator) -> tuple[Cell, list[Parameter]]:
     """A copy of a cell with other parameters (in float64) close to its own, and these."""
-    memo: dict[int, Any] = {}
-    for label, p in cell.parameters().items():
-        near = p.numpy() * rng.uniform(0.7, 1.3, p.shape) + 0.05 * rng.uniform(size=p.shape)
-        memo[id(p)] = Parameter(near.astype(np.float64), label)
-    new = [memo[id(p)] for p in cell.parameters().values()]
-    return copy.deepcopy(cell, memo), new
+    near = {
+        p: p.numpy() * rng.uniform(0.7, 1.3, p.shape) + 0.05 * rng.uniform(size=p.shape)
+        for p in cell.parameters().values()
+    }
+    copied = cell.with_parameters({name: near[p] for name, p in cell.parameters().items()})
+    return copied, list(copied.parameters().values())
 
 
 def _recorded(who: str, ends: list[Any], names: dict[Node, Symbol]) -> list[Node]:
@@ -186,19 +185,6 @@ def _recorded(who: str, ends: list[Any], names: dict[Node, Symbol]) -> list[Node
             "make it an attribute of the cell"
         )
     return order
-
-
-def _input_size(cell: Cell, given: int | None) -> int:
-    size = given if given is not None else getattr(cell, "input_size", None)
-    if size is None:
-        rows = [p.shape[0] for k, p in cell.parameters().items() if p.ndim == 2 and k[0] == "U"]
-        size = rows[0] if rows else None
-    if size is None:
-        raise TypeError(
-            f"{type(cell).__name__}: the size of its input is not known; pass input_size=, or set "
-            "self.input_size"
-        )
-    return int(size)
 
 
 def _argument_names(cell: Cell) -> tuple[str, str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+from collections.abc import Callable, Iterable, Mapping, Set
+from functools import cached_property
+from itertools import permutations
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from ..graph import Array
+from .. import tree
+from ..graph import Array, no_grad
 from ..tensor import FLOAT, Parameter, zeros
 
 if TYPE_CHECKING:
@@ -75,6 +80,51 @@ class Cell:
                         found.update({f"{name}.{i}.{k}": p for k, p in part.parameters().items()})
         return found
 
+    def with_parameters(self, values: Mapping[str, ArrayLike]) -> Self:
+        """A copy of this cell with these values for its parameters; the cell stays as it is.
+
+        values  by the names that `parameters()` gives: all of them, in the same shapes. The copy
+                has the values' dtype. A parameter that two names share is shared in the copy
+
+        Raises ValueError for other names or shapes, and for two values of a shared parameter.
+
+        >>> import tinygrad_rnn as tg
+        >>> cell = tg.Elman(1, 2, rng=0)
+        >>> double = {name: p.numpy().astype("float64") for name, p in cell.parameters().items()}
+        >>> cell.with_parameters(double).dtype, cell.dtype
+        (dtype('float64'), dtype('float32'))
+        """
+        who, own = f"{type(self).__name__}.with_parameters", self.parameters()
+        if values.keys() != own.keys():
+            wrong = [f"{name!r} is unknown" for name in values if name not in own]
+            wrong += [f"{name!r} is missing" for name in own if name not in values]
+            raise ValueError(f"{who}: {', '.join(wrong)}; wanted {', '.join(own) or 'none'}")
+        new: dict[int, Parameter] = {}
+        for name, p in own.items():
+            parameter = Parameter(values[name], p.name)
+            if parameter.shape != p.shape:
+                raise ValueError(
+                    f"{who}: {name} is given with shape {parameter.shape}, wanted {p.shape}"
+                )
+            other = new.setdefault(id(p), parameter)
+            if not np.array_equal(other.numpy(), parameter.numpy(), equal_nan=True):
+                raise ValueError(f"{who}: {name} shares its parameter, but is given other values")
+        return copy.deepcopy(self, dict[int, Any](new))
+
+    @cached_property
+    def input_size(self) -> int:
+        """I: set by the cell, or else the one size of x that `step` runs with.
+
+        Raises InputSizeError if none or several do.
+        """
+
+        def run(size: int) -> None:
+            cell = copy.deepcopy(self)  # a step may count, or draw random numbers
+            cell.step(zeros((1, size), "x", self.dtype), cell.initial_state(1))
+
+        states = tree.leaves(self.initial_state(1))
+        return fitting_input_size(self, run, {n for part in states for n in np.shape(part)[1:]})
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the parameters; float32 if there are none."""
@@ -88,6 +138,56 @@ class Cell:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {p.shape}" for name, p in self.parameters().items())
         return f"{type(self).__name__}({sizes})"
+
+
+class InputSizeError(TypeError):
+    """A model does not tell the size of its input."""
+
+
+def fitting_input_size(model: Any, run: Callable[[int], Any], more: Set[int] = frozenset()) -> int:
+    """The one size of its input that a model can be run with.
+
+    The candidates are the sizes of its parameters and, if none of them fits, their differences,
+    because input and state may be joined before they are multiplied: [x_t, s_{t-1}] W.
+
+    model  with `parameters()`, a dict or an iterable
+    run    runs it on an input of a size; ValueError, TypeError or IndexError if that does not fit
+    more   sizes that are candidates too: those of the state
+
+    Raises InputSizeError if no size or several fit.
+    """
+    who, parameters = type(model).__name__, model.parameters()
+    known: Iterable[Parameter] = parameters.values() if isinstance(parameters, dict) else parameters
+    sizes = {n for p in known for n in p.shape} | more
+    other = 2 * max(sizes, default=0) + 1  # nothing tells this size: if it fits, any does
+    failures: dict[int, Exception] = {}
+
+    def fits(size: int) -> bool:
+        try:
+            with no_grad(), np.errstate(all="ignore"):
+                run(size)
+        except (ValueError, TypeError, IndexError) as error:
+            failures[size] = error
+        return size not in failures
+
+    fitting: list[int] = []
+    for candidates in (sizes, {a - b for a, b in permutations(sizes, 2) if a > b} - sizes):
+        fitting = [size for size in sorted(candidates) if fits(size)]
+        fitting += [other] if fits(other) else []
+        if len(fitting) > 1 and fitting[0] == 1:  # 1 fits everywhere by broadcasting
+            fitting.pop(0)
+        if fitting:
+            break
+    if len(fitting) == 1 and fitting[0] != other:
+        return fitting[0]
+    cause = next(iter(failures.values()), None)
+    why = f"inputs of size {', '.join(map(str, fitting))} fit"
+    if not fitting:
+        why = f"no size of a parameter or state fits (with {next(iter(failures))}: {cause})"
+    raise InputSizeError(
+        f"{who}: the size of its input is not known: {why}; set self.input_size, pass "
+        "input_size=, or give inputs of your own"
+    ) from cause
 
 
 def uniform(

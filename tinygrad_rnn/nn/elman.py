@@ -51,6 +51,7 @@ class Elman(Cell):
         rng = np.random.default_rng(rng)
         bound = hidden_size**-0.5
         self.activation = activation
+        self.input_size = input_size
         self.hidden_size = hidden_size
         self.U = Parameter(uniform(rng, (input_size, hidden_size), bound, dtype))
         self.W = Parameter(uniform(rng, (hidden_size, hidden_size), bound, dtype))

@@ -22,8 +22,8 @@ class GRU(Cell):
              n = tanh(x U_n + b_n + r (h W_n + d_n)),   h_t = (1 - z) n + z h_{t-1}
     before:  the same but n = tanh(x U_n + b_n + (r h) W_n)
 
-    Cho et al., arXiv:1406.1078 (version 3 has the gate before the product). "after" is what cuDNN,
-    PyTorch and Keras compute.
+    Cho et al., arXiv:1406.1078 (version 3 has the gate before the product). "after" is the form of
+    cuDNN, PyTorch and Keras.
 
     input_size   I
     hidden_size  H
@@ -54,6 +54,7 @@ class GRU(Cell):
         rng = np.random.default_rng(rng)
         H, bound = hidden_size, hidden_size**-0.5
         self.reset = reset
+        self.input_size = input_size
         self.hidden_size = H
         self.U = Parameter(uniform(rng, (input_size, 3 * H), bound, dtype))
         self.b = Parameter(uniform(rng, (3 * H,), bound, dtype))

@@ -27,15 +27,15 @@ _TITLES = {"elman": "Elman", "gru-before": "GRU, reset before the product"}
 
 
 class CellNameError(ValueError):
-    """The words do not lead to a cell, or the cell cannot be made."""
+    """An unknown cell name, or a cell that cannot be made."""
 
 
 def cell_named(words: str) -> tuple[Callable[..., Cell], str]:
-    """What makes a cell, and its name for a title.
+    """The class of a cell, and its name for a title.
 
     words   "elman", "lstm", "gru", "gru-before" in any case, or "FILE.py:Class"
 
-    Raises CellNameError (saying what there is) and OSError for a file that can't be read.
+    Raises CellNameError (with the names there are) and OSError for a file that can't be read.
 
     >>> cell_named("LSTM")[1]
     'LSTM'
@@ -46,7 +46,7 @@ def cell_named(words: str) -> tuple[Callable[..., Cell], str]:
     file, _, name = words.rpartition(":")
     if not file.endswith(".py"):
         raise CellNameError(
-            f"no cell {words!r}; wanted one of {', '.join(BUILT_IN)}, or FILE.py:Class"
+            f"unknown cell name {words!r}; wanted one of {', '.join(BUILT_IN)}, or FILE.py:Class"
         )
     module = _module(Path(file))
     found = getattr(module, name, None)
@@ -58,11 +58,13 @@ def cell_named(words: str) -> tuple[Callable[..., Cell], str]:
             and issubclass(value, Cell)
             and value.__module__ == module.__name__
         ]
-        raise CellNameError(f"{file} has no cell {name!r}; it has {', '.join(cells) or 'none'}")
+        raise CellNameError(
+            f"unknown cell name {name!r} in {file}; it has {', '.join(cells) or 'none'}"
+        )
     return found, name
 
 
-def made(
+def make_cell(
     make: Callable[..., Cell],
     name: str,
     input_size: int,

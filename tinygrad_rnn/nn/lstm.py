@@ -49,6 +49,7 @@ class LSTM(Cell):
     ) -> None:
         rng = np.random.default_rng(rng)
         bound = hidden_size**-0.5
+        self.input_size = input_size
         self.hidden_size = hidden_size
         self.U = Parameter(uniform(rng, (input_size, 4 * hidden_size), bound, dtype))
         self.W = Parameter(uniform(rng, (hidden_size, 4 * hidden_size), bound, dtype))

@@ -1,12 +1,11 @@
-"""The page of a report: everything the study functions find about a cell, in one HTML file."""
+"""The page of a report: the results on a cell and its gradients, in one HTML file."""
 
 from __future__ import annotations
 
-import base64
 import io
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,25 +13,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import drawing, study, tree
-from ..demo.page import power
 from ..equations import derive
 from ..graph import record_order
 from ..nn import Cell, Elman
 from ..study import plots
 from ..study.problem import Problem
+from ..study.table import shape
+from ..tensor import Tensor
 from ..unroll import unroll
 from .subject import Subject
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+COLOURS = {
+    plots.INK: "ink",
+    plots.GREY: "muted",
+    plots.BLUE: "blue",
+    plots.VERMILLION: "orange",
+    plots.GREEN: "green",
+    "#ffffff": "paper",
+}
+"""Colours of the plots, and the variables of the style sheet that stand for them on the page."""
 
-def report(subject: Subject, out: str | Path, said: Callable[[str], None] = lambda _: None) -> Path:
+
+def report(
+    subject: Subject, out: str | Path, progress: Callable[[str], None] = lambda _: None
+) -> Path:
     """Write the report on a cell: `out`/index.html, one file that loads nothing from elsewhere.
 
-    subject  what it is about, see `subject`
-    out      a folder; made if it is not there, an older report in it is replaced
-    said     is told what is being done
+    subject   the cell, its inputs and its loss, see `subject`
+    out       a folder; made if it is not there, an older report in it is replaced
+    progress  is called with each stage of the work, in words
 
     Gives the path of the page. Needs jinja2, matplotlib and graphviz (the extra `demo`).
 
@@ -40,86 +52,110 @@ def report(subject: Subject, out: str | Path, said: Callable[[str], None] = lamb
     >>> report(subject("gru", steps=20), "report")     # doctest: +SKIP
     PosixPath('report/index.html')
     """
-    values = _values(subject, said)
-    said("writing the page")
+    values = results(subject, progress)
+    progress("writing the page")
     page = Path(out) / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(_render(values), encoding="utf-8")
+    page.write_text(render("report/page.html.j2", values), encoding="utf-8")
     return page
 
 
-def _render(values: dict[str, Any]) -> str:
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """A page as HTML. Everything that is text is escaped; drawings come in as SVG elements."""
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tinygrad_rnn", "report"),
+        loader=jinja2.PackageLoader("tinygrad_rnn", ""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(power=power, quantity=_quantity)
-    return environment.get_template("page.html.j2").render(values)
-
-
-def _values(subject: Subject, said: Callable[[str], None]) -> dict[str, Any]:
-    said("recording the network")
-    problem = Problem(subject.cell, subject.xs, subject.targets, subject.loss)
-    cell, T = problem.cell, len(subject.xs)
-    parameters = cell.parameters()
-    wrt = parameters["W"] if "W" in parameters else max(parameters.values(), key=lambda p: p.size)
-    said("comparing gradients three ways")
-    comparison = study.compare(
-        subject.cell, subject.xs, subject.targets, subject.loss, subject.hand
-    )
-    said("following the gradient back through time")
-    D = study.contributions(problem.losses, wrt, norms_only=True)
-    J = study.jacobians(cell, problem.xs)
-    diagnosis = study.diagnose(cell, problem.xs)
-    bound = wrt if isinstance(cell, Elman) else None
-    said("drawing")
-    gates = study.gates(problem.run)
-    saturated = any(gate.saturated.any() for gate in gates.values())
-    graph_steps = _graph_steps(problem)
-    return {
-        "name": subject.name,
-        "about": subject.about,
-        "cell": type(subject.cell).__name__,
-        "count": sum(p.size for p in parameters.values()),
-        "sizes": {key: "×".join(map(str, p.shape)) for key, p in parameters.items()},
-        "T": T,
-        "B": subject.xs.shape[1],
-        "state": sum(int(part.shape[-1]) for part in tree.leaves(problem.run.state)),
-        "wrt": wrt.name,
-        "graph": _graph(cell, problem, graph_steps),
-        "graph_steps": graph_steps,
-        "derivation": _derivation(subject.cell),
-        "comparison": comparison,
-        "diagnosis": diagnosis,
-        "findings": [
-            _typeset(line.strip())
-            for line in str(diagnosis).split("what would help")[0].splitlines()[1:]
-        ],
-        "horizon": f"{diagnosis.horizon:.0f} steps" if diagnosis.horizon < 1e4 else "no end",
-        "exponents": study.lyapunov_exponents(J[:, :1])[0] if T > 1 else None,
-        "bounded": bound is not None,
-        "table": _picture(plots.table(D)),
-        "shares": _picture(plots.shares(D)),
-        "lags": _picture(plots.lags(J, bound)),
-        "spectra": _picture(plots.spectra(J)),
-        "gates": list(gates),
-        "saturation": _picture(plots.saturation(gates)) if saturated else None,
-        "units": _picture(plots.units(problem.run)),
+    environment.filters.update(quantity=quantity, typeset=typeset)
+    versions = {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "version": version("tinygrad_rnn"),
     }
+    return environment.get_template(template).render({**versions, **values}).lstrip()
 
 
-def _graph(cell: Cell, problem: Problem, steps: int) -> str:
-    """The first steps of one sequence, with the gradient of the last output."""
-    run = unroll(cell, problem.xs[:steps, :1])
-    return drawing.draw(run.steps[-1].sum().named("L"), edges="gradient").svg
+def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Everything on the page: results of the study functions, pictures, equations."""
+    progress("recording the network")
+    problem = Problem(subject.cell, subject.xs, subject.targets, subject.loss)
+    cell, T = problem.cell, len(subject.xs)
+    parameters = cell.parameters()
+    wrt = parameters["W"] if "W" in parameters else max(parameters.values(), key=lambda p: p.size)
+    progress("comparing gradients three ways")
+    comparison = study.compare(
+        subject.cell, subject.xs, subject.targets, subject.loss, subject.hand
+    )
+    progress("following the gradient back through time")
+    D = study.contributions(problem.losses, wrt, norms_only=True)
+    J = study.jacobians(cell, problem.xs)
+    diagnosis = study.diagnose(cell, problem.xs)
+    bound = wrt if isinstance(cell, Elman) else None
+    progress("drawing")
+    gates = study.gates(problem.run)
+    saturated = any(gate.saturated.any() for gate in gates.values())
+    graph_steps = _graph_steps(problem)
+    run = unroll(cell, problem.xs[:graph_steps, :1])
+    return {
+        "name": subject.name,
+        "about": subject.about,
+        "count": sum(p.size for p in parameters.values()),
+        "sizes": {key: shape(p.shape) for key, p in parameters.items()},
+        "T": T,
+        "B": subject.xs.shape[1],
+        "state": sum(int(part.shape[-1]) for part in tree.leaves(problem.run.state)),
+        "wrt": wrt.name,
+        "graph": graph(run.steps[-1].sum().named("L")),
+        "graph_steps": graph_steps,
+        "derivation": _derivation(subject.cell),
+        "comparison": comparison,
+        "diagnosis": diagnosis,
+        "horizon": f"{diagnosis.horizon:.0f} steps" if diagnosis.horizon < 1e4 else "no end",
+        "exponents": study.lyapunov_exponents(J[:, :1])[0] if T > 1 else None,
+        "bounded": bound is not None,
+        "parts": inline(plots.table(D), "parts", f"Norm of every part of dL/d{wrt.name}"),
+        "shares": inline(plots.shares(D), "shares", f"Share of every step in dL/d{wrt.name}"),
+        "lags": inline(plots.lags(J, bound), "lags", "Norm of the product of Jacobians by lag"),
+        "spectra": inline(plots.spectra(J), "spectra", "Singular values of those products"),
+        "gates": list(gates),
+        "saturation": saturated
+        and inline(plots.saturation(gates), "saturation", "Saturation of activations over time"),
+        "units": inline(plots.units(problem.run), "units", "Units of the state over time"),
+    }
+
+
+def graph(loss: Tensor) -> str:
+    """The record of a loss as an SVG element, with the gradient that flowed back."""
+    svg = drawing.draw(loss, edges="gradient", theme="auto").svg
+    return svg[svg.index("<svg") :]  # without the header that HTML does not know
+
+
+def inline(figure: Figure, name: str, title: str) -> Any:
+    """A figure as an SVG element whose colours are the page's, in light and dark.
+
+    name   goes before its ids, which must differ from those of other figures
+    title  for readers who cannot see it
+    """
+    import matplotlib as mpl
+    from markupsafe import Markup, escape
+
+    out = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "tinygrad_rnn"}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]  # without the header that HTML does not know
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
+    head, rest = svg.split(">", 1)
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    for colour, variable in COLOURS.items():
+        rest = re.sub(rf"{colour}\b", f"var(--{variable})", rest, flags=re.IGNORECASE)
+    return Markup(f'{head} role="img" aria-label="{escape(title)}">{rest}')  # noqa: S704 - ours
 
 
 def _graph_steps(problem: Problem) -> int:
@@ -138,33 +174,35 @@ def _derivation(cell: Cell) -> dict[str, Any]:
         return {"html": None, "why": str(error)}
 
 
-def _picture(figure: Figure) -> str:
-    """A figure as an address that carries the picture itself."""
-    import matplotlib as mpl
-
-    out = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "tinygrad_rnn"}):
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
+# ------------------------------------------------------------------------------------------------
+# Names and numbers, typeset
 
 
-def _typeset(line: str) -> Any:
-    """A line of text with s_20 and 4.4e-05 in it, in HTML."""
+def typeset(text: str) -> Any:
+    """Text with dL/dW, s_20, L_t and 4.4e-05 in it, in HTML.
+
+    >>> str(typeset("dL/dh_0 < 3.8e-10"))
+    'd<i>L</i>/d<i>h</i><sub>0</sub> &lt; 3.8&hairsp;·&hairsp;10<sup>−10</sup>'
+    """
     from markupsafe import Markup, escape
 
-    html = re.sub(r"\b([a-z])_(\d+)\b", r"<i>\1</i><sub>\2</sub>", str(escape(line)))
-    return Markup(  # noqa: S704 - escaped above
-        re.sub(r"\d\.?\d*e[+-]\d+", lambda m: str(power(float(m[0]))), html)
-    )
+    html = re.sub(r"^dL/d([\w.]+)", lambda m: f"d<i>L</i>/d{quantity(m[1])}", str(escape(text)))
+    html = re.sub(r"\b([A-Za-z])_(\d+|t)\b", r"<i>\1</i><sub>\2</sub>", html)
+    return Markup(re.sub(r"\b(\d\.?\d*)e([+-]\d+)", _power, html))  # noqa: S704 - escaped above
 
 
-def _quantity(name: str) -> Any:
+def _power(number: re.Match[str]) -> str:
+    """3.8e-10 as 3.8 · 10^-10."""
+    if float(number[1]) == 0:
+        return "0"
+    exponent = str(int(number[2])).replace("-", "−")
+    return f"{number[1]}&hairsp;·&hairsp;10<sup>{exponent}</sup>"
+
+
+def quantity(name: str) -> Any:
     """A name as a formula's letter, with its index below: s_0, U, W_n."""
     from markupsafe import Markup
 
     stem, _, index = name.partition("_")
-    return (
-        Markup("<i>{}</i><sub>{}</sub>").format(stem, index)
-        if index
-        else Markup("<i>{}</i>").format(stem)
-    )
+    letter = Markup("<i>{}</i>").format(stem)
+    return letter + Markup("<sub>{}</sub>").format(index) if index else letter

@@ -1,4 +1,4 @@
-"""What a report is about: a cell, a sequence for it and a loss per step, from a few words."""
+"""The subject of a report: a cell, a sequence for it and a loss per step, from a few words."""
 
 from __future__ import annotations
 
@@ -11,29 +11,26 @@ import numpy as np
 
 from .. import ops
 from ..data import Vocabulary, read_text
-from ..demo.model import CharElman
-from ..demo.model import load as load_model
 from ..graph import Array, no_grad
 from ..nn import Cell
-from ..nn.load import cell_named, made
-from ..study import handwritten
+from ..nn.load import cell_named, make_cell
 
 BATCH, INPUTS, STATE = 4, 8, 16
 
 
 class SubjectError(ValueError):
-    """What was asked for cannot be made into a cell and a sequence."""
+    """No cell and sequence can be made as asked for."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A cell, what it reads, and what is wanted of it.
+    """A cell, its inputs, and its targets.
 
     cell     the cell
-    name     what to call it
+    name     of the cell, for titles
     xs       (T, B, I)
     targets  T of them
-    loss     (o_t, y_t) -> L_t; None for what `study.compare` does without one
+    loss     (o_t, y_t) -> L_t; None for the default of `study.compare`
     hand     its backward pass derived by hand, if `study.compare` does not know one itself
     about    the inputs and the loss in a sentence or two
     """
@@ -50,22 +47,19 @@ class Subject:
 def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> Subject:
     """A subject from words.
 
-    cell   as for `nn.by_name.cell_named`; or a model that `tinygrad-rnn demo` saved,
-           "FILE.safetensors"
+    cell   as for `nn.load.cell_named`
     steps  T
     text   characters to read, one-hot; random numbers if left out
     seed   of the parameters and of random numbers
 
-    Raises CellNameError, SubjectError, OSError for files, TextError and ModelFileError for what is
-    in them.
+    Raises CellNameError, InputSizeError, SubjectError, OSError for files, and TextError for their
+    contents.
     """
     rng = np.random.default_rng(seed)
-    if cell.endswith(".safetensors"):
-        return _saved(Path(cell), steps, text, rng)
     make, name = cell_named(cell)
     if text is None:
-        unit = made(make, name, INPUTS, STATE, rng)
-        xs = rng.normal(size=(steps, BATCH, _input_size(unit) or INPUTS))
+        unit = make_cell(make, name, INPUTS, STATE, rng)
+        xs = rng.normal(size=(steps, BATCH, unit.input_size))
         return Subject(
             unit,
             name,
@@ -78,8 +72,8 @@ def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> S
         )
     characters = read_text(text)
     vocabulary = Vocabulary.of(characters)
-    unit = made(make, name, len(vocabulary), STATE, rng)
-    xs, targets = _characters(characters, vocabulary, steps, text)
+    unit = make_cell(make, name, len(vocabulary), STATE, rng)
+    xs, targets = passages(characters, vocabulary, steps, text.name)
     V = rng.normal(0, 1, (_output_size(unit, xs), len(vocabulary))) / np.sqrt(len(vocabulary))
     return Subject(
         unit,
@@ -94,48 +88,22 @@ def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> S
     )
 
 
-def _saved(path: Path, steps: int, text: Path | None, rng: np.random.Generator) -> Subject:
-    model: CharElman = load_model(path)
-    if text is not None:
-        characters = read_text(text)
-        what = f"It reads {text.name}"
-    else:
-        size = len(model.vocabulary)
-        drawn = rng.integers(0, size, BATCH * (steps + 1))
-        characters = model.vocabulary.decode([int(i) for i in drawn])
-        what = "It reads random characters (give --text for a real one)"
-    xs, targets = _characters(characters, model.vocabulary, steps, text or path)
-    return Subject(
-        model,
-        f"the model {path.name}",
-        xs,
-        targets,
-        None,
-        handwritten.elman,
-        f"{what}, one a step, and is asked for the next. "
-        "L_t is the cross entropy, summed over the batch.",
-    )
-
-
-def _characters(
-    characters: str, vocabulary: Vocabulary, steps: int, path: Path
+def passages(
+    characters: str, vocabulary: Vocabulary, steps: int, source: str
 ) -> tuple[Array, Array]:
-    """BATCH passages from evenly spread places: one-hot inputs, and the characters that follow."""
+    """BATCH passages from evenly spread places: one-hot inputs, and the characters that follow.
+
+    source   of the characters, for the SubjectError if they are too few
+    """
     ids = np.asarray(vocabulary.encode(characters))
     if len(ids) < BATCH * (steps + 1):
         raise SubjectError(
-            f"{path}: {len(ids)} characters; wanted at least {BATCH * (steps + 1)}, "
+            f"{source}: {len(ids)} characters; wanted at least {BATCH * (steps + 1)}, "
             f"for {BATCH} passages of {steps} steps"
         )
     starts = np.arange(BATCH) * (len(ids) // BATCH)
-    passages = np.stack([ids[start : start + steps + 1] for start in starts], axis=1)
-    return np.eye(len(vocabulary))[passages[:-1]], passages[1:]
-
-
-def _input_size(cell: Cell) -> int | None:
-    size = getattr(cell, "input_size", None)
-    U = cell.parameters().get("U")
-    return size if size is not None else None if U is None else U.shape[0]
+    cut = np.stack([ids[start : start + steps + 1] for start in starts], axis=1)
+    return np.eye(len(vocabulary))[cut[:-1]], cut[1:]
 
 
 def _output_size(cell: Cell, xs: Array) -> int:

@@ -1,4 +1,4 @@
-"""Studying gradients: check what was derived by hand, see where a gradient comes from and goes."""
+"""Studying gradients: derivations checked, the parts of a gradient, and its flow through time."""
 
 from ..equations import Derivation, derive
 from . import handwritten, plots

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..autodiff import gradients
+from ..gradcheck import central_differences
 from ..graph import Array, no_grad
 from ..nn import GRU, LSTM, Cell, Elman
 from . import handwritten
 from .locate import Finding, locate
 from .problem import Loss, Problem
-from .unrolled import Steps
+from .recorded_steps import RecordedSteps
+from .table import Table, figures, shape
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
 """A backward pass: (p, xs, s_0, e) -> gradients, or (gradients, cotangents); see `handwritten`."""
@@ -64,7 +66,7 @@ class Agreement:
 class Row:
     """One gradient: of a parameter, of the inputs ("x") or of an initial state ("s_0").
 
-    name, shape   of what is differentiated
+    name, shape   of the parameter, the inputs or the state
     norm          Euclidean norm of autodiff's gradient
     hand          against the one derived by hand; None if that was not given
     differences   against central differences
@@ -84,7 +86,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found. Prints as a table; `rows` are the data.
+    """The result of `compare`. Prints as a table; `rows` are the data.
 
     rows      one per parameter, then "x", then the initial states
     autodiff  {name: array}, the gradients by autodiff
@@ -106,40 +108,25 @@ class Comparison:
         """Whether all that could be compared agrees."""
         return all(row.agrees for row in self.rows)
 
-    def _lines(self) -> list[tuple[str, ...]]:
-        """The table's lines: one per gradient and way; name, shape and norm on the first only."""
-        lines: list[tuple[str, ...]] = []
+    def table(self) -> Table:
+        """A row per gradient and way; name, shape and norm in the first of a gradient only."""
+        rows: list[tuple[str, ...]] = []
         for row in self.rows:
-            name = (f"dL/d{row.name}", "×".join(map(str, row.shape)) or "1", f"{row.norm:.4g}")
+            name = (f"dL/d{row.name}", shape(row.shape), figures(row.norm))
             for way, other in (("by hand", row.hand), ("differences", row.differences)):
                 if other is not None:
-                    size = int(np.prod(row.shape))
-                    some = f" {other.entries}/{size}" if other.entries < size else ""
+                    some = f"{other.entries} " if other.entries < np.prod(row.shape) else ""
                     far = f"{other.max_abs:.1e}", f"{other.max_rel:.1e}", f"{other.cosine:.4f}"
-                    lines.append((*name, way + some, *far, other.verdict))
+                    rows.append((*name, some + way, *far, other.verdict))
                     name = ("", "", "")
-        return lines
+        heads = ("gradient", "shape", "norm", "against", "max abs", "max rel", "cosine", "verdict")
+        title = f"Gradients of L = {self.loss:.6g}: autodiff against"
+        wrong = [i for i, row in enumerate(rows) if row[-1] != "agrees"]
+        return Table(heads, rows, title, numbers=(2, 4, 5, 6), wrong=wrong)
 
     def markdown(self) -> str:
-        """The table in Markdown, and under it what was found out."""
-        rows = [_HEAD, tuple("---:" if i in _NUMBERS else "---" for i in range(8)), *self._lines()]
-        table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-        return "\n\n".join([table, *self.notes])
-
-    def table(self) -> Any:
-        """The table for a terminal: a `rich.table.Table`."""
-        from rich.box import SIMPLE
-        from rich.table import Table
-
-        table = Table(title=self._title(), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-        for i, head in enumerate(_HEAD):
-            table.add_column(head, justify="right" if i in _NUMBERS else "left", no_wrap=True)
-        for line in self._lines():
-            table.add_row(*line, style=None if line[-1] == "agrees" else "bold red")
-        return table
-
-    def _title(self) -> str:
-        return f"Gradients of L = {self.loss:.6g}: autodiff against"
+        """The table in Markdown, and under it the mistakes found."""
+        return "\n\n".join([self.table().markdown(), *self.notes])
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -148,21 +135,7 @@ class Comparison:
         return Group(self.table(), *map(Text, self.notes))
 
     def __str__(self) -> str:
-        lines = [_HEAD, *self._lines()]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = [
-            "  ".join(
-                entry.rjust(width) if i in _NUMBERS else entry.ljust(width)
-                for i, (entry, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
-        rule = "─" * max(map(len, text))
-        return "\n".join([self._title(), text[0], rule, *text[1:], *self.notes])
-
-
-_HEAD = ("gradient", "shape", "norm", "against", "max abs", "max rel", "cosine", "verdict")
-_NUMBERS = (2, 4, 5, 6)
+        return "\n".join([str(self.table()), *self.notes])
 
 
 def compare(
@@ -225,7 +198,7 @@ def compare(
     )
     if by_hand is not None and not all(row.hand is None or row.hand.agrees for row in rows):
         try:
-            steps = Steps(problem)
+            steps = RecordedSteps(problem)
             mistakes = locate(steps, by_hand, between)
             for i, mistake in enumerate(mistakes):
                 first = "First wrong, walking back from the loss" if i == 0 else "Wrong too"
@@ -255,13 +228,13 @@ def written_for(cell: Cell) -> Hand | None:
 def _derived(
     hand: Hand, problem: Problem, wanted: dict[str, Array], who: str
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Call a backward pass and check what it gave."""
+    """Call a backward pass and check its results."""
     given = hand(problem.parameters(), problem.xs.copy(), problem.state(), problem.e.copy())
     pair = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
     if not all(isinstance(part, dict) for part in pair):
         raise TypeError(
             f"{who}: wanted a dict {{name: gradient}}, or two of them (gradients, cotangents of "
-            f"what is between); given {type(given).__name__}"
+            f"named quantities); given {type(given).__name__}"
         )
     found, between = pair
     names = ", ".join(wanted)
@@ -297,7 +270,7 @@ def _derived(
 
 
 def _hint(given: Array, wanted: Array, problem: Problem) -> str:
-    """What a wrong shape suggests."""
+    """The mistake that a wrong shape suggests."""
     T, B = problem.e.shape[:2]
     if given.ndim == 2 and given.T.shape == wanted.shape:
         return ": it is the transpose; with row vectors dL/dW is s^T d"
@@ -324,28 +297,31 @@ def _agreement(g: Array, other: Array, error: float) -> Agreement:
 def _by_differences(problem: Problem, name: str, g: Array) -> Agreement:
     """(L(v + h) - L(v - h)) / 2h for some entries v, with h = eps^(1/3) max(1, |v|).
 
-    How uncertain they are is told by doing it with 2h too: the difference shows what h^2 f'''/6
-    and rounding cost here (and a corner, as relu has, between v - 2h and v + 2h).
+    How uncertain they are is told by doing it with 2h too: the difference shows the errors of
+    h^2 f'''/6 and rounding here (and a corner, as relu has, between v - 2h and v + 2h).
     """
-    which = np.arange(g.size)
+    entries = np.arange(g.size)
     if g.size > ENTRIES:
-        which = np.sort(np.random.default_rng(0).choice(g.size, ENTRIES, replace=False))
-    start = problem.value(name)
-    slopes = np.zeros((2, len(which)))
+        entries = np.sort(np.random.default_rng(0).choice(g.size, ENTRIES, replace=False))
+    start, eps = problem.value(name), np.finfo(np.float64).eps
+    slopes = np.zeros((2, len(entries)))
     rounding = 0.0
     with no_grad():
-        for j, index in enumerate(which):
-            v = start.flat[index]
-            step = np.finfo(np.float64).eps ** (1 / 3) * max(1.0, abs(v))
-            for k, h in enumerate((step, 2 * step)):
-                above, below = start.copy(), start.copy()
-                above.flat[index], below.flat[index] = v + h, v - h
-                width = above.flat[index] - below.flat[index]
-                up, down = problem.loss_with(name, above), problem.loss_with(name, below)
-                slopes[k, j] = (up - down) / width
-                rounding = max(rounding, np.finfo(np.float64).eps * max(abs(up), abs(down)) / h)
+        for j, entry in enumerate(entries):
+            v = start.flat[entry]
+            losses: list[float] = []
+
+            def loss(value: Array, losses: list[float] = losses) -> list[Array]:
+                losses.append(problem.loss_with(name, value))
+                return [np.asarray(losses[-1])]
+
+            h = (v + eps ** (1 / 3) * max(1.0, abs(v))) - v  # v + h is a number of the machine
+            unit = np.zeros(start.shape)
+            unit.flat[entry] = 1
+            (slopes[0, j],), (slopes[1, j],) = central_differences(loss, start, unit, h)
+            rounding = max(rounding, eps * max(map(abs, losses)) / h)
     error = 4 * (float(np.abs(slopes[0] - slopes[1]).max(initial=0.0)) + rounding)
-    return _agreement(g.flat[which], slopes[0], error)
+    return _agreement(g.flat[entries], slopes[0], error)
 
 
 __all__ = ["Agreement", "Comparison", "Hand", "Row", "compare", "written_for"]

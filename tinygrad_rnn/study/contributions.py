@@ -1,4 +1,4 @@
-"""Where a gradient comes from: the (t, k) table of losses against uses."""
+"""The parts of a gradient: the (t, k) table of losses against uses."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..autodiff import gradients
 from ..graph import Array, Node, record_order
 from ..sweep import pullback
 from ..tensor import Tensor
+from .table import Table
 
 Step = int | None
 
@@ -23,7 +24,7 @@ class Contributions:
     """The table D[t, k]: the part of dL_t/d(wrt) that entered through step k.
 
     rows      t of each row
-    columns   k of each column; None, always last, is what entered outside any step
+    columns   k of each column; None, always last, is the part that entered outside any step
     gradient  G = d(sum of the losses)/d(wrt), from a sweep of its own; for several tensors a list
     norms     (rows, columns): the Euclidean norm of every D[t, k]
     shares    (rows, columns): the part of D[t, k] along G, <D[t, k], G> / |G|. Norms do not add
@@ -57,10 +58,13 @@ class Contributions:
         return self.rows.index(t), self.columns.index(k)
 
     def __str__(self) -> str:
-        head = [" ".join(["t\\k".rjust(5), *(_of(k).rjust(8) for k in self.columns)])]
-        for t, row in zip(self.rows, self.norms, strict=True):
-            head.append(" ".join([str(t).rjust(5), *(f"{norm:8.2g}" for norm in row)]))
-        return "\n".join([f"|D[t,k]|, the parts of dL_t/d{self.name}", *head])
+        rows = [
+            [str(t), *(f"{norm:.2g}" for norm in row)]
+            for t, row in zip(self.rows, self.norms, strict=True)
+        ]
+        heads = ["t\\k", *map(_of, self.columns)]
+        title = f"|D[t,k]|, the parts of dL_t/d{self.name}"
+        return str(Table(heads, rows, title, numbers=range(len(heads))))
 
 
 def contributions(
@@ -72,8 +76,8 @@ def contributions(
 
     For the weight W of an Elman network and row vectors, e_t = dL_t/ds_t:
     D[t, k] = s_{k-1}^T (e_t J_t ... J_{k+1} * (1 - s_k^2)),   J_i = diag(1 - s_i^2) W^T,
-    the immediate parts of Pascanu, Mikolov & Bengio (2013), equation 4. A row answers "what is
-    dL_3/dW made of", a column "what did step 1 contribute to". The table sums to the gradient, and
+    the immediate parts of Pascanu, Mikolov & Bengio (2013), equation 4. A row holds the
+    parts of dL_3/dW, a column the contributions of step 1. The table sums to the gradient, and
     is zero for k > t where a step cannot know the later ones.
 
     losses      the losses of the steps [L_1, ..., L_T], each a single number; or a tensor of them
@@ -118,8 +122,8 @@ def _rows_of(losses: Sequence[Tensor] | Tensor) -> list[Seed]:
     if isinstance(losses, Tensor):
         if losses.ndim == 0:
             raise ValueError(
-                "contributions: given one number as the loss, which no longer says what each step "
-                "added to it; give the losses of the steps [L_1, ..., L_T], or the losses before "
+                "contributions: given one number as the loss, which no longer tells the steps' "
+                "parts; give the losses of the steps [L_1, ..., L_T], or the losses before "
                 'they are summed, with time first (reduction="none"); [loss] asks for one row'
             )
         ones = np.eye(len(losses), dtype=losses.dtype)
@@ -194,7 +198,7 @@ def _of_uses(rows: list[Seed], wrt: Tensor, norms_only: bool) -> Contributions:
 
 
 def _prepared(order: list[Node], target: Node, port: int) -> set[Node]:
-    """wrt, and what was computed from it before any step: the same use, seen from a step."""
+    """wrt, and the nodes computed from it before any step: the same use, seen from a step."""
     prepared = {target}
     inside: set[Node] = set()  # in a step, or behind one
     for node in order:
@@ -212,7 +216,7 @@ def _prepared(order: list[Node], target: Node, port: int) -> set[Node]:
 def _doors(
     order: list[Node], prepared: set[Node], target: Node, port: int
 ) -> tuple[set[Step], set[Node]]:
-    """The steps that use what was prepared, and the nodes that they use."""
+    """The steps that use prepared nodes, and the nodes that they use."""
     steps: set[Step] = set()
     doors: set[Node] = set()
     for node in order:
@@ -227,7 +231,7 @@ def _doors(
 
 
 def _below(entered: dict[tuple[Node, int], Any], wrt: Tensor) -> Any:
-    """What cotangents of prepared nodes are worth at wrt."""
+    """The cotangent of wrt that belongs to cotangents of prepared nodes."""
     key = (_node(wrt), wrt._port)
     if len(entered) == 1 and key in entered:
         return entered[key]
@@ -307,14 +311,14 @@ def _node(tensor: Tensor) -> Node:
     return tensor._node
 
 
-def _recorded(tensor: Any, what: str) -> Tensor:
+def _recorded(tensor: Any, name: str) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise ValueError(
-            f"contributions: {what} is a {type(tensor).__name__}; wanted a tensor. Make inputs "
+            f"contributions: {name} is a {type(tensor).__name__}; wanted a tensor. Make inputs "
             "and initial states with tg.tensor(array) to ask for their gradient"
         )
     if tensor._node is None:
-        raise ValueError(f"contributions: {what} was not recorded (computed under no_grad())")
+        raise ValueError(f"contributions: {name} was not recorded (computed under no_grad())")
     return tensor
 
 
@@ -322,9 +326,9 @@ def _name(tensor: Tensor) -> str:
     return tensor.name or "wrt"
 
 
-def _independent(what: str) -> str:
+def _independent(name: str) -> str:
     return (
-        f"contributions: no loss depends on {what}; was it detached, computed under no_grad(), "
+        f"contributions: no loss depends on {name}; was it detached, computed under no_grad(), "
         "or given another value since?"
     )
 

@@ -1,4 +1,4 @@
-"""A verdict on how gradients travel through a recurrent cell, and what would help."""
+"""A verdict on the gradient flow through a recurrent cell, and remedies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from ..tensor import Tensor, tensor
 from ..unroll import Unrolled, unroll
 from .gates import Gate, gates
 from .problem import DOUBLE, in_double
-from .retention import Way, retention, ways
+from .retention import ForgetFactor, forget_factors, retention
+from .table import Table
 
 Verdict = Literal["vanishing", "healthy", "exploding"]
 
@@ -41,16 +42,16 @@ class Remedy(NamedTuple):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """How a gradient fares on its way back, and why. Printing it gives the whole in words.
+    """The gradient flow through a cell, and its causes. Printing it gives the whole in words.
 
     verdict   "vanishing", "healthy" or "exploding"
-    growth    by what factor the gradient's norm changes per step back
-    norms     (T + 1,): norm after going back 0..T steps, as a part of what it was at s_T: the root
+    growth    the factor of the gradient's norm per step back
+    norms     (T + 1,): norm after going back 0..T steps, as a part of that at s_T: the root
               mean square over random directions and over the batch
     horizon   steps after which less than a hundredth is left; read off `norms` if that happens
               within the sequence, else from `growth`; infinite if the gradient does not shrink
     gates     every activation by name, with its values over time
-    retention what the old state is multiplied by on its way into the new: factor -> mean
+    retention the forget factors of the old state on its way into the new: name -> mean
     remedies  clipping, gating, initialisation, truncation
     """
 
@@ -63,28 +64,42 @@ class Diagnosis:
     remedies: tuple[Remedy, ...]
 
     def __str__(self) -> str:
+        remedies = [
+            f"{remedy.name}: {'yes' if remedy.helps else 'no'}; {remedy.evidence}"
+            for remedy in self.remedies
+        ]
+        return "\n".join(
+            [
+                f"{self.verdict}: going back, the gradient's norm is multiplied by "
+                f"{self.growth:.3g} per step",
+                *(f"  {line}" for line in self.observations()),
+                "remedies:",
+                *(f"  {line}" for line in remedies),
+            ]
+        )
+
+    def observations(self) -> list[str]:
+        """The norms, the horizon, every activation and the forget factors, a line each."""
         T = len(self.norms) - 1
         zeros = np.flatnonzero(self.norms == 0)
         lines = [
-            f"{self.verdict}: going back, the gradient's norm is multiplied by "
-            f"{self.growth:.3g} per step",
-            f"  over {_steps(T)}: from 1 at s_{T} to {self.norms[-1]:.2g} at s_0"
+            f"over {_steps(T)}: from 1 at s_{T} to {self.norms[-1]:.2g} at s_0"
             + (f"; exactly 0 from {_steps(int(zeros[0]))} back on" if zeros.size else ""),
-            f"  effective horizon: {self._reach()}",
+            f"effective horizon: {self._reach()}",
         ]
         if not self.gates:
-            lines.append("  activations: none recorded")
+            lines.append("activations: none recorded")
         for gate in self.gates.values():
-            lines.append(f"  {gate.name} ({gate.kind}): {_condition(gate)}")
+            lines.append(f"{gate.name} ({gate.kind}): {_condition(gate)}")
         if self.retention:
-            ways = ", ".join(
-                f"{name} = {mean:.2f} on average" for name, mean in self.retention.items()
-            )
-            lines.append(f"  the old state goes into the new one times {ways}")
-        lines.append("what would help:")
-        for remedy in self.remedies:
-            lines.append(f"  {remedy.name}: {'yes' if remedy.helps else 'no'}; {remedy.evidence}")
-        return "\n".join(lines)
+            means = [f"{name} = {mean:.2f} on average" for name, mean in self.retention.items()]
+            lines.append(f"forget factor, from the old state to the new: {', '.join(means)}")
+        return lines
+
+    def table(self) -> Table:
+        """The remedies, a row each."""
+        rows = [(r.name, "yes" if r.helps else "no", r.evidence) for r in self.remedies]
+        return Table(("remedy", "helps", "evidence"), rows)
 
     def _reach(self) -> str:
         T = len(self.norms) - 1
@@ -97,13 +112,13 @@ class Diagnosis:
 
 
 def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
-    """Look at how gradients travel back through a cell on a batch, and say what would help.
+    """Look at the gradient flow through a cell on a batch, and try remedies.
 
     Random gradients are started at s_T and followed to s_0. "vanishing" or "exploding": the norm
-    changes by more than 5 percent per step or by more than a factor of 10 over the sequence. What
-    is said about gating and initialisation has been tried: the figure given is that of this cell
-    with its gate opened (or a constant one put around it), or with its weights drawn anew. Nothing
-    is said about a loss; see `contributions`.
+    changes by more than 5 percent per step or by more than a factor of 10 over the sequence.
+    Gating and initialisation have been tried: the figure given is that of this cell
+    with its gate opened (or a constant one put around it), or with its weights drawn anew. No
+    loss is involved; see `contributions`.
 
     cell   the cell; computed in float64 on a copy
     xs     (T, B, ...): a batch of typical inputs, T as long as in training
@@ -154,7 +169,7 @@ def _leaf(part: Any) -> Tensor:
 
 
 def _followed(cell: Cell, xs: Array, start: Any) -> tuple[Unrolled, Array]:
-    """The unrolled cell, and how the norm of random gradients changes on the way back."""
+    """The unrolled cell, and the norm of random gradients along the backward pass."""
     with np.errstate(over="ignore", invalid="ignore"):  # reported just below, with the step
         run = unroll(cell, xs, start)
     for t, state in enumerate(run.states):
@@ -217,10 +232,10 @@ def _clipping(norms: Array, growth: float) -> Remedy:
     largest = float(norms.max())
     lag = int(norms.argmax())
     if largest <= OVERALL:
-        why = f"on the way back the norm never exceeds {largest:.3g} times what it starts with"
+        why = f"in the backward pass the norm never exceeds {largest:.3g} times its first value"
         return Remedy("clipping", False, why)
     why = (
-        f"{_steps(lag)} back the norm is {largest:.3g} times what it starts with; scaling the "
+        f"{_steps(lag)} back the norm is {largest:.3g} times its first value; scaling the "
         f"whole gradient down bounds the update (it does not change the growth of {growth:.3g})"
     )
     return Remedy("clipping", True, why)
@@ -240,16 +255,16 @@ class _Gated(Cell):
         return output, tree.rebuild(new, iter(mixed))
 
 
-def _opened(cell: Cell, of_state: list[Way]) -> tuple[Cell, str] | None:
-    """The same cell keeping more of its state, and how; None if no bias changes what it keeps.
+def _opened(cell: Cell, of_state: list[ForgetFactor]) -> tuple[Cell, str] | None:
+    """The same cell keeping more of its state, and how; None if no bias changes its forget factors.
 
-    In the first step what is kept depends on the biases directly, not through earlier steps.
+    In the first step the forget factors depend on the biases directly, not through earlier steps.
     """
     opened = in_double(cell)
     biases = {name: p for name, p in cell.parameters().items() if p.ndim == 1}
     signs: set[float] = set()
-    for way in of_state:
-        factor = way.factors[0]
+    for forget in of_state:
+        factor = forget.by_step[0]
         if not biases or not isinstance(factor, Tensor):
             continue
         ones = np.ones(factor.shape)
@@ -279,8 +294,8 @@ def _gating(
         return Remedy("gating", False, f"not needed: the growth is {growth:.3g} per step")
     if factors:
         kept = ", ".join(f"{name} keeps {mean:.2f}" for name, mean in factors.items())
-        why = f"the state has a way of its own already: {kept}"
-        opened = _opened(cell, ways(run)) if verdict == "vanishing" else None
+        why = f"the state has a forget factor already: {kept}"
+        opened = _opened(cell, forget_factors(run)) if verdict == "vanishing" else None
         if opened is None:
             return Remedy("gating", False, why)
         helps, found = _tried(opened[0], xs, start, growth)
@@ -391,8 +406,8 @@ def _condition(gate: Gate) -> str:
     return f"{ends}, {slope}; {', '.join(filter(None, stuck)) or 'no unit stuck'}"
 
 
-def _units(n: int, what: str) -> str:
-    return f"{n} unit{'' if n == 1 else 's'} {what}" if n else ""
+def _units(n: int, condition: str) -> str:
+    return f"{n} unit{'' if n == 1 else 's'} {condition}" if n else ""
 
 
 def _steps(n: int) -> str:

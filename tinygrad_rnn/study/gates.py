@@ -1,4 +1,4 @@
-"""Gates and hidden units as the record holds them: what the activations gave, by name."""
+"""Gates and hidden units as the record holds them: the values of activations, by name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ACTIVATIONS = {name for name, o in OPERATORS.items() if o.group == "activation"
 
 @dataclass(frozen=True)
 class Gate:
-    """What one activation gave over time.
+    """The values of one activation over time.
 
     name    the name the cell gave it; without one, "tanh(c)" or "tanh 1"
     kind    the activation: "sigmoid", "tanh", "relu", "silu", ...
@@ -79,7 +79,7 @@ class Gate:
 def gates(run: Unrolled) -> dict[str, Gate]:
     """Every activation of an unrolled cell (sigmoid, tanh, relu, ...), by name, as recorded.
 
-    run   what `unroll` gave, with its record (not under no_grad, not freed)
+    run   from `unroll`, with its record (not under no_grad, not freed)
 
     A part that the cell cut out of a larger activation and named, as the GRU does with r and z,
     stands for itself. Scopes come before the name: "encoder/s".
@@ -141,7 +141,7 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
 def _outputs(
     activation: Node, pieces: list[Node], seen: Counter[tuple[int | None, str]]
 ) -> Iterator[tuple[Node, int, str]]:
-    """What stands for an activation: itself, or its pieces that have a name."""
+    """The outputs that stand for an activation: itself, or its pieces that have a name."""
     own = activation.name()
     if own is None and pieces:
         for piece in pieces:
@@ -172,7 +172,7 @@ def cut_out(activation: Node, node: Node, port: int) -> Array:
 
 
 def _piece(value: Array, activation: Node, node: Node, port: int) -> Array:
-    """Of something as large as an activation, what a node cuts out of it."""
+    """The piece that a node cuts out of something as large as an activation."""
     if node is activation:
         return value
     assert node.primitive is not None

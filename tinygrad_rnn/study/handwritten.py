@@ -1,10 +1,10 @@
-"""Backward passes derived by hand, in plain NumPy: what autodiff is compared with.
+"""Backward passes derived by hand, in plain NumPy, to compare autodiff with.
 
 Nothing of the engine is used here. Every pass reads like the derivation in a textbook: the forward
 equations for t = 1..T, then the recursion for t = T..1, each line beside its equation. Lists are
 numbered as in the text: `x[t]` is x_t and `s[t]` is s_t, with s[0] the initial state.
 
-All passes have one signature, which is also what `study.compare(hand=...)` wants of yours:
+All passes have one signature, which `study.compare(hand=...)` wants of yours too:
 
     gradients, cotangents = elman(p, xs, s_0, e)
 
@@ -163,7 +163,7 @@ def lstm(p: Parameters, xs: Array, state: tuple[Array, Array], e: Array) -> tupl
     dU, dW, db, dx = np.zeros_like(U), np.zeros_like(W), np.zeros_like(b), np.zeros_like(xs)
     cotangents = {name: np.zeros((T, *h_0.shape)) for name in "hcifgo"}
     das = np.zeros((T, len(h_0), 4 * h_0.shape[1]))
-    dh_next, dc_next = np.zeros_like(h_0), np.zeros_like(c_0)  # what step t + 1 sends back
+    dh_next, dc_next = np.zeros_like(h_0), np.zeros_like(c_0)  # from step t + 1
     for t in range(T, 0, -1):
         i, f, g, o = gates[t]
         m = np.tanh(c[t])
@@ -218,10 +218,10 @@ def gru_after(p: Parameters, xs: Array, h_0: Array, e: Array) -> tuple[Arrays, A
     dU, db, dW, dd = np.zeros_like(U), np.zeros_like(b), np.zeros_like(W), np.zeros_like(d)
     dx = np.zeros_like(xs)
     cotangents = {name: np.zeros((T, *h_0.shape)) for name in "hrzn"}
-    dh_next = np.zeros_like(h_0)  # what step t + 1 sends back
+    dh_next = np.zeros_like(h_0)  # from step t + 1
     for t in range(T, 0, -1):
         r, z, n, u_n = steps[t]
-        dh = e_h[t] + dh_next  # dL/dh_t = e_t V^T + what step t + 1 sends back
+        dh = e_h[t] + dh_next  # dL/dh_t = e_t V^T + the part from step t + 1
         dn = dh * (1 - z)  # dL/dn = dL/dh_t * (1 - z)
         dz = dh * (h[t - 1] - n)  # dL/dz = dL/dh_t * (h_{t-1} - n)
         da_n = dn * (1 - n**2)  # dL/da_n = dL/dn * (1 - n^2)
@@ -270,10 +270,10 @@ def gru_before(p: Parameters, xs: Array, h_0: Array, e: Array) -> tuple[Arrays, 
     dU, db, dW, dW_n = np.zeros_like(U), np.zeros_like(b), np.zeros_like(W), np.zeros_like(W_n)
     dx = np.zeros_like(xs)
     cotangents = {name: np.zeros((T, *h_0.shape)) for name in "hrzn"}
-    dh_next = np.zeros_like(h_0)  # what step t + 1 sends back
+    dh_next = np.zeros_like(h_0)  # from step t + 1
     for t in range(T, 0, -1):
         r, z, n = steps[t]
-        dh = e_h[t] + dh_next  # dL/dh_t = e_t V^T + what step t + 1 sends back
+        dh = e_h[t] + dh_next  # dL/dh_t = e_t V^T + the part from step t + 1
         dn = dh * (1 - z)  # dL/dn = dL/dh_t * (1 - z)
         dz = dh * (h[t - 1] - n)  # dL/dz = dL/dh_t * (h_{t-1} - n)
         da_n = dn * (1 - n**2)  # dL/da_n = dL/dn * (1 - n^2)

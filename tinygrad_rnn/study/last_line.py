@@ -1,4 +1,4 @@
-"""Mistakes in the last line of a backward pass, which makes one gradient from what is there.
+"""Mistakes in the last line of a backward pass, which makes one gradient from cotangents.
 
 dL/dW = sum_t s_{t-1}^T d_t is such a line: the sum over time or batch, the transpose and the order
 of the gates can be wrong in it while everything before is right.
@@ -13,13 +13,13 @@ import numpy as np
 
 from ..graph import Array, Leaf, Node
 from .mistakes import Mistake, blocks_in_order, in_words, means, orders, sweep
-from .unrolled import Steps
+from .recorded_steps import RecordedSteps
 
 
 def in_last_line(
-    steps: Steps, name: str, g: Array, mistake: Mistake
+    steps: RecordedSteps, name: str, g: Array, mistake: Mistake
 ) -> Iterator[tuple[str, str, Array]]:
-    """(kind, words, gradient) of what can go wrong in one gradient alone.
+    """(kind, words, gradient) of every mistake in one gradient alone.
 
     g        the gradient, with the mistakes that were found on the way already made
     mistake  those

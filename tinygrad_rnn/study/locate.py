@@ -1,4 +1,4 @@
-"""Where a backward pass derived by hand goes wrong first, and which mistake it looks like."""
+"""The first mistake in a backward pass derived by hand: its place and its kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import Array, Node
 from .last_line import in_last_line
 from .mistakes import NONE, Mistake, on_the_way, sweep
-from .unrolled import Steps
+from .recorded_steps import RecordedSteps
 
 MATCH = 1e-7
 """Gradients that differ by less, relative to the largest entry, are taken to be the same."""
@@ -25,7 +25,7 @@ class Finding:
               "off by one in time", "wrong sign", "wrong gate order", ..., or "unknown"
     name      the quantity v whose gradient dL/dv is the first wrong one, walking back from the loss
     step      at which step, 1 for the first; None for the gradient of a parameter
-    words     what was done and what was wanted
+    words     the wrong rule and the right one
     explains  the gradients that are wrong by exactly this mistake
     """
 
@@ -46,15 +46,15 @@ class Finding:
 
 
 def locate(
-    steps: Steps, gradients: dict[str, Array], between: dict[str, Array]
+    steps: RecordedSteps, gradients: dict[str, Array], between: dict[str, Array]
 ) -> tuple[Finding, ...]:
     """Find the mistakes that make right gradients into the given ones.
 
     gradients  {name: array} of leaves
     between    {name: (T, ...)} cotangents of named quantities, as far as there are any
 
-    Classic mistakes are tried one at a time; the one that explains most of what is wrong is taken,
-    and what is still wrong then is tried on top of it.
+    Classic mistakes are tried one at a time; the one that explains most of the wrong gradients is
+    taken, and others are tried on top of it for those still wrong.
     """
     given = gradients | {f"{name}_t": g for name, g in between.items()}
     named = {name: entries for name, entries in steps.named().items() if name in between}
@@ -98,15 +98,15 @@ def locate(
 
 
 def _best(
-    steps: Steps,
+    steps: RecordedSteps,
     base: Mistake,
     off: list[str],
     given: dict[str, Array],
     measured: Callable[[Mistake], dict[str, Array]],
 ) -> tuple[Mistake, list[str], dict[str, Array]] | None:
-    """The mistake that explains most of what is off and spoils nothing else: what it explains,
-    and what comes out with it. Of several that explain as much, the one that leaves most of the
-    rest to mistakes in the last lines.
+    """The mistake that explains most of the wrong gradients and spoils no other: the gradients it
+    explains, and all gradients with it. Of several that explain as much, the one that leaves
+    most of the rest to mistakes in the last lines.
     """
     best: list[tuple[Mistake, list[str], dict[str, Array]]] = []
     for mistake in on_the_way(steps):
@@ -135,7 +135,7 @@ def _same(a: Array, b: Array) -> bool:
 
 
 def _last_line(
-    steps: Steps, off: list[str], given: dict[str, Array], base: Mistake
+    steps: RecordedSteps, off: list[str], given: dict[str, Array], base: Mistake
 ) -> dict[str, tuple[str, str]]:
     """Of the gradients that are off, those a mistake in their own last line explains."""
     found: dict[str, tuple[str, str]] = {}
@@ -158,7 +158,7 @@ def _cotangent(found: dict[Node, Any], value: tuple[Node, int]) -> Array:
     return np.zeros(node.output(port)[0]) if g is None else g
 
 
-def _first_wrong(steps: Steps, base: Mistake, mistake: Mistake) -> tuple[str, int | None]:
+def _first_wrong(steps: RecordedSteps, base: Mistake, mistake: Mistake) -> tuple[str, int | None]:
     """The first value, from the loss back, whose cotangent a mistake changes."""
     right, wrong = sweep(steps, base), sweep(steps, mistake)
     for own in reversed(steps.steps):
@@ -174,7 +174,7 @@ def _first_wrong(steps: Steps, base: Mistake, mistake: Mistake) -> tuple[str, in
     raise AssertionError("a mistake that changes nothing explains nothing")
 
 
-def _wrong_part(steps: Steps, value: tuple[Node, int], a: Array, b: Array) -> str:
+def _wrong_part(steps: RecordedSteps, value: tuple[Node, int], a: Array, b: Array) -> str:
     """The name of a value, or of the only part of it that differs."""
     blocks, start, wrong = steps.blocks(value), 0, []
     for name, width in blocks:
@@ -186,12 +186,12 @@ def _wrong_part(steps: Steps, value: tuple[Node, int], a: Array, b: Array) -> st
 
 
 def _unknown(
-    steps: Steps,
+    steps: RecordedSteps,
     given: dict[str, Array],
     off: list[str],
     now: dict[str, Array],
 ) -> Finding:
-    """What can be said when no known mistake explains the gradients: where they part."""
+    """The place where gradients part that no known mistake explains."""
     between = {name[:-2] for name in given if name.endswith("_t")}
     order = [
         (t, position, name)
@@ -217,7 +217,7 @@ def _unknown(
         words += f" dL/dx_t is wrong from step {wrong[-1]} on back, so look there."
         return Finding("unknown", "x", wrong[-1], words, ())
     words += (
-        " To have the place found, let your function also give the gradients of what is between, "
+        " To have the place found, let your function also give the gradients of named quantities, "
         f"as a second dict {{name: (T, ...)}}; the names here: {', '.join(steps.named())}."
     )
     return Finding("unknown", off[0], None, words, ())

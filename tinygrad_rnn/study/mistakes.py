@@ -2,7 +2,7 @@
 
 A mistake is tried by making it: the derivative rule of the operation concerned is exchanged in the
 record (`g @ W` for `g @ W.T`, `g` for `g * f'(a)`, nothing for a forgotten path) at every step, and
-the sweep is run as usual. What comes out is what somebody gets who makes that mistake.
+the sweep is run as usual. The result is that of somebody who makes the mistake.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from ..graph import Array, Node
 from ..primitive import Primitive
 from ..sweep import pullback
-from .unrolled import Edge, Steps
+from .recorded_steps import Argument, RecordedSteps
 
-Pull = Callable[[Any, Any, Node], Any]
+Rule = Callable[[Any, Any, Node], Any]
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Mistake:
     """One mistake, made at every step where it can be made.
 
     kind      "missing f'(a)", "missing transpose", ...
-    words     what was done, and what was wanted
-    pulls     {(operation, argument): the rule used there}
-    weights   (T, B): what e_t is multiplied by, None for 1
+    words     the wrong rule, and the right one
+    rules     {(operation, argument): the rule used there}
+    weights   (T, B): factors of e_t, None for 1
     """
 
     kind: str
     words: str
-    pulls: dict[tuple[Node, int], Pull] = field(default_factory=dict)
+    rules: dict[tuple[Node, int], Rule] = field(default_factory=dict)
     weights: Array | None = None
 
     def __add__(self, other: Mistake) -> Mistake:
@@ -44,7 +44,7 @@ class Mistake:
         return Mistake(
             f"{self.kind} and {other.kind}",
             f"{self.words}; {other.words}",
-            self.pulls | other.pulls,
+            self.rules | other.rules,
             np.prod(weights, axis=0) if weights else None,
         )
 
@@ -52,7 +52,7 @@ class Mistake:
 NONE = Mistake("none", "")
 
 
-def sweep(steps: Steps, mistake: Mistake, visit: Any = None) -> dict[Node, Any]:
+def sweep(steps: RecordedSteps, mistake: Mistake, visit: Any = None) -> dict[Node, Any]:
     """The cotangents of everything in the record, with a mistake made on the way."""
     problem = steps.problem
     e = problem.e
@@ -61,32 +61,30 @@ def sweep(steps: Steps, mistake: Mistake, visit: Any = None) -> dict[Node, Any]:
     seeds = list(zip(problem.run.steps, e, strict=True))
     wanted = [node for nodes in steps.steps for node in nodes]
     wanted += [node for node, _ in steps.leaves]
-    with _exchanged(mistake.pulls):
+    with _exchanged(mistake.rules):
         return pullback(seeds, wanted, keep=True, visit=visit)
 
 
 @contextmanager
-def _exchanged(pulls: dict[tuple[Node, int], Pull]) -> Iterator[None]:
+def _exchanged(rules: dict[tuple[Node, int], Rule]) -> Iterator[None]:
     originals: dict[Node, Primitive] = {}
-    for node, _ in pulls:
+    for node, _ in rules:
         assert node.primitive is not None
         originals[node] = node.primitive
     try:
         for node, p in originals.items():
-            rules = [pulls.get((node, i), p.pulls[i]) for i in range(len(node.inputs))]
-            node.primitive = Primitive(
-                p.name, p.value, rules, p.pushes, p.needs, multiple=p.multiple
-            )
+            own = [rules.get((node, i), p.pulls[i]) for i in range(len(node.inputs))]
+            node.primitive = Primitive(p.name, p.value, own, p.pushes, p.needs, multiple=p.multiple)
         yield
     finally:
         for node, p in originals.items():
             node.primitive = p
 
 
-def rule(node: Node, i: int) -> Pull:
+def right_rule(node: Node, i: int) -> Rule:
     """The right rule."""
     assert node.primitive is not None
-    found: Pull = node.primitive.pulls[i]
+    found: Rule = node.primitive.pulls[i]
     return found
 
 
@@ -94,13 +92,13 @@ def rule(node: Node, i: int) -> Pull:
 # Mistakes on the way
 
 
-def on_the_way(steps: Steps) -> Iterator[Mistake]:
+def on_the_way(steps: RecordedSteps) -> Iterator[Mistake]:
     """Everything that can go wrong between the loss and the gradients, the likeliest first."""
-    edges = list(steps.edges())[::-1]  # nearest to the loss first
+    arguments = list(steps.arguments())[::-1]  # nearest to the loss first
     for make in (_activation, _transposed, _shifted, _cut, _negated, _reordered, _factor):
-        for edge, nodes in edges:
-            yield from make(steps, edge, nodes)
-    yield from _packed(steps, edges)
+        for argument, nodes in arguments:
+            yield from make(steps, argument, nodes)
+    yield from _packed(steps, arguments)
     yield from _weighted(steps)
 
 
@@ -121,7 +119,7 @@ _WRONG_SLOPES: dict[str, list[tuple[str, str, Callable[[Any], Any]]]] = {
 }
 
 
-def _activation(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
+def _activation(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Iterator[Mistake]:
     """g in place of g * f'(a), or f' wrong; in all of the value, or in one gate of it."""
     node = nodes[0]
     if not steps.bends(node):
@@ -133,8 +131,8 @@ def _activation(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake
         a = f"a_{name}" if part != parts[0][1] else steps.name(steps.source(node, 0))
 
         def instead(slope: Callable[[Any], Any] | None, part: slice = part) -> Any:
-            def pull(node: Node) -> Pull:
-                right = rule(node, 0)
+            def wrong_rule(node: Node) -> Rule:
+                right = right_rule(node, 0)
 
                 def changed(g: Any, saved: Any, node: Node) -> Any:
                     whole = right(g, saved, node).copy()
@@ -144,7 +142,7 @@ def _activation(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake
 
                 return changed
 
-            return {(node, 0): pull(node) for node in nodes}
+            return {(node, 0): wrong_rule(node) for node in nodes}
 
         yield Mistake(
             "missing f'(a)",
@@ -155,9 +153,9 @@ def _activation(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake
             yield Mistake(kind, f"in dL/d{a}: {words} (y = {name})", instead(slope))
 
 
-def _transposed(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
+def _transposed(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Iterator[Mistake]:
     """g @ W in place of g @ W.T, where the shapes allow it; for each gate's block of W."""
-    node, i = nodes[0], edge.i
+    node, i = nodes[0], argument.i
     if node.primitive is None or node.primitive.name != "matmul" or i != 0:
         return
     source = steps.source(node, 0)
@@ -186,7 +184,12 @@ def _transposed(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake
 
 
 def _spread(
-    steps: Steps, nodes: list[Node], i: int, kind: str, words: str, pull: Callable[[Node], Pull]
+    steps: RecordedSteps,
+    nodes: list[Node],
+    i: int,
+    kind: str,
+    words: str,
+    wrong_rule: Callable[[Node], Rule],
 ) -> Iterator[Mistake]:
     """A mistake at every step; where a state is concerned also at all steps but the first or last.
 
@@ -195,7 +198,7 @@ def _spread(
     """
 
     def at(some: list[Node], when: str = "") -> Mistake:
-        return Mistake(kind + when, words, {(node, i): pull(node) for node in some})
+        return Mistake(kind + when, words, {(node, i): wrong_rule(node) for node in some})
 
     yield at(nodes)
     if len(nodes) > 1 and steps.before(nodes[0], i):
@@ -206,12 +209,12 @@ def _spread(
         yield at(nodes[-1:])
 
 
-def _shifted(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
+def _shifted(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Iterator[Mistake]:
     """s_t or s_{t-2} in place of s_{t-1} as a factor (and x_{t-1} in place of x_t)."""
-    source = steps.source(nodes[0], edge.i)
+    source = steps.source(nodes[0], argument.i)
     problem = steps.problem
     T = len(nodes)
-    if steps.before(nodes[0], edge.i):
+    if steps.before(nodes[0], argument.i):
         j = steps.part[source]
         values = np.stack([steps_value(problem.run.states[t], j) for t in range(T + 1)])
         now = values[:-1]
@@ -220,7 +223,7 @@ def _shifted(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
             (values[1:], f"{name}_t where {name}_{{t-1}} is wanted"),
             (np.roll(values, 1, 0)[:-1], f"{name}_{{t-2}} where {name}_{{t-1}} is wanted"),
         ]
-    elif steps.after(nodes[0], edge.i):
+    elif steps.after(nodes[0], argument.i):
         j = steps.part[source]
         values = np.stack([steps_value(problem.run.states[t], j) for t in range(T + 1)])
         now = values[1:]
@@ -232,8 +235,8 @@ def _shifted(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
     else:
         return
     for then, words in shifts:
-        for pulls, where in _absorbed(steps, edge, nodes, list(then - now)):
-            yield Mistake("off by one in time", f"in dL/d{where}: {words}", pulls)
+        for rules, where in _absorbed(steps, argument, nodes, list(then - now)):
+            yield Mistake("off by one in time", f"in dL/d{where}: {words}", rules)
 
 
 def steps_value(state: Any, j: int) -> Array:
@@ -245,43 +248,43 @@ def steps_value(state: Any, j: int) -> Array:
 
 
 def _absorbed(
-    steps: Steps, edge: Edge, nodes: list[Node], change: list[Any], depth: int = 0
-) -> Iterator[tuple[dict[tuple[Node, int], Pull], str]]:
+    steps: RecordedSteps, argument: Argument, nodes: list[Node], change: list[Any], depth: int = 0
+) -> Iterator[tuple[dict[tuple[Node, int], Rule], str]]:
     """The rules that read an argument, with a change made to it; on through linear operations."""
     primitive = nodes[0].primitive
     assert primitive is not None
     if primitive.multiple or depth > 2:
         return
-    i = edge.i
+    i = argument.i
     for other in range(len(nodes[0].inputs)):
         if other == i or i not in primitive.needs[other] or nodes[0].inputs[other] is None:
             continue
 
-        def pull(node: Node, delta: Any, other: int = other) -> Pull:
-            right = rule(node, other)
+        def wrong_rule(node: Node, delta: Any, other: int = other) -> Rule:
+            right = right_rule(node, other)
 
             def changed(g: Any, saved: Any, node: Node) -> Any:
                 return right(g, (*saved[:i], saved[i] + delta, *saved[i + 1 :]), node)
 
             return changed
 
-        pulls = {(n, other): pull(n, d) for n, d in zip(nodes, change, strict=True)}
-        yield pulls, steps.name(steps.source(nodes[0], other))
+        rules = {(n, other): wrong_rule(n, d) for n, d in zip(nodes, change, strict=True)}
+        yield rules, steps.name(steps.source(nodes[0], other))
     if primitive.needs[i] & {i, -1}:
         return
     after = [
         primitive.pushes[i](d, node.saved, node) for d, node in zip(change, nodes, strict=True)
     ]
-    for next_edge, _ in steps.users.get((nodes[0], 0), ()):
-        following = [own[next_edge.position] for own in steps.steps]
-        if following[0].inputs[next_edge.i] is nodes[0]:
-            yield from _absorbed(steps, next_edge, following, after, depth + 1)
+    for next_argument, _ in steps.users.get((nodes[0], 0), ()):
+        following = [own[next_argument.position] for own in steps.steps]
+        if following[0].inputs[next_argument.i] is nodes[0]:
+            yield from _absorbed(steps, next_argument, following, after, depth + 1)
 
 
-def _cut(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
+def _cut(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Iterator[Mistake]:
     """Nothing goes back along one path; or nothing of one gate of it."""
-    source = steps.source(nodes[0], edge.i)
-    before = steps.before(nodes[0], edge.i)
+    source = steps.source(nodes[0], argument.i)
+    before = steps.before(nodes[0], argument.i)
     if source in steps.leaves and not before:
         return
     via = steps.name((nodes[0], 0)) + (" of step t+1" if before else "")
@@ -292,8 +295,8 @@ def _cut(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
         parts += [(parts[0][0], slice(k, k + H)) for k in range(0, shape[-1], H)]
     for name, part in parts:
 
-        def pull(node: Node, part: slice = part) -> Pull:
-            right = rule(node, edge.i)
+        def wrong_rule(node: Node, part: slice = part) -> Rule:
+            right = right_rule(node, argument.i)
 
             def changed(g: Any, saved: Any, node: Node) -> Any:
                 whole = np.array(right(g, saved, node))
@@ -304,32 +307,32 @@ def _cut(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
 
         to = f"{name}_t" if before else name
         words = f"nothing goes from {via} back to {to}"
-        yield from _spread(steps, nodes, edge.i, "forgotten path", words, pull)
+        yield from _spread(steps, nodes, argument.i, "forgotten path", words, wrong_rule)
 
 
-def _negated(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
+def _negated(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Iterator[Mistake]:
     """The wrong sign along one path; or along all paths that lead back to a value."""
-    source = steps.source(nodes[0], edge.i)
-    before = steps.before(nodes[0], edge.i)
+    source = steps.source(nodes[0], argument.i)
+    before = steps.before(nodes[0], argument.i)
     if source in steps.leaves and not before:
         return
 
-    def pull(node: Node, i: int = edge.i) -> Pull:
-        right = rule(node, i)
+    def wrong_rule(node: Node, i: int = argument.i) -> Rule:
+        right = right_rule(node, i)
         return lambda g, saved, node: -right(g, saved, node)
 
-    words = f"what goes from {steps.name((nodes[0], 0))} back to {steps.name(source)} is negated"
-    changed = {(node, edge.i): pull(node) for node in nodes}
+    words = f"the part from {steps.name((nodes[0], 0))} back to {steps.name(source)} is negated"
+    changed = {(node, argument.i): wrong_rule(node) for node in nodes}
     yield Mistake("wrong sign", words, changed)
     if len(nodes) > 1 and before:
         yield Mistake("wrong sign", words, {k: v for k, v in changed.items() if k[0] != nodes[0]})
     uses = [other for other, node in steps.users[source] if node in steps.steps[0]]
-    if len(uses) > 1 and edge == uses[-1]:
+    if len(uses) > 1 and argument == uses[-1]:
         yield Mistake(
             "wrong sign",
             f"dL/d{steps.name(source)} is negated",
             {
-                (own[other.position], other.i): pull(own[other.position], other.i)
+                (own[other.position], other.i): wrong_rule(own[other.position], other.i)
                 for own in steps.steps
                 for other in uses
             },
@@ -342,9 +345,9 @@ def orders(width: int, H: int) -> Iterator[tuple[int, ...]]:
         yield from list(itertools.permutations(range(width // H)))[1:]
 
 
-def _reordered(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
+def _reordered(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Iterator[Mistake]:
     """The gates in another order, in a value that several gates are packed into."""
-    source = steps.source(nodes[0], edge.i)
+    source = steps.source(nodes[0], argument.i)
     shape = source[0].output(source[1])[0]
     if len(shape) < 2:
         return
@@ -358,13 +361,13 @@ def _reordered(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]
         yield Mistake(
             "wrong gate order",
             words,
-            {(node, edge.i): permuted(node, edge.i, order) for node in nodes},
+            {(node, argument.i): permuted(node, argument.i, order) for node in nodes},
         )
 
 
-def permuted(node: Node, i: int, order: tuple[int, ...]) -> Pull:
+def permuted(node: Node, i: int, order: tuple[int, ...]) -> Rule:
     """The right rule, and then the blocks of its result in another order."""
-    right = rule(node, i)
+    right = right_rule(node, i)
     return lambda g, saved, node: blocks_in_order(right(g, saved, node), order)
 
 
@@ -379,14 +382,16 @@ def blocks_in_order(g: Array, order: tuple[int, ...]) -> Array:
     return np.concatenate([parts[k] for k in order], -1)
 
 
-def _packed(steps: Steps, edges: list[tuple[Edge, list[Node]]]) -> Iterator[Mistake]:
+def _packed(
+    steps: RecordedSteps, arguments: list[tuple[Argument, list[Node]]]
+) -> Iterator[Mistake]:
     """The same wrong order in all values that are split into gates."""
     H = steps.states[0][0][0].shape[-1]
-    packs: dict[int, list[tuple[Edge, list[Node]]]] = {}
-    for edge, nodes in edges:
+    packs: dict[int, list[tuple[Argument, list[Node]]]] = {}
+    for argument, nodes in arguments:
         primitive = nodes[0].primitive
         if primitive is not None and primitive.name == "split":
-            packs.setdefault(steps.source(nodes[0], 0)[0].shape[-1], []).append((edge, nodes))
+            packs.setdefault(steps.source(nodes[0], 0)[0].shape[-1], []).append((argument, nodes))
     for width, several in packs.items():
         if len(several) > 1:
             for order in orders(width, H):
@@ -397,25 +402,28 @@ def _packed(steps: Steps, edges: list[tuple[Edge, list[Node]]]) -> Iterator[Mist
                 )
 
 
-def _factor(steps: Steps, edge: Edge, nodes: list[Node]) -> Iterator[Mistake]:
+def _factor(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Iterator[Mistake]:
     """g in place of g * b, where y = a * b."""
     node = nodes[0]
     if node.primitive is None or node.primitive.name != "multiply":
         return
-    if node.inputs[1 - edge.i] is None:
+    if node.inputs[1 - argument.i] is None:
         return
-    b, target = _factor_name(steps, node, 1 - edge.i), steps.name(steps.source(node, edge.i))
+    b, target = (
+        _factor_name(steps, node, 1 - argument.i),
+        steps.name(steps.source(node, argument.i)),
+    )
     words = f"the factor {b} is missing on the way to {target}"
     yield from _spread(
-        steps, nodes, edge.i, "missing factor", words, lambda _: lambda g, saved, node: g
+        steps, nodes, argument.i, "missing factor", words, lambda _: lambda g, saved, node: g
     )
 
 
-def _factor_name(steps: Steps, node: Node, i: int) -> str:
+def _factor_name(steps: RecordedSteps, node: Node, i: int) -> str:
     return steps.name(steps.source(node, i)) if node.inputs[i] is not None else "const"
 
 
-def _weighted(steps: Steps) -> Iterator[Mistake]:
+def _weighted(steps: RecordedSteps) -> Iterator[Mistake]:
     """Losses of some steps forgotten, or a mean in place of a sum, for everything."""
     T, B = steps.problem.e.shape[:2]
     last = np.zeros((T, B))
@@ -431,10 +439,10 @@ def _weighted(steps: Steps) -> Iterator[Mistake]:
 
 def means(T: int, B: int) -> Iterator[Mistake]:
     """All gradients divided by the size of something that is summed over, or negated."""
-    for n, what in ((B, "the batch"), (T, "time"), (T * B, "time and batch")):
+    for n, over in ((B, "the batch"), (T, "time"), (T * B, "time and batch")):
         if n > 1:
             weights = np.full((T, B), 1 / n)
-            yield Mistake(f"mean over {what} for a sum", f"divided by {n}", weights=weights)
+            yield Mistake(f"mean over {over} for a sum", f"divided by {n}", weights=weights)
     yield Mistake("wrong sign", "all gradients are negated", weights=np.full((T, B), -1.0))
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what the study functions find: each takes their result and gives a Figure.
+"""Pictures of the study functions' results: each takes one and gives a Figure.
 
 The figures belong to nobody (`pyplot` is not touched): save one with `figure.savefig("W.svg")`, or
 leave it as the last line of a notebook's cell. Colours are those of Okabe & Ito (2008) and viridis,
@@ -56,16 +56,16 @@ def table(D: Contributions) -> Figure:
     bottom = max(float(shown.min()), top * 10.0**-DECADES)
     if bottom == top:
         bottom = top / 10
-    figure, axes = _figure(5.2, 4.3)
+    figure, axes = new_figure(5.2, 4.3)
     image = axes.imshow(
         shown, "viridis", LogNorm(bottom, top), aspect="auto", interpolation="nearest"
     )
     if isinstance(D.gradient, list):
         axes.set_xlabel(f"$k$ of {_math(D.name, '_k')}")
-        what = f"norm of {_derivative('L_t', D.name, '_k')}"
+        label = f"norm of {_derivative('L_t', D.name, '_k')}"
     else:
         axes.set_xlabel(f"$k$, the step in which {_math(D.name)} is used")
-        what = f"norm of the part of {_derivative('L_t', D.name)} through step $k$"
+        label = f"norm of the part of {_derivative('L_t', D.name)} through step $k$"
     axes.set_ylabel("$t$ of the loss $L_t$")
     _ticks(axes.xaxis, ["none" if k is None else str(k) for k in D.columns])
     _ticks(axes.yaxis, [str(t) for t in D.rows])
@@ -73,15 +73,15 @@ def table(D: Contributions) -> Figure:
     if np.mean(later) > 0.3 and not D.norms[np.array(later)].any():
         axes.text(0.74, 0.78, "zero for $k > t$", transform=axes.transAxes, ha="center", color=GREY)
     extend = "min" if float(shown.min()) < bottom else "neither"
-    bar = figure.colorbar(image, ax=axes, label=what, extend=extend)
+    bar = figure.colorbar(image, ax=axes, label=label, extend=extend)
     if top < 100 * bottom:  # too few powers of ten to read it by: plain numbers between them
         bar.ax.yaxis.set_major_formatter(LogFormatter())
         bar.ax.yaxis.set_minor_formatter(LogFormatter())
-    return _finish(figure)
+    return finished(figure)
 
 
 def shares(D: Contributions) -> Figure:
-    """What every step adds to the gradient: bars one on the other, up to |dL/dW|.
+    """The share of every step in the gradient: bars one on the other, up to |dL/dW|.
 
     The height of bar k is sum_t <D[t, k], G> / |G|, the part of step k along the gradient G. The
     heights add up to |G|, the bar at the right; a step that pulls the other way goes down.
@@ -104,7 +104,7 @@ def shares(D: Contributions) -> Figure:
         )
     heights = D.shares.sum(0)
     ends = np.cumsum(heights)
-    figure, axes = _figure(5.6, 3.4)
+    figure, axes = new_figure(5.2, 4.3)
     n = len(heights)
     for i, (height, end) in enumerate(zip(heights, ends, strict=True)):
         up = height >= 0
@@ -131,7 +131,7 @@ def shares(D: Contributions) -> Figure:
     axes.set_ylim(1.06 * min(0, *ends), 1.06 * max(*ends, total))
     if (heights < 0).any():
         _key(axes, [("adds to the gradient", BLUE, None), ("pulls against it", VERMILLION, "////")])
-    return _finish(figure)
+    return finished(figure)
 
 
 def lags(J: Array, W: Tensor | ArrayLike | None = None, gamma: float = 1.0) -> Figure:
@@ -152,7 +152,7 @@ def lags(J: Array, W: Tensor | ArrayLike | None = None, gamma: float = 1.0) -> F
         raise ValueError(f"lags: given shape {J.shape}; wanted (T, B, N, N), as jacobians gives")
     norms, steps = norms_against_lag(J), step_bound(J)
     x = np.arange(len(norms))
-    figure, axes = _figure(5.6, 3.6)
+    figure, axes = new_figure(5.6, 3.6)
     axes.axhline(1, color=GREY, linewidth=0.7)
     if W is not None:
         bound = r"$\sigma_{\max}(W)^{\mathrm{lag}}$"
@@ -171,7 +171,7 @@ def lags(J: Array, W: Tensor | ArrayLike | None = None, gamma: float = 1.0) -> F
     axes.set_ylabel(r"$\|\partial s_T / \partial s_{T-\mathrm{lag}}\|_2$")
     axes.set_xlim(0, len(J))
     figure.legend(frameon=False, loc="outside upper center", ncols=2)
-    return _finish(figure)
+    return finished(figure)
 
 
 def spectra(J: Array) -> Figure:
@@ -188,26 +188,24 @@ def spectra(J: Array) -> Figure:
     >>> [line.get_label() for line in spectra(J).axes[0].lines]
     ['1', '2', '4', '8']
     """
-    from matplotlib import colormaps
-
     if J.ndim != 4:
         raise ValueError(f"spectra: given shape {J.shape}; wanted (T, B, N, N), as jacobians gives")
     T, N = len(J), J.shape[-1]
     chosen = sorted({*(2**i for i in range(T.bit_length()) if 2**i <= T), T})
     values = singular_values(products(J)[chosen])
     values = np.where(values > values[..., :1] * np.finfo(np.float64).eps, values, np.nan)
-    figure, axes = _figure(5.6, 3.6)
+    figure, axes = new_figure(5.6, 3.6)
     index = np.arange(1, N + 1)
-    for lag, one, shade in zip(chosen, values, np.linspace(0, 0.75, len(chosen)), strict=True):
-        color = colormaps["viridis"](shade)
-        axes.plot(index, _mean(one.T), color=color, marker="o", markersize=3, label=str(lag))
+    for lag, one, alpha in zip(chosen, values, np.linspace(1, 0.3, len(chosen)), strict=True):
+        style: Any = {"color": BLUE, "alpha": alpha, "marker": "o", "markersize": 3}
+        axes.plot(index, _mean(one.T), label=str(lag), **style)
     _log(axes)
     axes.set_xlim(0.5, N + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("$i$, largest first")
     axes.set_ylabel(r"singular value $\sigma_i$ of $\partial s_T / \partial s_{T-\mathrm{lag}}$")
     figure.legend(frameon=False, loc="outside right upper", title="lag")
-    return _finish(figure)
+    return finished(figure)
 
 
 _ENDS = {
@@ -222,7 +220,7 @@ _ENDS = {
 def saturation(gates: Mapping[str, Gate]) -> Figure:
     """How much of every gate is saturated over time, shut from below and open from above.
 
-    What is left white between the two lets a gradient through.
+    The part left free between the two lets a gradient through.
 
     gates   from `gates`
 
@@ -234,7 +232,7 @@ def saturation(gates: Mapping[str, Gate]) -> Figure:
     """
     if not gates:
         raise ValueError("saturation: no gates given; this cell has no activation")
-    figure, *panels = _figure(5.6, 0.6 + 0.95 * len(gates), rows=len(gates))
+    figure, *panels = new_figure(5.6, 0.6 + 0.95 * len(gates), rows=len(gates))
     for axes, gate in zip(panels, gates.values(), strict=True):
         edges = np.array([*gate.steps, gate.steps[-1] + 1]) - 0.5
         low, high = (np.append(part, part[-1]) for part in (gate.shut, gate.open))
@@ -257,13 +255,13 @@ def saturation(gates: Mapping[str, Gate]) -> Figure:
         if values:
             entries.append((f"part saturated at {values}", color, None))
     figure.legend(handles=_patches(entries), loc="outside upper right", ncols=2, frameon=False)
-    return _finish(figure)
+    return finished(figure)
 
 
 def units(run: Unrolled, sequence: int = 0) -> Figure:
     """The hidden units of one sequence over time, a panel for each tensor of the state.
 
-    run       what `unroll` gave
+    run       from `unroll`
     sequence  which one of the batch, from 0
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -273,7 +271,7 @@ def units(run: Unrolled, sequence: int = 0) -> Figure:
     """
     names = [path.lstrip(".") for path in tree.paths(run.state)]
     states = [tree.leaves(state) for state in run.states]
-    figure, *panels = _figure(5.6, 0.8 + 2.2 * len(names), rows=len(names))
+    figure, *panels = new_figure(5.6, 0.8 + 2.2 * len(names), rows=len(names))
     for axes, name, parts in zip(panels, names, zip(*states, strict=True), strict=True):
         label = _math((parts[-1].name or name or "s").removesuffix(f"_{len(run)}"), "_t")
         values = np.stack([part.numpy()[sequence].ravel() for part in parts], axis=1)
@@ -295,33 +293,36 @@ def units(run: Unrolled, sequence: int = 0) -> Figure:
         if axes is not panels[-1]:
             axes.tick_params(labelbottom=False)
     panels[-1].set_xlabel("step $t$")
-    return _finish(figure)
+    return finished(figure)
 
 
 # ------------------------------------------------------------------------------------------------
 # Style, in one place
 
 
-def _figure(width: float, height: float, rows: int = 1) -> Any:
+def new_figure(width: float, height: float, rows: int = 1) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
     panels = [figure.add_subplot(rows, 1, i + 1) for i in range(rows)]
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
-        for spine in axes.spines.values():
-            spine.set(linewidth=0.8, color=INK)
     return (figure, *panels)
 
 
-def _finish(figure: Figure) -> Figure:
-    """One face for all text, that of the formulas."""
+def finished(figure: Figure) -> Figure:
+    """One face for all text, that of the formulas, and one ink."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         text.set(fontfamily="STIXGeneral", math_fontfamily="stix", fontsize=11)
+        if text.get_color() == "black":
+            text.set_color(INK)
     for axes in figure.axes:
-        axes.tick_params(which="both", labelfontfamily="STIXGeneral", labelsize=10, width=0.8)
+        axes.tick_params("both", which="both", color=INK, labelcolor=INK, width=0.8)
+        axes.tick_params(which="both", labelfontfamily="STIXGeneral", labelsize=10)
+        for spine in axes.spines.values():
+            spine.set(linewidth=0.8, color=INK)
     return figure
 
 

@@ -1,8 +1,7 @@
-"""What is studied: a cell, a sequence and a loss per step, recorded in float64."""
+"""The problem under study: a cell, a sequence and a loss per step, recorded in float64."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from .. import ops, tree
 from ..autodiff import gradients
 from ..graph import Array
 from ..nn import Cell
-from ..tensor import Parameter, Tensor, tensor
+from ..tensor import Tensor, tensor
 from ..unroll import unroll
 
 Loss = Callable[[Any, Any], Any]
@@ -30,8 +29,8 @@ def in_double(cell: Cell) -> Cell:
     >>> in_double(cell).dtype, cell.dtype
     (dtype('float64'), dtype('float32'))
     """
-    new = {id(p): Parameter(p.numpy(), p.name, DOUBLE) for p in cell.parameters().values()}
-    return copy.deepcopy(cell, dict(new))
+    own = cell.parameters()
+    return cell.with_parameters({name: p.numpy().astype(DOUBLE) for name, p in own.items()})
 
 
 class Problem:
@@ -39,7 +38,7 @@ class Problem:
 
     cell     the copy of the cell that was recorded
     xs       (T, B, I), an array
-    run      what `unroll` gave
+    run      from `unroll`
     losses   [L_t], for the steps that have one
     total    L
     e        (T, B, O): dL_t/do_t, zeros for the steps without a loss
@@ -116,7 +115,7 @@ class Problem:
         return tree.rebuild(self._structure, iter(self._start.values()))
 
     def leaves(self) -> dict[str, Tensor]:
-        """What there are gradients of: the parameters, "x" unless the inputs are integers, s_0."""
+        """The leaves with gradients: the parameters, "x" unless the inputs are integers, s_0."""
         found: dict[str, Tensor] = dict(self.cell.parameters())
         if self._x is not None:
             found["x"] = self._x
@@ -143,9 +142,8 @@ class Problem:
             xs = value
         else:
             own = self.cell.parameters()
-            new = {id(p): Parameter(p.numpy(), p.name) for p in own.values()}
-            new[id(own[name])] = Parameter(value, name)
-            cell = copy.deepcopy(cell, dict(new))
+            shared = {key: value for key, p in own.items() if p is own[name]}
+            cell = cell.with_parameters({k: p.numpy() for k, p in own.items()} | shared)
         run = unroll(cell, xs, tree.rebuild(self._structure, iter(start.values())))
         return float(
             sum(

@@ -1,4 +1,4 @@
-"""What a recurrent cell multiplies its old state by, read off the record."""
+"""Forget factors: of a cell's old state on its way into the new one, read off the record."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ _KEEPING = {
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a part of the state gets into its own next value without a matrix or an activation.
+class ForgetFactor:
+    """The factor between a part of the state and its own next value, without a matrix between.
 
-    name     what the old value is multiplied by: "f", "1 - z", "constant 0.9"
-    factors  one per step: d new / d old, entry by entry; a tensor in the record, so that it can be
+    name     "f", "1 - z", "constant 0.9"
+    by_step  d new / d old, entry by entry; a tensor in the record, so that it can be
              differentiated, or an array if it is constant
     """
 
     name: str
-    factors: tuple[Tensor | Array, ...]
+    by_step: tuple[Tensor | Array, ...]
 
     @property
     def mean(self) -> float:
         """The factor's mean over steps, sequences and units."""
-        return float(np.mean([plain(factor).mean() for factor in self.factors]))
+        return float(np.mean([plain(factor).mean() for factor in self.by_step]))
 
 
 def retention(run: Unrolled) -> dict[str, float]:
-    """What the old state is multiplied by on its way into the new one: factor -> its mean.
+    """The forget factors of the old state on its way into the new one: name -> mean.
 
     The derivative of a part of the new state (h of h, c of c), entry by entry, along the ways
     without a matrix or an activation; where there are several such ways their factors are added
     up. The forget gate of an LSTM (f), the update gate of a GRU (z), a constant leak; for
     s + f (m - s) it is 1 - f. Empty if the cell has no such way, as an Elman network.
 
-    run   what `unroll` gave, with its record (not under no_grad, not freed)
+    run   from `unroll`, with its record (not under no_grad, not freed)
 
     Raises ValueError if nothing was recorded or it is called under no_grad, RuntimeError if the
     record was freed.
@@ -63,13 +63,13 @@ def retention(run: Unrolled) -> dict[str, float]:
     ['z']
     """
     means: dict[str, list[float]] = defaultdict(list)
-    for way in ways(run):
-        means[way.name].append(way.mean)
+    for factor in forget_factors(run):
+        means[factor.name].append(factor.mean)
     return {name: float(np.mean(of_parts)) for name, of_parts in means.items()}
 
 
-def ways(run: Unrolled) -> list[Way]:
-    """The ways behind `retention`, one for each part of the state that has one."""
+def forget_factors(run: Unrolled) -> list[ForgetFactor]:
+    """The factors behind `retention`, one for each part of the state that has one."""
     if not current().recording:
         raise ValueError("retention: it differentiates the record; call it outside no_grad()")
     names = named_outputs(run)
@@ -89,14 +89,14 @@ def ways(run: Unrolled) -> list[Way]:
                     found[part, piece].append(factor)
     values = _saved_values(by_step[len(run.states) - 1])
     return [
-        Way(_name(factors, names, states, values), tuple(factors))
+        ForgetFactor(_name(factors, names, states, values), tuple(factors))
         for factors in found.values()
         if any(plain(factor).any() for factor in factors)
     ]
 
 
 def _pieces(new: Tensor) -> Iterator[tuple[int, Output, Array]]:
-    """A part of the new state, or what it was joined from; with ones where that piece goes."""
+    """A part of the new state, or the pieces it was joined from; with ones in their places."""
     node = new._node
     assert node is not None
     if node.primitive is None or node.primitive.name not in ("concatenate", "stack"):
@@ -110,9 +110,9 @@ def _pieces(new: Tensor) -> Iterator[tuple[int, Output, Array]]:
 
 
 def _along(nodes: Sequence[Node], old: Output, ones: Array, new: Output) -> Tensor | Array | None:
-    """d new / d old along the keeping nodes alone: what they make of ones, in forward mode.
+    """d new / d old along the keeping nodes alone: ones pushed through them, in forward mode.
 
-    Each of them works on entries, so what comes out for an entry is that entry's own derivative.
+    Each of them works on entries, so the result for an entry is that entry's own derivative.
     """
     tangents: dict[tuple[Node | None, int], Any] = {old: ones}
     for node in nodes:
@@ -149,7 +149,7 @@ def _name(
     states: set[tuple[Node | None, int]],
     values: dict[Output, Array],
 ) -> str:
-    """What the factors are made of, as the last step shows it: a + b y, else a plain phrase."""
+    """A name for factors, as the last step shows them: a + b y, else a plain phrase."""
     factor = factors[-1]
     made_of = _made_of(factor, names, states)
     if not made_of:

@@ -18,20 +18,20 @@ Blocks = list[tuple[str, int]]
 """Names of the parts of a value along its last axis, with their widths."""
 
 
-class Edge(NamedTuple):
+class Argument(NamedTuple):
     """Argument number `i` of the operation at `position` in the step: where a cotangent flows."""
 
     position: int
     i: int
 
 
-class Steps:
+class RecordedSteps:
     """The steps of a recorded problem, which must all record the same operations.
 
     steps    steps[t - 1][k] is operation k of step t
     states   states[t] are the values that make up the state after t steps
     part     {value: which part of the state it is}
-    users    {value: [(edge, operation)]} of the values made or used in the steps
+    users    {value: [(argument, operation)]} of the values made or used in the steps
 
     Raises ValueError if the steps differ: a cell with control flow that depends on values.
     """
@@ -55,12 +55,12 @@ class Steps:
                     f"{len(first)}: this cell does different things at different steps, so a "
                     "mistake cannot be looked for in all steps at once"
                 )
-        self.users: dict[Value, list[tuple[Edge, Node]]] = {}
+        self.users: dict[Value, list[tuple[Argument, Node]]] = {}
         for nodes in self.steps:
             for position, node in enumerate(nodes):
                 for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
                     if source is not None:
-                        use = Edge(position, i), node
+                        use = Argument(position, i), node
                         self.users.setdefault((source, port), []).append(use)
         self.part = {value: j for state in self.states for j, value in enumerate(state)}
         self.leaves = {
@@ -71,12 +71,12 @@ class Steps:
         named = [name for node in bends for name, _ in self.blocks((node, 0))]
         self._gates = {name for name in named if name.isidentifier()}
 
-    def edges(self) -> Iterator[tuple[Edge, list[Node]]]:
+    def arguments(self) -> Iterator[tuple[Argument, list[Node]]]:
         """Every argument that a cotangent flows to, with its operation in each of the steps."""
         for position, node in enumerate(self.steps[0]):
             for i, source in enumerate(node.inputs):
                 if source is not None:
-                    yield Edge(position, i), [nodes[position] for nodes in self.steps]
+                    yield Argument(position, i), [nodes[position] for nodes in self.steps]
 
     @staticmethod
     def source(node: Node, i: int) -> Value:
@@ -177,7 +177,7 @@ class Steps:
         return whole + [(n, slice(end - w, end)) for (n, w), end in zip(blocks, ends, strict=True)]
 
     def named(self) -> dict[str, list[tuple[Value, slice]]]:
-        """What the steps compute under a name: for each step the value and the part of it."""
+        """The named quantities of the steps: for each step the value and the part of it."""
         found: dict[str, list[tuple[Value, slice]]] = {}
         for nodes in self.steps:
             for node in nodes:

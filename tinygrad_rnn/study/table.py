@@ -1,0 +1,88 @@
+"""Tables of results and the numbers in them: laid out once, for text, Markdown and terminals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Table:
+    """Words and numbers in rows and columns. Prints as text; rich shows it as a table of its own.
+
+    heads    of the columns
+    rows     the entries
+    title    above it
+    numbers  the columns of numbers, from 0: they stand at the right
+    wrong    the rows to be marked, from 0
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    numbers: Sequence[int] = ()
+    wrong: Sequence[int] = ()
+
+    def __str__(self) -> str:
+        lines = [self.heads, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = [
+            "  ".join(
+                entry.rjust(width) if i in self.numbers else entry.ljust(width)
+                for i, (entry, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        rule = "─" * max(map(len, text))
+        return "\n".join([*filter(None, [self.title]), text[0], rule, *text[1:]])
+
+    def markdown(self) -> str:
+        """A table in Markdown, without the title."""
+        rule = ["---:" if i in self.numbers else "---" for i in range(len(self.heads))]
+        return "\n".join("| " + " | ".join(row) + " |" for row in [self.heads, rule, *self.rows])
+
+    def __rich__(self) -> Any:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table as RichTable
+
+        table = RichTable(
+            title=self.title or None,
+            title_justify="left",
+            title_style="",
+            header_style="",
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        for i, head in enumerate(self.heads):
+            table.add_column(head, justify="right" if i in self.numbers else "left", no_wrap=True)
+        for i, row in enumerate(self.rows):
+            table.add_row(*row, style="bold red" if i in self.wrong else None)
+        return table
+
+
+def figures(x: float) -> str:
+    """A number with four significant figures.
+
+    >>> figures(23.4712), figures(0.00123456), figures(1.2e-9)
+    ('23.47', '0.001235', '1.200e-09')
+    """
+    if x == 0 or not math.isfinite(x):
+        return f"{x:g}"
+    digits = 3 - math.floor(math.log10(abs(x)))
+    return f"{x:.{max(0, digits)}f}" if digits <= 7 else f"{x:.3e}"
+
+
+def shape(sizes: Sequence[int]) -> str:
+    """A shape: 3×4, and 1 for a single number.
+
+    >>> shape((3, 4)), shape(())
+    ('3×4', '1')
+    """
+    return "×".join(map(str, sizes)) or "1"
+
+
+__all__ = ["Table", "figures", "shape"]
