@@ -196,9 +196,11 @@ def _contribute(
         so_far += part
         slots[key] = so_far
     else:
-        slots[key] = _sum(so_far, part, node.shape, node.dtype)
-        if type(slots[key]) is np.ndarray:
+        total = slots[key] = _sum(so_far, part, node.shape, node.dtype)
+        if type(total) is np.ndarray:
             owned.add(node)
+        else:  # the sum of arrays without axes is a scalar, which can't be added into
+            owned.discard(node)
 
 
 def _sum(a: Any, b: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:

@@ -60,8 +60,17 @@ multiply = binary(
     "multiply", np.multiply, lambda b: b, lambda a: a, "a * b, entry by entry.", "a * b",
     ("b", "a"), ((2.0, 3.0), 6.0),
 )  # fmt: skip
+
+
+def _inverse(b: Any) -> Any:
+    """1 / b; a Python number that is zero gives what it gives in an array, not an exception."""
+    if isinstance(b, int | float) and b == 0:
+        return math.copysign(math.inf, b)
+    return 1 / b
+
+
 divide = binary(
-    "divide", np.divide, lambda b: 1 / b, lambda b, y: -y / b, "a / b.", "a / b",
+    "divide", np.divide, _inverse, lambda b, y: -y / b, "a / b.", "a / b",
     ("1 / b", "-a / b**2"), ((2.0, 4.0), 0.5), domain=((-3.0, 3.0), POSITIVE),
 )  # fmt: skip
 negative = unary("negative", np.negative, -1, "-x.", "-x", "-1", (2.0, -2.0))

@@ -9,7 +9,7 @@ import numpy as np
 from ..graph import Array, Shape, current
 from ..primitive import apply, apply1, apply2, elementwise, general
 from .activation import sigmoid
-from .elementwise import abs, clip, divide, exp, is_positive, log, multiply, square
+from .elementwise import abs, add, clip, divide, exp, is_positive, log, multiply, square
 from .index import getitem, index_add
 from .reduce import log_softmax, mean, sum
 from .registry import of_two, values
@@ -27,6 +27,8 @@ def _reduced(name: str, losses: Any, reduction: Reduction, total_weight: Any = N
     if reduction == "sum":
         return sum(losses)
     if reduction == "mean":
+        if isinstance(total_weight, float) and total_weight == 0:  # as PyTorch: nan, gradient 0
+            return add(multiply(sum(losses), 0.0), np.nan)
         return mean(losses) if total_weight is None else divide(sum(losses), total_weight)
     raise ValueError(
         f'{name}{current().place}: reduction {reduction!r}; wanted "none", "sum" or "mean"'
@@ -159,7 +161,8 @@ def cross_entropy(
     label_smoothing  e: the target is p (1 - e) + e / V (Szegedy et al. 2016, section 7)
 
     As in PyTorch the mean divides by the sum of the targets' weights, except for probabilities,
-    where it divides by the number of targets. An ignored-only mean is nan, with NumPy's warning.
+    where it divides by the number of targets. A mean of nothing
+    but ignored targets is nan, and its gradient 0.
 
     >>> import tinygrad_rnn as tg
     >>> tg.cross_entropy(tg.tensor([[0.0, 0.0], [0.0, 0.0]]), [0, 1])
