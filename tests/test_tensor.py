@@ -1,6 +1,9 @@
 """Tensors and parameters: values, dtypes, what is refused, and what `backward` leaves."""
 
+import asyncio
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -302,6 +305,99 @@ def test_accumulating_does_not_reach_back_over_a_step():
     optimiser.step()
     (a * 3.0).sum().backward(accumulate=True)
     np.testing.assert_array_equal(a.grad, [3])
+
+
+def in_threads(jobs):
+    threads = [threading.Thread(target=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_threads_accumulate_together():
+    a, b = tg.Parameter([1.0], "a"), tg.Parameter([1.0], "b")
+    optimiser = tg.optim.SGD([a, b], lr=1.0)
+    for first in (None, 1000.0):  # with and without a backward of the main thread before
+        for _ in range(2):
+            if first is not None:
+                (first * a).sum().backward()
+            for i in range(16):  # one after the other, each in a thread of its own
+                in_threads([lambda i=i: (a * float(i)).sum().backward(accumulate=True)])
+            in_threads([lambda: (b * 2.0).sum().backward(accumulate=True)] * 16)  # at once
+            assert a.grad[0] == 120 + (first or 0)
+            assert b.grad[0] == 32
+            optimiser.step()  # of one generation
+            assert a.grad is b.grad is None
+
+
+def test_workers_that_live_on_accumulate_into_every_step():
+    w = tg.Parameter([1.0], "w")
+    optimiser = tg.optim.SGD([w], lr=0.0)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            for future in [
+                pool.submit(lambda i: (w * float(i)).sum().backward(accumulate=True), i)
+                for i in range(16)
+            ]:
+                future.result()
+            assert w.grad[0] == 120
+            optimiser.step()
+
+
+def test_tasks_accumulate_together():
+    w = tg.Parameter([1.0], "w")
+    optimiser = tg.optim.SGD([w], lr=0.0)
+
+    async def work(i):
+        await asyncio.sleep(0)
+        (w * float(i)).sum().backward(accumulate=True)
+
+    async def together(first):
+        if first:
+            (w * 0.0).sum().backward()
+        waiting = [asyncio.create_task(work(i)) for i in range(8)]
+        await asyncio.gather(*waiting, *[work(i) for i in range(8, 16)])
+
+    for first in (False, True, False):
+        asyncio.run(together(first))
+        assert w.grad[0] == 120
+        optimiser.step()
+
+
+def test_trainings_in_two_threads_do_not_disturb_each_other():
+    here, there = tg.Parameter([1.0], "here"), tg.Parameter([1.0], "there")
+
+    def elsewhere():
+        (there * 5.0).sum().backward()
+        tg.optim.SGD(there, lr=1.0).step()
+        (there * 5.0).sum().backward()
+
+    (here * 2.0).sum().backward()
+    in_threads([elsewhere])
+    (here * 3.0).sum().backward(accumulate=True)
+    assert (here.grad[0], there.grad[0]) == (5, 5)
+    tg.optim.SGD(here, lr=1.0).step()
+    (here * 3.0).sum().backward(accumulate=True)
+    assert here.grad[0] == 3
+
+
+def test_an_old_gradient_is_not_added_to():
+    a, b = tg.Parameter([1.0], "a"), tg.Parameter([1.0], "b")
+    (a * b).sum().backward()
+    (a * 2.0).sum().backward()
+    (b * 3.0).sum().backward(accumulate=True)  # b's first gradient is of the call before the last
+    assert (a.grad[0], b.grad[0]) == (2, 3)
+    tg.optim.SGD([a, b], lr=1.0).step()
+
+
+def test_a_gradient_set_by_hand_is_added_to():
+    w = tg.Parameter([1.0], "w")
+    w.grad = [10.0]
+    (w * 2.0).sum().backward(accumulate=True)
+    assert w.grad[0] == 12
+    tg.optim.SGD(w, lr=1.0).step()
+    assert w.item() == -11
 
 
 def test_a_copied_parameter_is_its_own():

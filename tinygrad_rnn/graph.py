@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import numpy as np
 
 if TYPE_CHECKING:
+    from .autodiff import Generation
     from .primitive import Primitive
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -148,7 +149,7 @@ class Leaf(Node):
 
     kind         "parameter", "tensor" or "detached"
     grad         what the last `backward` left, or None
-    generation   which `backward` left it (see `Tensor.backward`)
+    generation   which `backward` calls left it; None if none did
     stale        True once the parameter has been given another value
     source       of a detached value: serial of the node it was cut from, so that a picture can
                  show the cut without the cut keeping anything alive
@@ -162,7 +163,7 @@ class Leaf(Node):
         super().__init__(None, (), (), None, {}, shape, dtype, current().place)
         self.kind = kind
         self.grad: Array | None = None
-        self.generation = 0
+        self.generation: Generation | None = None
         self.stale = False
         self.source = source
         if name is not None:
