@@ -1,6 +1,7 @@
 """The record: where things were recorded, what it keeps alive, and how deep it may be."""
 
 import asyncio
+import contextvars
 import gc
 import itertools
 import os
@@ -234,7 +235,7 @@ def test_a_generator_left_half_used_does_not_switch_recording():
 
 def test_a_generator_that_ends_in_another_thread_changes_nothing_there():
     left, seen = steps_of(6), []
-    next(left)
+    contextvars.copy_context().run(next, left)  # its step stays set in there
 
     def work():
         with tg.timestep(7):
