@@ -362,6 +362,36 @@ def test_a_second_backward_says_what_to_do():
         y.sum().backward()
 
 
+def test_an_interrupted_backward_says_so():
+    fails = [KeyboardInterrupt, ZeroDivisionError]
+
+    def pull(g):
+        if fails:
+            raise fails.pop()
+        return g
+
+    once = tg.custom.general("once", lambda x: x.copy(), pull, lambda t: t)
+    x = tg.tensor([1.0])
+    with tg.timestep(1):
+        early = tg.tanh(x)
+    with tg.timestep(2):
+        loss = tg.exp(once(early)).sum()
+    with pytest.raises(ZeroDivisionError):
+        tg.gradients(loss, x, keep_record=True)
+    with pytest.raises(KeyboardInterrupt):  # nothing was freed by the first
+        loss.backward()
+    for again in (loss.backward, lambda: tg.gradients(loss, x)):
+        with pytest.raises(
+            RuntimeError,
+            match=r"sum in timestep 2: an exception interrupted an earlier sweep.*record the loss",
+        ):
+            again()
+    early.sum().backward()  # what was not reached is as it was
+    np.testing.assert_allclose(x.grad, 1 - np.tanh(1.0) ** 2, rtol=1e-6)
+    with pytest.raises(RuntimeError, match="tanh in timestep 1: this record was differentiated"):
+        early.sum().backward()
+
+
 def test_an_elman_step_keeps_one_array():
     T, B, H = 200, 32, 256
     cell = tg.Elman(8, H, rng=0)

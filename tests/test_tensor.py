@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import math
+import operator
 import pickle
 import re
 import threading
@@ -220,7 +221,7 @@ def test_a_recorded_tensor_does_not_become_a_number_by_itself(convert, make):
 
 def test_a_float_is_no_index():
     t = tg.tensor(2.0)
-    for use in (range, lambda t: [1, 2, 3][t], lambda t: np.zeros(t)):
+    for use in (range, lambda t: [1, 2, 3][t], operator.index):
         with pytest.raises(TypeError, match=r"\.item\(\).*\.numpy\(\)"):
             use(t)
         with tg.no_grad(), pytest.raises(TypeError, match=r"\.item\(\).*\.numpy\(\)"):
