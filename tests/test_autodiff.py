@@ -1,5 +1,6 @@
 """The sweeps: what flows where, what is kept, and every way a value can be used."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -546,3 +547,72 @@ def test_detect_anomaly_looks_at_products_with_weights_too():
     y = (x @ w) * np.float32(1e10)
     with tg.detect_anomaly(), pytest.raises(FloatingPointError, match="backward of matmul"):
         tg.gradients((y * 1e10).sum(), w)
+
+
+# -- single numbers: NumPy's results without axes are scalars, which cannot be changed ------------
+
+USES_OF_A_NUMBER = {
+    "index": (lambda x: x[None].sum(), 1.0),
+    "mask": (lambda x: 2.0 * x[np.array(True)].sum(), 2.0),
+    "whole": (lambda x: 3.0 * x[...], 3.0),
+    "broadcast": (lambda x: (x * np.ones(3)).sum(), 3.0),
+    "square": (lambda x: x * x, 4.0),
+    "stack": (lambda x: tg.stack([x, 2.0 * x]).sum(), 3.0),
+    "port": (lambda x: tg.unstack(tg.stack([x, 5.0 * x]))[1], 5.0),
+    "matrix": (lambda x: (x.reshape((1, 1)) @ np.ones((1, 2))).sum(), 2.0),
+}
+
+NUMBERS = {
+    "tensor": lambda: tg.tensor(2.0),
+    "parameter": lambda: tg.Parameter(2.0, "x"),
+    "result": lambda: tg.tensor(2.0) * 1.0,
+    "port": lambda: tg.unstack(tg.tensor([2.0, 3.0]))[0],
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("first", USES_OF_A_NUMBER)
+def test_every_order_of_the_uses_of_a_number(first, kind):
+    for others in itertools.product(USES_OF_A_NUMBER, repeat=2):
+        names = (first, *others)
+        x = NUMBERS[kind]()
+        y = sum(USES_OF_A_NUMBER[name][0](x) for name in names)
+        wanted = sum(USES_OF_A_NUMBER[name][1] for name in names)
+        found = {
+            "gradients": tg.gradients(y, x, keep_record=True),
+            "recorded": tg.gradients(y, x, create_graph=True).numpy(),
+            "uses": sum(u.gradient for u in tg.gradients_of_uses(y, x, keep_record=True)),
+            "forward": pushforward([(x, np.float32(1.0))], [y])[0],
+            "recorded forward": pushforward([(x, tg.ones(()))], [y], record=True)[0].numpy(),
+        }
+        if kind in ("tensor", "parameter"):
+            y.backward()
+            found["backward"] = x.grad
+        assert {name: float(g) for name, g in found.items()} == dict.fromkeys(found, wanted), names
+
+
+# -- division by zero is what it is in arrays ----------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("f", "value", "gradient"),
+    [
+        (lambda x: x / 0, [np.inf, -np.inf], [np.inf, np.inf]),
+        (lambda x: x / -0.0, [-np.inf, np.inf], [-np.inf, -np.inf]),
+        (lambda x: 0.0 * x / 0.0, [np.nan, np.nan], [np.nan, np.nan]),
+        (lambda x: x[:0].mean(), np.nan, [0, 0]),
+        (lambda x: tg.var(x[:1], ddof=1), np.nan, [np.nan, 0]),
+        (lambda x: tg.std(x[:1], ddof=1), np.nan, [np.nan, 0]),
+    ],
+)
+def test_division_by_a_zero_without_a_dtype(f, value, gradient):
+    x = tg.tensor([1.0, -2.0])
+    y = f(x)
+    np.testing.assert_array_equal(y.numpy(), np.float32(value))
+    found = tg.gradients(y, x, np.ones(y.shape), keep_record=True)
+    np.testing.assert_array_equal(found, np.float32(gradient))
+    recorded = tg.gradients(y, x, np.ones(y.shape), create_graph=True)
+    np.testing.assert_array_equal(recorded.numpy(), np.float32(gradient))
+    with tg.no_grad():
+        np.testing.assert_array_equal(f(x.numpy()), np.float32(value))

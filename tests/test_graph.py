@@ -1,7 +1,9 @@
 """The record: where things were recorded, what it keeps alive, and how deep it may be."""
 
 import asyncio
+import contextvars
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -171,6 +173,142 @@ def test_tasks_keep_their_own_state():
     assert asyncio.run(together()) == [([step], None) for step in range(6)]
 
 
+# -- blocks that do not end in the order in which they began -------------------------------------
+
+
+def steps_of(t):
+    with tg.timestep(t):
+        while True:
+            yield current().place.step
+
+
+def test_interleaved_generators_end_their_own_step_only():
+    first, second = steps_of(1), steps_of(2)
+    next(first), next(second)
+    first.close()
+    assert current().place.step == 2
+    second.close()
+    assert current().place.step is None
+
+
+def test_interleaved_settings_of_different_kinds():
+    def inside(setting):
+        with setting:
+            yield
+
+    kinds = [tg.timestep(3), tg.scope("a"), tg.no_grad(), tg.detect_anomaly()]
+
+    def seen():
+        state = current()
+        return (state.place.step, state.place.scopes, state.recording, state.anomalies)
+
+    apart = [(3, ("a",), False, True), (None, (), True, False)]
+    for order in itertools.permutations(range(4)):
+        blocks = [inside(kind) for kind in kinds]
+        for block in blocks:
+            next(block)
+        assert seen() == apart[0]
+        open_still = set(range(4))
+        for i in order:
+            blocks[i].close()
+            open_still.remove(i)
+            assert seen() == tuple(apart[i not in open_still][i] for i in range(4))
+
+
+def test_a_generator_left_half_used_does_not_switch_recording():
+    with tg.no_grad():
+        left = steps_of(4)
+        next(left)
+    assert current().recording
+    left.close()  # what was set when it began is not what is set now
+    assert current().recording
+    assert current().place.step is None
+
+    left = steps_of(5)
+    next(left)
+    with tg.no_grad():
+        left.close()
+        assert not current().recording
+    assert current().recording
+    assert current().place.step is None
+
+
+def test_a_generator_that_ends_in_another_thread_changes_nothing_there():
+    left, seen = steps_of(6), []
+    contextvars.copy_context().run(next, left)  # its step stays set in there
+
+    def work():
+        with tg.timestep(7):
+            left.close()
+            seen.append(current().place.step)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [7]
+
+
+def test_one_setting_in_several_threads():
+    setting, barrier, seen = tg.no_grad(), threading.Barrier(4), []
+
+    def work():
+        with setting:
+            barrier.wait(10)
+            seen.append(current().recording)
+            barrier.wait(10)
+        seen.append(current().recording)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == [False] * 4 + [True] * 4
+
+
+def test_settings_are_decorators():
+    w = tg.Parameter([2.0], "w")
+
+    @tg.no_grad()
+    def value(x, *, scale=1.0):
+        """What it says."""
+        return x * w * scale
+
+    assert value.__name__ == "value"
+    assert value.__doc__ == "What it says."
+    assert not value(w, scale=2.0).recorded
+    assert (w * 2.0).recorded
+    with pytest.raises(TypeError, match="a str"):
+        value("x")
+    assert current().recording
+
+    @tg.timestep(3)
+    @tg.scope("inner")
+    def depth(n):
+        return depth(n - 1) if n else str(current().place)
+
+    assert depth(1) == " in timestep 3 in scope inner/inner"
+
+    @tg.no_grad()
+    async def later():
+        await asyncio.sleep(0)
+        return current().recording
+
+    assert asyncio.run(later()) is False
+    assert current().recording
+    with pytest.raises(TypeError, match="@no_grad: rows is a generator"):
+
+        @tg.no_grad()
+        def rows():
+            yield 1
+
+
+def test_a_setting_may_be_bound_to_a_name():
+    with tg.no_grad() as _:
+        assert not (tg.ones(1) * 2.0).recorded
+    assert (tg.ones(1) * 2.0).recorded
+
+
 # -- what the record keeps -----------------------------------------------------------------------
 
 
@@ -222,6 +360,36 @@ def test_a_second_backward_says_what_to_do():
         match=r"tanh in timestep 2: this record was differentiated before.*keep_record=True",
     ):
         y.sum().backward()
+
+
+def test_an_interrupted_backward_says_so():
+    fails = [KeyboardInterrupt, ZeroDivisionError]
+
+    def pull(g):
+        if fails:
+            raise fails.pop()
+        return g
+
+    once = tg.custom.general("once", lambda x: x.copy(), pull, lambda t: t)
+    x = tg.tensor([1.0])
+    with tg.timestep(1):
+        early = tg.tanh(x)
+    with tg.timestep(2):
+        loss = tg.exp(once(early)).sum()
+    with pytest.raises(ZeroDivisionError):
+        tg.gradients(loss, x, keep_record=True)
+    with pytest.raises(KeyboardInterrupt):  # nothing was freed by the first
+        loss.backward()
+    for again in (loss.backward, lambda: tg.gradients(loss, x)):
+        with pytest.raises(
+            RuntimeError,
+            match=r"sum in timestep 2: an exception interrupted an earlier sweep.*record the loss",
+        ):
+            again()
+    early.sum().backward()  # what was not reached is as it was
+    np.testing.assert_allclose(x.grad, 1 - np.tanh(1.0) ** 2, rtol=1e-6)
+    with pytest.raises(RuntimeError, match="tanh in timestep 1: this record was differentiated"):
+        early.sum().backward()
 
 
 def test_an_elman_step_keeps_one_array():

@@ -119,3 +119,16 @@ def test_clip_names_the_gradient_that_is_not_finite():
     w.grad = [np.inf]
     with pytest.raises(FloatingPointError, match="'w' is not finite"):
         tg.optim.clip_by_norm([w], 1.0)
+
+
+def test_what_holds_parameters():
+    cell, w = tg.Elman(2, 3, rng=0), tg.Parameter([1.0], "w")
+    wanted = [*cell.parameters().values(), w]
+    for given in ([cell, w], [cell.parameters(), w], {"cell": cell, "w": w}, [[cell], {"w": w}]):
+        assert tg.optim.SGD(given, 0.1).parameters == wanted
+    assert tg.optim.Adam(cell.parameters()).parameters == wanted[:-1]
+    for given in ("w", ["w"], [cell, None], 3, [w, tg.ones(2)], {"w": "w"}):
+        with pytest.raises(TypeError, match=r"optim: given .*; wanted parameters, cells"):
+            tg.optim.SGD(given, 0.1)
+    with pytest.raises(TypeError, match="wanted parameters, cells"):
+        tg.optim.clip_by_norm("w", 1.0)

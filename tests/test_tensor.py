@@ -1,11 +1,19 @@
 """Tensors and parameters: values, dtypes, what is refused, and what `backward` leaves."""
 
+import asyncio
 import copy
+import math
+import operator
+import pickle
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.ops.without_rule import INSTEAD
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -132,7 +140,7 @@ def test_what_is_handed_out_is_read_only():
 
 
 def test_items():
-    assert float(tg.tensor([[2.5]])) == 2.5
+    assert tg.tensor([[2.5]]).item() == 2.5
     assert bool(tg.tensor([0.0])) is False
     with pytest.raises(ValueError, match=r"single entry, given shape \(2,\)"):
         tg.ones(2).item()
@@ -182,6 +190,135 @@ def test_a_tensor_does_not_become_an_array_by_itself():
             turn(x)
 
 
+CONVERSIONS = {
+    "float": float,
+    "int": int,
+    "complex": complex,
+    "sqrt": math.sqrt,
+    "floor": math.floor,
+    "%": lambda t: "%.3f" % t,  # noqa: UP031 - asks for a float
+    "into an array": lambda t: np.zeros(2).__setitem__(0, t),
+    "fromiter": lambda t: np.fromiter([t], float),
+}
+
+
+@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=CONVERSIONS)
+@pytest.mark.parametrize("make", [lambda w: w, lambda w: (w * 2.0).sum()], ids=["leaf", "result"])
+def test_a_recorded_tensor_does_not_become_a_number_by_itself(convert, make):
+    t = make(tg.Parameter([2.0], "w").sum())
+    with pytest.raises((TypeError, ValueError)) as caught:
+        convert(t)
+    said = caught.value.__cause__ or caught.value  # NumPy puts an error of its own on top of it
+    assert re.search(r"is recorded.*\.item\(\).*\.numpy\(\)", str(said))
+    convert(t.item())
+    with tg.no_grad():  # nothing to cut
+        convert(make(tg.Parameter([2.0], "w").sum()))
+        convert(t)
+    with tg.no_grad():
+        plain = make(tg.Parameter([2.0], "w").sum())
+    convert(plain)
+    assert float(plain) == plain.item()
+
+
+def test_a_float_is_no_index():
+    t = tg.tensor(2.0)
+    for use in (range, lambda t: [1, 2, 3][t], operator.index):
+        with pytest.raises(TypeError, match=r"\.item\(\).*\.numpy\(\)"):
+            use(t)
+        with tg.no_grad(), pytest.raises(TypeError, match=r"\.item\(\).*\.numpy\(\)"):
+            use(t)
+
+
+def test_formatting_is_for_people():
+    loss = (tg.tensor([[1.5]]) * 2.0).sum()
+    assert f"{loss:.3f}|{loss:>8.2e}|{loss[None]:.0f}" == "3.000|3.00e+00|3"
+    assert f"{loss}" == str(loss) == repr(loss)
+    assert "{:.1f}".format(tg.Parameter([2.0], "w")) == "2.0"
+    with pytest.raises(
+        TypeError, match=r"'\.3f' is for one number, given a tensor of shape \(2,\)"
+    ):
+        f"{tg.ones(2):.3f}"
+
+
+class Frame:
+    """A container as pandas has them: it turns into an array, and knows NumPy's ufuncs."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+        self.dtype, self.shape = self.values.dtype, self.values.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values if dtype is None else self.values.astype(dtype)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        found = getattr(ufunc, method)(*[np.asarray(x) for x in inputs], **kwargs)
+        return Frame(found)
+
+
+FOREIGN = {
+    "frame": lambda a: Frame(np.asarray(a, np.float64)),
+    "matrix": lambda a: np.asarray(a).view(np.matrix) if np.ndim(a) == 2 else np.asarray(a),
+    "nothing masked": lambda a: np.ma.masked_array(a, mask=False),
+    "memory map": lambda a: np.asarray(a).view(np.memmap),
+    "records": lambda a: np.asarray(a).view(np.recarray),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize("container", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("dtype", [F32, F64])
+def test_foreign_containers_become_arrays(container, dtype):
+    numbers = np.array([[1.0, 2.0], [3.0, 4.0]], dtype)
+    given = container(numbers)
+    w = tg.Parameter(np.ones((2, 2)), "w", dtype=np.float32)
+    w.assign(given)
+    w.grad = given
+    assert type(w._value) is type(w.grad) is np.ndarray
+    for made in (w, tg.tensor(given, dtype=dtype), tg.Parameter(given, dtype=np.float32)):
+        assert type(made._value) is np.ndarray
+        np.testing.assert_array_equal(made.numpy(), numbers)
+    assert tg.tensor(given).dtype == given.dtype
+    x = tg.ones((2, 2))
+    for y in (
+        x * given,
+        tg.multiply(given, x),
+        x - given,
+        x / given,
+        x @ given,
+        tg.stack([x, given]),
+    ):
+        assert type(y._value) is np.ndarray
+        assert y.dtype == np.float32
+        assert y[0].shape == y.shape[1:]
+    np.testing.assert_array_equal((x * given).numpy(), numbers)
+    np.testing.assert_array_equal(tg.gradients((x * given).sum(), x), numbers)
+
+
+def test_masked_entries_and_what_holds_no_numbers_are_refused():
+    masked = np.ma.masked_array([1.0, 2.0, 3.0], mask=[False, True, False])
+    x, w = tg.ones(3), tg.Parameter(np.ones(3), "w")
+    message = r"{}: given a masked array of shape \(3,\) with 1 masked entries; .*\.filled\(0\)"
+    for use, who in (
+        (lambda: tg.tensor(masked), "tensor"),
+        (lambda: tg.Parameter(masked, "v"), "Parameter v"),
+        (lambda: w.assign(masked), "assign to tensor 'w'"),
+        (lambda: setattr(w, "grad", masked), "grad"),
+        (lambda: x * masked, "multiply"),
+        (lambda: tg.add(masked, x), "add"),
+        (lambda: tg.stack([x, masked]), "stack"),
+    ):
+        with pytest.raises(TypeError, match=message.format(who)):
+            use()
+    texts = Frame(np.array(["a", "b", "c"], object))
+    with pytest.raises(TypeError, match="multiply: an argument is an array of object"):
+        x * texts
+    with pytest.raises(TypeError, match="assign to tensor 'w': given object"):
+        w.assign(texts)
+    with pytest.raises(TypeError, match="assign to tensor 'w': given complex128"):
+        w.assign(np.ones(3) * 1j)
+    assert w.version == 0
+
+
 def test_numpy_functions_dispatch_or_refuse():
     x = tg.tensor([1.0, 4.0])
     assert isinstance(np.sqrt(x), tg.Tensor)
@@ -194,8 +331,29 @@ def test_numpy_functions_dispatch_or_refuse():
         np.add.reduce(x)
     with pytest.raises(TypeError, match=r"np\.sqrt with out has no rule"):
         np.sqrt(x, out=np.zeros(2))
-    with pytest.raises(TypeError, match=r"np\.unique has no rule"):
+    with pytest.raises(TypeError, match=r"np\.unique has no rule for tensors; use \.numpy\(\) if"):
         np.unique(x)
+
+
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (np.add.reduce, r"np\.add\.reduce .*use tg\.sum, or \.numpy\(\)"),
+        (np.multiply.accumulate, r"use tg\.cumprod, or \.numpy\(\)"),
+        (lambda x: np.add.at(x, 0, 1.0), r"use tg\.index_add"),
+        (lambda x: np.put(x, 0, 1.0), r"use tg\.index_update"),
+        (lambda x: np.sqrt(x, out=np.zeros(2)), r"sqrt with out .*use tg\.sqrt, which gives a new"),
+    ],
+)
+def test_what_has_no_rule_is_told_what_does_the_same(call, instead):
+    with pytest.raises(TypeError, match=instead):
+        call(tg.tensor([1.0, 4.0]))
+
+
+def test_what_does_the_same_exists():
+    names = re.findall(r"tg\.(\w+)", " ".join(INSTEAD.values()))
+    assert len(names) > 10
+    assert all(hasattr(tg, name) for name in names)
 
 
 def test_an_array_cannot_be_changed_by_a_tensor():
@@ -305,6 +463,99 @@ def test_accumulating_does_not_reach_back_over_a_step():
     np.testing.assert_array_equal(a.grad, [3])
 
 
+def in_threads(jobs):
+    threads = [threading.Thread(target=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_threads_accumulate_together():
+    a, b = tg.Parameter([1.0], "a"), tg.Parameter([1.0], "b")
+    optimiser = tg.optim.SGD([a, b], lr=1.0)
+    for first in (None, 1000.0):  # with and without a backward of the main thread before
+        for _ in range(2):
+            if first is not None:
+                (first * a).sum().backward()
+            for i in range(16):  # one after the other, each in a thread of its own
+                in_threads([lambda i=i: (a * float(i)).sum().backward(accumulate=True)])
+            in_threads([lambda: (b * 2.0).sum().backward(accumulate=True)] * 16)  # at once
+            assert a.grad[0] == 120 + (first or 0)
+            assert b.grad[0] == 32
+            optimiser.step()  # of one generation
+            assert a.grad is b.grad is None
+
+
+def test_workers_that_live_on_accumulate_into_every_step():
+    w = tg.Parameter([1.0], "w")
+    optimiser = tg.optim.SGD([w], lr=0.0)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            for future in [
+                pool.submit(lambda i: (w * float(i)).sum().backward(accumulate=True), i)
+                for i in range(16)
+            ]:
+                future.result()
+            assert w.grad[0] == 120
+            optimiser.step()
+
+
+def test_tasks_accumulate_together():
+    w = tg.Parameter([1.0], "w")
+    optimiser = tg.optim.SGD([w], lr=0.0)
+
+    async def work(i):
+        await asyncio.sleep(0)
+        (w * float(i)).sum().backward(accumulate=True)
+
+    async def together(first):
+        if first:
+            (w * 0.0).sum().backward()
+        waiting = [asyncio.create_task(work(i)) for i in range(8)]
+        await asyncio.gather(*waiting, *[work(i) for i in range(8, 16)])
+
+    for first in (False, True, False):
+        asyncio.run(together(first))
+        assert w.grad[0] == 120
+        optimiser.step()
+
+
+def test_trainings_in_two_threads_do_not_disturb_each_other():
+    here, there = tg.Parameter([1.0], "here"), tg.Parameter([1.0], "there")
+
+    def elsewhere():
+        (there * 5.0).sum().backward()
+        tg.optim.SGD(there, lr=1.0).step()
+        (there * 5.0).sum().backward()
+
+    (here * 2.0).sum().backward()
+    in_threads([elsewhere])
+    (here * 3.0).sum().backward(accumulate=True)
+    assert (here.grad[0], there.grad[0]) == (5, 5)
+    tg.optim.SGD(here, lr=1.0).step()
+    (here * 3.0).sum().backward(accumulate=True)
+    assert here.grad[0] == 3
+
+
+def test_an_old_gradient_is_not_added_to():
+    a, b = tg.Parameter([1.0], "a"), tg.Parameter([1.0], "b")
+    (a * b).sum().backward()
+    (a * 2.0).sum().backward()
+    (b * 3.0).sum().backward(accumulate=True)  # b's first gradient is of the call before the last
+    assert (a.grad[0], b.grad[0]) == (2, 3)
+    tg.optim.SGD([a, b], lr=1.0).step()
+
+
+def test_a_gradient_set_by_hand_is_added_to():
+    w = tg.Parameter([1.0], "w")
+    w.grad = [10.0]
+    (w * 2.0).sum().backward(accumulate=True)
+    assert w.grad[0] == 12
+    tg.optim.SGD(w, lr=1.0).step()
+    assert w.item() == -11
+
+
 def test_a_copied_parameter_is_its_own():
     w = tg.Parameter([1.0], "w")
     other = copy.deepcopy(w)
@@ -313,6 +564,43 @@ def test_a_copied_parameter_is_its_own():
     assert w.item() == 1
     (w * other).sum().backward()
     assert (w.grad[0], other.grad[0]) == (2, 1)
+
+
+WAYS = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda t: pickle.loads(pickle.dumps(t)),
+    "in a list": lambda t: copy.deepcopy([t])[0],
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_leaves_and_unrecorded_tensors_are_copied_and_pickled(way):
+    with tg.no_grad():
+        plain = tg.ones(2) * 2.0
+    leaf, w = tg.tensor([1.0, 2.0], "x"), tg.Parameter(3.0, "w", dtype=np.float64)
+    for t in (plain, leaf, leaf.detach(), w):
+        other = way(t)
+        assert type(other) is type(t)
+        assert other is not t
+        assert (other.name, other.dtype, other.recorded) == (t.name, t.dtype, t.recorded)
+        np.testing.assert_array_equal(other.numpy(), t.numpy())
+        assert not np.shares_memory(other.numpy(), t.numpy())
+    (way(w) * way(leaf)).sum().backward()
+    assert w.grad is leaf.grad is None
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_recorded_tensor_says_how_to_copy_it(way):
+    y = tg.tensor([1.0])
+    for _ in range(5000):
+        y = y * 1.0
+    with pytest.raises(TypeError, match=r"part of a record.*\.detach\(\).*\.numpy\(\)"):
+        way(y)
+    way(y.detach())
+    assert copy.copy(y) is y
+    w = tg.Parameter([1.0], "w")
+    copy.copy(w).assign([2.0])
+    assert w.item() == 1
 
 
 def test_names():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextvars import ContextVar
 from itertools import count
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -17,15 +18,53 @@ from .sweep import output_of, pullback
 if TYPE_CHECKING:
     from .tensor import Tensor
 
-_generations = count(1)
-_generation: ContextVar[int] = ContextVar("tinygrad_rnn_generation", default=0)
+_numbers = count(1)
+_lock = Lock()
 
 
-def new_generation() -> int:
-    """Begin a new set of gradients: what is in `.grad` now is not to be added to any more."""
-    generation = next(_generations)
-    _generation.set(generation)
-    return generation
+class Training:
+    """A series of `backward` calls, of which each one that does not accumulate begins a generation.
+
+    One thread or task has one, which tasks inherit. A thread that only ever accumulates has none:
+    it helps whoever began one last.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+
+
+class Generation(NamedTuple):
+    """Which `backward` calls left a gradient: those of a training under one number."""
+
+    training: Training
+    number: int
+
+
+_training: ContextVar[Training | None] = ContextVar("tinygrad_rnn_training", default=None)
+_latest: Training | None = None
+
+
+def _generation(begin: bool) -> Generation:
+    """The generation that a `backward` call belongs to."""
+    global _latest  # noqa: PLW0603
+    training = _training.get()
+    if training is None:
+        training = Training() if begin or _latest is None else _latest
+        _latest = training
+        if begin:
+            _training.set(training)
+    elif begin:
+        training.number = next(_numbers)
+    return Generation(training, training.number)
+
+
+def used_up(generation: Generation) -> None:
+    """End a generation: nothing is to be added to its gradients any more."""
+    with _lock:
+        if generation.training.number == generation.number:
+            generation.training.number = next(_numbers)
 
 
 def backward(
@@ -34,14 +73,20 @@ def backward(
     """See `Tensor.backward`."""
     seeds = checked_seeds([output], None if cotangent is None else [cotangent], record=False)
     found = pullback(seeds, keep=keep_record)
-    generation = (accumulate and _generation.get()) or new_generation()
-    for leaf, g in found.items():
-        if not isinstance(leaf, Leaf) or leaf.kind == "detached":
-            continue
-        if leaf.grad is not None and leaf.generation == generation:
-            g = leaf.grad + g
-        leaf.grad = _read_only(g)
-        leaf.generation = generation
+    with _lock:  # other threads may accumulate into the same leaves
+        generation = _generation(begin=not accumulate)
+        for leaf, g in found.items():
+            if not isinstance(leaf, Leaf) or leaf.kind == "detached":
+                continue
+            if accumulate and leaf.grad is not None:
+                left = leaf.generation
+                if left is None or left.training is not generation.training:
+                    # set by hand, or by another thread: add, and let an optimiser see whose it is
+                    leaf.grad, leaf.generation = _read_only(leaf.grad + g), left or generation
+                    continue
+                if left == generation:
+                    g = leaf.grad + g
+            leaf.grad, leaf.generation = _read_only(g), generation
 
 
 @overload

@@ -10,21 +10,26 @@ serial" is therefore a topological order, and nothing in the library recurses ov
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import operator
 import weakref
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from .autodiff import Generation
     from .primitive import Primitive
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Shape = tuple[int, ...]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _serials = itertools.count(1)
 _by_serial = operator.attrgetter("serial")
@@ -47,14 +52,27 @@ class Place:
 
 
 class State:
-    """What recording depends on. One immutable value per thread and per async task."""
+    """What recording depends on. One immutable value per thread and per async task.
 
-    __slots__ = ("anomalies", "place", "recording")
+    setting   the context manager whose block this state belongs to; None outside any
+    outer     the state around that block
+    """
 
-    def __init__(self, place: Place, recording: bool, anomalies: bool) -> None:
+    __slots__ = ("anomalies", "outer", "place", "recording", "setting")
+
+    def __init__(
+        self,
+        place: Place,
+        recording: bool,
+        anomalies: bool,
+        setting: _Setting | None = None,
+        outer: State | None = None,
+    ) -> None:
         self.place = place
         self.recording = recording
         self.anomalies = anomalies
+        self.setting = setting
+        self.outer = outer
 
 
 _state: ContextVar[State] = ContextVar("tinygrad_rnn", default=State(Place(), True, False))
@@ -134,7 +152,7 @@ class Leaf(Node):
 
     kind         "parameter", "tensor" or "detached"
     grad         what the last `backward` left, or None
-    generation   which `backward` left it (see `Tensor.backward`)
+    generation   which `backward` calls left it; None if none did
     stale        True once the parameter has been given another value
     source       of a detached value: serial of the node it was cut from, so that a picture can
                  show the cut without the cut keeping anything alive
@@ -158,7 +176,7 @@ class Leaf(Node):
         )
         self.kind = kind
         self.grad: Array | None = None
-        self.generation = 0
+        self.generation: Generation | None = None
         self.stale = False
         self.source = source
         if name is not None:
@@ -189,18 +207,21 @@ def record_order(roots: Iterable[Node], since: int = 0) -> list[Node]:
 
 
 class _Setting:
-    """Base of the context managers below: changes the state of this thread or task, then back."""
+    """Base of the context managers below, which are decorators too.
 
-    __slots__ = ("_tokens",)
+    Blocks need not end in the order in which they began: generators that are interleaved, or one
+    that is left before its end, hold theirs open for longer. So a block that ends takes its own
+    part out of the state, and leaves what the others have set.
+    """
 
-    def __init__(self) -> None:
-        self._tokens: list[Token[State]] = []
+    __slots__ = ()
 
-    def _changed(self, state: State) -> State:
+    def _changed(self, outer: State) -> State:
+        """The state inside a block of this setting."""
         raise NotImplementedError
 
     def __enter__(self) -> None:
-        self._tokens.append(_state.set(self._changed(_state.get())))
+        _state.set(self._changed(_state.get()))
 
     def __exit__(
         self,
@@ -208,7 +229,42 @@ class _Setting:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _state.reset(self._tokens.pop())
+        state: State | None = _state.get()
+        later: list[_Setting] = []
+        while state is not None and state.setting is not self:
+            if state.setting is not None:
+                later.append(state.setting)
+            state = state.outer
+        if state is None:  # a generator that began in another thread or task ends in this one
+            return
+        assert state.outer is not None
+        state = state.outer
+        for setting in reversed(later):
+            state = setting._changed(state)
+        _state.set(state)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function with this setting around each of its calls."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"@{type(self).__name__}: {function.__name__} is a generator, whose caller runs "
+                f"between its steps; write `with {type(self).__name__}(...):` inside it"
+            )
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self:
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[P, R]", awaited)
+
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self:
+                return function(*args, **kwargs)
+
+        return called
 
 
 class timestep(_Setting):  # noqa: N801 - reads as a statement: `with timestep(t):`
@@ -227,11 +283,11 @@ class timestep(_Setting):  # noqa: N801 - reads as a statement: `with timestep(t
     __slots__ = ("_step",)
 
     def __init__(self, t: int) -> None:
-        super().__init__()
         self._step = operator.index(t)
 
-    def _changed(self, state: State) -> State:
-        return State(Place(self._step, state.place.scopes), state.recording, state.anomalies)
+    def _changed(self, outer: State) -> State:
+        place = Place(self._step, outer.place.scopes)
+        return State(place, outer.recording, outer.anomalies, self, outer)
 
 
 class scope(_Setting):  # noqa: N801
@@ -249,16 +305,17 @@ class scope(_Setting):  # noqa: N801
     __slots__ = ("_name",)
 
     def __init__(self, name: str) -> None:
-        super().__init__()
         self._name = name
 
-    def _changed(self, state: State) -> State:
-        place = Place(state.place.step, (*state.place.scopes, self._name))
-        return State(place, state.recording, state.anomalies)
+    def _changed(self, outer: State) -> State:
+        place = Place(outer.place.step, (*outer.place.scopes, self._name))
+        return State(place, outer.recording, outer.anomalies, self, outer)
 
 
 class no_grad(_Setting):  # noqa: N801
     """Record nothing in this block: values are computed, gradients are not possible.
+
+    As a decorator, `@no_grad()`, it holds for every call of a function; so do the other settings.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Parameter([0.5], "w")
@@ -270,8 +327,8 @@ class no_grad(_Setting):  # noqa: N801
 
     __slots__ = ()
 
-    def _changed(self, state: State) -> State:
-        return State(state.place, False, state.anomalies)
+    def _changed(self, outer: State) -> State:
+        return State(outer.place, False, outer.anomalies, self, outer)
 
 
 class detect_anomaly(_Setting):  # noqa: N801
@@ -292,5 +349,5 @@ the arguments were finite
 
     __slots__ = ()
 
-    def _changed(self, state: State) -> State:
-        return State(state.place, state.recording, True)
+    def _changed(self, outer: State) -> State:
+        return State(outer.place, outer.recording, True, self, outer)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from .autodiff import new_generation
+from .autodiff import Generation, used_up
 from .graph import Array, Leaf
-from .tensor import Parameter
+from .tensor import Parameter, Tensor
 
 
 class HasParameters(Protocol):
@@ -19,24 +19,28 @@ class HasParameters(Protocol):
         """The parameters by name."""
 
 
-Trainable = HasParameters | Iterable[Parameter]
+Trainable = HasParameters | Mapping[str, Parameter] | Iterable[Parameter]
 
 
 def _listed(what: Trainable | Sequence[Trainable]) -> list[Parameter]:
     if isinstance(what, Parameter):
         return [what]
     if hasattr(what, "parameters"):
-        return list(what.parameters().values())
-    found: list[Parameter] = []
-    for part in what:
-        found.extend(_listed(part))  # type: ignore[arg-type]
-    return found
+        return _listed(what.parameters())
+    if isinstance(what, Mapping):
+        what = list(what.values())
+    elif isinstance(what, str | Tensor) or not isinstance(what, Iterable):
+        raise TypeError(
+            f"optim: given {what!r:.60}; wanted parameters, cells, mappings of "
+            "parameters, or several of these"
+        )
+    return [p for part in what for p in _listed(part)]  # type: ignore[arg-type]
 
 
 def _gradients(parameters: Sequence[Parameter]) -> list[Array]:
     """The gradients of all parameters, refused if some are missing or left by different calls."""
     found: list[Array] = []
-    generations: dict[int, str] = {}
+    generations: dict[Generation | None, str] = {}
     for p in parameters:
         leaf = p._node
         assert isinstance(leaf, Leaf)
@@ -72,11 +76,14 @@ class _Optimiser:
         Raises RuntimeError if a gradient is missing or two backward calls left them.
         """
         gradients = _gradients(self.parameters)
+        leaf = self.parameters[0]._node
+        assert isinstance(leaf, Leaf)
         self.steps += 1
         for i, (p, g) in enumerate(zip(self.parameters, gradients, strict=True)):
             change = self._change(i, g, float(self.lr))
             p._replace(np.subtract(p._value, change, out=change))
-        new_generation()
+        if leaf.generation is not None:
+            used_up(leaf.generation)
 
     def _change(self, i: int, g: Array, lr: float) -> Array:
         """What to subtract from parameter i: a new array."""
@@ -88,7 +95,7 @@ class SGD(_Optimiser):
 
     v <- momentum * v + g,   p <- p - lr * v
 
-    parameters   a cell, parameters, or several of either
+    parameters   a cell, parameters, a dict of parameters, or several of these
     lr           learning rate, per step
     momentum     0 is plain gradient descent
 
@@ -120,7 +127,7 @@ class Adam(_Optimiser):
     m <- beta1 m + (1-beta1) g,   v <- beta2 v + (1-beta2) g^2,
     p <- p - lr * (m / (1-beta1^n)) / (sqrt(v / (1-beta2^n)) + eps)   in step n
 
-    parameters   a cell, parameters, or several of either
+    parameters   a cell, parameters, a dict of parameters, or several of these
     lr           learning rate, per step
 
     >>> import tinygrad_rnn as tg

@@ -906,15 +906,31 @@ def _constant(value: Any, dtype: np.dtype[Any], primitive: Primitive, state: Sta
         return value
     elif isinstance(value, np.generic) and value.dtype.kind in "fiub":
         return value.item()
-    elif isinstance(value, list | tuple | np.ndarray):
-        return _constant(np.array(value), dtype, primitive, state)
-    elif hasattr(value, "__array_ufunc__") and hasattr(value, "dtype"):
+    elif hasattr(value, "__array_function__") and not isinstance(value, np.ndarray | np.generic):
         return value  # an array of another library, which follows NumPy's protocols
+    elif isinstance(value, list | tuple) or hasattr(value, "__array__"):
+        array = plain_array(value, f"{primitive.name}{state.place}")
+        return _constant(array, dtype, primitive, state)
     what = f"an array of {value.dtype}" if hasattr(value, "dtype") else f"a {kind.__name__}"
     raise TypeError(
         f"{primitive.name}{state.place}: an argument is {what}; "
         "wanted a tensor, a real array or a real number"
     )
+
+
+def plain_array(value: Any, who: str) -> Array:
+    """The array in a container of numbers: a list, a subclass of NumPy's array, a data frame.
+
+    A copy is made only where there is no array to refer to. Refuses a masked array with entries
+    that are masked, because there is nothing they could stand for.
+    """
+    masked = int(np.sum(value.mask)) if hasattr(value, "mask") and hasattr(value, "filled") else 0
+    if masked:
+        raise TypeError(
+            f"{who}: given a masked array of shape {value.shape} with {masked} masked entries; "
+            "put numbers in their place (.filled(0)) or leave them out (.compressed())"
+        )
+    return np.asarray(value)
 
 
 def _shape_of(value: Any) -> Shape:

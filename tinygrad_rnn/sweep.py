@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -69,89 +70,108 @@ def pullback(
         order, needed = _towards(cotangents, wanted)
     found: dict[Node, Any] = {}
 
-    for node in reversed(order):
-        if node in products.pending:
-            products.flush(cotangents, owned)
-        g = cotangents.pop(node, None)
-        if g is None:
-            continue
-        owned.discard(node)
-        primitive = node.primitive
-        if primitive is not None and primitive.multiple:
-            g = [
-                None if part is None else _fitted(part, shape, dtype)
-                for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
-            ]
-        elif g.shape != node.shape or g.dtype != node.dtype:
-            if node.dtype.kind != "f":
-                continue  # positions and truth values have no derivative
-            g = _fitted(g, node.shape, node.dtype)
-        if primitive is None:
-            found[node] = g
-            continue
-        if wanted is not None and node in wanted:
-            found[node] = g
-            if needed is not None and not any(source in needed for source in node.inputs):
-                continue  # nothing further back is asked for
-        saved = node.saved
-        if saved is None:
-            raise RuntimeError(
-                f"{primitive.name}{node.place}: this record was differentiated before, and its "
-                "saved values were freed then; pass keep_record=True the first time, or record "
-                "the loss again"
-            )
-        if primitive.multiple:
-            g = [
-                np.zeros(shape, dtype) if part is None else part
-                for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
-            ]
-        if record:
-            saved = as_tensors(node, saved)
-        pulls = primitive.pulls
-        if primitive.together is not None:
-            pulls = [_gives(part) for part in primitive.together(g, saved, node)]
-        i = -1
-        for source in node.inputs:
-            i += 1
-            if source is None or (needed is not None and source not in needed):
+    try:
+        for node in reversed(order):
+            if node in products.pending:
+                products.flush(cotangents, owned)
+            g = cotangents.pop(node, None)
+            if g is None:
                 continue
-            if simple:
-                if primitive.gathers and i == 1 and saved[0].ndim > 1 and _is_matrix(source):
-                    if products.add(source, saved[0], g) > CHUNK_BYTES:
-                        products.flush(cotangents, owned)
-                    continue
-                if primitive.gathers and i == 0 and saved[1].ndim == 2:
-                    part = products.back(saved[1], g)
-                    _contribute(cotangents, owned, source, node.ports[0], part)
-                    continue
-                if primitive.into is not None:
-                    _add_into(cotangents, owned, node, i, g)
-                    continue
-            rule = pulls[i]
-            if rule is None:
+            owned.discard(node)
+            primitive = node.primitive
+            if primitive is not None and primitive.multiple:
+                g = [
+                    None if part is None else _fitted(part, shape, dtype)
+                    for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
+                ]
+            elif g.shape != node.shape or g.dtype != node.dtype:
+                if node.dtype.kind != "f":
+                    continue  # positions and truth values have no derivative
+                g = _fitted(g, node.shape, node.dtype)
+            if primitive is None:
+                found[node] = g
                 continue
-            if enter is not None:
-                enter(node, i)
-            if anomalies:
-                with np.errstate(all="ignore"):  # reported here, with the operation and the step
+            if wanted is not None and node in wanted:
+                found[node] = g
+                if needed is not None and not any(source in needed for source in node.inputs):
+                    continue  # nothing further back is asked for
+            saved = node.saved
+            if saved is None:
+                raise _freed(node)
+            if primitive.multiple:
+                g = [
+                    np.zeros(shape, dtype) if part is None else part
+                    for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
+                ]
+            if record:
+                saved = as_tensors(node, saved)
+            pulls = primitive.pulls
+            if primitive.together is not None:
+                pulls = [_gives(part) for part in primitive.together(g, saved, node)]
+            i = -1
+            for source in node.inputs:
+                i += 1
+                if source is None or (needed is not None and source not in needed):
+                    continue
+                if simple:
+                    if primitive.gathers and i == 1 and saved[0].ndim > 1 and _is_matrix(source):
+                        if products.add(source, saved[0], g) > CHUNK_BYTES:
+                            products.flush(cotangents, owned)
+                        continue
+                    if primitive.gathers and i == 0 and saved[1].ndim == 2:
+                        part = products.back(saved[1], g)
+                        _contribute(cotangents, owned, source, node.ports[0], part)
+                        continue
+                    if primitive.into is not None:
+                        _add_into(cotangents, owned, node, i, g)
+                        continue
+                rule = pulls[i]
+                if rule is None:
+                    continue
+                if enter is not None:
+                    enter(node, i)
+                if anomalies:
+                    with np.errstate(all="ignore"):  # reported below, with operation and step
+                        part = rule(g, saved, node)
+                    _look_at(node, part, g)
+                else:
                     part = rule(g, saved, node)
-                _look_at(node, part, g)
-            else:
-                part = rule(g, saved, node)
-            if part.__class__ is not np.ndarray:
-                part = _cotangent(part, node, i)
-            if visit is not None and source.output(node.ports[i])[1].kind == "f":
-                visit(node, i, _fitted(part, *source.output(node.ports[i])))
-            # the common cases of _contribute, without a call
-            if source not in cotangents and not (
-                source.primitive is not None and source.primitive.multiple
-            ):
-                cotangents[source] = part
-            else:
-                _contribute(cotangents, owned, source, node.ports[i], part)
-        if not keep:
-            node.saved = None
+                if part.__class__ is not np.ndarray:
+                    part = _cotangent(part, node, i)
+                if visit is not None and source.output(node.ports[i])[1].kind == "f":
+                    visit(node, i, _fitted(part, *source.output(node.ports[i])))
+                # the common cases of _contribute, without a call
+                if source not in cotangents and not (
+                    source.primitive is not None and source.primitive.multiple
+                ):
+                    cotangents[source] = part
+                else:
+                    _contribute(cotangents, owned, source, node.ports[i], part)
+            if not keep:
+                node.saved = None
+    except BaseException:
+        _interrupted.update([n for n in order if n.serial > node.serial and n.saved is None])
+        raise
     return found
+
+
+_interrupted: WeakSet[Node] = WeakSet()
+"""Nodes whose saved values a sweep had freed when an exception ended it."""
+
+
+def _freed(node: Node) -> RuntimeError:
+    """The error for a node without saved values."""
+    assert node.primitive is not None
+    return RuntimeError(
+        f"{node.primitive.name}{node.place}: "
+        + (
+            "an exception interrupted an earlier sweep over this record, which had freed the saved "
+            "values by then; record the loss again"
+            if node in _interrupted
+            else "this record was differentiated before, and its saved values were freed then; "
+            "pass keep_record=True the first time, or record the loss again"
+        )
+    )
 
 
 def _cotangent(part: Any, node: Node, i: int) -> Any:
@@ -267,9 +287,11 @@ def _contribute(
         so_far += part
         slots[key] = so_far
     else:
-        slots[key] = _sum(so_far, part, node.shape, node.dtype)
-        if type(slots[key]) is np.ndarray:
+        total = slots[key] = _sum(so_far, part, node.shape, node.dtype)
+        if type(total) is np.ndarray:
             owned.add(node)
+        else:  # the sum of arrays without axes is a scalar, which can't be added into
+            owned.discard(node)
 
 
 def _sum(a: Any, b: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:
@@ -450,7 +472,7 @@ def pushforward(
             continue
         saved = node.saved
         if saved is None:
-            raise RuntimeError(f"{primitive.name}{node.place}: the saved values were freed")
+            raise _freed(node)
         if record:
             saved = as_tensors(node, saved)
         for i, source in enumerate(node.inputs):

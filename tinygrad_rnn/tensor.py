@@ -10,21 +10,22 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import ops
 from .autodiff import backward
-from .graph import Array, Leaf, Node, Shape, watch
+from .graph import Array, Leaf, Node, Shape, current, watch
 from .ops.registry import Binary, Unary
-from .primitive import Recorded, returns
+from .ops.without_rule import without_rule
+from .primitive import Recorded, plain_array, returns
 
 FLOAT = np.dtype(np.float32)
 """What numbers become that come without a dtype of their own."""
 
 
 def real_array(data: ArrayLike, dtype: DTypeLike | None, who: str) -> Array:
-    """A new array of floats; NumPy arrays keep their dtype, other numbers become float32."""
+    """A new array of floats; arrays keep their dtype, other numbers become float32."""
     if isinstance(data, Recorded):
         raise TypeError(f"{who}: given a tensor; use .detach() to keep its value only")
-    array = np.array(data, copy=True)
+    array = np.array(plain_array(data, who))
     if dtype is None:
-        if not isinstance(data, np.ndarray | np.generic) and array.dtype.kind in "fiub":
+        if not hasattr(data, "__array__") and array.dtype.kind in "fiub":
             dtype = FLOAT
         elif array.dtype.kind != "f":
             hint = "" if array.dtype.kind == "c" else "; give dtype=np.float32, or .astype() it"
@@ -44,6 +45,14 @@ def real_array(data: ArrayLike, dtype: DTypeLike | None, who: str) -> Array:
             "cannot count past 2048): give dtype=np.float32"
         )
     return array.astype(dtype, copy=False)
+
+
+def _of_dtype(value: ArrayLike, dtype: np.dtype[Any], who: str) -> Array:
+    """A new array of real numbers of a dtype."""
+    array = plain_array(value, who)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{who}: given {array.dtype} of shape {array.shape}, wanted real numbers")
+    return np.array(array, dtype)
 
 
 @returns
@@ -122,15 +131,45 @@ class Tensor(Recorded):
         if told is not None:
             told(self, how)
 
+    def _number(self, how: str) -> Any:
+        """The value for one of Python's conversions, unless that would cut the record unseen."""
+        self._looked_at(how)
+        value = self.item()
+        if self._node is not None and current().recording and self.dtype.kind == "f":
+            raise TypeError(
+                f"{how} of {self._what()} that is recorded: its gradient would be lost without a "
+                "word, as in out[t] = loss with an array `out`; use .item() for the number or "
+                ".numpy() for the array, or keep tensors in a list and join them with tg.stack"
+            )
+        return value
+
     def __float__(self) -> float:
-        self._looked_at("float()")
-        return float(self.item())
+        return float(self._number("float()"))
+
+    def __int__(self) -> int:
+        return int(self._number("int()"))
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex()"))
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
-            raise TypeError(f"a tensor of {self.dtype} is no index; wanted integers")
+            raise TypeError(
+                f"{self._what()} is of {self.dtype} and does not count or index; int(t.item()) "
+                "gives an integer, and t.numpy().astype(int) an array of them"
+            )
         self._looked_at("an index or range()")
         return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        if self.size != 1:
+            raise TypeError(
+                f"format {spec!r} is for one number, given {self._what()}; format the entries of "
+                ".numpy(), or print it under np.printoptions"
+            )
+        return format(self.item(), spec)
 
     def __bool__(self) -> bool:
         self._looked_at("`if`, `while`, `and`, `or`, `not` or bool()")
@@ -159,6 +198,20 @@ class Tensor(Recorded):
             "a tensor does not turn into an array by itself, because that would cut the record; "
             "use .numpy() for the value, or tg.stack([...]) to join tensors"
         )
+
+    def __copy__(self) -> Tensor:
+        return self  # its value never changes
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        node = self._node
+        if node is not None and not isinstance(node, Leaf):
+            raise TypeError(
+                f"{self._what()} is part of a record ({node!r}), which can be neither copied nor "
+                "pickled: .detach() gives its value as a new tensor and .numpy() the array, which "
+                "can; so can parameters and tensors made from data"
+            )
+        kind = "" if node is None else node.kind
+        return _again, (kind, np.asarray(self._value), self.name)
 
     # -- the record ------------------------------------------------------------------------------
 
@@ -246,7 +299,7 @@ class Tensor(Recorded):
         if value is None:
             node.grad = None
             return
-        array = np.array(value, dtype=self.dtype)
+        array = _of_dtype(value, self.dtype, "grad")
         if array.shape != self.shape:
             raise ValueError(f"grad: given shape {array.shape}, wanted {self.shape}")
         array.flags.writeable = False
@@ -303,24 +356,19 @@ class Tensor(Recorded):
             "tg.index_update(t, index, value) gives a new tensor with the entries replaced"
         )
 
+    __pandas_priority__ = 5000  # series * tensor is ours, as array * tensor is
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         function = ops.FOR_NUMPY.get(ufunc)
         if function is None or method != "__call__" or kwargs:
             how = "" if method == "__call__" else f".{method}"
-            given = f" with {', '.join(kwargs)}" if kwargs else ""
-            raise TypeError(
-                f"np.{ufunc.__name__}{how}{given} has no rule for tensors; "
-                "use .numpy() if the value is all that is needed"
-            )
+            raise without_rule(f"{ufunc.__name__}{how}", kwargs, None if how else function)
         return function(*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         ours = ops.FOR_NUMPY.get(function)
         if ours is None:
-            raise TypeError(
-                f"np.{function.__name__} has no rule for tensors; "
-                "use .numpy() if the value is all that is needed"
-            )
+            raise without_rule(function.__name__, (), None)
         return ours(*args, **kwargs)
 
     # comparisons are recorded too; they give truth values, which have no derivative
@@ -421,7 +469,7 @@ class Parameter(Tensor):
 
         The old array is left as it is, so views handed out earlier keep showing the old value.
         """
-        array = np.array(value, dtype=self.dtype)
+        array = _of_dtype(value, self.dtype, f"assign to {self._what()}")
         if array.shape != self.shape:
             raise ValueError(
                 f"assign to {self._what()}: given shape {array.shape}, wanted {self.shape}"
@@ -436,7 +484,7 @@ class Parameter(Tensor):
         self._node = Leaf("parameter", self.shape, self.dtype, old.name(), 0, array)
         self.version += 1
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+    def __copy__(self) -> Parameter:
         return Parameter(self._value, self.name)
 
     def __repr__(self) -> str:
@@ -478,6 +526,14 @@ def ones(shape: int | Shape, name: str | None = None, dtype: DTypeLike = FLOAT) 
     tensor([1., 1.], dtype=float32)
     """
     return _leaf(real_array(np.ones(shape, dtype), None, "ones"), name)
+
+
+def _again(kind: str, array: Array, name: str | None) -> Tensor:
+    """What was copied or pickled: an unrecorded tensor or a new leaf."""
+    if kind == "parameter":
+        return Parameter(array, name)
+    array = array.copy()
+    return Tensor(array, Leaf(kind, array.shape, array.dtype, name) if kind else None, 0)
 
 
 def _leaf(array: Array, name: str | None) -> Tensor:

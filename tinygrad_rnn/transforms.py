@@ -46,8 +46,8 @@ class _recorded(_Setting):  # noqa: N801
 
     __slots__ = ()
 
-    def _changed(self, state: State) -> State:
-        return State(state.place, True, state.anomalies)
+    def _changed(self, outer: State) -> State:
+        return State(outer.place, True, outer.anomalies, self, outer)
 
 
 class _Run:

@@ -97,7 +97,7 @@ def test_documented_derivative(case):
         vs = [np.zeros_like(x) for x in xs]
         vs[k] = np.ones_like(xs[k])
         pushed = tg.jvp(lambda *ts: f(*ts).sum(), tuple(map(tg.tensor, xs)), tuple(vs))[1]
-        np.testing.assert_allclose(float(pushed), np.sum(g), rtol=1e-12)
+        np.testing.assert_allclose(pushed.item(), np.sum(g), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
