@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 TOKEN = re.compile(
-    r"\\left[(\[|]|\\right[)\]|]|\\[a-zA-Z]+|\\,|\d+\.?\d*|[a-zA-Z]|[{}^_+\-=<>,()\[\]:]"
+    r"\\left[(\[|]|\\right[)\]|]|\\[a-zA-Z]+|\\,|\d+\.?\d*|[a-zA-Z]|[{}^_+\-=<>,()\[\]:~]"
 )
 WORDS = {r"\mathrm", r"\operatorname"}
 FUNCTIONS = {r"\tanh", r"\sigma", r"\exp", r"\log", r"\sin", r"\cos"}
@@ -114,7 +114,11 @@ class Reader:
             return ("call", self.take()[1:], *self.bracketed())
         if token == r"\operatorname":
             self.take()
-            return ("call", self.group(), *self.bracketed())
+            name = self.group()
+            if self.peek() == "_":
+                self.take()
+                return ("mean", self.group(), *self.bracketed())
+            return ("call", name, *self.bracketed())
         if token == r"\frac":
             self.take()
             if self.tokens[self.at : self.at + 2] == ["{", r"\partial"]:
@@ -215,6 +219,9 @@ def value(node, values, t):
         return values.get(*rest, t)
     if kind == "sum":
         return summed(*rest, values, t)
+    if kind == "mean":
+        assert rest[0] == r"\mathrm{features}"
+        return value(rest[1], values, t).mean(axis=-1, keepdims=True)
     if kind == "call":
         return called(rest[0], rest[1:], values, t)
     if kind == "power":
@@ -245,6 +252,10 @@ def summed(over, inside, values, t):
     if over == "t=1":
         return sum(value(inside, values, step) for step in range(1, values.T + 1))
     found = value(inside, values, t)
+    if over.startswith(r"\mathrm{axis~"):
+        return found.sum(axis=int(re.sub(r"[^\d-]", "", over)))
+    if over == r"\mathrm{features}":
+        return found.sum(axis=-1, keepdims=True)  # as it is used: beside the features
     return found.sum(axis=0) if over == r"\mathrm{batch}" else found.sum()
 
 
@@ -265,7 +276,7 @@ def called(name, arguments, values, t):
         return powers / powers.sum(axis=int(axis), keepdims=True)
     functions = {
         "sigma": lambda a: 1 / (1 + np.exp(-a)),
-        "relu": lambda a: np.where(a > 0, a, 0),
+        "ReLU": lambda a: np.where(a > 0, a, 0),
         "where": np.where,
         **{f: getattr(np, f) for f in ("tanh", "exp", "log", "sqrt", "sin", "cos")},
     }

@@ -11,14 +11,14 @@ SUM, TIMES, PRODUCT, SIGN, ATOM = 1, 2, 3, 4, 5
 """How tightly a formula holds together: a sum, a product entry by entry, of matrices, a sign or a
 power, and what needs no brackets anywhere."""
 
-Form = Literal[
+Arrangement = Literal[
     "call",  # symbol(a, b)
     "infix",  # a symbol b
     "sign",  # symbol a
     "fraction",  # a over b
-    "power",  # a to the power b
-    "square",  # a to the power 2
-    "transpose",  # a with a raised T
+    "raised",  # a to the power b
+    "squared",  # a to the power 2
+    "turned",  # a with a raised T
     "root",  # a under a root
     "bars",  # a between bars
     "brackets",  # [a, b]
@@ -41,7 +41,7 @@ class Notation(NamedTuple):
     word    what its pullback does, in a word, where that is no formula ("split")
     """
 
-    form: Form = "call"
+    form: Arrangement = "call"
     symbol: str = ""
     binds: int = ATOM
     numpy: str = ""

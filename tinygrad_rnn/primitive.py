@@ -906,6 +906,8 @@ def _constant(value: Any, dtype: np.dtype[Any], primitive: Primitive, state: Sta
         return value
     elif isinstance(value, np.generic) and value.dtype.kind in "fiub":
         return value.item()
+    elif isinstance(value, float):
+        return value  # a number that remembers more than its value
     elif hasattr(value, "__array_function__") and not isinstance(value, np.ndarray | np.generic):
         return value  # an array of another library, which follows NumPy's protocols
     elif isinstance(value, list | tuple) or hasattr(value, "__array__"):

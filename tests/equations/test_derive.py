@@ -44,7 +44,7 @@ Names for derivatives of the loss, which is the sum of the steps' losses
     δₜ = ∂L/∂aₜ, where aₜ = xₜ U + sₜ₋₁ W + b
 
 Backward, from the last step to the first; what comes from beyond the last is zero
-    δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ (1 − sₜ ⊙ sₜ)
+    δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ (1 − sₜ²)
 
 Gradients
      ∂L/∂U = Σₜ xₜᵀ δₜ
@@ -70,7 +70,7 @@ def test_lstm_is_the_textbooks():
         "[aⁱₜ, aᶠₜ, aᵍₜ, aᵒₜ] = xₜ U + hₜ₋₁ W + b",
         "cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ",
         "δʰₜ = eₜ + δₜ₊₁ Wᵀ",
-        "δᶜₜ = δᶜₜ₊₁ ⊙ fₜ₊₁ + δʰₜ ⊙ oₜ ⊙ (1 − uₜ ⊙ uₜ)",
+        "δᶜₜ = δᶜₜ₊₁ ⊙ fₜ₊₁ + δʰₜ ⊙ oₜ ⊙ (1 − uₜ²)",
         "δᶠₜ = δᶜₜ ⊙ cₜ₋₁ ⊙ fₜ ⊙ (1 − fₜ)",
         "δₜ = [δⁱₜ, δᶠₜ, δᵍₜ, δᵒₜ]",
         "∂L/∂W = Σₜ hₜ₋₁ᵀ δₜ",
@@ -81,7 +81,7 @@ def test_lstm_is_the_textbooks():
 
 def test_grus_gradients_are_joined_as_its_gates_are_parted():
     after, before = equations(tg.GRU(3, 4)), equations(tg.GRU(3, 4, reset="before"))
-    assert "δⁿₜ = δʰₜ ⊙ (1 − zₜ) ⊙ (1 − nₜ ⊙ nₜ)" in after
+    assert "δⁿₜ = δʰₜ ⊙ (1 − zₜ) ⊙ (1 − nₜ²)" in after
     assert "δᵘₜ = [δʳₜ, δᶻₜ, δᵘ˒ⁿₜ]" in after
     assert "δʳᶻₜ = [δʳₜ, δᶻₜ]" in before
     assert "∂L/∂Wₙ = Σₜ uₜᵀ δⁿₜ" in before

@@ -12,6 +12,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.equations import Derivation, derive, notation
 from tinygrad_rnn.equations import expr as form
 from tinygrad_rnn.equations import print_latex as latex
+from tinygrad_rnn.equations import vocabulary as V
 from tinygrad_rnn.equations.check import check
 
 T, B = 4, 3
@@ -40,6 +41,7 @@ def answers(derivation, name):
     targets = [target for eq in equations for target in eq.targets] + f.errors
     values = Values(T, {base_of(target)[0]: sized(target.shape) for target in targets})
     values.fixed["B", ""] = B
+    values.fixed |= {(letter, ""): n for letter, n in derivation.form.sizes.items()}
     arrays = iter(answer.given.values())
     for g in f.parameters:
         values.fixed[base_of(g.of)] = next(arrays)
@@ -92,14 +94,14 @@ def wrong_ones(derivation, changes):
 
 def with_a_flipped_sign(root):
     for expr in form.order([root]):
-        if expr.op in ("add", "subtract"):
-            other = {"add": "subtract", "subtract": "add"}[expr.op]
+        if expr.op in (V.ADD, V.SUBTRACT):
+            other = V.SUBTRACT if expr.op is V.ADD else V.ADD
             yield form.replaced(root, {expr: form.make(other, expr.args, expr.shape)})
 
 
 def without_a_transpose(root):
     for expr in form.order([root]):
-        if expr.op == "transpose" and expr.shape[0] == expr.shape[1]:
+        if expr.op is V.TRANSPOSE and expr.shape[0] == expr.shape[1]:
             yield form.replaced(root, {expr: expr.args[0]})  # the shapes fit all the same
 
 
@@ -162,7 +164,7 @@ def test_mathml_of_elmans_recursion():
     section = ElementTree.fromstring(derive(tg.Elman(3, 4)).mathml())
     row = section.findall("./math")[2].find("./mtable/mtr")
     assert "".join(row.itertext()).replace(" ", "").replace("\n", "") == (
-        "δt=(et+δt+1\u2062W⊤)⊙(1−st⊙st)"
+        "δt=(et+δt+1\u2062W⊤)⊙(1−st2)"
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.equations import derive
 from tinygrad_rnn.equations import expr as form
+from tinygrad_rnn.equations import vocabulary as V
 
 sympy = pytest.importorskip("sympy")
 I, H, T = 1, 2, 2  # noqa: E741
@@ -48,15 +49,15 @@ def evaluated(root, values, t):
     """The value of an expression at step t; `values` are by symbol's name and time."""
     done = {}
     for expr in form.order([root]):
-        if expr.op == "symbol":
+        if expr.op.name == "symbol":
             s = expr.symbol
             time = s.time if s.time is None or s.fixed else t + s.time
             done[expr] = values.get((s.name, time), 0 * values.get((s.name, T), 0))
-        elif expr.op == "number":
+        elif expr.op.name == "number":
             done[expr] = sympy.nsimplify(expr.value)
         else:
             args = [done[arg] for arg in expr.args]
-            done[expr] = OPERATIONS[expr.op](*args, **expr.params)
+            done[expr] = OPERATIONS[expr.op.name](*args, **expr.params)
     return done[root]
 
 
@@ -159,8 +160,8 @@ def test_sympy_finds_a_flipped_sign():
     cell, step = CELLS["elman"]
     derivation = derive(cell)
     (equation,) = derivation.form.backward
-    (plus,) = (e for e in form.order([equation.value]) if e.op == "add")
-    minus = form.make("subtract", plus.args, plus.shape)
+    (plus,) = (e for e in form.order([equation.value]) if e.op.name == "add")
+    minus = form.make(V.SUBTRACT, plus.args, plus.shape)
     wrong = equation._replace(value=form.replaced(equation.value, {plus: minus}))
     derivation.form = derivation.form._replace(backward=[wrong])
     assert not all(is_zero(entry) for entry in differences(derivation, step))

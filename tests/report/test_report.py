@@ -40,7 +40,7 @@ class Fixed(Leaky):
 
 class Choosy(Leaky):
     def step(self, x, s):
-        return super().step(-x if float(x.sum()) > 0 else x, s)
+        return super().step(-x if x.sum() > 0 else x, s)
 
 class AnySize(tg.Cell):
     def __init__(self):

@@ -80,7 +80,7 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
         δₜ = ∂L/∂aₜ, where aₜ = xₜ U + sₜ₋₁ W + b
     <BLANKLINE>
     Backward, from the last step to the first; what comes from beyond the last is zero
-        δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ (1 − sₜ ⊙ sₜ)
+        δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ (1 − sₜ²)
     <BLANKLINE>
     Gradients
          ∂L/∂U = Σₜ xₜᵀ δₜ

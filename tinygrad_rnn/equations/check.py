@@ -11,6 +11,7 @@ from ..graph import Array
 from ..nn import Cell
 from ..tensor import Tensor, tensor
 from ..unroll import unroll
+from .evaluate import passes
 from .expr import Form
 from .print_numpy import NoCounterpartError, program
 from .step import plain, varied
@@ -19,25 +20,30 @@ T, B, TOLERANCE = 3, 5, 1e-9
 
 
 def check(cell: Cell, form: Form) -> None:
-    """Raise AssertionError if the program's outputs or gradients are not those of autodiff.
-
-    Does nothing if there is no program, because an operation has no NumPy counterpart.
+    """Raise AssertionError if the equations, or their program, give other outputs or gradients
+    than autodiff.
     """
     try:
-        text = program(form)
+        text: str | None = program(form)
     except NoCounterpartError:
-        return
-    for name, error in errors(cell, form, text).items():
-        if not error <= TOLERANCE:
-            raise AssertionError(
-                f"derive({type(cell).__name__}): the equations give another {name} than autodiff "
-                f"(relative difference {error:.1e}). This is a fault in the derivation, please "
-                "report it"
-            )
+        text = None
+    for what, run in (("equations", None), ("program", text)):
+        if what == "program" and run is None:
+            continue
+        for name, error in errors(cell, form, run).items():
+            if not error <= TOLERANCE:
+                raise AssertionError(
+                    f"derive({type(cell).__name__}): the {what} give another {name} than autodiff "
+                    f"(relative difference {error:.1e}). This is a fault in the derivation, please "
+                    "report it"
+                )
 
 
-def errors(cell: Cell, form: Form, text: str, seed: int = 0) -> dict[str, float]:
-    """The largest difference of each output and gradient from autodiff's, relative to its size."""
+def errors(cell: Cell, form: Form, text: str | None, seed: int = 0) -> dict[str, float]:
+    """The largest difference of each output and gradient from autodiff's, relative to its size.
+
+    text   the program to run; None evaluates the equations themselves
+    """
     rng = np.random.default_rng(seed)
     cell, parameters = varied(cell, rng)
     start = cell.initial_state(B)
@@ -50,13 +56,19 @@ def errors(cell: Cell, form: Form, text: str, seed: int = 0) -> dict[str, float]
     cotangents = [es[k][t] for t in range(T) for k in range(len(es))]
     leaves: list[Tensor] = [*parameters, xs, *states]
     wanted: list[Array] = autodiff.gradients(ends, leaves, cotangents)
-    scope: dict[str, Any] = {}
-    exec(text, scope)  # noqa: S102 - our own text
-    outputs, found = scope["forward_backward"](
-        *[p.numpy() for p in parameters], *form.constants.values(), xs.numpy(),
-        *[s.numpy() for s in states], *es,
-    )  # fmt: skip
-    outputs = [outputs] if len(es) == 1 else outputs
+    if text is None:
+        given = {
+            g.of.symbol.name: p.numpy() for g, p in zip(form.parameters, parameters, strict=True)
+        }
+        outputs, found = passes(form, given, xs.numpy(), [s.numpy() for s in states], es)
+    else:
+        scope: dict[str, Any] = {}
+        exec(text, scope)  # noqa: S102 - our own text
+        outputs, found = scope["forward_backward"](
+            *[p.numpy() for p in parameters], *form.constants.values(), xs.numpy(),
+            *[s.numpy() for s in states], *es,
+        )  # fmt: skip
+        outputs = [outputs] if len(es) == 1 else outputs
     pairs = {
         f"output {k + 1}": (outputs[k], np.stack([step[k].numpy() for step in steps]))
         for k in range(len(es))

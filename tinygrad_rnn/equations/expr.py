@@ -2,7 +2,7 @@
 
 An expression is an operation on expressions, down to numbers and symbols. Equal expressions are
 one object, so identity is equality and a common subexpression is found by being itself. The
-operations are the library's primitives by name, and a few more (`greater`, `number`, ...).
+operations are the library's primitives, and those of `vocabulary`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..graph import Array, Shape
+from ..primitive import Primitive
+from . import vocabulary as V
 
 
 class Batch(int):
@@ -34,7 +36,7 @@ class Symbol(NamedTuple):
     name    as in the cell: "s", "W_n"; "delta_h" for the gradient with respect to h
     kind    "parameter", "constant", "input" (x), "cotangent" (e), "state", "value" (made in the
             forward pass), "carry" (what step t+1 hands to step t), "delta" (made in the backward
-            pass), "size" (B)
+            pass), "size" (B, H, I), "scalar" (a float attribute of the cell)
     time    offset from t (-1 for s_{t-1}); None for what does not change over time
     fixed   the time is a step's number, not an offset: s_0
     """
@@ -48,7 +50,7 @@ class Symbol(NamedTuple):
 class Expr:
     """One expression. Made by `make`, `name` and `number`; never changed.
 
-    op      the primitive's name, or "symbol" or "number"
+    op      the primitive; V.SYMBOL or V.NUMBER for leaves
     args    expressions
     params  what else the operation was given (axis, index, ...)
     shape   of the value, with sizes that grow with the batch marked as `Batch`
@@ -57,7 +59,7 @@ class Expr:
     __slots__ = ("__weakref__", "args", "op", "params", "shape")
 
     def __init__(
-        self, op: str, args: tuple[Expr, ...], params: dict[str, Any], shape: Shape
+        self, op: Primitive, args: tuple[Expr, ...], params: dict[str, Any], shape: Shape
     ) -> None:
         self.op = op
         self.args = args
@@ -73,7 +75,7 @@ class Expr:
     @property
     def value(self) -> Any:
         """The number that this expression is, or None."""
-        return self.params["value"] if self.op == "number" else None
+        return self.params["value"] if self.op is V.NUMBER else None
 
     @property
     def ndim(self) -> int:
@@ -81,19 +83,21 @@ class Expr:
         return len(self.shape)
 
     def __repr__(self) -> str:
-        if self.op == "symbol":
+        if self.op is V.SYMBOL:
             time = self.symbol.time
             return self.symbol.name + ("" if time is None else f"[{time:+d}]")
-        if self.op == "number":
+        if self.op is V.NUMBER:
             return str(self.value)
         params = [f"{k}={v}" for k, v in self.params.items()]
-        return f"{self.op}({', '.join([*map(repr, self.args), *params])})"
+        return f"{self.op.name}({', '.join([*map(repr, self.args), *params])})"
 
 
 _all: weakref.WeakValueDictionary[Any, Expr] = weakref.WeakValueDictionary()
 
 
-def make(op: str, args: Sequence[Expr], shape: Shape, params: dict[str, Any] | None = None) -> Expr:
+def make(
+    op: Primitive, args: Sequence[Expr], shape: Shape, params: dict[str, Any] | None = None
+) -> Expr:
     """The expression op(*args, **params): the same object each time it is made."""
     args = tuple(args)
     params = params or {}
@@ -121,13 +125,13 @@ def _frozen(value: Any) -> Any:
 
 def name(symbol: Symbol, shape: Shape) -> Expr:
     """The expression that is just a symbol."""
-    return make("symbol", (), shape, {"symbol": symbol})
+    return make(V.SYMBOL, (), shape, {"symbol": symbol})
 
 
 def number(value: Any, shape: Shape = ()) -> Expr:
     """A number, or an array full of it."""
     value = value.item() if isinstance(value, np.generic | np.ndarray) else value
-    return make("number", (), shape, {"value": float(value)})
+    return make(V.NUMBER, (), shape, {"value": float(value)})
 
 
 class Equation(NamedTuple):
@@ -185,6 +189,8 @@ class Form(NamedTuple):
     inputs      gradients that every step has its own of
     meanings    what the deltas are the gradients with respect to, as far as that has a name
     constants   arrays that the cell uses and that are no parameters
+    scalars     float attributes of the cell that occur, and their values
+    sizes       letters of sizes that occur, and their values; B is not among them
     """
 
     cell: str
@@ -198,6 +204,8 @@ class Form(NamedTuple):
     inputs: list[Gradient]
     meanings: list[Meaning]
     constants: dict[str, Array]
+    scalars: dict[str, float]
+    sizes: dict[str, int]
 
 
 # ------------------------------------------------------------------------------------------------
@@ -244,7 +252,7 @@ def shifted(root: Expr, steps: int) -> Expr:
     """The same expression for another time: shifted(s_t, -1) is s_{t-1}."""
 
     def shift(expr: Expr) -> Expr:
-        if expr.op != "symbol" or expr.symbol.time is None or expr.symbol.fixed:
+        if expr.op is not V.SYMBOL or expr.symbol.time is None or expr.symbol.fixed:
             return expr
         return name(expr.symbol._replace(time=expr.symbol.time + steps), expr.shape)
 
@@ -255,7 +263,7 @@ def at_step(root: Expr, t: int) -> Expr:
     """The same expression for one step: at_step(s_{t-1}, 1) is s_0."""
 
     def fix(expr: Expr) -> Expr:
-        if expr.op != "symbol" or expr.symbol.time is None or expr.symbol.fixed:
+        if expr.op is not V.SYMBOL or expr.symbol.time is None or expr.symbol.fixed:
             return expr
         return name(expr.symbol._replace(time=expr.symbol.time + t, fixed=True), expr.shape)
 
@@ -264,7 +272,7 @@ def at_step(root: Expr, t: int) -> Expr:
 
 def symbols(roots: Iterable[Expr]) -> list[Expr]:
     """The symbols in some expressions."""
-    return [expr for expr in order(roots) if expr.op == "symbol"]
+    return [expr for expr in order(roots) if expr.op is V.SYMBOL]
 
 
 def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from ..graph import Node
 from ..tensor import Tensor
+from . import vocabulary as V
 from .expr import (
     Carry,
     Equation,
@@ -26,18 +27,17 @@ from .expr import (
     replaced,
 )
 from .read import Output, Reader
-from .simplify import ELEMENTWISE
+from .simplify import by_entries
 
 LONGEST = 12
 """How many symbols and numbers an equation may have on its right-hand side."""
 _LETTERS = ("u", "v", "p", "y", "m", "k", "w", "r", "z", "a")
 _LETTERS_OF_PARTS = ("a", *_LETTERS)
-_CHEAP = frozenset(
-    """
-    add subtract multiply negative square transpose slice greater less greater_equal less_equal
-    equal sign reshape broadcast_to
-    """.split()  # noqa: SIM905 - a list of words
+_CHEAP = (
+    *(V.ADD, V.SUBTRACT, V.MULTIPLY, V.NEGATIVE, V.SQUARE, V.TRANSPOSE, V.SLICE, V.RESHAPE),
+    *(V.BROADCAST_TO, V.GREATER, V.LESS, V.GREATER_EQUAL, V.LESS_EQUAL, V.EQUAL),
 )
+"""What may be written again wherever it is used."""
 
 
 class _Folder:
@@ -56,7 +56,16 @@ class _Folder:
             for arg in expr.args:
                 self.uses[arg].append(expr)
         self.names: dict[Expr, Expr] = {}
-        self.taken = {"t", "T", "B", "L", "d", *(s.name for s in a.names.values())}
+        self.taken = {
+            "t",
+            "T",
+            "B",
+            "L",
+            "d",
+            *reader.sizes.values(),
+            *a.scalars,
+            *(s.name for s in a.names.values()),
+        }
         self.taken |= set(reader.constants)
         self.groups: dict[Expr, list[Expr]] = {}
         self.letters: dict[Expr, str] = {}  # of groups whose parts have names made here
@@ -92,23 +101,23 @@ class _Folder:
         self.names[expr] = name(Symbol(label, kind, 0), expr.shape)
 
     def leafy(self, expr: Expr) -> bool:
-        part = expr.op == "slice" and expr.args[0] in self.groups
-        return part or expr in self.names or expr.op in ("symbol", "number")
+        part = expr.op is V.SLICE and expr.args[0] in self.groups
+        return part or expr in self.names or expr.op in (V.SYMBOL, V.NUMBER)
 
     def _cheap(self, expr: Expr) -> bool:
         """Short enough to be written again wherever it is used."""
-        if expr.op == "slice" and expr.args[0] in self.groups:
+        if expr.op is V.SLICE and expr.args[0] in self.groups:
             return False
-        short = 2 if expr in self.before and expr.op in ("add", "subtract") else 1
+        short = 2 if expr in self.before and expr.op in (V.ADD, V.SUBTRACT) else 1
         return (
             expr.op in _CHEAP
             and all(self.leafy(arg) for arg in expr.args)
-            and sum(arg.op != "number" for arg in expr.args) <= short
+            and sum(arg.op is not V.NUMBER for arg in expr.args) <= short
         )
 
     def name_forward(self) -> None:
         """Names for what the step makes."""
-        made = [e for e in self.forward if e.op not in ("symbol", "number")]
+        made = [e for e in self.forward if e.op not in (V.SYMBOL, V.NUMBER)]
         for label, expr in self.states.items():
             if expr in made and expr not in self.names:
                 self._give(expr, label, "state")
@@ -154,7 +163,7 @@ class _Folder:
     def _group(self, expr: Expr) -> None:
         """Several equations in one, if an expression is only used in consecutive parts."""
         users = list(dict.fromkeys(self.uses[expr]))
-        if expr in self.names or not users or any(u.op != "slice" for u in users):
+        if expr in self.names or not users or any(u.op is not V.SLICE for u in users):
             return
         users.sort(key=lambda u: u.params["start"])
         axis, at = users[0].params["axis"], 0
@@ -181,7 +190,7 @@ class _Folder:
         """The name of what becomes of a value, through elementwise operations only."""
         while True:
             users = [u for u in dict.fromkeys(self.uses[expr]) if u in self.before]
-            if len(users) != 1 or users[0].op not in ELEMENTWISE:
+            if len(users) != 1 or not by_entries(users[0].op):
                 return None
             expr = users[0]
             parts = [expr, *self.groups.get(expr, [])]
@@ -195,20 +204,20 @@ class _Folder:
         if len(users) != 1 or users[0] not in self.names:
             return None
         (user,) = users
-        other = [arg for arg in user.args if arg is not expr and arg.op != "number"]
-        return None if other or user.op not in ELEMENTWISE else self.names[user].symbol.name
+        other = [arg for arg in user.args if arg is not expr and arg.op is not V.NUMBER]
+        return None if other or not by_entries(user.op) else self.names[user].symbol.name
 
     # -- the backward pass -----------------------------------------------------------------------
 
     def name_backward(self) -> None:
         """Names for what the backward pass makes."""
         made = [
-            e for e in self.everything if e not in self.before and e.op not in ("symbol", "number")
+            e for e in self.everything if e not in self.before and e.op not in (V.SYMBOL, V.NUMBER)
         ]
         weights: dict[Expr, int] = {}
         for expr in made:
             self._shorten(expr, weights, "delta")
-            parts = expr.args if expr.op == "concatenate" else ()
+            parts = expr.args if expr.op is V.CONCATENATE else ()
             for part in parts:
                 if not self.leafy(part):
                     self._name_delta(part)
@@ -224,7 +233,7 @@ class _Folder:
 
     def _wishes(self, g: Expr) -> list[str]:
         """What a gradient might be called, after what it is the gradient with respect to."""
-        of = [v for v in reversed(self.cotangent_of.get(g, [])) if v.op != "symbol"]
+        of = [v for v in reversed(self.cotangent_of.get(g, [])) if v.op is not V.SYMBOL]
         ours = {part for group in self.letters for part in self.groups[group]}
         wishes = [
             f"delta_{self.names[v].symbol.name}" for v in of if v in self.names and v not in ours
@@ -235,7 +244,7 @@ class _Folder:
         for v in of:
             for user in self.uses[v]:
                 gates = [self.names[p].symbol.name for p in self.groups.get(user, [])]
-                if gates and user.op in ELEMENTWISE and all(len(gate) == 1 for gate in gates):
+                if gates and by_entries(user.op) and all(len(gate) == 1 for gate in gates):
                     wishes.append(f"delta_{''.join(gates)}")
         wishes += [f"delta_{self.letters[v]}" for v in of if v in self.letters]
         wishes += [f"delta_{self.names[v].symbol.name}" for v in of if v in ours]
@@ -244,7 +253,7 @@ class _Folder:
     def _wishes_of_part(self, g: Expr) -> list[str]:
         """The same for a part of a joined gradient, after the part of the gates it belongs to."""
         for whole, of in self.cotangent_of.items():
-            if whole.op != "concatenate" or g not in whole.args:
+            if whole.op is not V.CONCATENATE or g not in whole.args:
                 continue
             axis = whole.params["axis"]
             start = sum(p.shape[axis] for p in whole.args[: whole.args.index(g)])
@@ -288,7 +297,7 @@ class _Folder:
             if expr in self.groups:
                 targets = tuple(self.names[part] for part in self.groups[expr])
                 forward.append(Equation(targets, self._body(expr)))
-            elif expr in self.names and not (expr.op == "slice" and expr.args[0] in self.groups):
+            elif expr in self.names and not (expr.op is V.SLICE and expr.args[0] in self.groups):
                 target = self.names[expr]
                 kind = backward if target.symbol.kind == "delta" else forward
                 kind.append(Equation((target,), self._body(expr)))
@@ -305,6 +314,7 @@ class _Folder:
         ]
         leaves = [reader.of(t) for t in a.leaves]
         n = len(leaves) - len(states) - 1
+        used = {(e.symbol.kind, e.symbol.name) for e in self.everything if e.op is V.SYMBOL}
         gradients = [Gradient(of, term) for of, term in zip(leaves, terms, strict=True)]
         carries = [
             Carry(old.of, reader.of(r), old.term)
@@ -322,6 +332,8 @@ class _Folder:
             gradients[n : n + 1],
             list(self._meanings()),
             reader.constants,
+            {label: value for label, value in a.scalars.items() if ("scalar", label) in used},
+            {letter: n for n, letter in reader.sizes.items() if ("size", letter) in used},
         )
 
     def _folded(self, expr: Expr) -> Expr:
@@ -332,7 +344,7 @@ class _Folder:
 
     def _meanings(self) -> Iterable[Meaning]:
         for g, target in list(self.names.items()):
-            of = [v for v in self.cotangent_of.get(g, []) if v.op != "symbol"]
+            of = [v for v in self.cotangent_of.get(g, []) if v.op is not V.SYMBOL]
             if target.symbol.kind != "delta" or not of:
                 continue
             known = [v for v in of if v in self.names]
@@ -342,7 +354,7 @@ class _Folder:
             elif grouped:
                 parts = [self.names[part] for part in self.groups[grouped[-1]]]
                 axis = {"axis": self.groups[grouped[-1]][0].params["axis"]}
-                yield Meaning(target, make("concatenate", parts, g.shape, axis), None)
+                yield Meaning(target, make(V.CONCATENATE, parts, g.shape, axis), None)
             else:
                 label = target.symbol.name.replace("delta", "a", 1)
                 letters = [label.replace("a", letter, 1) for letter in _LETTERS_OF_PARTS]

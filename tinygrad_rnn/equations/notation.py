@@ -6,10 +6,14 @@ which are matrix products, and where brackets are needed, is decided here and no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ..graph import Shape
+from ..notation import ATOM, PRODUCT, SUM, TIMES, Arrangement
+from ..primitive import Primitive
+from . import vocabulary as V
 from .expr import Batch, Expr, Form, Gradient, Symbol, recursion
 
 GREEK = {
@@ -21,32 +25,27 @@ GREEK = {
 }  # fmt: skip
 """Names that are written as Greek letters, with or without a label after them."""
 
-FUNCTIONS = {"sigmoid": "σ", "tanh": "tanh", "exp": "exp", "log": "log", "sin": "sin", "cos": "cos"}
-"""Functions with a notation of their own; others are written as they are called."""
-
-_RELATIONS = {"greater": ">", "less": "<", "greater_equal": "≥", "less_equal": "≤", "equal": "="}
-
-SUM, TIMES, PRODUCT, ATOM = 1, 2, 3, 4
-"""How tightly a box holds together; ⊙ is looser than a matrix product."""
-
 
 class Box(NamedTuple):
     """A piece of an equation: what kind it is, what is in it, and how tightly it holds together.
 
     name      (base, label, time): the label is a superscript if there is a time, else a subscript
     number    (digits,)
-    plus, minus, odot, scaled, product    (left, right); scaled is a number before something
-    negative, group, abs, sqrt, transpose  (inside,)
+    plus, minus, odot, scaled, product   (left, right); scaled is a number before something
+    infix     (left, sign, right), for other signs
+    signed    (sign, inside)
+    group, bars, root, turned            (inside,); turned is a transpose
     fraction  (above, below)
-    power     (base, exponent)
+    raised    (base, exponent)
     call      (function's name, argument, ...)
-    over      (what is summed over, inside); `time` is t = 1..T
+    over      (range, inside, sign): a sum, product or mean over "time" (t = 1..T), "batch",
+              "features", "entries" or an axis
     join      parts beside each other in brackets
     relation  (left, relation, right)
     holds     (left, relation, right): 1 where it holds and 0 elsewhere
     part      (inside, index)
     partial   (of, whether of the step's loss only): dL/d(of) or dL_t/d(of)
-    where     (formula, left, right): a formula, and that in it left = right
+    given     (formula, left, right): a formula, and that in it left = right
     words     (text,)
     """
 
@@ -90,7 +89,7 @@ def _time(symbol: Symbol) -> str:
 
 def _number(value: float) -> Box:
     if value < 0:
-        return Box("negative", (_number(-value),), SUM)
+        return Box("signed", ("−", _number(-value)), SUM)
     if value == int(value) and value < 1e6:
         return Box("number", (str(int(value)),))
     near = Fraction(value).limit_denominator(1000)
@@ -110,25 +109,28 @@ def _at_least(box: Box, level: int) -> Box:
 
 def is_number(expr: Expr) -> bool:
     """Whether it is one number, not an array."""
-    return expr.shape == () and expr.op in ("number", "symbol")
+    return expr.shape == () and expr.op in (V.NUMBER, V.SYMBOL)
 
 
 def boxed(expr: Expr) -> Box:
     """An expression as boxes."""
-    if expr.op == "symbol":
+    if expr.op is V.SYMBOL:
         return _name(expr.symbol)
-    if expr.op == "number":
+    if expr.op is V.NUMBER:
         return _number(expr.value)
     args = [boxed(arg) for arg in expr.args]
-    write = _WRITE.get(expr.op)
+    write = _OWN.get(expr.op) or _FORMS.get(expr.op.notation.form)
     box = None if write is None else write(expr, args)
-    if box is None:
-        told = [(k, v) for k, v in expr.params.items() if v is not False]
-        extra = [Box("words", (f"{k}={_shown(v)}",)) for k, v in told]
-        if expr.op in ("reshape", "broadcast_to"):
-            extra = [Box("words", (_sizes(expr.shape),))]
-        box = Box("call", (FUNCTIONS.get(expr.op, expr.op), *args, *extra))
-    return box
+    return _call(expr, args) if box is None else box
+
+
+def _call(expr: Expr, args: list[Box]) -> Box:
+    """symbol(a, b, parameter=...)."""
+    told = [(k, v) for k, v in expr.params.items() if v is not False]
+    extra = [Box("words", (f"{k}={_shown(v)}",)) for k, v in told]
+    if expr.op.notation.form == "hidden":
+        extra = [Box("words", (_sizes(expr.shape),))]
+    return Box("call", (expr.op.notation.symbol or expr.op.name, *args, *extra))
 
 
 def _shown(value: Any) -> str:
@@ -151,9 +153,18 @@ def _sizes(shape: Shape) -> str:
     return " × ".join(map(_shown, shape)) or "1"
 
 
+def _infix(e: Expr, args: list[Box]) -> Box:
+    """A sign between two arguments, with brackets where it binds more tightly than they do."""
+    notation = e.op.notation
+    left = _at_least(args[0], notation.binds)
+    right = _at_least(args[1], notation.binds + 1)
+    return Box("infix", (left, notation.symbol, right), notation.binds)
+
+
 def _plus(e: Expr, args: list[Box]) -> Box:
     left, right = args
-    return Box("plus", (left, group(right) if right.kind == "negative" else right), SUM)
+    signed = right.kind == "signed"
+    return Box("plus", (left, group(right) if signed else right), SUM)
 
 
 def _minus(e: Expr, args: list[Box]) -> Box:
@@ -162,6 +173,8 @@ def _minus(e: Expr, args: list[Box]) -> Box:
 
 def _multiply(e: Expr, args: list[Box]) -> Box:
     left, right = args
+    if e.args[0] is e.args[1]:
+        return _squared(e, args)
     if is_number(e.args[1]) and not is_number(e.args[0]):
         left, right = right, left
     if is_number(e.args[0]) or is_number(e.args[1]):
@@ -171,7 +184,7 @@ def _multiply(e: Expr, args: list[Box]) -> Box:
     return Box("odot", (left, right), TIMES)
 
 
-def _divide(e: Expr, args: list[Box]) -> Box:
+def _fraction(e: Expr, args: list[Box]) -> Box:
     return Box("fraction", tuple(args))
 
 
@@ -179,31 +192,42 @@ def _matmul(e: Expr, args: list[Box]) -> Box:
     return Box("product", tuple(_at_least(arg, PRODUCT) for arg in args), PRODUCT)
 
 
-def _power(e: Expr, args: list[Box]) -> Box:
-    return Box("power", (_at_least(args[0], ATOM), args[1]))
+def _raised(e: Expr, args: list[Box]) -> Box:
+    return Box("raised", (_at_least(args[0], ATOM), args[1]))
 
 
-def _square(e: Expr, args: list[Box]) -> Box:
-    return Box("power", (_at_least(args[0], ATOM), _number(2)))
+def _squared(e: Expr, args: list[Box]) -> Box:
+    return Box("raised", (_at_least(args[0], ATOM), _number(2)))
 
 
-def _transpose(e: Expr, args: list[Box]) -> Box:
-    return Box("transpose", (_at_least(args[0], ATOM),))
+def _turned(e: Expr, args: list[Box]) -> Box | None:
+    if e.op is not V.TRANSPOSE:
+        return None  # axes in another order, which no sign says
+    return Box("turned", (_at_least(args[0], ATOM),))
 
 
-def _sum(e: Expr, args: list[Box]) -> Box | None:
+def _total(e: Expr, args: list[Box]) -> Box | None:
+    """A sum, product or mean: over the batch, over the features, over all entries, or an axis."""
     (x,), (arg,) = e.args, args
     sizes = [x.shape[axis] for axis in e.params["axis"]]
-    if e.params["keepdims"]:
+    if len(sizes) == x.ndim:
+        over = "entries"
+    elif e.params["axis"] == (-x.ndim,) and isinstance(sizes[0], Batch):
+        over = "batch"
+    elif e.params["axis"] == (-1,) and x.ndim == 2 and e.params["keepdims"]:
+        over = "features"
+    elif e.params["keepdims"]:
         return None
-    if len(sizes) == x.ndim > 1:
-        return Box("over", ("entries", _at_least(arg, TIMES)), SUM)
-    if e.params["axis"] == (-x.ndim,) and isinstance(sizes[0], Batch):
-        return Box("over", ("batch", _at_least(arg, TIMES)), SUM)
-    return None
+    else:
+        axes = ", ".join(str(axis).replace("-", "−") for axis in e.params["axis"])
+        over = f"axis {axes}"
+    sign = e.op.notation.symbol
+    if len(sign) > 1:  # a word: it is written as a function
+        return Box("over", (over, group(arg), sign))
+    return Box("over", (over, _at_least(arg, TIMES), sign), SUM)
 
 
-def _join(e: Expr, args: list[Box]) -> Box | None:
+def _brackets(e: Expr, args: list[Box]) -> Box | None:
     return Box("join", tuple(args)) if e.params["axis"] == -1 else None
 
 
@@ -213,38 +237,66 @@ def _slice(e: Expr, args: list[Box]) -> Box:
     return Box("part", (_at_least(args[0], ATOM), index))
 
 
-def _negative(e: Expr, args: list[Box]) -> Box:
-    return Box("negative", (_at_least(args[0], TIMES),), SUM)
+def _entry(e: Expr, args: list[Box]) -> Box:
+    index = ":, " * (e.args[0].ndim + e.params["axis"]) + str(e.params["index"])
+    index += ", :" * (-1 - e.params["axis"])
+    return Box("part", (_at_least(args[0], ATOM), index))
 
 
-def _holds(e: Expr, args: list[Box]) -> Box:
-    return Box("holds", (args[0], _RELATIONS[e.op], args[1]))
+def _part(e: Expr, args: list[Box]) -> Box:
+    return Box("part", (_at_least(args[0], ATOM), str(e.params["port"] + 1)))
 
 
-def _where(e: Expr, args: list[Box]) -> Box:
+def _entries(e: Expr, args: list[Box]) -> Box:
+    index = e.params["index"]
+    parts = index if isinstance(index, tuple) else (index,)
+    return Box("part", (_at_least(args[0], ATOM), ", ".join(map(_shown, parts))))
+
+
+def _signed(e: Expr, args: list[Box]) -> Box:
+    return Box("signed", (e.op.notation.symbol, _at_least(args[0], TIMES)), SUM)
+
+
+def _indicator(e: Expr, args: list[Box]) -> Box:
+    inside = [_at_least(arg, SUM) for arg in args]
+    return Box("holds", (inside[0], e.op.notation.symbol, inside[1]))
+
+
+def _choice(e: Expr, args: list[Box]) -> Box:
     condition = args[0]
     if condition.kind == "holds":
         condition = Box("relation", condition.inside, SUM)
-    return Box("call", ("where", condition, *args[1:]))
+    return Box("call", (e.op.name, condition, *args[1:]))
 
 
-_WRITE: dict[str, Any] = {
-    "where": _where,
-    "add": _plus,
-    "subtract": _minus,
-    "multiply": _multiply,
-    "divide": _divide,
-    "matmul": _matmul,
-    "power": _power,
-    "square": _square,
-    "transpose": _transpose,
-    "sum": _sum,
-    "concatenate": _join,
-    "slice": _slice,
-    "negative": _negative,
-    "abs": lambda e, args: Box("abs", tuple(args)),
-    "sqrt": lambda e, args: Box("sqrt", tuple(args)),
-    **dict.fromkeys(_RELATIONS, _holds),
+def _enclosed(kind: str) -> Callable[[Expr, list[Box]], Box]:
+    return lambda e, args: Box(kind, tuple(args))
+
+
+_OWN: dict[Primitive, Callable[[Expr, list[Box]], Box | None]] = {
+    V.ADD: _plus,
+    V.SUBTRACT: _minus,
+    V.MULTIPLY: _multiply,
+    V.MATMUL: _matmul,
+    V.SLICE: _slice,
+    V.TAKE: _entry,
+    V.PART: _part,
+}
+"""Operations whose sign depends on what stands beside it."""
+_FORMS: dict[Arrangement, Callable[[Expr, list[Box]], Box | None]] = {
+    "infix": _infix,
+    "sign": _signed,
+    "fraction": _fraction,
+    "raised": _raised,
+    "squared": _squared,
+    "turned": _turned,
+    "root": _enclosed("root"),
+    "bars": _enclosed("bars"),
+    "brackets": _brackets,
+    "total": _total,
+    "entries": _entries,
+    "indicator": _indicator,
+    "choice": _choice,
 }
 
 
@@ -263,7 +315,7 @@ def page(form: Form) -> list[Section]:
     for meaning in form.meanings:
         box = Box("partial", (boxed(meaning.of), False))
         if meaning.definition is not None:
-            box = Box("where", (box, boxed(meaning.of), boxed(meaning.definition)))
+            box = Box("given", (box, boxed(meaning.of), boxed(meaning.definition)))
         meanings.append(Line(boxed(meaning.delta), box))
     backward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in equations]
     sums = [Line(Box("partial", (boxed(g.of), False)), _over_time(g)) for g in form.parameters]
@@ -291,10 +343,10 @@ def left_side(targets: tuple[Expr, ...]) -> Box:
 
 def _over_time(g: Gradient) -> Box:
     term = boxed(g.term)
-    if g.term.op == "number":
+    if g.term.op is V.NUMBER:
         return term
     inner = term if term.kind == "over" else _at_least(term, TIMES)
-    return Box("over", ("time", inner), SUM)
+    return Box("over", ("time", inner, "Σ"), SUM)
 
 
 __all__ = ["Box", "Line", "Section", "boxed", "group", "left_side", "page"]

@@ -6,9 +6,9 @@ from typing import Any
 
 from .notation import GREEK, Box, Line, Section
 
-_FUNCTIONS = {"σ": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "sin": r"\sin",
-              "cos": r"\cos"}  # fmt: skip
-_RELATIONS = {"≥": r"\ge", "≤": r"\le"}
+_FUNCTIONS = "arccos arcsin arctan cos cosh exp log max min sin sinh tan tanh"
+"""Functions that LaTeX has a command for."""
+_RELATIONS = {"≥": r"\ge", "≤": r"\le", "≠": r"\ne", "∧": r"\wedge", "∨": r"\vee"}
 _ESCAPED = str.maketrans({c: f"\\{c}" for c in "#$%&_{}"} | {"\\": r"\backslash ", "−": "-",
                           "×": r"\times ", "~": r"\sim ", "^": r"\hat{}"})  # fmt: skip
 
@@ -18,9 +18,8 @@ def latex(box: Box) -> str:
     kind, inside = box.kind, box.inside
     parts = [latex(part) if isinstance(part, Box) else part for part in inside]
     if kind == "call":
-        function = _FUNCTIONS.get(parts[0], rf"\operatorname{{{_escaped(parts[0])}}}")
-        return rf"{function}\left({', '.join(parts[1:])}\right)"
-    if kind == "transpose":
+        return rf"{_function(parts[0])}\left({', '.join(parts[1:])}\right)"
+    if kind == "turned":
         timed = inside[0].kind == "name" and inside[0].inside[2] and not inside[0].inside[1]
         return (parts[0] if timed else f"{{{parts[0]}}}") + r"^{\top}"
     if kind == "join":
@@ -53,8 +52,19 @@ def _number(digits: str) -> str:
     return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
 
-def _over(what: str, x: str) -> str:
-    return rf"\sum_{{t=1}}^{{T}} {x}" if what == "time" else rf"\sum_{{\mathrm{{{what}}}}} {x}"
+def _function(name: str) -> str:
+    """A function's name: a command of LaTeX, a Greek letter, or upright."""
+    letters = {letter: command for command, letter in GREEK.items()}
+    if name in _FUNCTIONS.split():
+        return f"\\{name}"
+    return f"\\{letters[name]}" if name in letters else rf"\operatorname{{{_escaped(name)}}}"
+
+
+def _over(over: str, x: str, sign: str) -> str:
+    symbol = {"Σ": r"\sum", "Π": r"\prod"}.get(sign) or _function(sign)
+    if over == "time":
+        return rf"{symbol}_{{t=1}}^{{T}} {x}"
+    return rf"{symbol}_{{\mathrm{{{over.replace('−', '-').replace(' ', '~')}}}}} {x}"
 
 
 def _partial(of: str, of_step: bool) -> str:
@@ -70,18 +80,19 @@ _WRITE: dict[str, Any] = {
     "odot": lambda a, b: rf"{a} \odot {b}",
     "scaled": lambda a, b: rf"{a} \, {b}",
     "product": lambda a, b: rf"{a} \, {b}",
-    "negative": lambda x: f"-{x}",
+    "infix": lambda a, sign, b: rf"{a} \mathbin{{{_escaped(sign)}}} {b}",
+    "signed": lambda sign, x: f"{_escaped(sign)}{x}",
     "group": lambda x: rf"\left({x}\right)",
-    "abs": lambda x: rf"\left|{x}\right|",
-    "sqrt": lambda x: rf"\sqrt{{{x}}}",
-    "power": lambda x, n: rf"{{{x}}}^{{{n}}}",
+    "bars": lambda x: rf"\left|{x}\right|",
+    "root": lambda x: rf"\sqrt{{{x}}}",
+    "raised": lambda x, n: rf"{{{x}}}^{{{n}}}",
     "fraction": lambda a, b: rf"\frac{{{a}}}{{{b}}}",
     "over": _over,
     "holds": lambda a, r, b: rf"\mathbf{{1}}\left[{a} {_RELATIONS.get(r, r)} {b}\right]",
     "relation": lambda a, r, b: f"{a} {_RELATIONS.get(r, r)} {b}",
     "part": lambda x, index: rf"{{{x}}}_{{[{index}]}}",
     "partial": _partial,
-    "where": lambda x, a, b: rf"{x}, \quad {a} = {b}",
+    "given": lambda x, a, b: rf"{x}, \quad {a} = {b}",
 }
 
 

@@ -61,19 +61,21 @@ def mathml(box: Box) -> Element:
             return _text("mn", inside[0])
         case "words":
             return _text("mtext", inside[0])
-        case "negative":
-            return _with("mrow", _op("−", form="prefix"), *parts)
+        case "infix":
+            return _with("mrow", parts[0], _op(inside[1]), parts[1])
+        case "signed":
+            return _with("mrow", _op(inside[0], form="prefix"), *parts)
         case "group":
             return _with("mrow", _op("("), *parts, _op(")"))
-        case "abs":
+        case "bars":
             return _with("mrow", _op("|"), *parts, _op("|"))
-        case "sqrt":
+        case "root":
             return _with("msqrt", *parts)
         case "fraction":
             return _with("mfrac", *parts)
-        case "power":
+        case "raised":
             return _with("msup", *parts)
-        case "transpose":
+        case "turned":
             _, label, time = (
                 (*inside[0].inside, "")[:3] if inside[0].kind == "name" else ("", "", "")
             )
@@ -89,12 +91,12 @@ def mathml(box: Box) -> Element:
         case "relation":
             return _with("mrow", parts[0], _op(inside[1]), parts[1])
         case "over":
-            return _with("mrow", _over(inside[0]), *parts)
+            return _with("mrow", _over(inside[0], inside[2]), *parts)
         case "partial":
             loss = _name("L", "", "t" if inside[1] else "")
             d = [_text("mi", "∂") for _ in range(2)]
             return _with("mfrac", _with("mrow", d[0], loss), _with("mrow", d[1], *parts))
-        case "where":
+        case "given":
             formula, left, right = parts
             comma = _op(",", rspace="1.5em")
             return _with("mrow", formula, comma, left, _op("="), right)
@@ -110,12 +112,15 @@ def _listed(opening: str, parts: list[Element], closing: str) -> list[Element]:
     return [_op(opening), *between, _op(closing)]
 
 
-def _over(what: str) -> Element:
-    sign = _op("∑", movablelimits="false", largeop="true")
-    if what != "time":
-        return _with("munder", sign, _text("mtext", what))
+def _over(over: str, sign: str) -> Element:
+    symbol = {"Σ": "∑", "Π": "∏"}.get(sign)
+    if symbol is None:
+        return _with("msub", _word(sign), _text("mtext", over))
+    large = _op(symbol, movablelimits="false", largeop="true")
+    if over != "time":
+        return _with("munder", large, _text("mtext", over))
     below = _with("mrow", _word("t"), _op("="), _text("mn", "1"))
-    return _with("munderover", sign, below, _word("T"))
+    return _with("munderover", large, below, _word("T"))
 
 
 def fragment(sections: list[Section]) -> str:

@@ -10,19 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from ..notation import PRODUCT, SIGN, SUM, TIMES
+from ..primitive import Primitive
+from . import vocabulary as V
 from .expr import Batch, Equation, Expr, Form, Gradient, Symbol, order, recursion
 from .notation import Line, boxed, left_side
-from .numpy_helpers import helper
 from .print_text import line, text
 
-_RESERVED = {"np", "t", "T", "B", "outputs", "gradients", *keyword.kwlist}
-_INFIX = {"add": ("+", 1), "subtract": ("-", 1), "multiply": ("*", 2), "divide": ("/", 2),
-          "matmul": ("@", 2)}  # fmt: skip
-_COMPARE = {"greater": ">", "less": "<", "greater_equal": ">=", "less_equal": "<=", "equal": "=="}
-_ATOM = 5
-
-_SAME_IN_NUMPY = {"max", "min", "prod", "flip", "roll", "tril", "triu", "where", "round"}
-"""Functions of NumPy, besides its ufuncs, that take what the operation of that name takes."""
+_RESERVED = {"np", "math", "t", "T", "B", "outputs", "gradients", *keyword.kwlist}
+_SIGN, _RAISED, _ATOM = 3, 4, 5
+_LEVELS = {SUM: 1, TIMES: 2, PRODUCT: 2, SIGN: _RAISED}
+"""How tightly Python's operators hold together: @ binds as * does."""
+_PUT = """\
+def put(x, index, shape):
+    whole = np.zeros(shape)
+    np.add.at(whole, index, x)
+    return whole"""
 
 
 class NoCounterpartError(NotImplementedError):
@@ -39,6 +42,9 @@ class _Writer:
         self.form = form
         self.kept = _kept(form)
         self.helpers: dict[str, str] = {}
+        self._helpers_of = {e.op.name for e in order(_everything(form)) if _is_helper(e.op)} | {
+            "put"
+        }
         self.uses_batch = False
         self._names: dict[tuple[str, str], str] = {}
 
@@ -46,15 +52,15 @@ class _Writer:
         """A Python name, the same each time."""
         if (label, kind) not in self._names:
             made = re.sub(r"\W", "_", label)
-            while made in _RESERVED or made in self._names.values() or helper(made) is not None:
+            while made in _RESERVED or made in self._names.values() or made in self._helpers_of:
                 made += "_"
             self._names[label, kind] = made
         return self._names[label, kind]
 
     def symbol(self, symbol: Symbol) -> str:
         if symbol.kind == "size":
-            self.uses_batch = True
-            return "B"
+            self.uses_batch |= symbol.name == "B"
+            return symbol.name
         code = self.ident(symbol.name, symbol.kind)
         if symbol.kind == "cotangent":
             return f"{code}[t - 1]"
@@ -68,50 +74,57 @@ class _Writer:
         return f"({written})" if own < level else written
 
     def _code(self, expr: Expr) -> tuple[str, int]:
-        op, args = expr.op, expr.args
-        if op == "symbol":
+        op = expr.op
+        if op is V.SYMBOL:
             return self.symbol(expr.symbol), _ATOM
-        if op == "number":
+        if op is V.NUMBER:
             value = _number(expr.value)
             if expr.shape:
                 return f"np.full({self._shape(expr.shape)}, {value}, float)", _ATOM
             return value, _ATOM if expr.value >= 0 else 3
-        if op in _INFIX:
-            sign, own = _INFIX[op]
-            left = self.code(args[0], own)
-            if "matmul" in (op, args[0].op) and op != args[0].op and own == _level(args[0]):
-                left = f"({left})"  # (a @ b) * c means the same without brackets, but reads worse
-            again = op in ("add", "multiply") and args[1].op == op  # a + (b + c) needs no brackets
-            return f"{left} {sign} {self.code(args[1], own if again else own + 1)}", own
-        if op in _COMPARE:
-            return f"{self.code(args[0], 1)} {_COMPARE[op]} {self.code(args[1], 1)}", 0
-        if op == "negative":
-            return f"-{self.code(args[0], 3)}", 3
-        if op == "power":
-            return f"{self.code(args[0], _ATOM)} ** {self.code(args[1], _ATOM)}", 4
-        write = _METHODS.get(op)
+        sign = op.notation.numpy
+        if sign and not sign[0].isalnum():
+            return self._operator(expr, sign)
+        write = _OWN.get(op)
         if write is not None:
             return write(self, expr), _ATOM
         return self._call(expr), _ATOM
 
+    def _operator(self, expr: Expr, sign: str) -> tuple[str, int]:
+        """One of Python's operators between (or before) its arguments."""
+        op, args = expr.op, expr.args
+        if len(args) == 1:
+            return f"{sign}{self.code(args[0], _SIGN)}", _SIGN
+        if op.notation.form == "indicator":
+            return f"{self.code(args[0], 1)} {sign} {self.code(args[1], 1)}", 0
+        own = _LEVELS[op.notation.binds]
+        if own == _RAISED:
+            return f"{self.code(args[0], _ATOM)} {sign} {self.code(args[1], _ATOM)}", own
+        left = self.code(args[0], own)
+        if V.MATMUL in (op, args[0].op) and op is not args[0].op and own == _level(args[0]):
+            left = f"({left})"  # (a @ b) * c means the same without brackets, but reads worse
+        again = op in (V.ADD, V.MULTIPLY) and args[1].op is op  # a + (b + c) needs no brackets
+        return f"{left} {sign} {self.code(args[1], own if again else own + 1)}", own
+
     def _call(self, expr: Expr) -> str:
         args = ", ".join(map(self.code, expr.args)) + self._keywords(expr)
-        if self.needs(expr.op):
-            return f"{expr.op}({args})"
-        theirs = getattr(np, expr.op, None)
-        if isinstance(theirs, np.ufunc) or expr.op in _SAME_IN_NUMPY:
-            return f"np.{expr.op}({args})"
-        raise NoCounterpartError(
-            f"{expr.op}: no NumPy function is known for this operation, so there is no program; "
-            "the equations can be printed all the same"
-        )
+        op, spelt = expr.op, _spelling(expr.op)
+        if spelt is None:
+            raise NoCounterpartError(
+                f"{op.name}: no NumPy function is known for this operation, so there is no "
+                "program; the equations can be printed all the same. Its declaration may give one: "
+                'notation=tg.custom.Notation(numpy="...")'
+            )
+        if _is_helper(op):
+            assert op.signature is not None
+            names = ", ".join([*op.signature.arguments, *op.signature.params])
+            self.helpers[op.name] = f"def {op.name}({names}):\n    return {spelt}"
+            return f"{op.name}({args})"
+        return f"{spelt}({args})"
 
-    def needs(self, function: str) -> bool:
-        """Put a helper above the program; False if there is none of that name."""
-        written = helper(function)
-        if written is not None:
-            self.helpers[function] = written
-        return written is not None
+    def needs(self, function: str, written: str) -> None:
+        """Put a helper above the program."""
+        self.helpers[function] = written
 
     def _keywords(self, expr: Expr) -> str:
         return "".join(f", {k}={self._literal(v)}" for k, v in expr.params.items())
@@ -143,7 +156,28 @@ class _Writer:
 
 
 def _level(expr: Expr) -> int:
-    return _INFIX[expr.op][1] if expr.op in _INFIX else _ATOM
+    return _LEVELS[expr.op.notation.binds] if expr.op.notation.form in _INFIX else _ATOM
+
+
+_INFIX = ("infix", "fraction")
+
+
+def _spelling(op: Primitive) -> str | None:
+    """A function of NumPy, an expression, or None where nothing is known."""
+    if op.notation.numpy:
+        return op.notation.numpy
+    value = op.value
+    if isinstance(value, np.ufunc):
+        return f"np.{value.__name__}"
+    module = str(getattr(value, "__module__", ""))
+    if module.partition(".")[0] == np.__name__:
+        return f"{module.replace(np.__name__, 'np', 1)}.{value.__name__}"
+    return None
+
+
+def _is_helper(op: Primitive) -> bool:
+    """Whether it is written as an expression, which gets a function of its own."""
+    return any(c in op.notation.numpy for c in " (")
 
 
 def _number(value: float) -> str:
@@ -160,9 +194,9 @@ def _axis(expr: Expr) -> str:
     return str(counted[0] if len(counted) == 1 else counted)
 
 
-def _sum(w: _Writer, e: Expr) -> str:
+def _total(w: _Writer, e: Expr) -> str:
     keep = ", keepdims=True" if e.params["keepdims"] else ""
-    return f"{w.code(e.args[0], _ATOM)}.sum(axis={_axis(e)}{keep})"
+    return f"{w.code(e.args[0], _ATOM)}.{e.op.name}(axis={_axis(e)}{keep})"
 
 
 def _transpose(w: _Writer, e: Expr) -> str:
@@ -183,41 +217,56 @@ def _take(w: _Writer, e: Expr) -> str:
 
 
 def _joined(w: _Writer, e: Expr) -> str:
-    return f"np.{e.op}([{', '.join(map(w.code, e.args))}], axis={e.params['axis']})"
+    return f"np.{e.op.name}([{', '.join(map(w.code, e.args))}], axis={e.params['axis']})"
 
 
 def _scatter(w: _Writer, e: Expr) -> str:
-    w.needs("scatter")
-    index = e.params["index"]
-    listed = index if isinstance(index, tuple) else (index,)
+    w.needs("put", _PUT)
+    return f"put({w.code(e.args[0])}, {_tuple(w, e.params['index'])}, {w._shape(e.shape)})"
+
+
+def _placed(w: _Writer, e: Expr) -> str:
+    w.needs("put", _PUT)
+    axis, start, stop = e.params["slice"]
+    index = (..., slice(start, stop), *([slice(None)] * (-1 - axis)))
+    return f"put({w.code(e.args[0])}, {_tuple(w, index)}, {w._shape(e.shape)})"
+
+
+def _tuple(w: _Writer, index: Any) -> str:
     parts = [
         f"slice({p.start}, {p.stop}, {p.step})" if isinstance(p, slice) else w._literal(p)
-        for p in listed
+        for p in (index if isinstance(index, tuple) else (index,))
     ]
-    whole = f"({', '.join(parts)},)"
-    return f"scatter({w.code(e.args[0])}, {whole}, {w._shape(e.shape)})"
+    return f"({', '.join(parts)},)"
 
 
 def _letters(e: Expr) -> str:
     return f"{e.params['left']},{e.params['right']}->{e.params['to']}"
 
 
-_METHODS: dict[str, Callable[[_Writer, Expr], str]] = {
-    "relu": lambda w, e: f"np.maximum({w.code(e.args[0])}, 0)",
-    "sum": _sum,
-    "transpose": _transpose,
-    "slice": _cut,
-    "take": _take,
-    "concatenate": _joined,
-    "stack": _joined,
-    "scatter": _scatter,
-    "getitem": lambda w, e: f"{w.code(e.args[0], _ATOM)}[{w._index(e.params['index'])}]",
-    "reshape": lambda w, e: f"np.reshape({w.code(e.args[0])}, {w._shape(e.shape)})",
-    "broadcast_to": lambda w, e: f"np.broadcast_to({w.code(e.args[0])}, {w._shape(e.shape)})",
-    "clip": lambda w, e: f"np.clip({w.code(e.args[0])}, {e.params['low']}, {e.params['high']})",
-    "einsum": lambda w, e: f"np.einsum({_letters(e)!r}, {', '.join(map(w.code, e.args))})",
-    "permute": lambda w, e: f"np.transpose({w.code(e.args[0])}, {e.params['axes']})",
+_OWN: dict[Primitive, Callable[[_Writer, Expr], str]] = {
+    V.SUM: _total,
+    V.MEAN: _total,
+    V.TRANSPOSE: _transpose,
+    V.SLICE: _cut,
+    V.TAKE: _take,
+    V.PART: lambda w, e: f"{w.code(e.args[0], _ATOM)}[{e.params['port']}]",
+    V.CONCATENATE: _joined,
+    V.STACK: _joined,
+    V.SCATTER: _scatter,
+    V.PLACED: _placed,
+    V.GETITEM: lambda w, e: f"{w.code(e.args[0], _ATOM)}[{w._index(e.params['index'])}]",
+    V.RESHAPE: lambda w, e: f"np.reshape({w.code(e.args[0])}, {w._shape(e.shape)})",
+    V.BROADCAST_TO: lambda w, e: f"np.broadcast_to({w.code(e.args[0])}, {w._shape(e.shape)})",
+    V.EINSUM: lambda w, e: f"np.einsum({_letters(e)!r}, {', '.join(map(w.code, e.args))})",
+    V.PERMUTE: lambda w, e: f"np.transpose({w.code(e.args[0])}, {e.params['axes']})",
 }
+"""Operations whose code depends on the shape or on more than their arguments."""
+
+
+def _everything(form: Form) -> list[Expr]:
+    ends = [e.value for e in [*form.forward, *form.backward]] + [c.value for c in form.carries]
+    return [*ends, *form.outputs, *(g.term for g in [*form.parameters, *form.inputs])]
 
 
 def _kept(form: Form) -> set[tuple[str, str]]:
@@ -226,7 +275,7 @@ def _kept(form: Form) -> set[tuple[str, str]]:
     later = [e.value for e in form.backward] + [c.value for c in form.carries]
     later += [g.term for g in [*form.parameters, *form.inputs]]
     for expr in order(later):
-        if expr.op == "symbol" and expr.symbol.kind == "value":
+        if expr.op is V.SYMBOL and expr.symbol.kind == "value":
             kept.add((expr.symbol.name, "value"))
     return kept
 
@@ -249,6 +298,7 @@ def program(form: Form) -> str:
     starts = {c.state: w.ident(f"{c.state.symbol.name}_0", "start") for c in form.carries}
     givens += starts.values()
     givens += [w.ident(e.symbol.name, "cotangent") for e in form.errors]
+    givens += [f"{w.ident(label, 'scalar')}={value!r}" for label, value in form.scalars.items()]
     at = w.symbol(x.symbol)
     forward = _forward(w, at, xs, starts)
     backward = _backward(w, at, xs)
@@ -259,15 +309,28 @@ def program(form: Form) -> str:
         '"""',
         f"T = len({xs})",
         *([f"B = {xs}.shape[1]"] if w.uses_batch else []),
+        *(f"{letter} = {_having(w, n, xs)}" for letter, n in form.sizes.items()),
         *forward,
         "",
         *backward,
     ]
     text_of = "\n".join(f"    {row}".rstrip() for row in body)
     helpers = "".join(f"\n\n{helper}\n" for helper in w.helpers.values())
-    return (
-        f"import numpy as np\n{helpers}\n\ndef forward_backward({', '.join(givens)}):\n{text_of}\n"
-    )
+    first = "import math\n\n" if "math." in helpers else ""
+    head = f"{first}import numpy as np\n{helpers}"
+    return f"{head}\n\ndef forward_backward({', '.join(givens)}):\n{text_of}\n"
+
+
+def _having(w: _Writer, n: int, xs: str) -> str:
+    """A size, told by an argument that has it."""
+    for g in w.form.parameters:
+        if n in g.of.shape:
+            return f"{w.ident(g.of.symbol.name, 'parameter')}.shape[{g.of.shape.index(n)}]"
+    for carry in w.form.carries:
+        if n in carry.state.shape:
+            start = w.ident(f"{carry.state.symbol.name}_0", "start")
+            return f"{start}.shape[{carry.state.shape.index(n)}]"
+    return f"{xs}.shape[-1]"
 
 
 def _described(form: Form, w: _Writer, xs: str) -> Iterable[str]:
@@ -340,7 +403,7 @@ def _backward(w: _Writer, x: str, xs: str) -> list[str]:
         for e in order(
             [g.term for g in [*form.parameters, *form.inputs]] + [e.value for e in form.backward]
         )
-        if e.op == "symbol"
+        if e.op is V.SYMBOL
     }
     loop = [f"{x} = {xs}[t - 1]"] if form.inputs[0].of.symbol in used else []
     shown, _ = recursion(form)
@@ -348,7 +411,7 @@ def _backward(w: _Writer, x: str, xs: str) -> list[str]:
     for equation in form.backward:
         loop += [comments[equation.targets], _assigned(w, equation)]
     for g in form.parameters:
-        if g.term.op != "number":
+        if g.term.op is not V.NUMBER:
             loop += [_note(g, "Σₜ "), f"{totals[g.of]} += {w.code(g.term)}"]
     for g, name in zip(form.inputs, each, strict=True):
         loop += [_note(g), f"{name}[t - 1] = {w.code(g.term)}"]

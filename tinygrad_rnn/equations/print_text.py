@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .notation import ATOM, GREEK, Box, Line, Section
+from ..notation import ATOM
+from .notation import GREEK, Box, Line, Section
 
 _SUPERSCRIPT = dict(zip(
     "0123456789abcdefghijklmnoprstuvwxyz,()",
@@ -13,7 +14,7 @@ _SUPERSCRIPT = dict(zip(
 _SUPERSCRIPT |= dict(zip("ABDEGHIJKLMNOPRUVW", "ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵁⱽᵂ", strict=True))
 _SUBSCRIPT = dict(zip("0123456789+−t", "₀₁₂₃₄₅₆₇₈₉₊₋ₜ", strict=True))
 _LETTERS = dict(zip("aehijklmnoprstuvx", "ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
-_BOUND = ("odot", "scaled", "product", "transpose", "power", "part")
+_BOUND = ("odot", "scaled", "product", "turned", "raised", "part")
 
 
 def text(box: Box, within: str = "") -> str:
@@ -48,7 +49,18 @@ def _raised(label: str, letters: dict[str, str], mark: str) -> str:
     return f"{mark}{label}" if mark == "_" else f"{mark}{{{label}}}"
 
 
-def _power(base: str, exponent: str) -> str:
+def _turned(x: str) -> str:
+    """A transpose: of W_f it is (W_f)ᵀ, so that the T is no part of the label."""
+    return f"({x})ᵀ" if "_" in x and not x.endswith(")") else f"{x}ᵀ"
+
+
+def _over(over: str, x: str, sign: str) -> str:
+    if over == "time":
+        return f"{sign}ₜ {x}"
+    return f"{sign}_{over}{'' if x.startswith('(') and len(sign) > 1 else ' '}{x}"
+
+
+def _raised_to(base: str, exponent: str) -> str:
     small = {**_SUPERSCRIPT, "-": "⁻", "−": "⁻"}
     if all(c in small for c in exponent):
         return base + "".join(small[c] for c in exponent)
@@ -68,18 +80,19 @@ _WRITE: dict[str, Any] = {
     "odot": lambda a, b: f"{a} ⊙ {b}",
     "scaled": lambda a, b: f"{a} {b}",
     "product": lambda a, b: f"{a} {b}",
-    "negative": lambda x: f"−{x}",
+    "infix": lambda a, sign, b: f"{a} {sign} {b}",
+    "signed": lambda sign, x: f"{sign}{x}",
     "group": lambda x: f"({x})",
-    "abs": lambda x: f"|{x}|",
-    "sqrt": lambda x: f"√({x})",
-    "transpose": lambda x: f"{x}ᵀ",
-    "power": _power,
-    "over": lambda over, x: f"Σ{'ₜ' if over == 'time' else '_' + over} {x}",
+    "bars": lambda x: f"|{x}|",
+    "root": lambda x: f"√({x})",
+    "turned": _turned,
+    "raised": _raised_to,
+    "over": _over,
     "holds": lambda a, relation, b: f"1[{a} {relation} {b}]",
     "relation": lambda a, relation, b: f"{a} {relation} {b}",
     "part": lambda x, index: f"{x}[{index}]",
     "partial": _partial,
-    "where": lambda x, a, b: f"{x}, where {a} = {b}",
+    "given": lambda x, a, b: f"{x}, where {a} = {b}",
 }
 
 

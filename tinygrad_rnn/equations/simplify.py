@@ -15,23 +15,21 @@ from typing import Any
 import numpy as np
 
 from ..graph import Shape
+from ..primitive import Primitive
+from . import vocabulary as V
 from .expr import Expr, make, number
 
-ELEMENTWISE = frozenset(
-    """
-    add subtract multiply divide negative power tanh sigmoid relu exp log sqrt square abs where
-    maximum minimum sin cos sinh cosh arctan softplus log1p expm1 elu gelu silu softsign sign
-    greater greater_equal less less_equal equal reciprocal erf clip leaky_relu hard_sigmoid
-    hard_tanh log_sigmoid selu mish arctan2 hypot logaddexp normal_cdf
-    """.split()  # noqa: SIM905 - a list of words
-)
-"""Operations that work on matching entries, so that broadcasting and cutting pass through them."""
+
+def by_entries(op: Primitive) -> bool:
+    """Whether an operation works on matching entries: broadcasting and cutting pass through it."""
+    return op.kind == "elementwise" or op is V.WHERE or (op.kind == "flat" and len(op.pulls) == 2)
+
 
 _OPPOSITE = {
-    "greater": "less_equal",
-    "less_equal": "greater",
-    "less": "greater_equal",
-    "greater_equal": "less",
+    V.GREATER: V.LESS_EQUAL,
+    V.LESS_EQUAL: V.GREATER,
+    V.LESS: V.GREATER_EQUAL,
+    V.GREATER_EQUAL: V.LESS,
 }
 
 Rule = Callable[[Expr, "Simplifier"], Expr | None]
@@ -49,7 +47,11 @@ class Simplifier:
         self.rules: Sequence[Rule] = RULES
 
     def make(
-        self, op: str, args: Sequence[Expr], shape: Shape, params: dict[str, Any] | None = None
+        self,
+        op: Primitive,
+        args: Sequence[Expr],
+        shape: Shape,
+        params: dict[str, Any] | None = None,
     ) -> Expr:
         """The simplest expression for op(*args, **params) that the rules lead to."""
         expr = make(op, args, shape, params)
@@ -57,7 +59,7 @@ class Simplifier:
             new = rule(expr, self)
             if new is not None and new is not expr:
                 return new
-        if op == "slice":
+        if op is V.SLICE:
             found = self.parts.setdefault(args[0], {})
             found[_range(expr)] = expr
         return expr
@@ -69,11 +71,11 @@ class Simplifier:
         if (start, stop) == (0, expr.shape[axis]):
             return expr
         shape = _with_size(expr.shape, axis, stop - start)
-        if expr.op == "number":
+        if expr.op is V.NUMBER:
             return number(expr.value, shape)
         if (axis, start, stop) in self.parts.get(expr, {}):
             return self.parts[expr][axis, start, stop]
-        if expr.op == "concatenate" and expr.params["axis"] == axis:
+        if expr.op is V.CONCATENATE and expr.params["axis"] == axis:
             inside, at = [], 0
             for arg in expr.args:
                 first, last = max(start, at) - at, min(stop, at + arg.shape[axis]) - at
@@ -86,9 +88,9 @@ class Simplifier:
             return (
                 inside[0]
                 if len(inside) == 1
-                else self.make("concatenate", inside, shape, {"axis": axis})
+                else self.make(V.CONCATENATE, inside, shape, {"axis": axis})
             )
-        if expr.op in ELEMENTWISE:
+        if by_entries(expr.op):
             pieces = [self.part(arg, axis, start, stop) for arg in expr.args]
             known = [piece for piece in pieces if piece is not None]
             if len(known) == len(pieces):
@@ -108,16 +110,16 @@ def _with_size(shape: Shape, axis: int, size: int) -> Shape:
 def cut(s: Simplifier, expr: Expr, axis: int, start: int, stop: int) -> Expr:
     """expr[..., start:stop] along an axis counted from the end."""
     shape = _with_size(expr.shape, axis, stop - start)
-    return s.make("slice", [expr], shape, {"axis": axis, "start": start, "stop": stop})
+    return s.make(V.SLICE, [expr], shape, {"axis": axis, "start": start, "stop": stop})
 
 
 def _fits(expr: Expr, value: Expr) -> Expr:
     """`value` standing for `expr`: broadcast to its shape where the shapes differ."""
-    return value if value.shape == expr.shape else make("broadcast_to", [value], expr.shape)
+    return value if value.shape == expr.shape else make(V.BROADCAST_TO, [value], expr.shape)
 
 
 def _is(expr: Expr, value: float) -> bool:
-    return expr.op == "number" and expr.value == value
+    return expr.op is V.NUMBER and expr.value == value
 
 
 # ------------------------------------------------------------------------------------------------
@@ -126,55 +128,38 @@ def _is(expr: Expr, value: float) -> bool:
 
 def without_effect(e: Expr, s: Simplifier) -> Expr | None:
     """Reshaping to the same shape, summing over no axis, converting: the argument itself."""
-    same = {"reshape", "broadcast_to", "expand_dims", "squeeze", "astype", "copy", "positive"}
-    if e.op in same and e.args[0].shape == e.shape:
+    if e.op in (V.RESHAPE, V.BROADCAST_TO) and e.args[0].shape == e.shape:
         return e.args[0]
-    if e.op == "sum" and e.params["axis"] == ():
+    if e.op is V.SUM and e.params["axis"] == ():
         return e.args[0]
     return None
 
 
 def reshape_twice(e: Expr, s: Simplifier) -> Expr | None:
-    """reshape(reshape(x)) is one reshape; so are inserted and removed axes of size 1."""
-    if e.op in ("expand_dims", "squeeze"):
-        return s.make("reshape", e.args, e.shape)
-    if e.op != "reshape":
+    """reshape(reshape(x)) is one reshape; a sum that keeps its axes, without them, is a sum."""
+    if e.op is not V.RESHAPE:
         return None
     (x,) = e.args
-    if x.op == "reshape":
-        return s.make("reshape", x.args, e.shape)
-    if x.op == "sum" and x.params["keepdims"]:
+    if x.op is V.RESHAPE:
+        return s.make(V.RESHAPE, x.args, e.shape)
+    if x.op in (V.SUM, V.MEAN) and x.params["keepdims"]:
         inner = x.args[0]
         kept = tuple(n for i, n in enumerate(x.shape) if i - x.ndim not in x.params["axis"])
         if kept == e.shape:
-            return s.make("sum", [inner], e.shape, {**x.params, "keepdims": False})
+            return s.make(x.op, [inner], e.shape, {**x.params, "keepdims": False})
     return None
 
 
-def swap_of_last_axes(e: Expr, s: Simplifier) -> Expr | None:
-    """Every way to write a matrix transpose is "transpose"; transposing twice does nothing."""
-    if e.op in ("permute", "swapaxes") and e.ndim >= 2:
-        n = e.ndim
-        axes = list(range(n))
-        if e.op == "permute":
-            axes = [a % n for a in e.params["axes"] or range(n)[::-1]]
-        else:
-            i, j = e.params["axis1"] % n, e.params["axis2"] % n
-            axes[i], axes[j] = axes[j], axes[i]
-        if axes == list(range(n)):
-            return e.args[0]
-        if axes == [*range(n - 2), n - 1, n - 2]:
-            return s.make("transpose", e.args, e.shape)
-    elif e.op in ("permute", "swapaxes"):
-        return e.args[0]
-    if e.op == "transpose" and e.args[0].op == "transpose":
+def transposed_twice(e: Expr, s: Simplifier) -> Expr | None:
+    """Transposing twice does nothing."""
+    if e.op is V.TRANSPOSE and e.args[0].op is V.TRANSPOSE:
         return e.args[0].args[0]
     return None
 
 
 def matrix_product(e: Expr, s: Simplifier) -> Expr | None:
     """An einsum of two matrices over one letter is a matrix product."""
-    if e.op != "einsum":
+    if e.op is not V.EINSUM:
         return None
     left, right, to = (e.params[key] for key in ("left", "right", "to"))
     summed = set(left) & set(right) - set(to)
@@ -184,21 +169,21 @@ def matrix_product(e: Expr, s: Simplifier) -> Expr | None:
     (row,), (column,) = set(left) - summed, set(right) - summed
     a, b = e.args
     if left != row + over:
-        a = s.make("transpose", [a], a.shape[::-1])
+        a = s.make(V.TRANSPOSE, [a], a.shape[::-1])
     if right != over + column:
-        b = s.make("transpose", [b], b.shape[::-1])
-    product = s.make("matmul", [a, b], (a.shape[0], b.shape[1]))
-    return product if to == row + column else s.make("transpose", [product], e.shape)
+        b = s.make(V.TRANSPOSE, [b], b.shape[::-1])
+    product = s.make(V.MATMUL, [a, b], (a.shape[0], b.shape[1]))
+    return product if to == row + column else s.make(V.TRANSPOSE, [product], e.shape)
 
 
 def broadcast_by_itself(e: Expr, s: Simplifier) -> Expr | None:
     """An elementwise operation broadcasts its arguments: doing it before is not needed."""
-    if e.op not in ELEMENTWISE:
+    if not by_entries(e.op):
         return None
     for i, arg in enumerate(e.args):
-        if arg.op == "broadcast_to":
+        if arg.op is V.BROADCAST_TO:
             bare = arg.args[0]
-        elif arg.op == "number" and arg.shape:
+        elif arg.op is V.NUMBER and arg.shape:
             bare = number(arg.value)
         else:
             continue
@@ -210,33 +195,33 @@ def broadcast_by_itself(e: Expr, s: Simplifier) -> Expr | None:
 
 def joined_again(e: Expr, s: Simplifier) -> Expr | None:
     """A slice of joined parts is the parts in it; all slices joined are the whole."""
-    if e.op == "slice":
+    if e.op is V.SLICE:
         (x,) = e.args
-        if x.op == "slice" and x.params["axis"] == e.params["axis"]:
+        if x.op is V.SLICE and x.params["axis"] == e.params["axis"]:
             axis, start, stop = _range(e)
             before = x.params["start"]
             return cut(s, x.args[0], axis, before + start, before + stop)
         if e.shape == x.shape:
             return x
-        return s.part(x, *_range(e)) if x.op in ("concatenate", "number") else None
-    if e.op != "concatenate":
+        return s.part(x, *_range(e)) if x.op in (V.CONCATENATE, V.NUMBER) else None
+    if e.op is not V.CONCATENATE:
         return None
     if len(e.args) == 1:
         return e.args[0]
     axis, first = e.params["axis"], e.args[0]
-    if any(arg.op == "concatenate" and arg.params["axis"] == axis for arg in e.args):
+    if any(arg.op is V.CONCATENATE and arg.params["axis"] == axis for arg in e.args):
         flat = [
             part
             for arg in e.args
             for part in (
-                arg.args if arg.op == "concatenate" and arg.params["axis"] == axis else (arg,)
+                arg.args if arg.op is V.CONCATENATE and arg.params["axis"] == axis else (arg,)
             )
         ]
-        return s.make("concatenate", flat, e.shape, e.params)
-    if first.op == "slice" and first.args[0].shape == e.shape:
+        return s.make(V.CONCATENATE, flat, e.shape, e.params)
+    if first.op is V.SLICE and first.args[0].shape == e.shape:
         at = 0
         for arg in e.args:
-            if arg.op != "slice" or arg.args != first.args or _range(arg)[:2] != (axis, at):
+            if arg.op is not V.SLICE or arg.args != first.args or _range(arg)[:2] != (axis, at):
                 return None
             at = arg.params["stop"]
         return first.args[0]
@@ -245,7 +230,7 @@ def joined_again(e: Expr, s: Simplifier) -> Expr | None:
 
 def stacked_again(e: Expr, s: Simplifier) -> Expr | None:
     """An entry of a stack is what was put there."""
-    if e.op == "take" and e.args[0].op == "stack":
+    if e.op is V.TAKE and e.args[0].op is V.STACK:
         stack = e.args[0]
         k: int = e.params["index"]
         if stack.params["axis"] == e.params["axis"]:
@@ -259,22 +244,22 @@ def stacked_again(e: Expr, s: Simplifier) -> Expr | None:
 
 def of_numbers(e: Expr, s: Simplifier) -> Expr | None:
     """Arithmetic on numbers is done; what only moves entries leaves a full array full."""
-    if not e.args or any(arg.op != "number" for arg in e.args):
+    if not e.args or any(arg.op is not V.NUMBER for arg in e.args):
         return None
     values = [arg.value for arg in e.args]
-    if e.op in ("reshape", "transpose", "permute", "broadcast_to", "slice", "take", "swapaxes"):
+    if e.op in (V.RESHAPE, V.TRANSPOSE, V.PERMUTE, V.BROADCAST_TO, V.SLICE, V.TAKE):
         return number(values[0], e.shape)
-    if e.op in ("concatenate", "stack") and len(set(values)) == 1:
+    if e.op in (V.CONCATENATE, V.STACK) and len(set(values)) == 1:
         return number(values[0], e.shape)
-    arithmetic: dict[str, Callable[..., float]] = {
-        "add": lambda a, b: a + b,
-        "subtract": lambda a, b: a - b,
-        "multiply": lambda a, b: a * b,
-        "negative": lambda a: -a,
+    arithmetic: dict[Primitive, Callable[..., float]] = {
+        V.ADD: lambda a, b: a + b,
+        V.SUBTRACT: lambda a, b: a - b,
+        V.MULTIPLY: lambda a, b: a * b,
+        V.NEGATIVE: lambda a: -a,
     }
     if e.op in arithmetic:
         return number(arithmetic[e.op](*values), e.shape)
-    if e.op == "divide" and values[1] and math.isfinite(values[0] / values[1]):
+    if e.op is V.DIVIDE and values[1] and math.isfinite(values[0] / values[1]):
         return number(values[0] / values[1], e.shape)
     return None
 
@@ -284,58 +269,58 @@ def zeros_and_ones(e: Expr, s: Simplifier) -> Expr | None:
     if not e.args:
         return None
     a, b = e.args[0], e.args[-1]
-    if e.op == "add" and _is(a, 0):
+    if e.op is V.ADD and _is(a, 0):
         return _fits(e, b)
-    if e.op in ("add", "subtract") and _is(b, 0):
+    if e.op in (V.ADD, V.SUBTRACT) and _is(b, 0):
         return _fits(e, a)
-    if e.op == "subtract" and _is(a, 0):
-        return _fits(e, s.make("negative", [b], b.shape))
-    if e.op == "multiply" and _is(a, 1):
+    if e.op is V.SUBTRACT and _is(a, 0):
+        return _fits(e, s.make(V.NEGATIVE, [b], b.shape))
+    if e.op is V.MULTIPLY and _is(a, 1):
         return _fits(e, b)
-    if e.op in ("multiply", "divide", "power") and _is(b, 1):
+    if e.op in (V.MULTIPLY, V.DIVIDE, V.POWER) and _is(b, 1):
         return _fits(e, a)
-    if e.op in ("multiply", "matmul") and (_is(a, 0) or _is(b, 0)):
+    if e.op in (V.MULTIPLY, V.MATMUL) and (_is(a, 0) or _is(b, 0)):
         return number(0, e.shape)
-    if e.op == "divide" and _is(a, 0):
+    if e.op is V.DIVIDE and _is(a, 0):
         return number(0, e.shape)
-    if e.op in ("sum", "scatter", "slice", "take") and _is(a, 0):
+    if e.op in (V.SUM, V.MEAN, V.PLACED, V.SCATTER, V.SLICE, V.TAKE) and _is(a, 0):
         return number(0, e.shape)
     return None
 
 
 def known_condition(e: Expr, s: Simplifier) -> Expr | None:
     """`where` with a number for a condition takes that branch; where(c, g, 0) is g times 1[c]."""
-    if e.op == "where" and e.args[0].op == "number":
+    if e.op is V.WHERE and e.args[0].op is V.NUMBER:
         return _fits(e, e.args[1] if e.args[0].value else e.args[2])
-    if e.op != "where":
+    if e.op is not V.WHERE:
         return None
     condition, a, b = e.args
     if _is(b, 0):
-        return s.make("multiply", [a, condition], e.shape)
+        return s.make(V.MULTIPLY, [a, condition], e.shape)
     if _is(a, 0) and condition.op in _OPPOSITE:
         opposite = make(_OPPOSITE[condition.op], condition.args, condition.shape)
-        return s.make("multiply", [b, opposite], e.shape)
+        return s.make(V.MULTIPLY, [b, opposite], e.shape)
     return None
 
 
 def numbers_first(e: Expr, s: Simplifier) -> Expr | None:
     """x 2 and 2 (3 x) and (2 x) y are written 2 x, 6 x and 2 (x y)."""
-    if e.op != "multiply":
+    if e.op is not V.MULTIPLY:
         return None
     a, b = e.args
-    if b.op == "number" and a.op != "number":
-        return s.make("multiply", [b, a], e.shape)
-    if a.op == "number" and a.value < 0:
-        positive = s.make("multiply", [number(-a.value), b], e.shape)
-        return s.make("negative", [positive], e.shape)
-    if b.op == "multiply" and b.args[0].op == "number" and b.args[0].shape == ():
-        if a.op == "number":
-            return s.make("multiply", [number(a.value * b.args[0].value), b.args[1]], e.shape)
-        rest = s.make("multiply", [a, b.args[1]], e.shape)
-        return s.make("multiply", [b.args[0], rest], e.shape)
-    if a.op == "multiply" and a.args[0].op == "number" and a.args[0].shape == ():
-        rest = s.make("multiply", [a.args[1], b], e.shape)
-        return s.make("multiply", [a.args[0], rest], e.shape)
+    if b.op is V.NUMBER and a.op is not V.NUMBER:
+        return s.make(V.MULTIPLY, [b, a], e.shape)
+    if a.op is V.NUMBER and a.value < 0:
+        positive = s.make(V.MULTIPLY, [number(-a.value), b], e.shape)
+        return s.make(V.NEGATIVE, [positive], e.shape)
+    if b.op is V.MULTIPLY and b.args[0].op is V.NUMBER and b.args[0].shape == ():
+        if a.op is V.NUMBER:
+            return s.make(V.MULTIPLY, [number(a.value * b.args[0].value), b.args[1]], e.shape)
+        rest = s.make(V.MULTIPLY, [a, b.args[1]], e.shape)
+        return s.make(V.MULTIPLY, [b.args[0], rest], e.shape)
+    if a.op is V.MULTIPLY and a.args[0].op is V.NUMBER and a.args[0].shape == ():
+        rest = s.make(V.MULTIPLY, [a.args[1], b], e.shape)
+        return s.make(V.MULTIPLY, [a.args[0], rest], e.shape)
     return None
 
 
@@ -344,41 +329,44 @@ def signs_outside(e: Expr, s: Simplifier) -> Expr | None:
     if not e.args:
         return None
     a, b = e.args[0], e.args[-1]
-    if e.op == "negative":
-        if a.op == "negative":
+    if e.op is V.NEGATIVE:
+        if a.op is V.NEGATIVE:
             return a.args[0]
-        if a.op == "subtract":
-            return s.make("subtract", [a.args[1], a.args[0]], e.shape)
-    elif e.op == "add":
-        if b.op == "negative":
-            return s.make("subtract", [a, b.args[0]], e.shape)
-        if a.op == "negative":
-            return s.make("subtract", [b, a.args[0]], e.shape)
-    elif e.op == "subtract":
-        if b.op == "negative":
-            return s.make("add", [a, b.args[0]], e.shape)
-    elif e.op in ("multiply", "divide", "matmul"):
+        if a.op is V.SUBTRACT:
+            return s.make(V.SUBTRACT, [a.args[1], a.args[0]], e.shape)
+    elif e.op is V.ADD:
+        if b.op is V.NEGATIVE:
+            return s.make(V.SUBTRACT, [a, b.args[0]], e.shape)
+        if a.op is V.NEGATIVE:
+            return s.make(V.SUBTRACT, [b, a.args[0]], e.shape)
+    elif e.op is V.SUBTRACT:
+        if b.op is V.NEGATIVE:
+            return s.make(V.ADD, [a, b.args[0]], e.shape)
+    elif e.op in (V.MULTIPLY, V.DIVIDE, V.MATMUL):
         for i, arg in enumerate(e.args):
-            if arg.op == "negative":
+            if arg.op is V.NEGATIVE:
                 args = [*e.args[:i], arg.args[0], *e.args[i + 1 :]]
-                return s.make("negative", [s.make(e.op, args, e.shape)], e.shape)
-    elif e.op in ("sum", "slice", "reshape", "transpose", "broadcast_to") and a.op == "negative":
-        return s.make("negative", [s.make(e.op, [a.args[0]], e.shape, e.params)], e.shape)
+                return s.make(V.NEGATIVE, [s.make(e.op, args, e.shape)], e.shape)
+    elif (
+        e.op in (V.SUM, V.MEAN, V.SLICE, V.RESHAPE, V.TRANSPOSE, V.BROADCAST_TO)
+        and a.op is V.NEGATIVE
+    ):
+        return s.make(V.NEGATIVE, [s.make(e.op, [a.args[0]], e.shape, e.params)], e.shape)
     return None
 
 
 def factored(e: Expr, s: Simplifier) -> Expr | None:
     """g - g b is g (1 - b), and g (1 / b) is g / b."""
-    if e.op == "subtract" and e.args[1].op == "multiply":
+    if e.op is V.SUBTRACT and e.args[1].op is V.MULTIPLY:
         g, product = e.args
         if g in product.args and g.shape == e.shape:
             b = product.args[0] if product.args[1] is g else product.args[1]
-            rest = s.make("subtract", [number(1), b], b.shape)
-            return s.make("multiply", [g, rest], e.shape)
-    if e.op == "multiply":
+            rest = s.make(V.SUBTRACT, [number(1), b], b.shape)
+            return s.make(V.MULTIPLY, [g, rest], e.shape)
+    if e.op is V.MULTIPLY:
         g, d = e.args
-        if d.op == "divide" and _is(d.args[0], 1):
-            return s.make("divide", [g, d.args[1]], e.shape)
+        if d.op is V.DIVIDE and _is(d.args[0], 1):
+            return s.make(V.DIVIDE, [g, d.args[1]], e.shape)
     return None
 
 
@@ -388,7 +376,7 @@ def factored(e: Expr, s: Simplifier) -> Expr | None:
 
 def scattered_slice(e: Expr, s: Simplifier) -> Expr | None:
     """What undoes a slice puts zeros around it."""
-    if e.op != "scatter" or e.params.get("slice") is None:
+    if e.op is not V.PLACED:
         return None
     axis, start, stop = e.params["slice"]
     total = e.shape[axis]
@@ -397,13 +385,13 @@ def scattered_slice(e: Expr, s: Simplifier) -> Expr | None:
         parts.insert(0, number(0, _with_size(e.shape, axis, start)))
     if stop < total:
         parts.append(number(0, _with_size(e.shape, axis, total - stop)))
-    return s.make("concatenate", parts, e.shape, {"axis": axis})
+    return s.make(V.CONCATENATE, parts, e.shape, {"axis": axis})
 
 
 def by_parts(e: Expr, s: Simplifier) -> Expr | None:
     """An elementwise operation on joined parts, done on each part, where nothing needs cutting."""
-    joined = [arg for arg in e.args if arg.op == "concatenate"]
-    if e.op not in ELEMENTWISE or not joined:
+    joined = [arg for arg in e.args if arg.op is V.CONCATENATE]
+    if not by_entries(e.op) or not joined:
         return None
     axis = joined[0].params["axis"]
     if any(arg.shape != e.shape or arg.params["axis"] != axis for arg in joined):
@@ -419,13 +407,13 @@ def by_parts(e: Expr, s: Simplifier) -> Expr | None:
         if len(known) < len(pieces):
             return None
         parts.append(s.make(e.op, known, _with_size(e.shape, axis, stop - start), e.params))
-    return s.make("concatenate", parts, e.shape, {"axis": axis})
+    return s.make(V.CONCATENATE, parts, e.shape, {"axis": axis})
 
 
 TIDY: tuple[Rule, ...] = (
     without_effect,
     reshape_twice,
-    swap_of_last_axes,
+    transposed_twice,
     matrix_product,
     broadcast_by_itself,
     joined_again,

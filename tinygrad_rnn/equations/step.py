@@ -18,6 +18,7 @@ from ..nn import Cell
 from ..program import ValueDependenceError, refusing_looks
 from ..tensor import Parameter, Tensor, tensor
 from .expr import Symbol
+from .scalar import Scalar
 
 BATCHES = (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67)
 """Batch sizes to trace with: the first two that divide no size of a parameter."""
@@ -38,6 +39,8 @@ class Traced(NamedTuple):
     leaves      the parameters, x_t and s_{t-1}
     cotangents  of everything in the forward record, as far as it has one
     forward     the forward record, in order
+    scalars     the cell's float attributes, by name
+    sizes       letters for sizes: H of the state, I of the input
     """
 
     batch: int
@@ -50,6 +53,8 @@ class Traced(NamedTuple):
     leaves: list[Tensor]
     cotangents: dict[Node, Any]
     forward: list[Node]
+    scalars: dict[str, float]
+    sizes: dict[int, str]
 
 
 def two_traces(cell: Cell, input_size: int | None) -> tuple[Traced, Traced]:
@@ -105,6 +110,7 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
         return enter(tensor(around + rng.normal(0, 1, shape)), symbol)
 
     cell, parameters = varied(cell, rng)
+    scalars = _remembering(cell)
     for label, p in zip(cell.parameters(), parameters, strict=True):
         enter(p, Symbol(label, "parameter"))
     for label, held in vars(cell).items():
@@ -137,8 +143,9 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
     outputs = dict(zip(labels, tree.leaves(result[0]), strict=True))
     forward = _recorded(who, [*outputs.values(), *states.values()], names)
     traced = Traced(
-        batch, names, values, outputs, states, [], [], [*parameters, x, *before], {}, forward
-    )
+        batch, names, values, outputs, states, [], [], [*parameters, x, *before], {}, forward,
+        scalars, _letters(size, after, {*names.values()}),
+    )  # fmt: skip
     if backward:
         for label, output in outputs.items():
             symbol = Symbol("_".join(filter(None, ["e", label])), "cotangent", 0)
@@ -149,6 +156,29 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
         seeds = list(zip(ends, [*traced.errors, *traced.carries], strict=True))
         traced.cotangents.update(sweep.pullback(seeds, forward, record=True, keep=True))
     return traced
+
+
+def _remembering(cell: Cell, prefix: str = "") -> dict[str, float]:
+    """Let the float attributes of a cell (a copy) remember their names; these and their values."""
+    found: dict[str, float] = {}
+    for label, held in vars(cell).items():
+        if type(held) is float:
+            found[prefix + label] = held
+            object.__setattr__(cell, label, Scalar.attribute(prefix + label, held))
+        elif isinstance(held, Cell):
+            found |= _remembering(held, f"{prefix}{label}.")
+    return found
+
+
+def _letters(size: int, states: list[Any], taken: set[Symbol]) -> dict[int, str]:
+    """I for the size of x, H for that of the states if all have one; no name of the cell's own."""
+    known = {symbol.name for symbol in taken}
+    widths = {state.shape[-1] for state in states if state.ndim}
+    letters = {size: "I"} if "I" not in known else {}
+    if len(widths) == 1 and "H" not in known:
+        letters[widths.pop()] = "H"
+    letters.pop(1, None)  # 1 / 1 is left out anyway
+    return letters
 
 
 def varied(cell: Cell, rng: np.random.Generator) -> tuple[Cell, list[Parameter]]:

@@ -167,6 +167,9 @@ def _normal_cdf_value(x: Any) -> Any:
     return (0.5 * parts).reshape(scaled.shape)
 
 
+_CDF = "np.vectorize(lambda v: 0.5 * math.erfc(-v / math.sqrt(2)))(x)"
+
+
 def _normal_density(x: Any) -> Any:
     return exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
 
@@ -175,7 +178,7 @@ _normal_cdf = elementwise(
     "normal_cdf",
     _normal_cdf_value,
     _normal_density,
-    notation=call("Φ", "np.vectorize(lambda v: 0.5 * math.erfc(-v / math.sqrt(2)))(x)"),
+    notation=call("Φ", _CDF),
     activation=False,
 )
 
@@ -185,7 +188,7 @@ gelu = unary(
     "x times the normal distribution up to x (Hendrycks & Gimpel 2016), exact.",
     "x * normal_cdf(x)", "normal_cdf(x) + x * exp(-x**2 / 2) / sqrt(2 * pi)", (1.0, 0.8413),
     "The exact form is slow (about 0.1 microseconds an entry), because NumPy has no erf.",
-    activation=True, notation=call(numpy="x * normal_cdf(x)"),
+    activation=True, notation=call(numpy=f"x * {_CDF}"),
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..notation import call
 from ..primitive import apply, flat, general, linear
 from .index import getitem, take_along_axis
 from .join import concatenate
@@ -41,6 +42,7 @@ _cumsum = linear(
     "cumsum",
     lambda x, axis: np.cumsum(x, axis),
     lambda g, axis: flip(cumsum(flip(g, axis), axis), axis),
+    notation=call(numpy="np.cumsum"),
 )
 
 
@@ -91,6 +93,7 @@ _prod = general(
     lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
     lambda g, x, axis: reshape(g, kept(x.shape, axis)) * _others(x, axis),
     lambda t, x, axis, keepdims: sum(t * _others(x, axis), axis, keepdims),
+    notation=call("Π", "np.prod"),
     explain=explain_axis,
 )
 

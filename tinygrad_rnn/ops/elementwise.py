@@ -100,7 +100,7 @@ reciprocal = unary(
 )  # fmt: skip
 square = unary(
     "square", np.square, lambda x: 2 * x, "x * x.", "x * x", "2 * x", (3.0, 9.0),
-    notation=Notation("square", "( )²"),
+    notation=Notation("squared", "( )²"),
 )  # fmt: skip
 sqrt = unary(
     "sqrt", np.sqrt, lambda y: 0.5 / y, "The square root.", "sqrt(x)", "0.5 / y", (9.0, 3.0),
@@ -165,7 +165,7 @@ power = binary(
     ("b * a**(b - 1)", "y * log(a)"), ((2.0, 3.0), 8.0),
     "0**0 is 1, and both derivatives are 0 there. The derivative with respect to b is 0 where"
     " a is 0 and b is not negative, and nan where a is negative.",
-    domain=(POSITIVE, (-2.0, 2.0)), notation=Notation("power", "^", SIGN, "**"),
+    domain=(POSITIVE, (-2.0, 2.0)), notation=Notation("raised", "^", SIGN, "**"),
 )  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------

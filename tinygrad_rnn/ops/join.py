@@ -48,7 +48,7 @@ def _explain_joining(shapes: Sequence[Shape], params: dict[str, Any]) -> str | N
 
 _concatenate = variadic(
     "concatenate",
-    lambda *arrays, axis, sizes: np.concatenate(arrays, axis),
+    lambda *arrays, axis, sizes=(): np.concatenate(arrays, axis),
     lambda g, i, node: getitem(g, _own_slice(i, node)),
     lambda t, i, node: _amid_zeros(t, _own_slice(i, node), node),
     kind="structural",

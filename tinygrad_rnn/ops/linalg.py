@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Shape, current
-from ..notation import PRODUCT, infix
+from ..notation import PRODUCT, call, infix
 from ..primitive import apply, apply2, bilinear, linear
 from .elementwise import multiply
 from .reduce import sum
@@ -279,7 +279,13 @@ def tril(x: Any, k: int = 0) -> Any:
     return apply(_tril, (x,), {"k": k})
 
 
-_tril = linear("tril", lambda x, k: np.tril(x, k), lambda g, k: tril(g, k), explain=_explain_matrix)
+_tril = linear(
+    "tril",
+    lambda x, k: np.tril(x, k),
+    lambda g, k: tril(g, k),
+    notation=call(numpy="np.tril"),
+    explain=_explain_matrix,
+)
 
 
 @of_one("y[i, j] = x[i, j] if j >= i + k else 0", "the same part of g")
@@ -294,4 +300,10 @@ def triu(x: Any, k: int = 0) -> Any:
     return apply(_triu, (x,), {"k": k})
 
 
-_triu = linear("triu", lambda x, k: np.triu(x, k), lambda g, k: triu(g, k), explain=_explain_matrix)
+_triu = linear(
+    "triu",
+    lambda x, k: np.triu(x, k),
+    lambda g, k: triu(g, k),
+    notation=call(numpy="np.triu"),
+    explain=_explain_matrix,
+)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..graph import Shape
 from ..notation import Notation, call
-from ..primitive import apply, apply1, apply2, elementwise, general, linear
+from ..primitive import Primitive, apply, apply1, apply2, elementwise, general, linear
 from .elementwise import divide, exp, is_equal, is_zero, square
 from .registry import of_one, values
 from .shape import Axis, broadcast_to, explain_axis, reshape
@@ -71,6 +71,32 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001
     return apply(_sum, (x,), {"axis": axis, "keepdims": keepdims})
 
 
+def _mean_value(x: Any, axis: Axis, keepdims: bool) -> Any:
+    return np.divide(np.sum(x, axis=axis, keepdims=keepdims), float(_count(x, axis)))
+
+
+_mean: Primitive = linear(
+    "mean",
+    _mean_value,
+    lambda g, shape, axis: _spread_evenly(g, axis, shape),
+    kind="reduction",
+    notation=Notation("total", "mean", word="repeat"),
+    explain=explain_axis,
+)
+_evenly = linear(
+    # n entries get the n-th part each
+    "spread evenly",
+    lambda g, axis, to: np.broadcast_to(
+        np.reshape(np.divide(g, float(_count(np.empty(to, bool), axis))), kept(to, axis)), to
+    ),
+    lambda g, axis, shape: reshape(apply(_mean, (g,), {"axis": axis, "keepdims": True}), shape),
+)
+
+
+def _spread_evenly(g: Any, axis: Axis, to: Shape) -> Any:
+    return apply(_evenly, (g,), {"axis": axis, "to": to})
+
+
 @of_one("sum over the axes of x / n, n entries coming together", "g / n, spread over the axes")
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The mean over the given axes, or over all; nan, with NumPy's warning, of no entries.
@@ -79,7 +105,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> tg.mean(tg.tensor([1.0, 2.0, 6.0]))
     tensor(3., dtype=float32)
     """
-    return divide(sum(x, axis, keepdims), float(_count(x, axis)))
+    return apply(_mean, (x,), {"axis": axis, "keepdims": keepdims})
 
 
 def _deviation_value(x: Any, axis: Axis) -> Any:
@@ -116,6 +142,8 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> A
     >>> tg.var(tg.tensor([1.0, 3.0]))
     tensor(1., dtype=float32)
     """
+    if not ddof:
+        return mean(square(deviation(x, axis)), axis, keepdims)
     degrees = builtins.max(_count(x, axis) - ddof, 0)
     return divide(sum(square(deviation(x, axis)), axis, keepdims), float(degrees))
 
@@ -163,6 +191,7 @@ _max = general(
     lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
     _pull_extreme,
     _push_extreme,
+    notation=call(numpy="np.max"),
     explain=explain_axis,
 )
 _min = general(
@@ -170,6 +199,7 @@ _min = general(
     lambda x, axis, keepdims: np.min(x, axis=axis, keepdims=keepdims),
     _pull_extreme,
     _push_extreme,
+    notation=call(numpy="np.min"),
     explain=explain_axis,
 )
 
@@ -237,6 +267,10 @@ _softmax = general(
     softmax_value,
     lambda g, y, axis: y * (g - sum(g * y, axis, True)),
     lambda t, y, axis: y * (t - sum(t * y, axis, True)),
+    notation=call(
+        numpy="np.exp(x - np.max(x, axis=axis, keepdims=True))"
+        " / np.sum(np.exp(x - np.max(x, axis=axis, keepdims=True)), axis=axis, keepdims=True)"
+    ),
     explain=explain_axis,
 )
 _log_softmax = general(
@@ -244,6 +278,7 @@ _log_softmax = general(
     log_softmax_value,
     lambda g, y, axis: g - exp(y) * sum(g, axis, True),
     lambda t, y, axis: t - sum(exp(y) * t, axis, True),
+    notation=call("log softmax", "x - np.logaddexp.reduce(x, axis=axis, keepdims=True)"),
     explain=explain_axis,
 )
 
@@ -284,6 +319,7 @@ _logsumexp = general(
     # not exp(x - y), which loses the fraction of large y
     lambda g, x, axis: _kept(g, x, axis) * softmax(x, axis),
     lambda t, x, axis, keepdims: sum(t * softmax(x, axis), axis, keepdims),
+    notation=call(numpy="np.logaddexp.reduce(x, axis=axis, keepdims=keepdims)"),
     explain=explain_axis,
 )
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from ..graph import Array
 from ..notation import CALL, Notation
-from ..primitive import Partial, apply1, apply2, elementwise
+from ..primitive import Partial, Primitive, apply1, apply2, elementwise
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -66,6 +66,9 @@ class Operator(NamedTuple):
 OPERATORS: dict[str, Operator] = {}
 """Every public operator by name, in the order of declaration."""
 
+
+PRIMITIVES: dict[str, Primitive] = {}
+"""The primitives that `unary` and `binary` declared."""
 
 # ------------------------------------------------------------------------------------------------
 # Types: tensors in, tensor out; arrays in, array out
@@ -212,6 +215,8 @@ def unary(
     def function(x: Any) -> Any:
         return apply1(primitive, x)
 
+    PRIMITIVES[name] = primitive
+
     example = f"tg.{name}({at[0]})", at[1]
     _describe(function, name, summary, equation, f"    dy/dx = {derivative}", note, example)
     _enter(function, summary, equation, derivative, note, (domain,))
@@ -237,6 +242,8 @@ def binary(
 
     def function(a: Any, b: Any) -> Any:
         return apply2(primitive, a, b)
+
+    PRIMITIVES[name] = primitive
 
     rules = f"    dy/da = {derivative[0]}\n    dy/db = {derivative[1]}"
     example = f"tg.{name}({at[0][0]}, {at[0][1]})", at[1]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..graph import Shape, current
-from ..notation import Notation, hidden
+from ..notation import Notation, call, hidden
 from ..primitive import apply, linear
 from .registry import of_one
 
@@ -187,7 +187,7 @@ _transpose = linear(
     lambda x, axes: np.transpose(x, axes),
     lambda g, axes: transpose(g, None if axes is None else _inverse(axes)),
     kind="structural",
-    notation=Notation("transpose", "( )ᵀ"),
+    notation=Notation("turned", "( )ᵀ"),
     explain=lambda shapes, params: (
         explain_axis(shapes, params)
         or f"axes {params['axes']} are not an order of the {len(shapes[0])} axes of {shapes[0]}"
@@ -212,7 +212,7 @@ _swapaxes = linear(
     lambda x, axis1, axis2: np.swapaxes(x, axis1, axis2),
     lambda g, axis1, axis2: swapaxes(g, axis1, axis2),
     kind="structural",
-    notation=Notation("transpose", "( )ᵀ"),
+    notation=Notation("turned", "( )ᵀ"),
     explain=explain_axis,
 )
 
@@ -243,6 +243,7 @@ _flip = linear(
     lambda x, axis: np.flip(x, axis),
     lambda g, axis: flip(g, axis),
     kind="structural",
+    notation=call(numpy="np.flip"),
     explain=explain_axis,
 )
 
@@ -260,5 +261,6 @@ _roll = linear(
     lambda x, shift, axis: np.roll(x, shift, axis),
     lambda g, shift, axis: roll(g, tuple(np.negative(shift).ravel().tolist()), axis),
     kind="structural",
+    notation=call(numpy="np.roll"),
     explain=explain_axis,
 )

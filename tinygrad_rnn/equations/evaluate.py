@@ -1,0 +1,125 @@
+"""Evaluating: the numbers that expressions have, and the passes that a derivation describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array
+from . import vocabulary as V
+from .expr import Batch, Equation, Expr, Form, order
+
+Values = dict[Expr, Any]
+
+
+def evaluate(root: Expr, known: Mapping[Expr, Any], batch: int) -> Any:
+    """The value of an expression, from those of its symbols; `known` may hold whole expressions."""
+    values: Values = {}
+    for expr in order([root]):
+        if expr in known:
+            values[expr] = known[expr]
+        elif expr.op is V.NUMBER:
+            shape = _sized(expr.shape, batch)
+            values[expr] = np.full(shape, expr.value) if shape else expr.value
+        else:
+            values[expr] = _computed(expr, [values[arg] for arg in expr.args], batch)
+    return values[root]
+
+
+def _sized(value: Any, batch: int) -> Any:
+    """A parameter with the batch's size put in."""
+    if isinstance(value, Batch):
+        return value.factor * batch
+    if isinstance(value, tuple):
+        return tuple(_sized(part, batch) for part in value)
+    if isinstance(value, slice):
+        return slice(*(_sized(end, batch) for end in (value.start, value.stop, value.step)))
+    return value
+
+
+def _computed(expr: Expr, args: list[Any], batch: int) -> Any:
+    shape = _sized(expr.shape, batch)
+    if expr.op is V.RESHAPE:
+        return np.reshape(args[0], shape)
+    if expr.op is V.BROADCAST_TO:
+        return np.broadcast_to(args[0], shape)
+    if expr.op is V.PLACED:
+        axis, start, stop = expr.params["slice"]
+        whole: Any = np.zeros(shape)
+        whole[(..., slice(start, stop), *([slice(None)] * (-1 - axis)))] = args[0]
+        return whole
+    params = {k: _sized(v, batch) for k, v in expr.params.items()}
+    result = expr.op.value(*args, **params)
+    return result if expr.op.together is None else result[0]
+
+
+def passes(
+    form: Form, given: Mapping[str, Array], xs: Array, starts: list[Array], errors: list[Array]
+) -> tuple[list[Array], dict[str, Array]]:
+    """One forward and one backward pass by the equations, as they stand.
+
+    given    parameters and constants, by name
+    starts   s_0, in the order of `form.carries`
+    errors   e = dL_t/do_t for every step, (T, B, ...) for each output
+
+    Gives the outputs (T, ...) and the gradients by name, those of s_0 as `s_0`.
+    """
+    T, batch = xs.shape[:2]
+    fixed: Values = {g.of: given[g.of.symbol.name] for g in form.parameters}
+    steps: list[Values] = []
+    before = starts
+    symbols = _leaves(form)
+    for expr in symbols:
+        if expr.symbol.kind == "constant":
+            fixed[expr] = form.constants[expr.symbol.name]
+        elif expr.symbol.kind == "scalar":
+            fixed[expr] = form.scalars[expr.symbol.name]
+        elif expr.symbol.kind == "size":
+            fixed[expr] = batch if expr.symbol.name == "B" else form.sizes[expr.symbol.name]
+    for t in range(T):
+        known = fixed | {form.inputs[0].of: xs[t]}
+        known |= {c.state: s for c, s in zip(form.carries, before, strict=True)}
+        for equation in form.forward:
+            _assign(equation, known, batch)
+        before = [evaluate(state, known, batch) for state in form.states]
+        steps.append(known)
+    outputs = [
+        np.stack([np.asarray(evaluate(o, known, batch)) for known in steps]) for o in form.outputs
+    ]
+    sums = {g.of: np.zeros(np.shape(given[g.of.symbol.name])) for g in form.parameters}
+    each = {g.of: np.zeros(xs.shape) for g in form.inputs}
+    carried: list[Any] = [np.zeros(np.shape(s)) for s in starts]
+    for t in reversed(range(T)):
+        known = steps[t]
+        known |= {e: error[t] for e, error in zip(form.errors, errors, strict=True)}
+        known |= {c.name: d for c, d in zip(form.carries, carried, strict=True)}
+        for equation in form.backward:
+            _assign(equation, known, batch)
+        for g in form.parameters:
+            sums[g.of] = sums[g.of] + evaluate(g.term, known, batch)
+        for g in form.inputs:
+            each[g.of][t] = evaluate(g.term, known, batch)
+        carried = [evaluate(c.value, known, batch) for c in form.carries]
+    gradients = {of.symbol.name: np.asarray(total) for of, total in {**sums, **each}.items()}
+    for c, d, s in zip(form.carries, carried, starts, strict=True):
+        gradients[f"{c.state.symbol.name}_0"] = np.broadcast_to(d, np.shape(s))
+    return outputs, gradients
+
+
+def _assign(equation: Equation, known: Values, batch: int) -> None:
+    value = evaluate(equation.value, known, batch)
+    if len(equation.targets) == 1:
+        known[equation.target] = value
+        return
+    shapes = [target.shape for target in equation.targets]
+    axis = next(i for i, n in enumerate(equation.value.shape) if n != shapes[0][i])
+    ends = np.cumsum([shape[axis] for shape in shapes])[:-1]
+    known.update(zip(equation.targets, np.split(value, ends.tolist(), axis), strict=True))
+
+
+def _leaves(form: Form) -> list[Expr]:
+    ends = [e.value for e in [*form.forward, *form.backward]] + [c.value for c in form.carries]
+    ends += [*form.outputs, *(g.term for g in [*form.parameters, *form.inputs])]
+    return [expr for expr in order(ends) if expr.op is V.SYMBOL]

@@ -1,0 +1,43 @@
+"""The operations that expressions are made of: the library's primitives, and a few more.
+
+The further ones say in one word what primitives say in several: a slice along one axis, an entry
+along one axis, the transpose of matrices, the position of a value that has several.
+"""
+# ruff: noqa: F403
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..notation import Notation, hidden
+from ..ops import primitives
+from ..ops.primitives import *
+from ..primitive import Primitive
+
+
+def _own(name: str, value: Any, notation: Notation) -> Primitive:
+    # expressions are evaluated and printed, never differentiated
+    return Primitive(name, value, (), (), (), kind="structural", notation=notation)
+
+
+def _refused(*args: Any, **params: Any) -> Any:
+    raise AssertionError("a leaf of an expression is looked up, not computed")
+
+
+def _sliced(x: Any, axis: int, start: int, stop: int) -> Any:
+    return x[(..., slice(start, stop), *([slice(None)] * (-1 - axis)))]
+
+
+SYMBOL = _own("symbol", _refused, Notation())
+NUMBER = _own("number", _refused, Notation())
+SLICE = _own("slice", _sliced, Notation("entries"))
+TAKE = _own("entry", lambda x, axis, index: np.take(x, index, axis), Notation("entries"))
+TRANSPOSE = _own("transpose", lambda x: np.swapaxes(x, -1, -2), Notation("turned"))
+PART = _own("part", lambda x, port: x[port], Notation("entries"))
+PLACED = _own("placed", _refused, hidden())
+"""Zeros, but for one slice: what undoes a slice."""
+
+__all__ = ["NUMBER", "PART", "PLACED", "SLICE", "SYMBOL", "TAKE", "TRANSPOSE"]
+__all__ += primitives.__all__

@@ -1,0 +1,85 @@
+"""The primitives that readers of a record speak of, by name.
+
+Most readers ask a primitive for its kind and its notation; what rewrites expressions has to know
+some of them in person.
+"""
+
+from ..primitive import Primitive
+from . import compare, einstein, elementwise, index, join, linalg, reduce, shape
+from .registry import PRIMITIVES
+
+ADD: Primitive = PRIMITIVES["add"]
+SUBTRACT: Primitive = PRIMITIVES["subtract"]
+MULTIPLY: Primitive = PRIMITIVES["multiply"]
+DIVIDE: Primitive = PRIMITIVES["divide"]
+NEGATIVE: Primitive = PRIMITIVES["negative"]
+POWER: Primitive = PRIMITIVES["power"]
+SQUARE: Primitive = PRIMITIVES["square"]
+EQUAL: Primitive = compare.EQUAL
+GREATER: Primitive = compare.GREATER
+GREATER_EQUAL: Primitive = compare.GREATER_EQUAL
+LESS: Primitive = compare.LESS
+LESS_EQUAL: Primitive = compare.LESS_EQUAL
+NOT_EQUAL: Primitive = compare.NOT_EQUAL
+EINSUM: Primitive = einstein._einsum
+INSIDE: Primitive = elementwise.inside
+IS_EQUAL: Primitive = elementwise.is_equal
+IS_POSITIVE: Primitive = elementwise.is_positive
+IS_ZERO: Primitive = elementwise.is_zero
+SHARE: Primitive = elementwise.share
+WHERE: Primitive = elementwise._where
+GETITEM: Primitive = index._getitem
+SCATTER: Primitive = index._scatter
+CONCATENATE: Primitive = join._concatenate
+SPLIT: Primitive = join._split
+STACK: Primitive = join._stack
+UNSTACK: Primitive = join._unstack
+MATMUL: Primitive = linalg._matmul
+DEVIATION: Primitive = reduce._deviation
+EVENLY: Primitive = reduce._evenly
+MEAN: Primitive = reduce._mean
+SUM: Primitive = reduce._sum
+BROADCAST_TO: Primitive = shape._broadcast_to
+MOVEAXIS: Primitive = shape._moveaxis
+PERMUTE: Primitive = shape._transpose
+RESHAPE: Primitive = shape._reshape
+SWAPAXES: Primitive = shape._swapaxes
+
+__all__ = [
+    "ADD",
+    "BROADCAST_TO",
+    "CONCATENATE",
+    "DEVIATION",
+    "DIVIDE",
+    "EINSUM",
+    "EQUAL",
+    "EVENLY",
+    "GETITEM",
+    "GREATER",
+    "GREATER_EQUAL",
+    "INSIDE",
+    "IS_EQUAL",
+    "IS_POSITIVE",
+    "IS_ZERO",
+    "LESS",
+    "LESS_EQUAL",
+    "MATMUL",
+    "MEAN",
+    "MOVEAXIS",
+    "MULTIPLY",
+    "NEGATIVE",
+    "NOT_EQUAL",
+    "PERMUTE",
+    "POWER",
+    "RESHAPE",
+    "SCATTER",
+    "SHARE",
+    "SPLIT",
+    "SQUARE",
+    "STACK",
+    "SUBTRACT",
+    "SUM",
+    "SWAPAXES",
+    "UNSTACK",
+    "WHERE",
+]
