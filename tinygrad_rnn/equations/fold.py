@@ -40,7 +40,9 @@ _CHEAP = (
 """What may be written again wherever it is used."""
 
 
-class _Folder:
+class Folder:
+    """Gives names to what was read, and folds the rest into where it is used."""
+
     def __init__(self, reader: Reader, cell: str) -> None:
         self.reader = reader
         self.cell = cell
@@ -281,14 +283,13 @@ class _Folder:
 
     # -- the form --------------------------------------------------------------------------------
 
-    def form(self) -> Form:
-        """The equations."""
+    def equations(self) -> tuple[list[Equation], list[Equation]]:
+        """The equations of the forward pass and of the backward pass, in order."""
         self.name_forward()
         self.name_backward()
-        a, reader = self.reader.a, self.reader
         forward: list[Equation] = []
         backward: list[Equation] = []
-        place = {expr: i for i, expr in enumerate(dict.fromkeys(reader.exprs.values()))}
+        place = {expr: i for i, expr in enumerate(dict.fromkeys(self.reader.exprs.values()))}
         for expr in self.forward:  # in the order in which the cell computes them
             place.setdefault(expr, max((place[arg] for arg in expr.args), default=0))
         self.forward.sort(key=place.__getitem__)
@@ -301,21 +302,28 @@ class _Folder:
                 target = self.names[expr]
                 kind = backward if target.symbol.kind == "delta" else forward
                 kind.append(Equation((target,), self._body(expr)))
-        states = []
         for label, expr in self.states.items():
-            target = self._folded(expr)
             wanted = name(Symbol(label, "state", 0), expr.shape)
-            if target is not wanted:
-                forward.append(Equation((wanted,), target))
-            states.append(wanted)
-        terms = [
-            self._folded(number(0, reader.of(t).shape) if g is None else g)
-            for t, g in zip(a.leaves, self.ends, strict=True)
+            if self._folded(expr) is not wanted:
+                forward.append(Equation((wanted,), self._folded(expr)))
+        return forward, backward
+
+    def terms(self) -> list[Expr]:
+        """The gradient of every leaf, in the order of the reader's leaves, after `equations`."""
+        return [
+            self._folded(number(0, self.reader.of(t).shape) if g is None else g)
+            for t, g in zip(self.reader.a.leaves, self.ends, strict=True)
         ]
+
+    def form(self) -> Form:
+        """Everything about a cell's step."""
+        forward, backward = self.equations()
+        a, reader = self.reader.a, self.reader
+        states = [name(Symbol(k, "state", 0), expr.shape) for k, expr in self.states.items()]
         leaves = [reader.of(t) for t in a.leaves]
         n = len(leaves) - len(states) - 1
         used = {(e.symbol.kind, e.symbol.name) for e in self.everything if e.op is V.SYMBOL}
-        gradients = [Gradient(of, term) for of, term in zip(leaves, terms, strict=True)]
+        gradients = [Gradient(of, term) for of, term in zip(leaves, self.terms(), strict=True)]
         carries = [
             Carry(old.of, reader.of(r), old.term)
             for old, r in zip(gradients[n + 1 :], a.carries, strict=True)
@@ -364,7 +372,7 @@ class _Folder:
 
 def folded(reader: Reader, cell: str) -> Form:
     """The equations of what was read."""
-    return _Folder(reader, cell).form()
+    return Folder(reader, cell).form()
 
 
 __all__ = ["Output", "folded"]

@@ -218,7 +218,11 @@ class Reader:
             return self._evenly(args[0], shape, _from_the_end(given["axis"], len(shape)))
         if op in (V.CONCATENATE, V.STACK):
             return s.make(op, args, shape, {"axis": given["axis"] - len(shape)})
-        params = {key: self._param(op.name, v, other[key]) for key, v in given.items()}
+        params = {
+            key: self._param(op.name, v, other[key])
+            for key, v in given.items()
+            if not (isinstance(v, np.ndarray) and v.shape != other[key].shape)  # one per row
+        }
         return s.make(op, args, shape, params)
 
     def _moved(self, op: Primitive, x: Expr, shape: Shape, given: dict[str, Any]) -> Expr:
