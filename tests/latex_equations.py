@@ -252,8 +252,6 @@ def summed(over, inside, values, t):
     if over == "t=1":
         return sum(value(inside, values, step) for step in range(1, values.T + 1))
     found = value(inside, values, t)
-    if over.startswith(r"\mathrm{axis~"):
-        return found.sum(axis=int(re.sub(r"[^\d-]", "", over)))
     if over == r"\mathrm{features}":
         return found.sum(axis=-1, keepdims=True)  # as it is used: beside the features
     return found.sum(axis=0) if over == r"\mathrm{batch}" else found.sum()
@@ -262,7 +260,7 @@ def summed(over, inside, values, t):
 def called(name, arguments, values, t):
     if name == "reshape":
         x, (_, size, _) = value(arguments[0], values, t), arguments[1]
-        shape = [values.fixed["B", ""] if n == "B" else int(n) for n in size.split(r"\times")]
+        shape = [int(n) if n.isdigit() else values.fixed[n, ""] for n in size.split(r"\times")]
         return x.reshape(shape)
     axis = next((option(a, "axis") for a in arguments if option(a, "axis")), None)
     args = [value(a, values, t) for a in arguments if "=" not in str(a[1]) or a[0] != "name"]

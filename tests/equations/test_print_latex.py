@@ -41,7 +41,7 @@ def answers(derivation, name):
     targets = [target for eq in equations for target in eq.targets] + f.errors
     values = Values(T, {base_of(target)[0]: sized(target.shape) for target in targets})
     values.fixed["B", ""] = B
-    values.fixed |= {(letter, ""): n for letter, n in derivation.form.sizes.items()}
+    values.fixed |= {(letter, ""): n for letter, n in derivation.form.letters.items()}
     arrays = iter(answer.given.values())
     for g in f.parameters:
         values.fixed[base_of(g.of)] = next(arrays)

@@ -190,7 +190,8 @@ class Form(NamedTuple):
     meanings    what the deltas are the gradients with respect to, as far as that has a name
     constants   arrays that the cell uses and that are no parameters
     scalars     float attributes of the cell that occur, and their values
-    sizes       letters of sizes that occur, and their values; B is not among them
+    sizes       letters of sizes that occur as numbers, and their values; B is not among them
+    letters     letters of all sizes that have one
     """
 
     cell: str
@@ -206,6 +207,7 @@ class Form(NamedTuple):
     constants: dict[str, Array]
     scalars: dict[str, float]
     sizes: dict[str, int]
+    letters: dict[str, int]
 
 
 # ------------------------------------------------------------------------------------------------

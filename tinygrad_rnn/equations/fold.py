@@ -342,6 +342,7 @@ class Folder:
             reader.constants,
             {label: value for label, value in a.scalars.items() if ("scalar", label) in used},
             {letter: n for n, letter in reader.sizes.items() if ("size", letter) in used},
+            {letter: n for n, letter in reader.sizes.items()},
         )
 
     def _folded(self, expr: Expr) -> Expr:

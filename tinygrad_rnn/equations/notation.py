@@ -6,8 +6,11 @@ which are matrix products, and where brackets are needed, is decided here and no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..graph import Shape
@@ -38,8 +41,8 @@ class Box(NamedTuple):
     fraction  (above, below)
     raised    (base, exponent)
     call      (function's name, argument, ...)
-    over      (range, inside, sign): a sum, product or mean over "time" (t = 1..T), "batch",
-              "features", "entries" or an axis
+    over      (range, inside, sign): a sum or mean over "time" (t = 1..T), "batch", "features" or
+              "entries"
     join      parts beside each other in brackets
     relation  (left, relation, right)
     holds     (left, relation, right): 1 where it holds and 0 elsewhere
@@ -130,7 +133,8 @@ def _call(expr: Expr, args: list[Box]) -> Box:
     extra = [Box("words", (f"{k}={_shown(v)}",)) for k, v in told]
     if expr.op.notation.form == "hidden":
         extra = [Box("words", (_sizes(expr.shape),))]
-    return Box("call", (expr.op.notation.symbol or expr.op.name, *args, *extra))
+    symbol = "" if expr.op.notation.form == "total" else expr.op.notation.symbol
+    return Box("call", (symbol or expr.op.name, *args, *extra))
 
 
 def _shown(value: Any) -> str:
@@ -150,7 +154,22 @@ def _shown(value: Any) -> str:
 
 
 def _sizes(shape: Shape) -> str:
-    return " × ".join(map(_shown, shape)) or "1"
+    letters = _letters.get()
+    return " × ".join(letters.get(n) or _shown(n) for n in shape) or "1"
+
+
+_letters: ContextVar[Mapping[int, str]] = ContextVar("letters", default=MappingProxyType({}))
+"""The letters of sizes, in what is being written."""
+
+
+@contextlib.contextmanager
+def lettered(form: Form) -> Iterator[None]:
+    """While this lasts, sizes are written with the letters of a form."""
+    token = _letters.set({n: letter for letter, n in form.letters.items() if n != 1})
+    try:
+        yield
+    finally:
+        _letters.reset(token)
 
 
 def _infix(e: Expr, args: list[Box]) -> Box:
@@ -207,7 +226,7 @@ def _turned(e: Expr, args: list[Box]) -> Box | None:
 
 
 def _total(e: Expr, args: list[Box]) -> Box | None:
-    """A sum, product or mean: over the batch, over the features, over all entries, or an axis."""
+    """A sum or mean over the batch, over the features, or over all entries."""
     (x,), (arg,) = e.args, args
     sizes = [x.shape[axis] for axis in e.params["axis"]]
     if len(sizes) == x.ndim:
@@ -216,11 +235,8 @@ def _total(e: Expr, args: list[Box]) -> Box | None:
         over = "batch"
     elif e.params["axis"] == (-1,) and x.ndim == 2 and e.params["keepdims"]:
         over = "features"
-    elif e.params["keepdims"]:
-        return None
     else:
-        axes = ", ".join(str(axis).replace("-", "−") for axis in e.params["axis"])
-        over = f"axis {axes}"
+        return None
     sign = e.op.notation.symbol
     if len(sign) > 1:  # a word: it is written as a function
         return Box("over", (over, group(arg), sign))
@@ -306,6 +322,11 @@ _FORMS: dict[Arrangement, Callable[[Expr, list[Box]], Box | None]] = {
 
 def page(form: Form) -> list[Section]:
     """All that is said about a cell, in order."""
+    with lettered(form):
+        return _page(form)
+
+
+def _page(form: Form) -> list[Section]:
     forward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in form.forward]
     equations, starts = recursion(form)
     meanings = [

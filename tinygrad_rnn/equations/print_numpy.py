@@ -14,7 +14,7 @@ from ..notation import PRODUCT, SIGN, SUM, TIMES
 from ..primitive import Primitive
 from . import vocabulary as V
 from .expr import Batch, Equation, Expr, Form, Gradient, Symbol, order, recursion
-from .notation import Line, boxed, left_side
+from .notation import Line, boxed, left_side, lettered
 from .print_text import line, text
 
 _RESERVED = {"np", "math", "t", "T", "B", "outputs", "gradients", *keyword.kwlist}
@@ -289,6 +289,11 @@ def program(form: Form) -> str:
 
     Raises NoCounterpartError for an operation that NumPy does not have.
     """
+    with lettered(form):
+        return _program(form)
+
+
+def _program(form: Form) -> str:
     w = _Writer(form)
     x = form.inputs[0].of
     givens = [w.ident(g.of.symbol.name, "parameter") for g in form.parameters]
