@@ -185,8 +185,9 @@ def parse(text):
 class Values:
     """Names' values: `fixed` by (base, label), `over_time` by base and step.
 
-    shapes  of what changes over time, by base. Beyond the last step gradients are zero; other
-            things could be anything there, and are one
+    shapes    of what changes over time, by base. Beyond the last step what the backward pass makes
+              is zero; other things could be anything there, and are one
+    backward  what the backward pass makes
     """
 
     def __init__(self, T, shapes):
@@ -194,13 +195,15 @@ class Values:
         self.shapes = shapes
         self.fixed = {}
         self.over_time = {}
+        self.backward = set()
 
     def get(self, base, script, t):
         if (base, script) in self.fixed:
             return self.fixed[base, script]
         time = t + int(script[1:] or 0) if script.startswith("t") else int(script)
         if time == self.T + 1:
-            return (np.zeros if base[0] in "\\e" else np.ones)(self.shapes[base])
+            zero = base[0] in "\\e" or base in self.backward
+            return (np.zeros if zero else np.ones)(self.shapes[base])
         return self.over_time[base][time]
 
 

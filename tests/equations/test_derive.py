@@ -11,6 +11,9 @@ from derived_cells import BUILT_IN, CELLS, USERS, H, I, autodiff, parameter
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.equations import ValueDependenceError, derive
+from tinygrad_rnn.equations import vocabulary as V
+from tinygrad_rnn.equations.check import check
+from tinygrad_rnn.equations.expr import make
 
 
 def run(source, given):
@@ -254,3 +257,76 @@ def test_the_manuals_page_prints_what_it_says():
     (fragment,) = re.findall(r"```\n(    for t.*?)```", page, re.DOTALL)
     for line in fragment.splitlines():
         assert line.strip() == "..." or line in source
+
+
+class Everything(tg.Cell):
+    """Normalisation, a threshold, a float attribute, a custom operation, a slow operation."""
+
+    bend = tg.custom.elementwise(
+        "bend", lambda v, k: np.tanh(k * v), lambda v, y, k: k * (1 - y * y)
+    )
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.hidden_size = H
+        self.U, self.W = parameter(rng, I, H), parameter(rng, H, H)
+        self.dt, self.theta = 0.05, 0.02
+
+    def step(self, x, s):
+        a = tg.layer_norm(x @ self.U + s @ self.W)
+        new = tg.where(a > self.theta, Everything.bend(a, k=1.5), tg.gelu(0.2 * a))
+        return s, (1 - self.dt) * s + self.dt * new
+
+
+def test_thresholds_attributes_and_sizes_are_what_they_are():
+    derivation = derive(Everything())
+    text = derivation.unicode()
+    assert "> θ" in text
+    assert "(1 − dt) sₜ₋₁" in text
+    assert "mean_features(" in text
+    assert "bend(" in text
+    assert not [number for number in ("0.95", "0.05", "0.25") if number in text]
+    with pytest.raises(NotImplementedError, match=r"bend: no NumPy .*Notation\(numpy="):
+        derivation.source()
+
+
+def test_every_derivation_is_checked_with_or_without_a_program():
+    wrong = tg.custom.elementwise("wrong", lambda v: v * v * v, lambda v: 3 * v * v)
+    cell = Stepping(lambda c, x, s: wrong(s @ c.W + x))
+    derive(cell)
+    form = derive(cell).form
+    doubled = [
+        e._replace(value=make(V.ADD, [e.value, e.value], e.value.shape)) for e in form.backward
+    ]
+    broken = form._replace(backward=doubled)
+    with pytest.raises(AssertionError, match="the equations give another gradient"):
+        check(cell, broken)
+
+
+def test_what_a_custom_operation_says_of_itself_is_printed():
+    notation = tg.custom.Notation("infix", "⋆", 2, "*")
+    star = tg.custom.elementwise("star", np.multiply, lambda b: b, lambda a: a, notation=notation)
+    derivation = derive(Stepping(lambda c, x, s: tg.tanh(star(s @ c.W + x, s))))
+    assert "⋆ sₜ₋₁" in derivation.unicode()
+    assert r"\mathbin{⋆} s_{t-1}" in derivation.latex()
+    assert "* s[t - 1]" in derivation.source()
+
+
+def test_what_does_not_change_over_time_has_no_time():
+    text = derive(Stepping(lambda c, x, s: tg.tanh(s @ (0.5 * c.W).named("A") + x))).unicode()
+    assert "A = 0.5 W" in text
+    assert "sₜ₋₁ A" in text
+
+
+def test_every_delta_that_is_used_is_in_the_table_of_names():
+    for make in CELLS.values():
+        form = derive(make()).form
+        known = {meaning.delta for meaning in form.meanings}
+        for equation in form.backward:
+            for target in equation.targets:
+                assert target in known or not target.symbol.name.startswith("delta")
+
+
+def test_an_einsum_is_an_indexed_sum():
+    text = derive(Stepping(lambda c, x, s: tg.tanh(tg.einsum("bi,bj,ij->bj", x, s, c.W)))).unicode()
+    assert "Σ_i" in text

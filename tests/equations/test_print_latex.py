@@ -40,6 +40,7 @@ def answers(derivation, name):
     equations = [*f.forward, *form.recursion(f)[0]]
     targets = [target for eq in equations for target in eq.targets] + f.errors
     values = Values(T, {base_of(target)[0]: sized(target.shape) for target in targets})
+    values.backward = {base_of(t)[0] for eq in form.recursion(f)[0] for t in eq.targets}
     values.fixed["B", ""] = B
     values.fixed |= {(letter, ""): n for letter, n in derivation.form.letters.items()}
     arrays = iter(answer.given.values())

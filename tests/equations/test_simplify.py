@@ -87,7 +87,7 @@ def joined(*parts, axis=-1):
     return m("concatenate", *parts, shape=shape, axis=axis)
 
 
-X, Y, C = x(), x("y"), x("c", ())
+X, Y, Z, C = x(), x("y"), x("z"), x("c", ())
 LEFT, RIGHT, ROW = x("l", (4, 2)), x("r", (4, 4)), x("v", (6,))
 ZERO, ONE, TWO = number(0), number(1), number(2)
 NEG = m("negative", X)
@@ -184,6 +184,19 @@ CASES = {
     "x - y x": (
         m("subtract", X, m("multiply", Y, X)), m("multiply", X, m("subtract", ONE, Y))
     ),
+    "x + x": (m("add", X, X), m("multiply", TWO, X)),
+    "x y + x z": (
+        m("add", m("multiply", X, Y), m("multiply", X, Z)), m("multiply", X, m("add", Y, Z))
+    ),
+    "x y - z x": (
+        m("subtract", m("multiply", X, Y), m("multiply", Z, X)),
+        m("multiply", X, m("subtract", Y, Z)),
+    ),
+    "(2 x) / y": (
+        m("divide", m("multiply", TWO, X), Y), m("multiply", TWO, m("divide", X, Y))
+    ),
+    "(x / y) / c": (m("divide", m("divide", X, Y), C), m("divide", m("divide", X, C), Y)),
+    "x (2 / y)": (m("multiply", X, m("divide", TWO, Y)), m("multiply", TWO, m("divide", X, Y))),
     "x (1 / y)": (m("multiply", X, m("divide", ONE, Y)), m("divide", X, Y)),
     "scattered": (
         m("placed", LEFT, shape=(4, 6), slice=(-1, 0, 2)), joined(LEFT, number(0, (4, 4)))

@@ -7,9 +7,9 @@ once, or if the equation would grow too long; everything else is folded into whe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from ..graph import Node
+from ..graph import Node, Shape
 from ..tensor import Tensor
 from . import vocabulary as V
 from .expr import (
@@ -100,7 +100,8 @@ class Folder:
         )
 
     def _give(self, expr: Expr, label: str, kind: str) -> None:
-        self.names[expr] = name(Symbol(label, kind, 0), expr.shape)
+        timed = any(e.op is V.SYMBOL and e.symbol.time is not None for e in order([expr]))
+        self.names[expr] = name(Symbol(label, kind, 0 if timed else None), expr.shape)
 
     def leafy(self, expr: Expr) -> bool:
         part = expr.op is V.SLICE and expr.args[0] in self.groups
@@ -229,9 +230,12 @@ class Folder:
         self._plain_delta()
 
     def _name_delta(self, expr: Expr) -> None:
-        self._give(
-            expr, self._free(*self._wishes(expr), *(f"delta_{k}" for k in range(1, 100))), "delta"
-        )
+        """delta for a derivative of the loss; a letter for what only helps to compute one."""
+        wishes = self._wishes(expr)
+        if not wishes and expr not in self.cotangent_of:
+            self._give(expr, self._free(*_LETTERS), "delta")
+            return
+        self._give(expr, self._free(*wishes, *(f"delta_{k}" for k in range(1, 100))), "delta")
 
     def _wishes(self, g: Expr) -> list[str]:
         """What a gradient might be called, after what it is the gradient with respect to."""
@@ -252,14 +256,17 @@ class Folder:
         wishes += [f"delta_{self.names[v].symbol.name}" for v in of if v in ours]
         return wishes or self._wishes_of_part(g)
 
+    def _parts_of(self, g: Expr) -> Iterator[tuple[list[Expr], tuple[int, int, int]]]:
+        """Of what a part of a joined gradient is the gradient: values, and which part of them."""
+        for whole, of in list(self.cotangent_of.items()):
+            if whole.op is V.CONCATENATE and g in whole.args:
+                axis = whole.params["axis"]
+                start = sum(p.shape[axis] for p in whole.args[: whole.args.index(g)])
+                yield of, (axis, start, start + g.shape[axis])
+
     def _wishes_of_part(self, g: Expr) -> list[str]:
         """The same for a part of a joined gradient, after the part of the gates it belongs to."""
-        for whole, of in self.cotangent_of.items():
-            if whole.op is not V.CONCATENATE or g not in whole.args:
-                continue
-            axis = whole.params["axis"]
-            start = sum(p.shape[axis] for p in whole.args[: whole.args.index(g)])
-            cut = (axis, start, start + g.shape[axis])
+        for of, cut in self._parts_of(g):
             for v in of:
                 for group in [v, *self.uses[v]]:
                     for part in self.groups.get(group, []):
@@ -354,7 +361,10 @@ class Folder:
     def _meanings(self) -> Iterable[Meaning]:
         for g, target in list(self.names.items()):
             of = [v for v in self.cotangent_of.get(g, []) if v.op is not V.SYMBOL]
-            if target.symbol.kind != "delta" or not of:
+            if target.symbol.kind != "delta":
+                continue
+            if not of:
+                yield from self._meaning_of_part(g, target)
                 continue
             known = [v for v in of if v in self.names]
             grouped = [v for v in of if v in self.groups]
@@ -365,10 +375,28 @@ class Folder:
                 axis = {"axis": self.groups[grouped[-1]][0].params["axis"]}
                 yield Meaning(target, make(V.CONCATENATE, parts, g.shape, axis), None)
             else:
-                label = target.symbol.name.replace("delta", "a", 1)
-                letters = [label.replace("a", letter, 1) for letter in _LETTERS_OF_PARTS]
-                symbol = Symbol(self._free(*letters), "value", 0)
-                yield Meaning(target, name(symbol, g.shape), self._folded(of[-1]))
+                yield Meaning(target, self._unnamed(target, g.shape), self._folded(of[-1]))
+
+    def _unnamed(self, target: Expr, shape: Shape) -> Expr:
+        """A name for what a delta is the gradient of, if that has none."""
+        label = target.symbol.name.replace("delta", "a", 1)
+        letters = [label.replace("a", letter, 1) for letter in _LETTERS_OF_PARTS]
+        return name(Symbol(self._free(*letters), "value", 0), shape)
+
+    def _meaning_of_part(self, g: Expr, target: Expr) -> Iterator[Meaning]:
+        """Of a part of a joined gradient: the part of the value, with or without a name."""
+        for of, (axis, start, stop) in self._parts_of(g):
+            whole = of[-1]
+            if whole.op is V.SYMBOL:
+                continue
+            params = {"axis": axis, "start": start, "stop": stop}
+            part = make(V.SLICE, [whole], g.shape, params)
+            if part in self.names:
+                yield Meaning(target, self.names[part], None)
+            else:
+                cut = make(V.SLICE, [self._folded(whole)], g.shape, params)
+                yield Meaning(target, self._unnamed(target, g.shape), cut)
+            return
 
 
 def folded(reader: Reader, cell: str) -> Form:

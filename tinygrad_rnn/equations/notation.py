@@ -13,6 +13,8 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..graph import Shape
 from ..notation import ATOM, PRODUCT, SUM, TIMES, Arrangement
 from ..primitive import Primitive
@@ -41,8 +43,8 @@ class Box(NamedTuple):
     fraction  (above, below)
     raised    (base, exponent)
     call      (function's name, argument, ...)
-    over      (range, inside, sign): a sum or mean over "time" (t = 1..T), "batch", "features" or
-              "entries"
+    over      (range, inside, sign): a sum or mean over "time" (t = 1..T), "batch", "features",
+              "entries", or indices
     join      parts beside each other in brackets
     relation  (left, relation, right)
     holds     (left, relation, right): 1 where it holds and 0 elsewhere
@@ -98,7 +100,9 @@ def _number(value: float) -> Box:
     near = Fraction(value).limit_denominator(1000)
     if float(near) == value and len(f"{value!r}") > 6:
         return Box("fraction", (_number(near.numerator), _number(near.denominator)))
-    return Box("number", (repr(value),))
+    short = f"{value:.12g}"  # products of decimal fractions end in the digits of their rounding
+    same = abs(float(short) - value) <= 4 * np.finfo(float).eps * value
+    return Box("number", (short if same else repr(value),))
 
 
 def group(box: Box) -> Box:
@@ -112,7 +116,7 @@ def _at_least(box: Box, level: int) -> Box:
 
 def is_number(expr: Expr) -> bool:
     """Whether it is one number, not an array."""
-    return expr.shape == () and expr.op in (V.NUMBER, V.SYMBOL)
+    return expr.shape == ()
 
 
 def boxed(expr: Expr) -> Box:
@@ -285,6 +289,18 @@ def _choice(e: Expr, args: list[Box]) -> Box:
     return Box("call", (e.op.name, condition, *args[1:]))
 
 
+def _einsum(e: Expr, args: list[Box]) -> Box:
+    """A product with its indices, summed over those that the result does not have."""
+    left, right, to = (e.params[key] for key in ("left", "right", "to"))
+    factors = [
+        Box("part", (_at_least(arg, ATOM), ", ".join(letters)))
+        for arg, letters in zip(args, (left, right), strict=True)
+    ]
+    product = Box("product", tuple(factors), PRODUCT)
+    summed = [c for c in dict.fromkeys(left + right) if c not in to]
+    return Box("over", (", ".join(summed), product, "Σ"), SUM) if summed else product
+
+
 def _enclosed(kind: str) -> Callable[[Expr, list[Box]], Box]:
     return lambda e, args: Box(kind, tuple(args))
 
@@ -294,6 +310,7 @@ _OWN: dict[Primitive, Callable[[Expr, list[Box]], Box | None]] = {
     V.SUBTRACT: _minus,
     V.MULTIPLY: _multiply,
     V.MATMUL: _matmul,
+    V.EINSUM: _einsum,
     V.SLICE: _slice,
     V.TAKE: _entry,
     V.PART: _part,

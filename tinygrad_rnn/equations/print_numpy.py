@@ -64,7 +64,7 @@ class _Writer:
         code = self.ident(symbol.name, symbol.kind)
         if symbol.kind == "cotangent":
             return f"{code}[t - 1]"
-        if (symbol.name, symbol.kind) not in self.kept:
+        if symbol.time is None or (symbol.name, symbol.kind) not in self.kept:
             return code
         return f"{code}[t]" if symbol.time == 0 else f"{code}[t - 1]"
 
@@ -275,7 +275,7 @@ def _kept(form: Form) -> set[tuple[str, str]]:
     later = [e.value for e in form.backward] + [c.value for c in form.carries]
     later += [g.term for g in [*form.parameters, *form.inputs]]
     for expr in order(later):
-        if expr.op is V.SYMBOL and expr.symbol.kind == "value":
+        if expr.op is V.SYMBOL and expr.symbol.kind == "value" and expr.symbol.time is not None:
             kept.add((expr.symbol.name, "value"))
     return kept
 
@@ -406,7 +406,9 @@ def _backward(w: _Writer, x: str, xs: str) -> list[str]:
     used = {
         e.symbol
         for e in order(
-            [g.term for g in [*form.parameters, *form.inputs]] + [e.value for e in form.backward]
+            [g.term for g in [*form.parameters, *form.inputs]]
+            + [e.value for e in form.backward]
+            + [c.value for c in form.carries]
         )
         if e.op is V.SYMBOL
     }

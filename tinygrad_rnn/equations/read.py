@@ -39,6 +39,7 @@ class Reader:
         self.constants: dict[str, Array] = {}
         self.sizes = a.sizes
         self.simplify = Simplifier()
+        self.simplify.count = self._count
         self._attributes = {k: v for k, v in vars(cell).items() if isinstance(v, np.ndarray)}
         orders = []
         for traced in (a, b):

@@ -40,11 +40,13 @@ class Simplifier:
 
     parts   {expression: {(axis from the end, start, stop): its slice}}, as far as slices of it
             have been made
+    count   the expression of how many entries some axes have, if that is known
     """
 
     def __init__(self) -> None:
         self.parts: dict[Expr, dict[tuple[int, int, int], Expr]] = {}
         self.rules: Sequence[Rule] = RULES
+        self.count: Callable[[list[int]], Expr] | None = None
 
     def make(
         self,
@@ -355,8 +357,50 @@ def signs_outside(e: Expr, s: Simplifier) -> Expr | None:
     return None
 
 
+def twice(e: Expr, s: Simplifier) -> Expr | None:
+    """x + x is 2 x."""
+    if e.op is V.ADD and e.args[0] is e.args[1]:
+        return s.make(V.MULTIPLY, [number(2), e.args[0]], e.shape)
+    return None
+
+
+def common_factor(e: Expr, s: Simplifier) -> Expr | None:
+    """a b + a c is a (b + c)."""
+    if e.op not in (V.ADD, V.SUBTRACT) or any(arg.op is not V.MULTIPLY for arg in e.args):
+        return None
+    (left, right) = e.args
+    for a in left.args:
+        if a in right.args and a.op is not V.NUMBER:
+            b, c = (
+                product.args[1] if product.args[0] is a else product.args[0]
+                for product in (left, right)
+            )
+            rest = s.make(e.op, [b, c], b.shape if b.ndim >= c.ndim else c.shape)
+            if b.shape in (c.shape, ()) or c.shape == ():
+                return s.make(V.MULTIPLY, [a, rest], e.shape)
+    return None
+
+
+def of_fractions(e: Expr, s: Simplifier) -> Expr | None:
+    """Numbers stand before a fraction, and sizes under the innermost: a sum over n is a mean."""
+    if e.op is not V.DIVIDE:
+        return None
+    a, b = e.args
+    if a.op is V.MULTIPLY and a.args[0].op is V.NUMBER and a.args[0].shape == ():
+        rest = s.make(V.DIVIDE, [a.args[1], b], e.shape)
+        return s.make(V.MULTIPLY, [a.args[0], rest], e.shape)
+    if a.op is V.DIVIDE and b.shape == () and a.args[1].shape != ():
+        inner = s.make(V.DIVIDE, [a.args[0], b], a.args[0].shape)
+        return s.make(V.DIVIDE, [inner, a.args[1]], e.shape)
+    if a.op is V.SUM and s.count is not None:
+        sizes = [a.args[0].shape[axis] for axis in a.params["axis"]]
+        if s.count(sizes) is b:
+            return s.make(V.MEAN, a.args, a.shape, a.params)
+    return None
+
+
 def factored(e: Expr, s: Simplifier) -> Expr | None:
-    """g - g b is g (1 - b), and g (1 / b) is g / b."""
+    """g - g b is g (1 - b), and g (k / b) is k (g / b)."""
     if e.op is V.SUBTRACT and e.args[1].op is V.MULTIPLY:
         g, product = e.args
         if g in product.args and g.shape == e.shape:
@@ -365,8 +409,9 @@ def factored(e: Expr, s: Simplifier) -> Expr | None:
             return s.make(V.MULTIPLY, [g, rest], e.shape)
     if e.op is V.MULTIPLY:
         g, d = e.args
-        if d.op is V.DIVIDE and _is(d.args[0], 1):
-            return s.make(V.DIVIDE, [g, d.args[1]], e.shape)
+        if d.op is V.DIVIDE and d.args[0].op is V.NUMBER and d.args[0].shape == ():
+            fraction = s.make(V.DIVIDE, [g, d.args[1]], e.shape)
+            return s.make(V.MULTIPLY, [d.args[0], fraction], e.shape)
     return None
 
 
@@ -427,6 +472,9 @@ RULES: tuple[Rule, ...] = (
     numbers_first,
     signs_outside,
     factored,
+    twice,
+    common_factor,
+    of_fractions,
     scattered_slice,
     by_parts,
 )

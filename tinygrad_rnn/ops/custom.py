@@ -40,6 +40,17 @@ are right.
 array([ 0.128, -0.096], dtype=float32)
 """
 
-from ..primitive import Primitive, bilinear, elementwise, general, linear, variadic
+from ..notation import Notation
+from ..primitive import Primitive, bilinear, elementwise, flat, general, joint, linear, variadic
 
-__all__ = ["Primitive", "bilinear", "elementwise", "general", "linear", "variadic"]
+__all__ = [
+    "Notation",
+    "Primitive",
+    "bilinear",
+    "elementwise",
+    "flat",
+    "general",
+    "joint",
+    "linear",
+    "variadic",
+]
