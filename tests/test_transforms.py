@@ -485,8 +485,11 @@ def test_every_transform_hands_out_what_the_function_returned_beside():
 
 def test_what_is_returned_beside_stays_recorded_where_something_recorded_was_used():
     w = tg.Parameter(np.array([2.0]), "w")
-    # the loss leads to nothing recorded, what stands beside it does: both use the record of x * x
-    f = lambda x: (lambda y: (y.sum(), y * y * w))(x * x)  # noqa: E731
+
+    def f(x):
+        y = x * x
+        return y.sum(), y * y * w  # what stands beside leads to w, the number itself does not
+
     (_, beside), slope = tg.value_and_grad(f, has_aux=True)(np.array([3.0]))
     assert isinstance(beside, tg.Tensor)
     close(slope, [6.0])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import optim
 from . import program as _program
 from .autodiff import Use, gradients, gradients_of_uses
+from .checkpoint import checkpoint
 from .gradcheck import check_gradients
 from .graph import detect_anomaly, no_grad, scope, timestep
 from .nn import GRU, LSTM, Cell, Elman, LSTMState
@@ -50,6 +51,7 @@ __all__ = [
     "ValueDependenceError",
     "detach",
     "check_gradients",
+    "checkpoint",
     "custom",
     "detect_anomaly",
     "draw",

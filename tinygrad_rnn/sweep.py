@@ -475,11 +475,12 @@ def pushforward(
             raise _freed(node)
         if record:
             saved = as_tensors(node, saved)
+        pushes = primitive.pushes
         for i, source in enumerate(node.inputs):
             t = None if source is None else output_of(tangents, source, node.ports[i])
             if t is None:
                 continue
-            push = primitive.pushes[i]
+            push = pushes[i]
             if push is None:
                 continue
             part = push(t, saved, node)
