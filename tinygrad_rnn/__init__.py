@@ -16,6 +16,7 @@ from .nn import GRU, LSTM, Cell, Elman, LSTMState
 from .ops import *  # noqa: F403 - the vocabulary
 from .ops import custom
 from .ops.registry import OPERATORS as _OPERATORS
+from .per_example import per_example_gradients, per_example_norms
 from .program import Trace, ValueDependenceError
 from .tensor import Parameter, Tensor, ones, tensor, zeros
 from .transforms import (
@@ -66,6 +67,8 @@ __all__ = [
     "no_grad",
     "ones",
     "optim",
+    "per_example_gradients",
+    "per_example_norms",
     "scope",
     "stop_gradient",
     "study",
