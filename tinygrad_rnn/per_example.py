@@ -26,7 +26,7 @@ from . import tree
 from .autodiff import gradients
 from .graph import Array, Node, Shape
 from .primitive import Recorded
-from .sweep import CHUNK_BYTES, _fitted, _towards
+from .sweep import CHUNK_BYTES, _fitted, _Products, _towards
 from .tensor import Tensor
 
 Output = tuple[Node, int]
@@ -49,7 +49,7 @@ def per_example_gradients(losses: Tensor, wrt: Any, *, keep_record: bool = False
     gradient of the summed loss. Of a tensor that has the batch axis itself (the first state),
     example b's gradient is 0 but in its own place.
 
-    It costs about two backward passes, however many examples there are, and the
+    Every rule is applied twice, however many examples there are; to that come the
     products a_b^T g_b of every weight. What is shared by all examples and computed (a masked or
     transposed weight) is differentiated example by example. An operation that mixes examples is
     refused where it is met beside one that keeps them apart. Where it is not, as in A @ h with
@@ -244,7 +244,9 @@ class _Sweep:
         self.wanted = [(x._node, x._port) for x in wanted if x._node is not None]
         self.keep = keep
         self.parts: dict[Output, _Parts] = {}
-        self.rng = np.random.default_rng(0)
+        self.matrices = _Products()
+        numbers = np.random.default_rng(0).permutation(np.arange(self.batch) % 16)
+        self.factors = np.exp2(numbers).astype(losses.dtype)
 
     def run(self) -> list[_Parts]:
         """What came together for each of the wanted tensors."""
@@ -326,7 +328,9 @@ class _Sweep:
         a, b = saved[:2]
         shape, dtype = source.output(node.ports[i])
         if i == 0 and b.ndim == 2 and g.ndim > 1 and axis < g.ndim - 1:
-            self._of(source, node.ports[0]).add_rows(_fitted(g @ b.T, shape, dtype), axis)
+            self._of(source, node.ports[0]).add_rows(
+                _fitted(self.matrices.back(b, g), shape, dtype), axis
+            )
             return True
         if i == 1 and len(shape) == 2 and a.ndim == g.ndim > 1 and axis < g.ndim - 1:
             a, g = (np.moveaxis(x, axis, 0).reshape(self.batch, -1, x.shape[-1]) for x in (a, g))
@@ -351,11 +355,10 @@ class _Sweep:
         part = self._pulled(node, [None if r is None else r[1] for r in rows], i)
         if not part.any():
             return
-        factors = np.exp2(self.rng.permutation(np.arange(self.batch) % 16)).astype(part.dtype)
         multiplied = self._pulled(
-            node, [None if r is None else r[1] * _along(factors, r[0], r[1].ndim) for r in rows], i
+            node, [None if r is None else r[1] * self._factors(r[0], r[1]) for r in rows], i
         )
-        axis = _axis(part, multiplied, factors)
+        axis = self._axis(part, multiplied, next(r[0] for r in rows if r is not None))
         if axis is None:
             if source.primitive is not None and self.batch in shape:
                 raise self._mixed(node, source)
@@ -405,24 +408,32 @@ class _Sweep:
             for r in rows
         ]
 
+    def _factors(self, axis: int, like: Any) -> Any:
+        """A number for every example, to multiply along an axis."""
+        return _along(self.factors, axis, like.ndim)
+
+    def _axis(self, part: Any, multiplied: Any, first: int) -> int | None:
+        """The axis along which `multiplied` is `part` times the factors; None if there is none.
+
+        first  where to look first
+        """
+        for axis in sorted(range(part.ndim), key=lambda axis: axis != first):
+            if part.shape[axis] != self.batch:
+                continue
+            expected = part * self._factors(axis, part)
+            if (multiplied == expected).all():  # as a rule: multiples by powers of 2 are exact
+                return axis
+            difference = np.moveaxis(multiplied - expected, axis, 0).reshape(self.batch, -1)
+            difference[np.isnan(difference)] = 0
+            sizes = np.abs(np.moveaxis(expected, axis, 0)).reshape(self.batch, -1)
+            if (np.abs(difference).max(1) <= APART * sizes.max(1)).all():
+                return axis
+        return None
+
 
 def _along(values: Any, axis: int, ndim: int) -> Any:
     """A vector so that it broadcasts along an axis."""
     return values.reshape([-1 if a == axis else 1 for a in range(ndim)])
-
-
-def _axis(part: Any, multiplied: Any, factors: Any) -> int | None:
-    """The axis along which `multiplied` is `part` times the factors; None if there is none."""
-    for axis, size in enumerate(part.shape):
-        if size != len(factors):
-            continue
-        expected = np.moveaxis(part * _along(factors, axis, part.ndim), axis, 0)
-        expected = expected.reshape(size, -1)
-        difference = np.moveaxis(multiplied, axis, 0).reshape(size, -1) - expected
-        difference[np.isnan(difference)] = 0
-        if (np.abs(difference).max(1) <= APART * np.abs(expected).max(1)).all():
-            return axis
-    return None
 
 
 def _named(node: Node) -> str:
