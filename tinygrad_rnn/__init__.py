@@ -31,6 +31,7 @@ from .transforms import (
     vjp,
 )
 from .unroll import Unrolled, detach, unroll
+from .vmap import vmap
 
 trace = _program.trace  # type: ignore[assignment] # of a program; of a matrix too
 
@@ -77,6 +78,7 @@ __all__ = [
     "unroll",
     "value_and_grad",
     "vjp",
+    "vmap",
     "zeros",
 ]
 __all__ += [name for name in _OPERATORS if name != "trace"] + ["trace"]

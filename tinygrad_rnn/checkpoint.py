@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import tree
-from .graph import Leaf, Node, Place, current
+from .graph import Leaf, Node, current
 from .primitive import Primitive, Recorded, Rule, apply1, wrap
 from .replay import alike, generators, replayed, seen
 from .runs import recorded, same
@@ -62,24 +62,31 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not current().recording:
             return f(*args, **options)
         given = (args, options)
-        return _Call(f, given).first(tree.leaves(given))
+        return Call(f, given).first(tree.leaves(given))
 
     return checkpointed
 
 
-class _Inside(NamedTuple):
+class Inside(NamedTuple):
     """A record between stand-ins and results, with nothing leading out of it.
 
     inputs   a node for every input of the checkpoint's node; None where that was a constant
     outputs  the tensors that the function returned
+    saved    the node's saved values that it was made from
+    node     the checkpoint's node
     """
 
     inputs: list[Node | None]
     outputs: list[Tensor]
+    saved: Sequence[Any]
+    node: Node
 
 
-class _Call:
+class Call:
     """One call of a function, and what it takes to run it again.
+
+    It may see other values than the node has (`vmap` hides an axis): `entering` and `leaving`
+    lead from the one to the other. A run that is linked sees those of the node.
 
     leaves    its arguments' leaves, but None for tensors and arrays: those the node keeps
     pattern   the structure of its arguments, with the numbers of the leaves
@@ -89,6 +96,8 @@ class _Call:
     captured  outputs of nodes that it uses from outside, in the order of their uses
     seen      what it gave (see `replay.seen`)
     """
+
+    kind = "checkpoint"
 
     def __init__(self, f: Callable[..., Any], given: Any) -> None:
         self.f = f
@@ -107,11 +116,14 @@ class _Call:
         given = [leaves[k] for k in self.arrays]
         values = [x._value if isinstance(x, Tensor) else x for x in given]
         since = _now()
-        stand_ins = [
-            Tensor(v, Leaf("tensor", v.shape, v.dtype, x.name), 0) if isinstance(x, Tensor) else x
-            for x, v in zip(given, values, strict=True)
-        ]
-        value, outputs = self._run(stand_ins)
+        stand_ins = []
+        for k, x, v in zip(self.arrays, given, values, strict=True):
+            v = self.entering(k, v)
+            if isinstance(x, Tensor):
+                v = Tensor(v, Leaf("tensor", v.shape, v.dtype, x.name), 0)
+            stand_ins.append(v)
+        with recorded():
+            value, outputs = self.run(stand_ins)
         inner, self.captured = _inside(outputs, since)
         self.seen = seen(value)
         sources: list[tuple[Node | None, int]] = [
@@ -119,7 +131,8 @@ class _Call:
             for x, y in zip(given, stand_ins, strict=True)
         ]
         sources += self.captured
-        results = iter(self._results(sources, values, outputs))
+        given_back = [leaf for leaf in tree.leaves(value) if isinstance(leaf, Tensor)]
+        results = iter(self._results(sources, values, given_back))
         return tree.map_leaves(lambda x: next(results) if isinstance(x, Tensor) else x, value)
 
     def _results(
@@ -150,27 +163,44 @@ class _Call:
                 result.named(output.name)
         return results
 
-    def _run(
-        self, stand_ins: Sequence[Any], place: Place | None = None
-    ) -> tuple[Any, list[Tensor]]:
-        """What the function returns, and the tensors in that."""
+    def run(self, stand_ins: Sequence[Any], linked: bool = False) -> tuple[Any, list[Tensor]]:
+        """What the function returns, as the node has it, and the tensors in it as it made them."""
+        args, options = self.arguments(stand_ins)
+        value = self.f(*args, **options)
+        return value, [leaf for leaf in tree.leaves(value) if isinstance(leaf, Tensor)]
+
+    def arguments(self, stand_ins: Sequence[Any]) -> Any:
+        """Its arguments, with others in place of the tensors and arrays."""
         leaves = list(self.leaves)
         for k, stand_in in zip(self.arrays, stand_ins, strict=True):
             leaves[k] = stand_in
-        args, options = tree.map_leaves(lambda k: leaves[k], self.pattern)
-        with recorded(place):
-            value = self.f(*args, **options)
-        return value, [leaf for leaf in tree.leaves(value) if isinstance(leaf, Tensor)]
+        return tree.map_leaves(lambda k: leaves[k], self.pattern)
 
-    def again(self, saved: Sequence[Any], node: Node, linked: bool) -> _Inside:
+    def entering(self, k: int | None, value: Any) -> Any:
+        """The value, or tangent, of leaf k as the function sees it; None is of what it captured."""
+        return value
+
+    def leaving(self, k: int | None, g: Any) -> Any:
+        """The cotangent of leaf k, as the node has it."""
+        return g
+
+    def result_entering(self, j: int, g: Any) -> Any:
+        """The cotangent of output j as the function sees it."""
+        return g
+
+    def result_leaving(self, j: int, t: Any) -> Any:
+        """The tangent of output j, as the node has it."""
+        return t
+
+    def again(self, saved: Sequence[Any], node: Node, linked: bool) -> Inside:
         """Run it again, in its place; if linked, as a part of the record that it stands in."""
         since = _now()
-        stand_ins = [
-            _stand_in(v, node, i, linked) if k in self.tensors else v
-            for i, (k, v) in enumerate(zip(self.arrays, saved, strict=False))
-        ]
-        with replayed(self.draws):
-            value, outputs = self._run(stand_ins, node.place)
+        stand_ins = []
+        for i, (k, v) in enumerate(zip(self.arrays, saved, strict=False)):
+            v = v if linked else self.entering(k, v)
+            stand_ins.append(_stand_in(v, node, i, linked) if k in self.tensors else v)
+        with replayed(self.draws), recorded(node.place):
+            value, outputs = self.run(stand_ins, linked)
         ends = {x._node for x in stand_ins if isinstance(x, Tensor)}
         inner, captured = _inside(outputs, since, ends)
         self._compare(seen(value), captured, node)
@@ -189,11 +219,11 @@ class _Call:
             for y in outputs
         ]
         own = [x._node if isinstance(x, Tensor) else None for x in stand_ins]
-        return _Inside([*own, *aliases], outputs)
+        return Inside([*own, *aliases], outputs, saved, node)
 
     def _compare(self, seen: list[tuple[Any, ...]], captured: list[Output], node: Node) -> None:
         """Raise RuntimeError if the second run was not like the first."""
-        who = f"checkpoint{node.place}: {self.name}"
+        who = f"{self.kind}{node.place}: {self.name}"
         why = (
             "it has to do the same both times, so that it can be computed again (does it depend "
             "on something that changed, or draw numbers from something else than a NumPy "
@@ -221,27 +251,37 @@ class _Call:
         """The cotangents of all inputs, from that of the result."""
         parts = g if isinstance(g, list | tuple) else [g]
         record = any(isinstance(x, Recorded) for x in (*parts, *saved))
-        inputs, outputs = self.again(saved, node, record)
-        seeds = [
-            (y, wrap(part, None, 0) if record and not isinstance(part, Recorded) else part)
-            for y, part in zip(outputs, parts, strict=True)
-            if y.recorded
-        ]
+        inputs, outputs, *_ = self.again(saved, node, record)
+        seeds = []
+        for k, (y, part) in enumerate(zip(outputs, parts, strict=True)):
+            if y.recorded and record:
+                part = part if isinstance(part, Recorded) else wrap(part, None, 0)
+            elif y.recorded:
+                part = self.result_entering(k, part)
+            seeds.append((y, part))
+        seeds = [(y, part) for y, part in seeds if y.recorded]
         wanted = [x for x in inputs if x is not None]
         found = pullback(seeds, wanted, record=record, keep=record)
-        return [None if x is None else found.get(x, np.zeros(x.shape, x.dtype)) for x in inputs]
+        results: list[Any] = []
+        for i, x in enumerate(inputs):
+            g = None if x is None else found.get(x, np.zeros(x.shape, x.dtype))
+            results.append(g if record or x is None else self.leaving(self._number(i), g))
+        return results
 
-    def pushed(self, i: int, t: Any, inside: _Inside, record: bool) -> Any:
+    def pushed(self, i: int, t: Any, inside: Inside, record: bool) -> Any:
         """The tangent of the result, from that of one input."""
         x = inside.inputs[i]
+        t = t if record else self.entering(self._number(i), t)
         found = pushforward([(wrap(None, x, 0), t)], inside.outputs, record=record)
-        parts = tuple(
-            [
-                np.zeros(y.shape, y.dtype) if part is None else part
-                for y, part in zip(inside.outputs, found, strict=True)
-            ]
-        )
-        return parts if len(parts) > 1 else parts[0]
+        parts = []
+        for j, (y, part) in enumerate(zip(inside.outputs, found, strict=True)):
+            part = np.zeros(y.shape, y.dtype) if part is None else part
+            parts.append(part if record else self.result_leaving(j, part))
+        return tuple(parts) if len(parts) > 1 else parts[0]
+
+    def _number(self, i: int) -> int | None:
+        """The number of the leaf that an input is; None for what was captured."""
+        return self.arrays[i] if i < len(self.arrays) else None
 
 
 class _Checkpoint(Primitive):
@@ -253,15 +293,16 @@ class _Checkpoint(Primitive):
 
     __slots__ = ("call",)
 
-    def __init__(self, call: _Call, inputs: int, *, multiple: bool) -> None:
+    def __init__(self, call: Call, inputs: int, *, multiple: bool) -> None:
         self.call = call
         needs = [frozenset[int]()] * inputs
-        super().__init__("checkpoint", self._again, (), (), needs, multiple=multiple)
+        super().__init__(call.kind, self._again, (), (), needs, multiple=multiple)
 
     def _again(self, *values: Any) -> Any:
+        arrays = zip(self.call.arrays, values, strict=False)
         with replayed(self.call.draws):
-            _, outputs = self.call._run(values[: len(self.call.arrays)])
-        y = tuple([output._value for output in outputs])
+            value, _ = self.call.run([self.call.entering(k, v) for k, v in arrays])
+        y = tuple([leaf._value for leaf in tree.leaves(value) if isinstance(leaf, Tensor)])
         return y if self.multiple else y[0]
 
     @property
@@ -284,7 +325,7 @@ class _Checkpoint(Primitive):
 class _Shared(Sequence[Any]):
     """Rules for every input, which keep what one of them computed for the others."""
 
-    def __init__(self, call: _Call) -> None:
+    def __init__(self, call: Call) -> None:
         self.call = call
         self.key: Any = None
         self.found: Any = None

@@ -909,7 +909,8 @@ def _constant(value: Any, dtype: np.dtype[Any], primitive: Primitive, state: Sta
     elif isinstance(value, float):
         return value  # a number that remembers more than its value
     elif hasattr(value, "__array_function__") and not isinstance(value, np.ndarray | np.generic):
-        return value  # an array of another library, which follows NumPy's protocols
+        # an array of another library, which follows NumPy's protocols
+        return value if value.dtype == dtype else value.astype(dtype)
     elif isinstance(value, list | tuple) or hasattr(value, "__array__"):
         array = plain_array(value, f"{primitive.name}{state.place}")
         return _constant(array, dtype, primitive, state)

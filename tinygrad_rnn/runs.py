@@ -10,6 +10,7 @@ import numpy as np
 from . import tree
 from .autodiff import gradients
 from .graph import Leaf, Place, Shape, State, _Setting, current
+from .lanes import Lanes
 from .primitive import apply1, linear
 from .sweep import pushforward
 from .tensor import FLOAT, Tensor, real_array
@@ -94,7 +95,7 @@ class Run:
     def _out(self, values: Any) -> Any:
         if self.recording():
             return values
-        return tree.map_leaves(lambda v: v.numpy() if isinstance(v, Tensor) else v, values)
+        return tree.map_leaves(lambda v: _plain(v) if isinstance(v, Tensor) else v, values)
 
     def pull(self, cotangents: Sequence[Any], keep: bool) -> list[Any]:
         """Reverse mode: a cotangent per output (or None) to one per input."""
@@ -153,7 +154,9 @@ def stand_in(leaf: Any, who: str) -> Tensor:
         if leaf.recorded and current().recording:
             linked: Tensor = apply1(same, leaf)
             return linked
-        array = leaf.numpy()
+        array = leaf._value
+    elif isinstance(leaf, Lanes):
+        array = leaf
     else:
         array = real_array(leaf, None, who)
     return Tensor(array, Leaf("tensor", array.shape, array.dtype, None), 0)
@@ -163,6 +166,8 @@ def output(leaf: Any, who: str) -> Tensor:
     """What the function returned, as a tensor; a number or array is a constant."""
     if isinstance(leaf, Tensor):
         return leaf
+    if isinstance(leaf, Lanes):
+        return Tensor(leaf, None, 0)
     dtype = None if getattr(leaf, "dtype", FLOAT).kind == "f" else FLOAT
     return Tensor(real_array(leaf, dtype, who), None, 0)
 
@@ -182,10 +187,15 @@ def _reaches_outside(outputs: Sequence[Tensor], since: int) -> bool:
     return False
 
 
+def _plain(x: Tensor) -> Any:
+    """The value by itself."""
+    return x._value if isinstance(x._value, Lanes) else x.numpy()
+
+
 def _tangent(t: Any, record: bool) -> Any:
     if record:
         return t if isinstance(t, Tensor) else Tensor(t, None, 0)
-    return t.numpy() if isinstance(t, Tensor) else t
+    return _plain(t) if isinstance(t, Tensor) else t
 
 
 def handed_out(derivative: Any, shape: Shape, dtype: Any, record: bool) -> Any:
@@ -194,6 +204,8 @@ def handed_out(derivative: Any, shape: Shape, dtype: Any, record: bool) -> Any:
         derivative = np.zeros(shape, dtype)
     if record:
         return derivative if isinstance(derivative, Tensor) else Tensor(derivative, None, 0)
+    if isinstance(derivative, Lanes):
+        return derivative
     array = np.asarray(derivative).view()
     array.flags.writeable = False
     return array
@@ -212,7 +224,7 @@ def matched(given: Any, pattern: Any, like: Sequence[Tensor], who: str) -> list[
 
 def _as_vector(given: Any, like: Tensor, name: str) -> Any:
     """A tangent or cotangent of the shape and dtype of what it belongs to."""
-    if not isinstance(given, Tensor):
+    if not isinstance(given, Tensor | Lanes):
         given = real_array(given, like.dtype, name)
     elif given.dtype != like.dtype:
         given = given.astype(like.dtype)

@@ -122,7 +122,7 @@ def pullback(
                         part = products.back(saved[1], g)
                         _contribute(cotangents, owned, source, node.ports[0], part)
                         continue
-                    if primitive.into is not None:
+                    if primitive.into is not None and type(g) is np.ndarray:
                         _add_into(cotangents, owned, node, i, g)
                         continue
                 rule = pulls[i]
