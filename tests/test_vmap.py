@@ -178,8 +178,9 @@ def _plain(x):
     return x.numpy() if isinstance(x, tg.Tensor) else x
 
 
-def test_maps_of_maps():
-    xs, ys = RNG.normal(size=(B, 2)), RNG.normal(size=(4, 2))
+@pytest.mark.parametrize("size", [4, B, 1])  # of one size, axes could be taken for one another
+def test_maps_of_maps(size):
+    xs, ys = RNG.normal(size=(B, 2)), RNG.normal(size=(size, 2))
     table = tg.vmap(lambda x: tg.vmap(lambda y: tg.tanh(x * y).sum())(ys))
     close(table(xs), np.tanh(xs[:, None] * ys).sum(-1))
     x = tg.tensor(xs)
@@ -240,17 +241,63 @@ def test_a_loop_where_values_are_asked_for(f, why):
         tg.vmap(f, loop=False)(xs)
 
 
-def test_lanes_refuse_what_would_be_lost():
-    lanes = Lanes(np.zeros((B, 2, 2)))
-    for view in (np.diagonal(lanes), np.atleast_3d(lanes), lanes.reshape(4)):
+def lanes(*shape):
+    return Lanes(np.arange(B * np.prod(shape, dtype=int), dtype=float).reshape(B, *shape), "test")
+
+
+def test_nothing_is_written_where_it_would_be_lost():
+    a = lanes(2, 2)
+    for view in (np.diagonal(a), np.atleast_3d(a), a.reshape(4)):
         with pytest.raises(TypeError, match="writing to what may be a view"):
             view[0] = 1.0
-    np.swapaxes(lanes, 0, 1)[0] = np.array([1.0, 2.0])
-    lanes[1, 1] = Lanes(np.arange(3.0))
-    close(lanes.data[2], np.array([[1.0, 0.0], [2.0, 2.0]]))
-    for ask in (bool, float, int, hash, np.asarray, lambda x: [1, 2, 3][x]):
+        with pytest.raises(TypeError, match="writing to what may be a view"):
+            np.add.at(view, [0], 1.0)
+    np.swapaxes(a, 0, 1)[0] = np.array([-1.0, -2.0])
+    a[1, 1] = lanes()
+    close(a.data[2], np.array([[-1.0, 9.0], [-2.0, 2.0]]))
+    a += 1.0
+    close(a.data[2], np.array([[0.0, 10.0], [-1.0, 3.0]]))
+    buffer, b = np.zeros((2, 2)), lanes(2, 2)
+    for write in (
+        lambda: np.add(b, 1.0, out=buffer),
+        lambda: np.copyto(buffer, b),
+        lambda: np.add.at(buffer, 0, b[0]),
+        lambda: np.sum(b, axis=0, out=buffer[0]),
+        lambda: np.fill_diagonal(buffer, b[0]),
+        lambda: buffer.__iadd__(b),
+        lambda: buffer.__setitem__(0, b[0]),
+        lambda: buffer.__setitem__((0, 0), b[0, 0]),
+        lambda: np.array([b, b]),
+    ):
+        # NumPy says of an element that it is a sequence, and we of an array that it has no value
+        with pytest.raises((TypeError, ValueError), match="one array|in common|with a sequence"):
+            write()
+
+
+def test_values_and_other_batch_axes_are_refused():
+    for ask in (bool, float, int, hash, np.asarray, lambda x: [1, 2, 3][x], lambda x: x in [1.0]):
         with pytest.raises(TypeError):
-            ask(Lanes(np.zeros(B)))
+            ask(lanes())
+    other = Lanes(np.ones((B, 2)), "other")
+    for mix in (
+        lambda a: a + other,
+        lambda a: np.concatenate([a, other]),
+        lambda a: np.where(a > 0, a, other),
+        lambda a: a.__setitem__(0, other[0]),
+        lambda a: Lanes(a, "other"),
+    ):
+        with pytest.raises(TypeError, match="batch ax"):
+            mix(lanes(2))
+
+
+def test_a_buffer_that_f_writes_to_is_as_in_a_loop():
+    def f(x):
+        y = np.empty(2)
+        np.exp(x, out=y)
+        return y
+
+    xs = RNG.normal(size=(B, 2))
+    close(tg.vmap(f)(xs), np.exp(xs))
 
 
 def test_a_fault_of_the_function_is_its_own():

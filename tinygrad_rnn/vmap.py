@@ -39,7 +39,9 @@ def vmap(
     to each example. A recorded call is then one node, as that of `checkpoint`: f runs once more in
     the backward pass, and everything that is said there holds. **One after the other**, f runs and
     is recorded B times. That happens if f asks for values (`if x > 0`, `.numpy()`), draws random
-    numbers, so that each example gets its own, or calls what knows no arrays but NumPy's.
+    numbers, so that each example gets its own, or calls what knows no arrays but NumPy's; it
+    has then run once in vain. Of a map in a map, the inner one is a loop where it uses arguments of
+    the outer one.
     Derivatives that are recorded themselves (`create_graph`) take the loop, too.
 
     Raises ValueError for axes that are not there or differ in size, for results that differ in
@@ -204,7 +206,7 @@ class _AtOnce(Call):
 
     def entering(self, k: int | None, value: Any) -> Any:
         axis = None if k is None else self.mapping.axes[k]
-        return value if axis is None else Lanes(np.moveaxis(value, axis, 0))
+        return value if axis is None else Lanes(np.moveaxis(value, axis, 0), self)
 
     def leaving(self, k: int | None, g: Any) -> Any:
         axis = None if k is None else self.mapping.axes[k]
@@ -215,7 +217,7 @@ class _AtOnce(Call):
     def result_entering(self, j: int, g: Any) -> Any:
         axis = self.out_axes[j]
         # what is the same for all is a result once, of one example as good as of any other
-        return g / self.mapping.batch if axis is None else Lanes(np.moveaxis(g, axis, 0))
+        return g / self.mapping.batch if axis is None else Lanes(np.moveaxis(g, axis, 0), self)
 
     def result_leaving(self, j: int, t: Any) -> Any:
         axis = self.out_axes[j]
