@@ -270,7 +270,7 @@ def test_nothing_is_written_where_it_would_be_lost():
         lambda: np.array([b, b]),
     ):
         # NumPy says of an element that it is a sequence, and we of an array that it has no value
-        with pytest.raises((TypeError, ValueError), match="one array|in common|with a sequence"):
+        with pytest.raises((TypeError, ValueError), match=r"one array|in common|with a sequence"):
             write()
 
 
