@@ -439,3 +439,16 @@ def test_it_can_be_drawn_and_read():
         with tg.timestep(t):
             s = step(x, s)
     assert "checkpoint" in tg.draw(s.sum(), backward=True).svg
+
+
+def test_truth_values_and_positions_go_in_and_out():
+    x = tg.tensor(np.array([1.0, -2.0, 3.0], np.float32))
+
+    @tg.checkpoint
+    def f(x, mask):
+        return tg.where(mask, x * x, x) * mask, x > 2.0, tg.argmax(x)
+
+    y, large, place = f(x, x > 0)
+    assert (large.dtype, place.dtype, place.item()) == (bool, int, 2)
+    assert ((large + 0.5).dtype, (place * 1.5).dtype) == (np.float32, np.float32)
+    close(tg.gradients((y * large + y * place).sum(), x), np.float32([4.0, 0.0, 18.0]))

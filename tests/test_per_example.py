@@ -289,7 +289,7 @@ def test_what_is_given_wrongly_is_told():
         tg.per_example_norms(constant, w)
     losses = (y * y).sum(axis=1)
     tg.per_example_norms(losses, w)
-    with pytest.raises(RuntimeError, match=r"per_example_norms: .* differentiated before"):
+    with pytest.raises(RuntimeError, match=r"differentiated before"):
         tg.per_example_norms(losses, w)
     losses = (data()[0][0] @ w).sum(axis=1)
     w.assign(w.numpy() * 2)

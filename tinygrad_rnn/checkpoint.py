@@ -16,7 +16,7 @@ import numpy as np
 
 from . import tree
 from .graph import Leaf, Node, current
-from .primitive import Primitive, Recorded, Rule, apply1, wrap
+from .primitive import Primitive, Recorded, Rule, apply1, of_precision, precision, wrap
 from .replay import alike, generators, replayed, seen
 from .runs import recorded, same
 from .sweep import pullback, pushforward
@@ -90,7 +90,7 @@ class Call:
 
     leaves    its arguments' leaves, but None for tensors and arrays: those the node keeps
     pattern   the structure of its arguments, with the numbers of the leaves
-    tensors   numbers of the leaves that were tensors
+    precisions  of the leaves that were tensors, by number
     arrays    numbers of the leaves that the node keeps: tensors and arrays
     draws     generators it may draw from, with their states before the call
     captured  outputs of nodes that it uses from outside, in the order of their uses
@@ -103,7 +103,7 @@ class Call:
         self.f = f
         self.name = getattr(f, "__qualname__", None) or repr(f)
         leaves = tree.leaves(given)
-        self.tensors = {k for k, x in enumerate(leaves) if isinstance(x, Tensor)}
+        self.precisions = {k: precision(x) for k, x in enumerate(leaves) if isinstance(x, Tensor)}
         self.arrays = [k for k, x in enumerate(leaves) if isinstance(x, Tensor | np.ndarray)]
         self.leaves = [None if k in self.arrays else x for k, x in enumerate(leaves)]
         self.pattern = tree.rebuild(given, iter(range(len(leaves))))
@@ -120,7 +120,8 @@ class Call:
         for k, x, v in zip(self.arrays, given, values, strict=True):
             v = self.entering(k, v)
             if isinstance(x, Tensor):
-                v = Tensor(v, Leaf("tensor", v.shape, v.dtype, x.name), 0)
+                leaf = Leaf("tensor", v.shape, v.dtype, x.name)
+                v = of_precision(Tensor(v, leaf, 0), self.precisions[k])
             stand_ins.append(v)
         with recorded():
             value, outputs = self.run(stand_ins)
@@ -141,7 +142,9 @@ class Call:
         """The outputs as those of a new node, which comes from these sources."""
         inputs = tuple([node for node, _ in sources])
         if all(node is None for node in inputs):
-            return [wrap(output._value, None, 0) for output in outputs]
+            return [
+                of_precision(wrap(output._value, None, 0), precision(output)) for output in outputs
+            ]
         primitive = _Checkpoint(self, len(inputs), multiple=len(outputs) > 1)
         shape: Any = tuple([output.shape for output in outputs])
         dtype: Any = tuple([output.dtype for output in outputs])
@@ -159,6 +162,7 @@ class Call:
         )
         results = [wrap(output._value, node, port) for port, output in enumerate(outputs)]
         for output, result in zip(outputs, results, strict=True):
+            of_precision(result, precision(output))
             if output.name is not None:
                 result.named(output.name)
         return results
@@ -198,7 +202,9 @@ class Call:
         stand_ins = []
         for i, (k, v) in enumerate(zip(self.arrays, saved, strict=False)):
             v = v if linked else self.entering(k, v)
-            stand_ins.append(_stand_in(v, node, i, linked) if k in self.tensors else v)
+            if k in self.precisions:
+                v = of_precision(_stand_in(v, node, i, linked), self.precisions[k])
+            stand_ins.append(v)
         with replayed(self.draws), recorded(node.place):
             value, outputs = self.run(stand_ins, linked)
         ends = {x._node for x in stand_ins if isinstance(x, Tensor)}
@@ -213,7 +219,7 @@ class Call:
                 user.ports = tuple([0 if pair in instead else pair[1] for pair in pairs])
                 user.inputs = tuple([instead.get(pair, pair[0]) for pair in pairs])  # type: ignore[arg-type]
         outputs = [
-            Tensor(y._value, instead[y._node, y._port], 0)
+            of_precision(Tensor(y._value, instead[y._node, y._port], 0), precision(y))
             if y._node is not None and (y._node, y._port) in instead
             else y
             for y in outputs
@@ -254,12 +260,12 @@ class Call:
         inputs, outputs, *_ = self.again(saved, node, record)
         seeds = []
         for k, (y, part) in enumerate(zip(outputs, parts, strict=True)):
-            if y.recorded and record:
-                part = part if isinstance(part, Recorded) else wrap(part, None, 0)
-            elif y.recorded:
-                part = self.result_entering(k, part)
-            seeds.append((y, part))
-        seeds = [(y, part) for y, part in seeds if y.recorded]
+            if y.recorded and y.dtype.kind == "f":
+                if not record:
+                    part = self.result_entering(k, part)
+                elif not isinstance(part, Recorded):
+                    part = wrap(part, None, 0)
+                seeds.append((y, part))
         wanted = [x for x in inputs if x is not None]
         found = pullback(seeds, wanted, record=record, keep=record)
         results: list[Any] = []
@@ -285,36 +291,36 @@ class Call:
 
 
 class _Checkpoint(Primitive):
-    """The primitive of one call. Its rules for all inputs share what they compute.
-
-    A sweep asks for `pulls` or `pushes` once per node: each time, the rules are new and begin
-    with nothing, and what they shared is gone when the sweep goes on to the next node.
-    """
+    """The primitive of one call."""
 
     __slots__ = ("call",)
 
     def __init__(self, call: Call, inputs: int, *, multiple: bool) -> None:
         self.call = call
-        needs = [frozenset[int]()] * inputs
-        super().__init__(call.kind, self._again, (), (), needs, multiple=multiple)
+        super().__init__(
+            call.kind,
+            self._again,
+            [self._pull(i) for i in range(inputs)],
+            (),
+            [frozenset[int]()] * inputs,
+            multiple=multiple,
+            together=call.pulled,
+        )
 
     def _again(self, *values: Any) -> Any:
+        """The result, and no residuals: the rules need none."""
         arrays = zip(self.call.arrays, values, strict=False)
         with replayed(self.call.draws):
             value, _ = self.call.run([self.call.entering(k, v) for k, v in arrays])
         y = tuple([leaf._value for leaf in tree.leaves(value) if isinstance(leaf, Tensor)])
-        return y if self.multiple else y[0]
+        return (y if self.multiple else y[0]), None
 
-    @property
-    def pulls(self) -> Sequence[Rule]:
-        return _Pulls(self.call)
-
-    @pulls.setter
-    def pulls(self, rules: Any) -> None:
-        pass
+    def _pull(self, i: int) -> Rule:
+        return lambda g, saved, node: self.call.pulled(g, saved, node)[i]
 
     @property
     def pushes(self) -> Sequence[Rule]:
+        """The rules of forward mode; a sweep asks for them once per node, and they share a run."""
         return _Pushes(self.call)
 
     @pushes.setter
@@ -322,37 +328,25 @@ class _Checkpoint(Primitive):
         pass
 
 
-class _Shared(Sequence[Any]):
-    """Rules for every input, which keep what one of them computed for the others."""
+class _Pushes(Sequence[Any]):
+    """The tangents that every input makes, by a record that is made once for all of them."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.key: Any = None
-        self.found: Any = None
+        self.key: tuple[Any, bool] | None = None
+        self.inside: Inside | None = None
 
     def __getitem__(self, i: Any) -> Any:
-        return functools.partial(self._rule, i)
+        return functools.partial(self._push, i)
 
     def __len__(self) -> int:
         raise TypeError("as many rules as the node has inputs")
 
-    def _rule(self, i: int, given: Any, saved: Any, node: Node) -> Any:
-        raise NotImplementedError
-
-
-class _Pulls(_Shared):
-    def _rule(self, i: int, given: Any, saved: Any, node: Node) -> Any:
-        if self.key is not given:
-            self.key, self.found = given, self.call.pulled(given, saved, node)
-        return self.found[i]
-
-
-class _Pushes(_Shared):
-    def _rule(self, i: int, given: Any, saved: Any, node: Node) -> Any:
-        record = any(isinstance(x, Recorded) for x in (given, *saved))
-        if self.key != (id(saved), record):
-            self.key, self.found = (id(saved), record), self.call.again(saved, node, record)
-        return self.call.pushed(i, given, self.found, record)
+    def _push(self, i: int, t: Any, saved: Any, node: Node) -> Any:
+        record = any(isinstance(x, Recorded) for x in (t, *saved))
+        if self.inside is None or self.key != (id(saved), record):
+            self.key, self.inside = (id(saved), record), self.call.again(saved, node, record)
+        return self.call.pushed(i, t, self.inside, record)
 
 
 # ------------------------------------------------------------------------------------------------

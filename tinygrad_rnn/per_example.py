@@ -26,7 +26,7 @@ from . import tree
 from .autodiff import gradients
 from .graph import Array, Node, Shape
 from .primitive import Recorded
-from .sweep import CHUNK_BYTES, _fitted, _Products, _towards
+from .sweep import CHUNK_BYTES, _cotangent, _fitted, _freed, _Products, _towards
 from .tensor import Tensor
 
 Output = tuple[Node, int]
@@ -267,12 +267,14 @@ class _Sweep:
             if not any(parts):
                 continue
             if node.saved is None:
-                raise RuntimeError(
-                    f"{self.who}: {primitive.name}{node.place}: this record was differentiated "
-                    "before, and its saved values were freed then; pass keep_record=True the "
-                    "first time, or record the losses again"
-                )
-            inputs = [i for i, source in enumerate(node.inputs) if source in needed]
+                raise _freed(node)
+            inputs = [
+                i
+                for i, source in enumerate(node.inputs)
+                if source in needed
+                and source.output(node.ports[i])[1].kind == "f"
+                and primitive.pulls[i] is not None
+            ]
             if inputs:
                 self._back(node, parts, inputs)
             if not self.keep:
@@ -397,7 +399,8 @@ class _Sweep:
             np.zeros(*node.output(port)) if g is None else g for port, g in enumerate(cotangents)
         ]
         rule = node.primitive.pulls[i]
-        return rule(full if node.primitive.multiple else full[0], node.saved, node)
+        part = rule(full if node.primitive.multiple else full[0], node.saved, node)
+        return part if isinstance(part, np.ndarray) else _cotangent(part, node, i)
 
     def _alone(self, rows: list[tuple[int, Any] | None], b: int) -> list[Any]:
         """The cotangents of one example, with zeros for the others."""

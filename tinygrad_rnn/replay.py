@@ -38,7 +38,7 @@ def alike(before: tuple[float, float] | None, now: tuple[float, float] | None, d
         return before is now
     if not np.isfinite(before).all():
         return not np.isfinite(now).all()
-    tolerance = np.finfo(dtype).eps ** 0.75 * before[1]
+    tolerance = np.finfo(dtype).eps ** 0.75 * before[1] if dtype.kind == "f" else 0
     return bool(np.abs(np.subtract(before, now)).max() <= tolerance)
 
 

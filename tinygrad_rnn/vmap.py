@@ -12,7 +12,7 @@ from . import ops, tree
 from .checkpoint import Call, Inside
 from .graph import Node, current
 from .lanes import Lanes, added_up, joined
-from .primitive import wrap
+from .primitive import of_precision, precision, wrap
 from .sweep import as_tensors
 from .tensor import Tensor
 
@@ -175,7 +175,9 @@ class _AtOnce(Call):
             x = leaves[k]
             is_tensor = isinstance(x, Tensor)
             value = self.entering(k, x._value if is_tensor else x)
-            stand_ins.append(Tensor(value, None, 0) if is_tensor else value)
+            if is_tensor:
+                value = of_precision(Tensor(value, None, 0), self.precisions[k])
+            stand_ins.append(value)
         return self.run(stand_ins)[0]
 
     def run(self, stand_ins: Sequence[Any], linked: bool = False) -> tuple[Any, list[Tensor]]:
@@ -202,7 +204,9 @@ class _AtOnce(Call):
         else:
             _check_out(axis, np.ndim(value), where)
             value = joined(value, self.mapping.batch, axis)
-        return Tensor(value, leaf._node, leaf._port) if isinstance(leaf, Tensor) else value
+        if not isinstance(leaf, Tensor):
+            return value
+        return of_precision(Tensor(value, leaf._node, leaf._port), precision(leaf))
 
     def entering(self, k: int | None, value: Any) -> Any:
         axis = None if k is None else self.mapping.axes[k]
