@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import autodiff, sweep
+from tinygrad_rnn import autodiff, runs, sweep
 
 RNG = np.random.default_rng(0)
 
@@ -121,7 +121,7 @@ def test_jacobian_both_ways(sizes):
 
 def test_jacobian_takes_the_cheaper_way(monkeypatch):
     sweeps = {"back": 0, "forth": 0}
-    pullback, pushforward = sweep.pullback, tg.transforms.pushforward
+    pullback, pushforward = sweep.pullback, runs.pushforward
 
     def back(*args, **options):
         sweeps["back"] += 1
@@ -132,7 +132,7 @@ def test_jacobian_takes_the_cheaper_way(monkeypatch):
         return pushforward(*args, **options)
 
     monkeypatch.setattr(autodiff, "pullback", back)
-    monkeypatch.setattr(tg.transforms, "pushforward", forth)
+    monkeypatch.setattr(runs, "pushforward", forth)
     W = np.ones((2, 7))
     tg.jacobian(lambda x: x @ W)(np.ones(2))
     assert sweeps == {"back": 0, "forth": 2}
@@ -435,6 +435,71 @@ def test_gradient_of_an_unrolled_cell_through_its_state():
         found = tg.grad(lambda s: f(tg.LSTMState(*s)))(tuple(state))
         value = lambda h: f(tg.LSTMState(tg.tensor(h), tg.tensor(state.c))).item()  # noqa: E731
         close(found[0], numeric(value, state.h), 1e-7)
+
+
+# -- what a function returns beside its value ----------------------------------------------------
+
+
+def test_every_transform_hands_out_what_the_function_returned_beside():
+    x, v = np.array([1.0, 2.0]), np.array([1.0, -1.0])
+
+    def f(x):
+        y = tg.tanh(x)
+        return (y * y).sum(), {"y": y, "note": "seen", "n": 3}
+
+    def several(x):
+        y = tg.tanh(x)
+        return y, (y * 2, None)
+
+    def same(aux):
+        assert type(aux["y"]) is np.ndarray
+        close(aux["y"], np.tanh(x))
+        assert (aux["note"], aux["n"]) == ("seen", 3)
+
+    only = lambda x: f(x)[0]  # noqa: E731
+    found, aux = tg.grad(f, has_aux=True)(x)
+    same(aux)
+    close(found, tg.grad(only)(x))
+    (value, aux), found = tg.value_and_grad(f, has_aux=True)(x)
+    same(aux)
+    close(value, (np.tanh(x) ** 2).sum())
+    close(found, tg.grad(only)(x))
+    found, aux = tg.hessian(f, has_aux=True)(x)
+    same(aux)
+    close(found, tg.hessian(only)(x))
+    J = np.diag(1 - np.tanh(x) ** 2)
+    value, pull, aux = tg.vjp(several, x, has_aux=True)
+    close(pull(v)[0], v @ J)
+    close(aux[0], 2 * value)
+    assert aux[1] is None
+    value, push, aux = tg.linearize(several, x, has_aux=True)
+    close(push(v), J @ v)
+    close(aux[0], 2 * value)
+    value, tangent, aux = tg.jvp(several, (x,), (v,), has_aux=True)
+    close(tangent, J @ v)
+    close(aux[0], 2 * value)
+    found, aux = tg.jacobian(several, has_aux=True)(x)
+    close(found, J)
+    close(aux[0], 2 * np.tanh(x))
+
+
+def test_what_is_returned_beside_stays_recorded_where_something_recorded_was_used():
+    w = tg.Parameter(np.array([2.0]), "w")
+
+    def f(x):
+        y = x * x
+        return y.sum(), y * y * w  # what stands beside leads to w, the number itself does not
+
+    (_, beside), slope = tg.value_and_grad(f, has_aux=True)(np.array([3.0]))
+    assert isinstance(beside, tg.Tensor)
+    close(slope, [6.0])
+    close(tg.gradients(beside.sum(), w), [81.0])
+
+
+@pytest.mark.parametrize("returned", [lambda x: x.sum(), lambda x: (x.sum(), 1, 2)])
+def test_a_function_without_a_pair_is_told_so(returned):
+    with pytest.raises(TypeError, match=r"grad: has_aux=True wants .* pair \(value, aux\)"):
+        tg.grad(returned, has_aux=True)(np.ones(2))
 
 
 def test_an_outer_recording_is_not_used_up():

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from . import optim
 from . import program as _program
 from .autodiff import Use, gradients, gradients_of_uses
+from .checkpoint import checkpoint
 from .gradcheck import check_gradients
 from .graph import detect_anomaly, no_grad, scope, timestep
 from .nn import GRU, LSTM, Cell, Elman, LSTMState
 from .ops import *  # noqa: F403 - the vocabulary
 from .ops import custom
 from .ops.registry import OPERATORS as _OPERATORS
+from .per_example import per_example_gradients, per_example_norms
 from .program import Trace, ValueDependenceError
 from .tensor import Parameter, Tensor, ones, tensor, zeros
 from .transforms import (
@@ -29,6 +31,7 @@ from .transforms import (
     vjp,
 )
 from .unroll import Unrolled, detach, unroll
+from .vmap import vmap
 
 trace = _program.trace  # type: ignore[assignment] # of a program; of a matrix too
 
@@ -50,6 +53,7 @@ __all__ = [
     "ValueDependenceError",
     "detach",
     "check_gradients",
+    "checkpoint",
     "custom",
     "detect_anomaly",
     "draw",
@@ -64,6 +68,8 @@ __all__ = [
     "no_grad",
     "ones",
     "optim",
+    "per_example_gradients",
+    "per_example_norms",
     "scope",
     "stop_gradient",
     "study",
@@ -72,6 +78,7 @@ __all__ = [
     "unroll",
     "value_and_grad",
     "vjp",
+    "vmap",
     "zeros",
 ]
 __all__ += [name for name in _OPERATORS if name != "trace"] + ["trace"]

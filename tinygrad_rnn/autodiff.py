@@ -283,6 +283,9 @@ def checked_seeds(
 
 
 def _read_only(g: Any) -> Array:
+    if not isinstance(g, np.ndarray | np.generic):
+        other: Array = g  # an array of another library, which follows NumPy's protocols
+        return other
     array: Array = np.asarray(g).view()
     array.flags.writeable = False
     return array

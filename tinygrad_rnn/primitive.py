@@ -718,7 +718,7 @@ def _apply_flat(
     What becomes of them in arithmetic with numbers is of the precision of the tensors that they
     were computed from, as a constant would be.
     """
-    like = next(_precision(a) for a in arguments if isinstance(a, Recorded))
+    like = next(precision(a) for a in arguments if isinstance(a, Recorded))
     constants = [a for a in arguments if not isinstance(a, Recorded)]
     arithmetic = any(np.result_type(c).kind == "f" for c in constants) or (
         primitive.kind == "elementwise" and len(arguments) == 1
@@ -737,10 +737,17 @@ def _apply_flat(
     return _run(primitive, values, nodes, ports, params, state, like)
 
 
-def _precision(tensor: Recorded) -> np.dtype[Any]:
+def precision(tensor: Recorded) -> np.dtype[Any]:
     """The precision of a tensor, or of those that truth values or integers were computed from."""
     dtype: np.dtype[Any] = tensor._value.dtype
     return dtype if dtype.kind == "f" else tensor._like
+
+
+def of_precision(tensor: Tensor, like: np.dtype[Any]) -> Tensor:
+    """The tensor itself; if it has no precision of its own, it takes this one beside numbers."""
+    if tensor._value.dtype.kind != "f":
+        tensor._like = like
+    return tensor
 
 
 def _run(
@@ -792,10 +799,7 @@ def _run(
 
 
 def _single(y: Any, node: Node | None, like: np.dtype[Any]) -> Tensor:
-    tensor = _tensor(y, node, 0)
-    if y.dtype.kind != "f":
-        tensor._like = like
-    return tensor
+    return of_precision(_tensor(y, node, 0), like)
 
 
 _NO_PARAMS: dict[str, Any] = {}
@@ -909,7 +913,8 @@ def _constant(value: Any, dtype: np.dtype[Any], primitive: Primitive, state: Sta
     elif isinstance(value, float):
         return value  # a number that remembers more than its value
     elif hasattr(value, "__array_function__") and not isinstance(value, np.ndarray | np.generic):
-        return value  # an array of another library, which follows NumPy's protocols
+        # an array of another library, which follows NumPy's protocols
+        return value if value.dtype == dtype else value.astype(dtype)
     elif isinstance(value, list | tuple) or hasattr(value, "__array__"):
         array = plain_array(value, f"{primitive.name}{state.place}")
         return _constant(array, dtype, primitive, state)

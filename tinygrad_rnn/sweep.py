@@ -122,7 +122,7 @@ def pullback(
                         part = products.back(saved[1], g)
                         _contribute(cotangents, owned, source, node.ports[0], part)
                         continue
-                    if primitive.into is not None:
+                    if primitive.into is not None and type(g) is np.ndarray:
                         _add_into(cotangents, owned, node, i, g)
                         continue
                 rule = pulls[i]
@@ -475,11 +475,12 @@ def pushforward(
             raise _freed(node)
         if record:
             saved = as_tensors(node, saved)
+        pushes = primitive.pushes
         for i, source in enumerate(node.inputs):
             t = None if source is None else output_of(tangents, source, node.ports[i])
             if t is None:
                 continue
-            push = primitive.pushes[i]
+            push = pushes[i]
             if push is None:
                 continue
             part = push(t, saved, node)

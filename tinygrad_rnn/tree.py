@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 
-def _entries(tree: Any) -> list[tuple[Any, Any]] | None:
+def entries(tree: Any) -> list[tuple[Any, Any]] | None:
     """The parts of a structure with their names, keys or positions; None for a leaf."""
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return list(zip(tree._fields, tree, strict=True))
@@ -27,10 +27,10 @@ def leaves(tree: Any) -> list[Any]:
     >>> leaves({"h": 1, "memory": (2, [3])})
     [1, 2, 3]
     """
-    entries = _entries(tree)
-    if entries is None:
+    found = entries(tree)
+    if found is None:
         return [tree]
-    return [leaf for _, part in entries for leaf in leaves(part)]
+    return [leaf for _, part in found for leaf in leaves(part)]
 
 
 def rebuild(tree: Any, new: Iterator[Any]) -> Any:
@@ -38,10 +38,10 @@ def rebuild(tree: Any, new: Iterator[Any]) -> Any:
 
     Of a dataclass a copy is made and its fields are set, so `__post_init__` does not run.
     """
-    entries = _entries(tree)
-    if entries is None:
+    found = entries(tree)
+    if found is None:
         return next(new)
-    parts = [(key, rebuild(part, new)) for key, part in entries]
+    parts = [(key, rebuild(part, new)) for key, part in found]
     if isinstance(tree, dict):
         return dict(parts)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
@@ -69,7 +69,7 @@ def paths(tree: Any, name: str = "") -> list[str]:
     >>> paths({"h": 1, "memory": (2, 3)}, "s")
     ['s.h', 's.memory.0', 's.memory.1']
     """
-    entries = _entries(tree)
-    if entries is None:
+    found = entries(tree)
+    if found is None:
         return [name]
-    return [p for key, part in entries for p in paths(part, f"{name}.{key}" if name else str(key))]
+    return [p for key, part in found for p in paths(part, f"{name}.{key}" if name else str(key))]

@@ -52,7 +52,7 @@ def _add_into(buffer: Any, g: Any, params: dict[str, Any]) -> None:
 
 
 def _scatter_value(x: Any, index: Any, to: Shape) -> Any:
-    buffer = np.zeros(to, x.dtype)
+    buffer = np.zeros_like(x, shape=to)
     _add_into(buffer, x, {"index": index})
     return buffer
 

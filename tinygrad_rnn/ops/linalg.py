@@ -191,7 +191,7 @@ def _diagonal_indices(shape: Shape, offset: int) -> tuple[Any, Any]:
 
 
 def _on_diagonal(x: Any, offset: int, axis1: int, axis2: int, to: Shape) -> Any:
-    y = np.zeros(to, x.dtype)
+    y = np.zeros_like(x, shape=to)
     matrices = np.moveaxis(y, (axis1, axis2), (-2, -1))
     i, j = _diagonal_indices(matrices.shape, offset)
     matrices[..., i, j] = x
