@@ -13,10 +13,10 @@ from .. import tree
 from ..autodiff import gradients
 from ..graph import Array, Node, record_order
 from ..nn import Cell
-from ..tensor import Tensor, tensor
+from ..tensor import Tensor
 from ..unroll import Unrolled, unroll
 from .gates import FLAT, Gate, gates
-from .problem import DOUBLE, in_double
+from .problem import in_double, inputs_in_double, state_in_double
 from .retention import ForgetFactor, forget_factors, retention
 from .table import Table
 
@@ -139,13 +139,9 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
     if not callable(getattr(cell, "step", None)):
         raise TypeError(f"diagnose: given a {type(cell).__name__}; wanted a cell")
     cell = in_double(cell)
-    batch = np.asarray(xs.numpy() if isinstance(xs, Tensor) else xs)
-    if batch.ndim < 2 or len(batch) == 0:
-        raise ValueError(f"diagnose: xs of shape {batch.shape}; wanted (T, B, ...), T >= 1")
-    if batch.dtype.kind == "f":
-        batch = batch.astype(DOUBLE)
+    batch = inputs_in_double(xs, "diagnose")
     start = cell.initial_state(batch.shape[1]) if state is None else state
-    start = tree.map_leaves(_leaf, start)
+    start = state_in_double(start, "diagnose")
     run, norms = _followed(cell, batch, start)
     growth = _growth(norms)
     verdict = _verdict(growth, norms)
@@ -161,11 +157,6 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
 
 # ------------------------------------------------------------------------------------------------
 # Measuring
-
-
-def _leaf(part: Any) -> Tensor:
-    value = part.numpy() if isinstance(part, Tensor) else part
-    return tensor(value, getattr(part, "name", None), DOUBLE)
 
 
 def _followed(cell: Cell, xs: Array, start: Any) -> tuple[Unrolled, Array]:
