@@ -39,6 +39,7 @@ def command(
     from ..report import SubjectError, report, subject
     from ..serialize import ModelFileError
 
+    bad_input = (CellNameError, InputSizeError, SubjectError, TextError, ModelFileError, OSError)
     console = Console(highlight=False)
     try:
         if cell.endswith(".safetensors"):
@@ -47,8 +48,6 @@ def command(
             chosen = subject(cell, steps, text, seed)
         with console.status("") as status:
             page = report(chosen, out, progress=lambda stage: status.update(stage))
-    except (
-        *(CellNameError, InputSizeError, SubjectError, TextError, ModelFileError, OSError),
-    ) as error:
+    except bad_input as error:
         fail(error)
     console.print(f"{chosen.name}, {steps} steps: {page}", soft_wrap=True)
