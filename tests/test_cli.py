@@ -128,6 +128,17 @@ def test_a_missing_package_is_named_with_the_extra(call, monkeypatch, package, a
     one_line(call(*arguments), package, 'pip install "tinygrad_rnn[demo]"')
 
 
+def test_a_cell_with_a_size_of_its_own_is_drawn(call, tmp_path):
+    (tmp_path / "own_size.py").write_text(
+        "import tinygrad_rnn as tg\n"
+        "class Own(tg.Elman):\n"
+        "    def __init__(self): super().__init__(7, 2, rng=0)\n"
+    )
+    code, out, err = call("draw", "--cell", "own_size.py:Own", "--steps", 2, "-o", "own.svg")
+    assert (code, out.strip(), err) == (0, "own.svg", "")
+    assert "7×2" in (tmp_path / "own.svg").read_text()
+
+
 def test_help_names_the_commands(call):
     code, out, _ = call("--help")
     assert code == 0

@@ -430,3 +430,26 @@ def test_bad_input_is_said_plainly():
     run.state.sum().backward()
     with pytest.raises(RuntimeError, match="keep_record=True"):
         retention(run)
+
+
+def test_operations_of_ones_own_are_gates_and_keep_the_state():
+    squash = tg.custom.elementwise(
+        "squash", lambda x: x / np.sqrt(1 + x * x), lambda x: (1 + x * x) ** -1.5, activation=True
+    )
+    product = tg.custom.elementwise("product", lambda a, b: a * b, lambda b: b, lambda a: a)
+
+    class Own(tg.Elman):
+        def step(self, x, s):
+            f = tg.sigmoid(x @ self.U + self.b).named("f")
+            s = (product(f, s) + (1 - f) * squash(x @ self.U)).named("s")
+            return s, s
+
+    run = tg.unroll(Own(I, H, rng=0), inputs(5))
+    found = gates(run)
+    assert {name: gate.kind for name, gate in found.items()} == {
+        "f": "sigmoid",
+        "squash 1": "squash",
+    }
+    assert found["squash 1"].ends == (-1.0, 1.0)
+    assert found["f"].ends == (0.0, 1.0)
+    assert retention(run) == {"f": pytest.approx(found["f"].values.mean())}

@@ -163,7 +163,7 @@ def test_saturation_leaves_white_what_lets_a_gradient_through():
         np.testing.assert_allclose(high.min(), 1 - gate.open.max())
         assert axes.get_ylim() == (0, 1)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == ["part saturated at 0 or −1", "part saturated at 1"]
+    assert words == ["part saturated at −1 or 0", "part saturated at 1"]
 
 
 @pytest.mark.parametrize(

@@ -16,21 +16,20 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack a character of the text
-    missing = _missing("typer", "rich")
-    if missing:
-        _fail(missing)
+    need("typer", "rich")
     _app()()
 
 
-def _missing(*packages: str) -> str | None:
-    """How to install missing packages, in one line; None if all are there."""
+def need(*packages: str) -> None:
+    """End the program, with the command that installs them, if one of the packages is missing."""
     lacking = [name for name in packages if find_spec(name) is None]
-    if not lacking:
-        return None
-    return f'{", ".join(lacking)} not installed: python -m pip install "tinygrad_rnn[demo]"'
+    if lacking:
+        extra = "tinygrad_rnn[demo]"
+        fail(f'{", ".join(lacking)} not installed: python -m pip install "{extra}"')
 
 
-def _fail(error: str | Exception) -> NoReturn:
+def fail(error: str | Exception) -> NoReturn:
+    """End the program, with an error in one line."""
     if isinstance(error, OSError) and error.strerror:
         error = f"{error.filename}: {error.strerror}"
     print(f"tinygrad-rnn: {error}", file=sys.stderr)
@@ -48,13 +47,8 @@ def _app() -> "typer.Typer":
     def _() -> None:
         """Recurrent networks as recorded computation graphs."""
 
-    from .demo import add_demo
-    from .draw import add_draw
-    from .sample import add_sample
-    from .study import add_study
+    from . import demo, draw, sample, study
 
-    add_demo(app, _fail, _missing)
-    add_sample(app, _fail, _missing)
-    add_draw(app, _fail)
-    add_study(app, _fail, _missing)
+    for module in (demo, sample, draw, study):
+        app.command(module.__name__.rpartition(".")[2])(module.command)
     return app

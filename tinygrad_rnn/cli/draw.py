@@ -1,59 +1,50 @@
 """The `draw` command: any cell, built in or from a file of the user's own, as a picture."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from ..drawing import SUFFIXES, draw
 from ..graph import scope
 from ..nn.load import BUILT_IN, cell_named, make_cell
 from ..unroll import unroll
-
-if TYPE_CHECKING:
-    import typer
+from . import fail
 
 INPUT, HIDDEN, BATCH = 3, 4, 1
 
 
-def add_draw(app: "typer.Typer", fail: Callable[[str | Exception], NoReturn]) -> None:
-    """Give a command line the command `draw`.
-
-    app   a `typer.Typer`
-    fail  is called with an error and ends the program, saying it in one line
-    """
-    import typer
-
-    option: Any = typer.Option
-
-    @app.command("draw")
-    def command(
-        cell: Annotated[str, option(help=f"{', '.join(BUILT_IN)} or FILE.py:Class")] = "elman",
-        steps: Annotated[int, option(min=1, help="How many steps to unroll.")] = 4,
-        level: Annotated[str, option(help="op, step or rolled")] = "op",
-        edges: Annotated[str, option(help="plain, gradient or magnitude")] = "plain",
-        backward: Annotated[bool, option("--backward", help="Draw the backward pass too.")] = False,
-        show: Annotated[str, option(help="Which steps: auto, all, FIRST-LAST or 1,2,9")] = "auto",
-        values: Annotated[bool, option("--values", help="Write norms of values.")] = False,
-        saved: Annotated[bool, option("--saved", help="Mark operations that keep values.")] = False,
-        title: Annotated[str | None, option(help="Above the picture.")] = None,
-        theme: Annotated[str, option(help="light, dark or auto")] = "light",
-        max_nodes: Annotated[int, option(min=1, help="Refuse more boxes than this.")] = 2000,
-        seed: Annotated[int, option(min=0, help="Seed of parameters and inputs.")] = 0,
-        out: Annotated[
-            Path, option("--out", "-o", help=f"File to write: {' '.join(SUFFIXES)}")
-        ] = Path("network.svg"),
-    ) -> None:
-        """Draw a cell unrolled over time."""
-        try:
-            look = {"level": level, "edges": edges, "backward": backward, "theme": theme}
-            look |= {"values": values, "saved": saved, "max_nodes": max_nodes}
-            look |= {"title": title, "steps": chosen(show)}
-            path = of_cell(cell, out, steps, seed, **look)
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            fail(error)
-        typer.echo(path)
+def command(
+    cell: Annotated[str, typer.Option(help=f"{', '.join(BUILT_IN)} or FILE.py:Class")] = "elman",
+    steps: Annotated[int, typer.Option(min=1, help="How many steps to unroll.")] = 4,
+    level: Annotated[str, typer.Option(help="op, step or rolled")] = "op",
+    edges: Annotated[str, typer.Option(help="plain, gradient or magnitude")] = "plain",
+    backward: Annotated[
+        bool, typer.Option("--backward", help="Draw the backward pass too.")
+    ] = False,
+    show: Annotated[str, typer.Option(help="Which steps: auto, all, FIRST-LAST or 1,2,9")] = "auto",
+    values: Annotated[bool, typer.Option("--values", help="Write norms of values.")] = False,
+    saved: Annotated[
+        bool, typer.Option("--saved", help="Mark operations that keep values.")
+    ] = False,
+    title: Annotated[str | None, typer.Option(help="Above the picture.")] = None,
+    theme: Annotated[str, typer.Option(help="light, dark or auto")] = "light",
+    max_nodes: Annotated[int, typer.Option(min=1, help="Refuse more boxes than this.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of parameters and inputs.")] = 0,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help=f"File to write: {' '.join(SUFFIXES)}")
+    ] = Path("network.svg"),
+) -> None:
+    """Draw a cell unrolled over time."""
+    try:
+        look = {"level": level, "edges": edges, "backward": backward, "theme": theme}
+        look |= {"values": values, "saved": saved, "max_nodes": max_nodes}
+        look |= {"title": title, "steps": chosen(show)}
+        path = of_cell(cell, out, steps, seed, **look)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        fail(error)
+    typer.echo(path)
 
 
 def chosen(text: str) -> Any:
@@ -81,7 +72,7 @@ def of_cell(name: str, out: Path, length: int, seed: int, **look: Any) -> Path:
     make, title = cell_named(name)
     cell = make_cell(make, title, INPUT, HIDDEN, rng)
     with scope(type(cell).__name__):
-        run = unroll(cell, rng.normal(size=(length, BATCH, INPUT)))
+        run = unroll(cell, rng.normal(size=(length, BATCH, cell.input_size)))
     last = run.steps[-1]
     loss = (last * last).sum()
     look["title"] = look.get("title") or f"{title}, unrolled"

@@ -124,11 +124,7 @@ def run(
     Raises TextError for a text that cannot be used and OutputError for such a folder, both before
     anything is trained.
     """
-    if text_file is None:
-        source = f"source text of {len(STANDARD_LIBRARY)} modules of Python’s standard library"
-        text = standard_library_text()
-    else:
-        source, text = text_file.name, read_text(text_file)
+    source, text = _text(text_file)
     train_text, held_text = split_text(text, training.WINDOW)
     vocabulary = Vocabulary.of(text)
     if len(vocabulary) < 2:
@@ -179,6 +175,14 @@ def run(
         paths = {name: out / file for name, file in zip(names, OUTPUTS, strict=True)}
         terminal.end(console, values, paths)
     return not history.stopped
+
+
+def _text(file: Path | None) -> tuple[str, str]:
+    """The source of a text in words, and the text."""
+    if file is not None:
+        return file.name, read_text(file)
+    source = f"source text of {len(STANDARD_LIBRARY)} modules of Python’s standard library"
+    return source, standard_library_text()
 
 
 def _of_training(

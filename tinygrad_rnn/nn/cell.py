@@ -122,7 +122,7 @@ class Cell:
             cell = copy.deepcopy(self)  # a step may count, or draw random numbers
             cell.step(zeros((1, size), "x", self.dtype), cell.initial_state(1))
 
-        states = tree.leaves(self.initial_state(1))
+        states = tree.leaves(copy.deepcopy(self).initial_state(1))
         return fitting_input_size(self, run, {n for part in states for n in np.shape(part)[1:]})
 
     @property

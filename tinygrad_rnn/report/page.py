@@ -183,11 +183,13 @@ def typeset(text: str) -> Any:
 
     >>> str(typeset("dL/dh_0 < 3.8e-10"))
     'd<i>L</i>/d<i>h</i><sub>0</sub> &lt; 3.8&hairsp;·&hairsp;10<sup>−10</sup>'
+    >>> str(typeset("L_t of s_1.txt"))
+    '<i>L</i><sub>t</sub> of s_1.txt'
     """
     from markupsafe import Markup, escape
 
     html = re.sub(r"^dL/d([\w.]+)", lambda m: f"d<i>L</i>/d{quantity(m[1])}", str(escape(text)))
-    html = re.sub(r"\b([A-Za-z])_(\d+|t)\b", r"<i>\1</i><sub>\2</sub>", html)
+    html = re.sub(r"\b([A-Za-z])_(\d+|t)\b(?!\.\w)", r"<i>\1</i><sub>\2</sub>", html)
     return Markup(re.sub(r"\b(\d\.?\d*)e([+-]\d+)", _power, html))  # noqa: S704 - escaped above
 
 

@@ -13,10 +13,10 @@ from .. import tree
 from ..autodiff import gradients
 from ..graph import Array, Node, record_order
 from ..nn import Cell
-from ..tensor import Tensor, tensor
+from ..tensor import Tensor
 from ..unroll import Unrolled, unroll
-from .gates import Gate, gates
-from .problem import DOUBLE, in_double
+from .gates import FLAT, Gate, gates
+from .problem import in_double, inputs_in_double, state_in_double
 from .retention import ForgetFactor, forget_factors, retention
 from .table import Table
 
@@ -139,13 +139,9 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
     if not callable(getattr(cell, "step", None)):
         raise TypeError(f"diagnose: given a {type(cell).__name__}; wanted a cell")
     cell = in_double(cell)
-    batch = np.asarray(xs.numpy() if isinstance(xs, Tensor) else xs)
-    if batch.ndim < 2 or len(batch) == 0:
-        raise ValueError(f"diagnose: xs of shape {batch.shape}; wanted (T, B, ...), T >= 1")
-    if batch.dtype.kind == "f":
-        batch = batch.astype(DOUBLE)
+    batch = inputs_in_double(xs, "diagnose")
     start = cell.initial_state(batch.shape[1]) if state is None else state
-    start = tree.map_leaves(_leaf, start)
+    start = state_in_double(start, "diagnose")
     run, norms = _followed(cell, batch, start)
     growth = _growth(norms)
     verdict = _verdict(growth, norms)
@@ -161,11 +157,6 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
 
 # ------------------------------------------------------------------------------------------------
 # Measuring
-
-
-def _leaf(part: Any) -> Tensor:
-    value = part.numpy() if isinstance(part, Tensor) else part
-    return tensor(value, getattr(part, "name", None), DOUBLE)
 
 
 def _followed(cell: Cell, xs: Array, start: Any) -> tuple[Unrolled, Array]:
@@ -350,7 +341,7 @@ def _tried(cell: Cell, xs: Array, start: Any, before: float) -> tuple[bool, str]
     except FloatingPointError:
         return False, "the states overflow (tried)"
     after = _growth(norms)
-    dead = sum(len(gate.dead) for gate in gates(run).values() if "sigmoid" not in gate.kind)
+    dead = sum(len(gate.dead) for gate in gates(run).values() if gate.ends != (0, 1))
     still = f", {_units(dead, 'still dead')}" if dead else ""
     found = f"the growth is {after:.3g} ({_verdict(after, norms)}{still}; tried)"
     return after > 0 and (before == 0 or abs(math.log(after)) <= abs(math.log(before)) / 2), found
@@ -363,7 +354,7 @@ def _multiply_the_state(run: Unrolled) -> set[Node]:
     for node in record_order([p._node for p in tree.leaves(run.state) if p._node is not None]):
         if any(source in reached for source in node.inputs):
             reached.add(node)
-            if node.primitive is not None and node.primitive.name == "matmul":
+            if node.primitive is not None and node.primitive.kind == "bilinear":
                 found.update(s for s in node.inputs if s is not None and s.primitive is None)
     return found - {part._node for part in tree.leaves(run.states[0])}
 
@@ -391,11 +382,12 @@ def _orthogonal(rng: np.random.Generator, size: int) -> Array:
 
 
 def _condition(gate: Gate) -> str:
-    if gate.kind == "relu":
+    low, high = gate.ends
+    if low == 0 and high is None and not gate.values[gate.slopes < FLAT].any():  # as relu
         zeros = f"{gate.shut.mean():.0%} of its values are 0"
         return f"{zeros}; {_units(len(gate.dead), 'always 0: dead') or 'no unit dead'}"
     ends = f"saturated {gate.saturated.mean():.0%}"
-    if gate.kind in ("sigmoid", "hard_sigmoid"):
+    if gate.ends == (0, 1):
         ends += f" (shut {gate.shut.mean():.0%}, open {gate.open.mean():.0%})"
         high = int((gate.values.mean(axis=(0, 1))[list(gate.dead)] > 0.5).sum())
         low = len(gate.dead) - high

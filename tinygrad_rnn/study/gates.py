@@ -11,22 +11,18 @@ import numpy as np
 
 from .. import tree
 from ..graph import Array, Node, record_order
-from ..ops.registry import OPERATORS
 from ..tensor import Tensor
 from ..unroll import Unrolled
 
 FLAT = 0.1
 """An entry is saturated where the slope f' is below this part of its greatest value."""
 
-VIEWS = {"split", "getitem", "unstack", "reshape"}
 FREED = (
     "this record was differentiated before, and its saved values were freed then; pass "
     "keep_record=True the first time, or unroll again"
 )
 Output = tuple[Node, int]
 """A node and one of its outputs."""
-
-_ACTIVATIONS = {name for name, o in OPERATORS.items() if o.group == "activation"} | {"tanh"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,7 @@ class Gate:
     values  (T, B, N), one per step, sequence and unit
     slopes  (T, B, N): |f'| as a part of its greatest value: 1 lets a gradient through, 0 does not
     middle  f(0): values up to here are at the low end
+    ends    the least and the greatest value of f, if f is flat there; else None
     """
 
     name: str
@@ -47,6 +44,7 @@ class Gate:
     values: Array
     slopes: Array
     middle: float
+    ends: tuple[float | None, float | None]
 
     @property
     def shut(self) -> Array:
@@ -104,7 +102,8 @@ def gates(run: Unrolled) -> dict[str, Gate]:
         greatest = np.abs(_slope(activations[0], np.linspace(-20, 20, 401))).max()
         middle = float(primitive.value(np.zeros(()), **params))
         slope = np.abs(np.stack(slopes)) / (greatest or 1.0)
-        result[name] = Gate(name, primitive.name, steps, np.stack(values), slope, middle)
+        ends = _ends(activations[0])
+        result[name] = Gate(name, primitive.name, steps, np.stack(values), slope, middle, ends)
     return result
 
 
@@ -116,17 +115,15 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
     activations = [
         node
         for node in order
-        if node.place.step is not None
-        and node.primitive is not None
-        and node.primitive.name in _ACTIVATIONS
+        if node.place.step is not None and node.primitive is not None and node.primitive.activation
     ]
     pieces: dict[Node, list[Node]] = defaultdict(list)
     wanted = set(activations)
     for node in order:
-        if node.primitive is not None and node.primitive.name in VIEWS:
-            for source in node.inputs:
-                if source in wanted and node.names:
-                    pieces[source].append(node)
+        if node.primitive is not None and node.primitive.kind == "structural":
+            source = node.inputs[0]
+            if len(node.inputs) == 1 and source in wanted and node.names:
+                pieces[source].append(node)
     found: dict[Output, tuple[str, Node]] = {}
     seen: Counter[tuple[int | None, str]] = Counter()
     for activation in activations:
@@ -189,6 +186,18 @@ def _slope(activation: Node, x: Array | None = None) -> Array:
         saved = (x, activation.primitive.value(x, **activation.params))
     ones = np.ones_like(saved[1])
     return np.asarray(activation.primitive.pulls[0](ones, saved, activation))
+
+
+def _ends(activation: Node) -> tuple[float | None, float | None]:
+    """The least and the greatest value of f, where it is flat there."""
+    assert activation.primitive is not None
+    x = np.concatenate([[-1e3], np.linspace(-20, 20, 401), [1e3]])
+    with np.errstate(over="ignore"):
+        y = np.asarray(activation.primitive.value(x, **activation.params)).round(2) + 0.0
+        flat = np.abs(_slope(activation, x)) < 1e-3
+    low = float(y[0]) if flat[0] and y[0] == y.min() else None
+    high = float(y[-1]) if flat[-1] and y[-1] == y.max() else None
+    return low, high
 
 
 def _saved(activation: Node) -> tuple[Any, Array]:

@@ -19,8 +19,8 @@ from .. import tree
 from ..autodiff import gradients
 from ..graph import Array, timestep
 from ..nn import Cell
-from ..tensor import Tensor, tensor
-from .problem import DOUBLE, in_double
+from ..tensor import Tensor
+from .problem import DOUBLE, in_double, inputs_in_double, state_in_double
 
 
 def jacobians(cell: Cell, xs: ArrayLike, state: Any = None) -> Array:
@@ -46,17 +46,13 @@ def jacobians(cell: Cell, xs: ArrayLike, state: Any = None) -> Array:
     ((5, 1, 2, 2), True)
     """
     cell = in_double(cell)
-    sequence = np.asarray(xs.numpy() if isinstance(xs, Tensor) else xs)
-    if sequence.ndim < 2 or len(sequence) == 0:
-        raise ValueError(f"jacobians: xs of shape {sequence.shape}; wanted (T, B, ...), T >= 1")
-    if sequence.dtype.kind == "f":
-        sequence = sequence.astype(DOUBLE)
+    sequence = inputs_in_double(xs, "jacobians")
     T, B = sequence.shape[:2]
     if state is None:
         state = cell.initial_state(B)
     J: Any = None
     for t, x in enumerate(sequence, start=1):
-        before = tree.map_leaves(_start, state)
+        before = state_in_double(state, "jacobians")
         with timestep(t):
             _, state = cell.step(x, before)
         inputs, outputs = tree.leaves(before), tree.leaves(state)
@@ -71,16 +67,6 @@ def jacobians(cell: Cell, xs: ArrayLike, state: Any = None) -> Array:
             J = np.empty((T, B, sum(sizes[0]), sum(sizes[0])))
         _of_one_step(J[t - 1], inputs, outputs)
     return np.asarray(J)
-
-
-def _start(part: Any) -> Tensor:
-    """A leaf with the value of a part of the state."""
-    if not isinstance(part, Tensor | np.ndarray):
-        raise TypeError(
-            f"jacobians: a part of the state is a {type(part).__name__}; wanted tensors"
-        )
-    value = part.numpy() if isinstance(part, Tensor) else part
-    return tensor(value, getattr(part, "name", None), DOUBLE)
 
 
 def _sizes(parts: list[Any], B: int) -> list[int]:

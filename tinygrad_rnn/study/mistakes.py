@@ -156,7 +156,7 @@ def _activation(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> 
 def _transposed(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Iterator[Mistake]:
     """g @ W in place of g @ W.T, where the shapes allow it; for each gate's block of W."""
     node, i = nodes[0], argument.i
-    if node.primitive is None or node.primitive.name != "matmul" or i != 0:
+    if node.primitive is None or not node.primitive.gathers or i != 0:
         return
     source = steps.source(node, 0)
     b = node.saved[1] if node.saved else None
@@ -229,7 +229,7 @@ def _shifted(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Ite
         now = values[1:]
         name = steps.name(source)
         shifts = [(values[:-1], f"{name}_{{t-1}} where {name}_t is wanted")]
-    elif source[0].primitive is not None and source[0].primitive.name == "unstack":
+    elif steps.is_input(source):
         now = problem.xs
         shifts = [(np.roll(now, k, 0), f"x_{{t{-k:+d}}} where x_t is wanted") for k in (1, -1)]
     else:
@@ -389,8 +389,7 @@ def _packed(
     H = steps.states[0][0][0].shape[-1]
     packs: dict[int, list[tuple[Argument, list[Node]]]] = {}
     for argument, nodes in arguments:
-        primitive = nodes[0].primitive
-        if primitive is not None and primitive.name == "split":
+        if steps.splits(nodes[0]):
             packs.setdefault(steps.source(nodes[0], 0)[0].shape[-1], []).append((argument, nodes))
     for width, several in packs.items():
         if len(several) > 1:
@@ -404,19 +403,14 @@ def _packed(
 
 def _factor(steps: RecordedSteps, argument: Argument, nodes: list[Node]) -> Iterator[Mistake]:
     """g in place of g * b, where y = a * b."""
-    node = nodes[0]
-    if node.primitive is None or node.primitive.name != "multiply":
+    primitive, i, other = nodes[0].primitive, argument.i, 1 - argument.i
+    if primitive is None or primitive.kind != "elementwise" or primitive.notation.form != "infix":
         return
-    if node.inputs[1 - argument.i] is None:
+    if nodes[0].inputs[other] is None or primitive.needs[i] != {other}:
         return
-    b, target = (
-        _factor_name(steps, node, 1 - argument.i),
-        steps.name(steps.source(node, argument.i)),
-    )
+    b, target = _factor_name(steps, nodes[0], other), steps.name(steps.source(nodes[0], i))
     words = f"the factor {b} is missing on the way to {target}"
-    yield from _spread(
-        steps, nodes, argument.i, "missing factor", words, lambda _: lambda g, saved, node: g
-    )
+    yield from _spread(steps, nodes, i, "missing factor", words, lambda _: lambda g, saved, node: g)
 
 
 def _factor_name(steps: RecordedSteps, node: Node, i: int) -> str:

@@ -208,15 +208,6 @@ def spectra(J: Array) -> Figure:
     return finished(figure)
 
 
-_ENDS = {
-    **dict.fromkeys(("sigmoid", "hard_sigmoid"), ("0", "1")),
-    **dict.fromkeys(("tanh", "hard_tanh", "softsign"), ("−1", "1")),
-    "relu": ("0", ""),
-    "log_sigmoid": ("", "0"),
-}
-"""The values that activations are flat at, where they are the same in every use."""
-
-
 def saturation(gates: Mapping[str, Gate]) -> Figure:
     """How much of every gate is saturated over time, shut from below and open from above.
 
@@ -247,13 +238,15 @@ def saturation(gates: Mapping[str, Gate]) -> Figure:
             axes.tick_params(labelbottom=False)
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
     panels[-1].set_xlabel("step $t$")
-    kinds = {gate.kind for gate in gates.values()}
     entries: list[Entry] = []
     for end, color in enumerate((VERMILLION, BLUE)):
-        found = (_ENDS.get(kind, ("the low end", ""))[end] for kind in sorted(kinds))
-        values = " or ".join(filter(None, dict.fromkeys(found)))
+        known = sorted(v for v in {gate.ends[end] for gate in gates.values()} if v is not None)
+        values = [f"{value:g}".replace("-", "−") for value in known]
+        parts = [(gate.shut, gate.open)[end] for gate in gates.values() if gate.ends[end] is None]
+        if any(part.any() for part in parts):
+            values.append(f"the {('low', 'high')[end]} end")
         if values:
-            entries.append((f"part saturated at {values}", color, None))
+            entries.append((f"part saturated at {' or '.join(values)}", color, None))
     figure.legend(handles=_patches(entries), loc="outside upper right", ncols=2, frameon=False)
     return finished(figure)
 

@@ -33,6 +33,27 @@ def in_double(cell: Cell) -> Cell:
     return cell.with_parameters({name: p.numpy().astype(DOUBLE) for name, p in own.items()})
 
 
+def inputs_in_double(xs: Any, who: str) -> Array:
+    """xs (T, B, ...) as an array, floats as float64; ValueError for another shape."""
+    array = np.asarray(xs.numpy() if isinstance(xs, Tensor) else xs)
+    if array.ndim < 2 or len(array) == 0:
+        raise ValueError(f"{who}: xs of shape {array.shape}; wanted (T, B, ...), T >= 1")
+    return array.astype(DOUBLE) if array.dtype.kind == "f" else array
+
+
+def state_in_double(state: Any, who: str) -> Any:
+    """A state of float64 leaves with the same values; TypeError for parts that are no arrays."""
+
+    def leaf(part: Any) -> Tensor:
+        if not isinstance(part, Tensor | np.ndarray):
+            raise TypeError(
+                f"{who}: a part of the state is a {type(part).__name__}; wanted tensors"
+            )
+        return tensor(_array(part), getattr(part, "name", None), DOUBLE)
+
+    return tree.map_leaves(leaf, state)
+
+
 class Problem:
     """L = sum_t L_t of a cell over a sequence, recorded in float64.
 
@@ -164,4 +185,4 @@ def _array(part: Any) -> Array:
     return part.numpy() if isinstance(part, Tensor) else np.asarray(part)
 
 
-__all__ = ["Loss", "Problem", "in_double"]
+__all__ = ["Loss", "Problem", "in_double", "inputs_in_double", "state_in_double"]

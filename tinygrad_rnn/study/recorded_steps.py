@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from .. import tree
 from ..graph import Node, record_order
+from ..notation import SUM
 from ..tensor import Tensor
 from .problem import Problem
 
@@ -108,6 +109,21 @@ class RecordedSteps:
             and node.shape == node.inputs[0].output(node.ports[0])[0]
         )
 
+    @staticmethod
+    def splits(node: Node) -> bool:
+        """Whether this cuts a value into parts along its last axis."""
+        source = node.inputs[0]
+        if node.primitive is None or not node.primitive.multiple or source is None:
+            return False
+        shape = source.output(node.ports[0])[0]
+        return [*shape] == [*shape[:-1], sum(part[-1] if part else 0 for part in node.shape)]
+
+    def is_input(self, value: Value) -> bool:
+        """Whether this is x_t, one step of the inputs."""
+        node, _ = value
+        source = node.inputs[0] if node.primitive is not None else None
+        return source is not None and self.leaves.get((source, 0)) == "x"
+
     def blocks(self, value: Value) -> Blocks:
         """The names of the parts of a value, along its last axis."""
         node, port = value
@@ -122,39 +138,39 @@ class RecordedSteps:
                 if self._alone:
                     return [("a", width)]
                 return [(f"a_{part}", w) for part, w in self.blocks((user, 0))]
-            if user.primitive.name == "split" and user.params["axis"] == len(shape) - 1:
+            if self.splits(user):
                 parts = [self.blocks((user, p)) for p in range(len(user.shape))]
                 return [block for part in parts for block in part]
         return [(self.expression(value), width)]
 
-    def expression(self, value: Value, inside: str = "") -> str:
+    def expression(self, value: Value, inside: int = SUM) -> str:
         """A value in the cell's own names: the operations that made it from named ones."""
         node, _ = value
         primitive = node.primitive
         name = self._given_name(value)
         if name or primitive is None:
             return name or "?"
-        if primitive.name == "split":
+        if self.splits(node):
             return self.expression(self.source(node, 0), inside)
+        form, _, binds, sign, _ = primitive.notation
+        infix = form == "infix"
         known = [
-            "const" if source is None else self.expression((source, p), primitive.name)
+            "const" if source is None else self.expression((source, p), binds if infix else SUM)
             for source, p in zip(node.inputs, node.ports, strict=True)
         ]
-        sign = {"add": "+", "subtract": "-", "multiply": "*", "matmul": "@"}.get(primitive.name)
-        if sign is None:
+        if not infix:
             return f"{primitive.name}({', '.join(known)})"
         text = f" {sign} ".join(known)
-        weak = sign in "+-" and inside in ("subtract", "multiply", "matmul")
-        return f"({text})" if weak or (sign in "*@" and inside == "matmul") else text
+        return f"({text})" if binds < inside else text
 
     def _given_name(self, value: Value) -> str | None:
         """The name of a value that has one; a state before step 1 is called as after it."""
         if value in self.states[0]:
             node, port = self.states[1][self.part[value]]
             return node.name(port) or self.leaves.get(value) or "s"
-        node, port = value
-        if node.primitive is not None and node.primitive.name == "unstack":
+        if self.is_input(value):
             return "x"
+        node, port = value
         return node.name(port) or self.leaves.get(value)
 
     def name(self, value: Value) -> str:

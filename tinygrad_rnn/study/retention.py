@@ -16,15 +16,7 @@ from ..ops.registry import values as plain
 from ..sweep import as_tensors
 from ..tensor import Tensor
 from ..unroll import Unrolled
-from .gates import FREED, VIEWS, Output, cut_out, named_outputs, nodes_of, without_step
-
-_KEEPING = {
-    *("add", "subtract", "negative", "multiply", "divide", "where"),
-    *VIEWS,
-    *("ravel", "squeeze", "expand_dims", "broadcast_to", "astype"),
-    *("concatenate", "stack", "scatter"),
-}
-"""Operations that hand an entry on, at most multiplied by something."""
+from .gates import FREED, Output, cut_out, named_outputs, nodes_of, without_step
 
 
 @dataclass(frozen=True)
@@ -99,7 +91,7 @@ def _pieces(new: Tensor) -> Iterator[tuple[int, Output, Array]]:
     """A part of the new state, or the pieces it was joined from; with ones in their places."""
     node = new._node
     assert node is not None
-    if node.primitive is None or node.primitive.name not in ("concatenate", "stack"):
+    if node.primitive is None or node.primitive.kind != "structural" or len(node.inputs) < 2:
         yield 0, (node, new._port), np.ones(new.shape, new.dtype)
         return
     for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
@@ -107,6 +99,17 @@ def _pieces(new: Tensor) -> Iterator[tuple[int, Output, Array]]:
             shape, dtype = source.output(port)
             ones = node.primitive.pushes[i](np.ones(shape, dtype), node.saved, node)
             yield i, (source, port), ones
+
+
+def _keeps(node: Node, i: int) -> bool:
+    """Whether an operation hands the entries of an argument on, at most multiplied by something."""
+    primitive = node.primitive
+    return (
+        primitive is not None
+        and (primitive.kind in ("elementwise", "structural") or primitive.notation.form == "choice")
+        and primitive.pushes[i] is not None
+        and not primitive.needs[i] & {i, -1}
+    )
 
 
 def _along(nodes: Sequence[Node], old: Output, ones: Array, new: Output) -> Tensor | Array | None:
@@ -117,19 +120,17 @@ def _along(nodes: Sequence[Node], old: Output, ones: Array, new: Output) -> Tens
     tangents: dict[tuple[Node | None, int], Any] = {old: ones}
     for node in nodes:
         primitive = node.primitive
-        sources = list(zip(node.inputs, node.ports, strict=True))
-        if primitive is None or primitive.name not in _KEEPING:
-            continue
-        if not any(source in tangents for source in sources):
+        kept = [
+            (i, tangents[source])
+            for i, source in enumerate(zip(node.inputs, node.ports, strict=True))
+            if source in tangents and _keeps(node, i)
+        ]
+        if primitive is None or not kept:
             continue
         if node.saved is None:
             raise RuntimeError(f"{node!r}: {FREED}")
         saved = as_tensors(node, node.saved)
-        parts = [
-            primitive.pushes[i](tangents[source], saved, node)
-            for i, source in enumerate(sources)
-            if source in tangents
-        ]
+        parts = [primitive.pushes[i](tangent, saved, node) for i, tangent in kept]
         if primitive.multiple:  # they part one argument
             tangents.update(((node, port), piece) for port, piece in enumerate(parts[0]))
         else:
@@ -188,7 +189,7 @@ def _made_of(
             found[node, port] = names[node, port][0]
         elif name is not None:
             found[node, port] = without_step(name, node)
-        elif node.primitive is not None and node.primitive.name in _KEEPING:
+        elif any(_keeps(node, i) for i in range(len(node.inputs))):
             stack.extend(reversed(list(zip(node.inputs, node.ports, strict=True))))
         else:
             found[node, port] = "an unnamed value"
