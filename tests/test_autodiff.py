@@ -1,6 +1,7 @@
 """The sweeps: what flows where, what is kept, and every way a value can be used."""
 
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 from tinygrad_rnn import sweep
 from tinygrad_rnn.graph import record_order
+from tinygrad_rnn.primitive import COPIED_BYTES
 from tinygrad_rnn.sweep import pushforward
 
 RNG = np.random.default_rng(0)
@@ -616,3 +618,168 @@ def test_division_by_a_zero_without_a_dtype(f, value, gradient):
     np.testing.assert_array_equal(recorded.numpy(), np.float32(gradient))
     with tg.no_grad():
         np.testing.assert_array_equal(f(x.numpy()), np.float32(value))
+
+
+# -- constants that are written to before the backward pass --------------------------------------
+
+SMALL, LARGE = 3, 2 * COPIED_BYTES
+
+
+def test_one_buffer_for_all_steps(rng):
+    xs = rng.normal(size=(3, 2, 4)).astype(np.float32)
+    cell = tg.Elman(4, 3, rng=rng)
+    (tg.unroll(cell, xs).outputs ** 2).sum().backward()
+    wanted = cell.U.grad
+
+    buffer, s, outputs = np.empty((2, 4), np.float32), cell.initial_state(2), []
+    for x in xs:
+        buffer[:] = x
+        output, s = cell.step(buffer, s)
+        outputs.append(output)
+    (tg.stack(outputs) ** 2).sum().backward()
+    np.testing.assert_array_equal(cell.U.grad, wanted)
+
+
+def test_a_buffer_as_factor():
+    w, buffer, loss = tg.tensor(np.ones((2, 1))), np.empty((1, 2)), 0.0
+    for t in range(3):
+        buffer[:] = 2 * t + 1, 2 * t + 2
+        loss = loss + (buffer @ w).sum()
+    np.testing.assert_array_equal(tg.gradients(loss, w), [[9], [12]])
+
+
+READING = {
+    "factor": lambda x, c: x * c,
+    "first factor": lambda x, c: c * x,
+    "divisor": lambda x, c: x / (c + 2.0 if c.size == SMALL else c),
+    "matrix": lambda x, c: x[None] @ c[:, None],
+    "first matrix": lambda x, c: c[None] @ x[:, None],
+    "power": lambda x, c: tg.power(x, c),
+    "where": lambda x, c: tg.maximum(x, c),
+    "einsum": lambda x, c: tg.einsum("i,i->", x, c),
+    "part of a larger array": lambda x, c: x * np.stack([c, c])[0],
+}
+
+
+@pytest.mark.parametrize("f", READING.values(), ids=READING)
+@pytest.mark.parametrize("n", [SMALL, LARGE])
+def test_no_gradient_is_silently_wrong_after_a_change(f, n):
+    x, c = tg.tensor(np.linspace(1.0, 2.0, n)), np.linspace(1.5, 3.0, n)
+    wanted = tg.gradients(f(x, c).sum(), x)
+    for i in (0, n // 2, n - 1):
+        with tg.timestep(3):
+            loss = f(x, c).sum()
+        kept, c[i] = c[i], c[i] + 1e-12
+        try:
+            found = tg.gradients(loss, x)
+        except RuntimeError as error:
+            assert n == LARGE
+            assert re.search(  # noqa: PT017
+                r"in timestep 3: argument [01], a constant array of shape \(.*\), was written to",
+                str(error),
+            )
+            c[i] = kept
+            found = tg.gradients(loss, x)  # the record is as it was
+        np.testing.assert_array_equal(found, wanted)
+        c[i] = kept
+
+
+CHANGES = {
+    "flip": lambda c: c[::-1].copy(),
+    "negative": np.negative,
+    "roll": lambda c: np.roll(c, 1),
+    "zeros": np.zeros_like,
+    "next float": lambda c: np.concatenate([c[:-1], np.nextafter(c[-1:], c[:1])]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_kind_of_change_is_seen_by_every_sweep(change, dtype):
+    c = np.linspace(1.0, 2.0, 3 * COPIED_BYTES + 1).astype(dtype)  # no multiple of eight bytes
+    x = tg.Parameter(np.ones(c.shape, dtype), "x", dtype=dtype)
+    y = (x * c[::-1]).sum()
+    c[:] = change(c)
+    for sweep_over in (
+        lambda: y.backward(),
+        lambda: tg.gradients(y, x),
+        lambda: tg.gradients(y, x, create_graph=True),
+        lambda: tg.gradients_of_uses(y, x),
+        lambda: pushforward([(x, np.ones_like(c))], [y]),
+    ):
+        with pytest.raises(RuntimeError, match=r"multiply: argument 1, a constant .* written to"):
+            sweep_over()
+
+
+@pytest.mark.parametrize("n", [SMALL, COPIED_BYTES + 1])
+def test_masks_that_change(n):
+    x, mask = tg.tensor(np.ones(n)), np.arange(n) % 2 == 0
+    for f in (lambda: tg.where(mask, x, 0.0), lambda: x * mask):
+        loss, wanted = f().sum(), mask.astype(float)
+        np.logical_not(mask, out=mask)
+        if n == SMALL:
+            np.testing.assert_array_equal(tg.gradients(loss, x), wanted)
+        else:
+            with pytest.raises(RuntimeError, match=r"a constant array of shape .* was written to"):
+                loss.backward()
+
+
+def test_a_change_that_no_rule_reads_is_no_error():
+    x, c = tg.tensor(np.ones(LARGE)), np.ones(LARGE)
+    y = x * c
+    z = (y + c - c).sum() + (y * y).sum()
+    later = tg.gradients(z, y, keep_record=True)  # needs what came after y
+    c += 1
+    np.testing.assert_array_equal(tg.gradients(z, y, keep_record=True), later)
+    np.testing.assert_array_equal(tg.gradients((x + c).sum(), x), np.ones(LARGE))
+    with pytest.raises(RuntimeError, match="multiply: argument 1"):
+        tg.gradients(z, x)
+    with tg.no_grad():
+        assert (x * c)._node is None
+
+
+def test_arrays_among_many_arguments_are_looked_at_too():
+    x, c = tg.tensor(np.ones(LARGE)), np.full(LARGE, 2.0)
+    product = tg.custom.general(
+        "product",
+        lambda a, b, c: a * b * c,
+        [lambda g, b, c: g * b * c, lambda g, a, c: g * a * c, lambda g, a, b: g * a * b],
+        [lambda t, b, c: t * b * c, lambda t, a, c: t * a * c, lambda t, a, b: t * a * b],
+    )
+    for arguments, i in (((c, x, x), 0), ((x, x, c), 2)):
+        y = product(*arguments).sum()
+        c[7] += 1
+        with pytest.raises(RuntimeError, match=f"product: argument {i}, a constant array"):
+            y.backward()
+    small = np.full(SMALL, 2.0)
+    x = tg.tensor(np.ones(SMALL))
+    y = product(x, small, small).sum()
+    small[:] = 0
+    np.testing.assert_array_equal(tg.gradients(y, x), np.full(SMALL, 4.0))
+
+
+PARAMETERS = {
+    "array": (lambda x, i: x[i], lambda: np.array([0, 2, 2])),
+    "list": (lambda x, i: x[i], lambda: [0, 2, 2]),
+    "list in a tuple": (lambda x, i: tg.stack([x, x])[:, i], lambda: [0, 2, 2]),
+    "take": (tg.take, lambda: np.array([0, 2, 2])),
+    "take_along_axis": (tg.take_along_axis, lambda: np.array([0, 2, 2])),
+    "embedding": (lambda x, i: tg.embedding(i, x[:, None]), lambda: np.array([0, 2, 2])),
+    "index_update": (lambda x, i: tg.index_update(x, i, x[:3]), lambda: np.array([3, 0, 0])),
+    "scatter": (lambda x, i: tg.scatter(x[:3], i, (5,)) ** 2, lambda: np.array([0, 2, 2])),
+    "mask": (lambda x, i: x[i], lambda: np.array([True, False, True, False])),
+    "cross_entropy": (lambda x, i: tg.cross_entropy(x[None], i), lambda: np.array([2])),
+    "nll": (lambda x, i: tg.nll(x[None], i), lambda: np.array([2])),
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_indices_masks_and_targets_are_copied(name):
+    f, make = PARAMETERS[name]
+    x, i = tg.tensor([1.0, 2.0, 3.0, 4.0]), make()
+    wanted = tg.gradients((f(x, i) ** 2).sum(), x)
+    loss = (f(x, i) ** 2).sum()
+    i[:] = [not entry if isinstance(entry, bool | np.bool_) else 1 for entry in i]
+    np.testing.assert_array_equal(tg.gradients(loss, x, keep_record=True), wanted)
+    np.testing.assert_array_equal(tg.gradients(loss, x, create_graph=True).numpy(), wanted)
+    assert np.any(tg.gradients((f(x, i) ** 2).sum(), x) != wanted)  # the change would be seen

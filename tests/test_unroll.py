@@ -1,6 +1,10 @@
 """Unrolling: states of every structure, marks of time, and what is refused."""
 
+import contextlib
 import gc
+import threading
+import weakref
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
@@ -104,20 +108,93 @@ def test_steps_are_marked_from_one(rng):
     assert [use.step for use in tg.gradients_of_uses(loss, cell.W)] == [1, 2, 3]
 
 
+class Knot:
+    """An object that only the cycle collector can free."""
+
+    def __init__(self, alive):
+        self.itself = self
+        alive.add(reference := weakref.ref(self, alive.discard))
+        assert reference() is self
+
+
 def test_the_collector_is_as_before(rng):
-    cell, xs = tg.Elman(2, 3, rng=rng), np.ones((2, 1, 2))
+    cell, xs, before = tg.Elman(2, 3, rng=rng), np.ones((2, 1, 2)), gc.get_threshold()
     assert gc.isenabled()
     tg.unroll(cell, xs)
-    assert gc.isenabled()
     with pytest.raises(ValueError, match="inner sizes"):
         tg.unroll(cell, np.ones((2, 1, 5)))
     assert gc.isenabled()
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
     gc.disable()
     try:
         tg.unroll(cell, xs)
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_thresholds_after_unrolls_inside_each_other_and_in_threads():
+    before = gc.get_threshold()
+
+    class Waits(tg.Elman):
+        def step(self, x, s):
+            tg.unroll(tg.Elman(2, 3, rng=0), np.ones((1, 1, 2)))
+            barrier.wait(10)
+            return super().step(x, s)
+
+    def work(steps):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            tg.unroll(Waits(2, 3, rng=0), np.ones((steps, 1, 2)))
+        barrier.abort()
+
+    barrier = threading.Barrier(2)
+    threads = [threading.Thread(target=work, args=[n]) for n in (3, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert gc.get_threshold() == before
+
+    class Sets(tg.Elman):
+        def step(self, x, s):
+            gc.set_threshold(701, 11, 12)
+            return super().step(x, s)
+
+    try:
+        tg.unroll(Sets(2, 3, rng=0), np.ones((2, 1, 2)))
+        assert gc.get_threshold() == (701, 11, 12)
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_cycles_that_a_cell_makes_are_collected_while_it_runs():
+    alive, most = set(), []
+
+    class Knots(tg.Elman):
+        def step(self, x, s):
+            Knot(alive)
+            most.append(len(alive))
+            return super().step(x, s)
+
+    tg.unroll(Knots(2, 3, rng=0), np.ones((1000, 1, 2)))
+    assert max(most) < 300
+
+
+def test_cycles_that_were_made_between_unrolls_are_collected():
+    cell, xs, alive, recent = tg.LSTM(2, 3, rng=0), np.ones((40, 1, 2)), set(), deque(maxlen=20)
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()  # the rest of this process, so that few new objects count as many
+    gc.set_threshold(200, 3, 3)
+    try:
+        for _ in range(200):
+            recent.append(Knot(alive))  # lives long enough to become old
+            tg.unroll(cell, xs).outputs.sum().backward()
+        assert len(alive) < 150
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def test_what_is_refused(rng):

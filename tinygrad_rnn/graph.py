@@ -93,6 +93,7 @@ class Node:
     shape    of the output; a tuple of shapes if the primitive has several outputs
     dtype    of the output; a tuple of dtypes if the primitive has several outputs
     place    time step and scopes
+    marks    (argument, fingerprint) of constants that must not change (see `fingerprint`), or None
     names    {port: name} for outputs the user has named
     """
 
@@ -100,6 +101,7 @@ class Node:
         "__weakref__",
         "dtype",
         "inputs",
+        "marks",
         "names",
         "params",
         "place",
@@ -131,6 +133,7 @@ class Node:
         self.place = place
         self.serial = next(_serials)
         self.names: dict[int, str] | None = None
+        self.marks: list[tuple[int, int]] | None = None
 
     def output(self, port: int) -> tuple[Shape, np.dtype[Any]]:
         """Shape and dtype of one output."""

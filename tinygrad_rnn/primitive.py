@@ -30,7 +30,9 @@ for everything that reads a record.
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
@@ -109,6 +111,7 @@ class Primitive:
 
     __slots__ = (
         "_keeps",
+        "_reads",
         "activation",
         "explain",
         "gathers",
@@ -158,6 +161,7 @@ class Primitive:
         self.into = into
         self.explain = explain
         self._keeps: dict[tuple[bool, ...], tuple[bool, ...]] = {}
+        self._reads: dict[tuple[bool, ...], tuple[int, ...]] = {}
 
     def keeps(self, recorded: tuple[bool, ...]) -> tuple[bool, ...]:
         """Which of (arguments..., result) to save, given which arguments are not constants.
@@ -175,6 +179,16 @@ class Primitive:
             keeps = (*(i in needed or not recorded[i] for i in range(n)), -1 in needed)
             self._keeps[recorded] = keeps
         return keeps
+
+    def reads(self, recorded: tuple[bool, ...]) -> tuple[int, ...]:
+        """Which constants the rules read, given which arguments are no constants."""
+        reads = self._reads.get(recorded)
+        if reads is None:
+            needed = [self.needs[i] for i, is_recorded in enumerate(recorded) if is_recorded]
+            constants = [i for i, is_recorded in enumerate(recorded) if not is_recorded]
+            reads = tuple([i for i in constants if any(i in needs for needs in needed)])
+            self._reads[recorded] = reads
+        return reads
 
     def __call__(self, *arguments: Any, **params: Any) -> Any:
         """Apply it: arguments by position, parameters by name; left out, they have their default.
@@ -707,7 +721,7 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
             values.append(_constant(argument, dtype, primitive, state))
             nodes.append(None)
             ports.append(0)
-    return _run(primitive, values, nodes, ports, params, state, dtype)
+    return _run(primitive, arguments, values, nodes, ports, params, state, dtype)
 
 
 def _apply_flat(
@@ -734,7 +748,7 @@ def _apply_flat(
         values.append(value)
     nodes = [a._node if isinstance(a, Recorded) else None for a in arguments]
     ports = [a._port if isinstance(a, Recorded) else 0 for a in arguments]
-    return _run(primitive, values, nodes, ports, params, state, like)
+    return _run(primitive, arguments, values, nodes, ports, params, state, like)
 
 
 def precision(tensor: Recorded) -> np.dtype[Any]:
@@ -752,6 +766,7 @@ def of_precision(tensor: Tensor, like: np.dtype[Any]) -> Tensor:
 
 def _run(
     primitive: Primitive,
+    arguments: Sequence[Any],
     values: list[Any],
     nodes: list[Node | None],
     ports: list[int],
@@ -783,6 +798,11 @@ def _run(
         if primitive.multiple:
             return tuple([_tensor(part, None, 0) for part in y])
         return _single(y, None, like)
+    marks = None
+    if False in recorded:
+        marks = _protected(primitive, recorded, arguments, values)
+    if params:
+        params = {name: _own(value) for name, value in params.items()}
     values.append(last)
     saved = tuple(
         [v if keep else None for v, keep in zip(values, primitive.keeps(recorded), strict=True)]
@@ -793,6 +813,7 @@ def _run(
     else:
         shape, kind = y.shape, y.dtype
     node = Node(primitive, tuple(nodes), tuple(ports), saved, params, shape, kind, state.place)
+    node.marks = marks
     if primitive.multiple:
         return tuple([_tensor(part, node, port) for port, part in enumerate(y)])
     return _single(y, node, like)
@@ -872,7 +893,17 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
         y = primitive.value(x, z)
     except (ValueError, TypeError) as error:
         _fail(primitive, state, (x, z), _NO_PARAMS, error)
-    keep_a, keep_b, keep_y = primitive.keeps((a_node is not None, b_node is not None))
+    marks = None
+    if a_node is None:
+        keep_a, keep_b, keep_y = primitive.keeps(_SECOND)
+        if type(x) is np.ndarray and x is a and 0 in primitive.needs[1]:
+            x, marks = _protect(x, 0)
+    elif b_node is None:
+        keep_a, keep_b, keep_y = primitive.keeps(_FIRST)
+        if type(z) is np.ndarray and z is b and 1 in primitive.needs[0]:
+            z, marks = _protect(z, 1)
+    else:
+        keep_a, keep_b, keep_y = primitive.keeps(_BOTH)
     if keep_a or keep_b or keep_y:
         saved = (x if keep_a else None, z if keep_b else None, y if keep_y else None)
     else:
@@ -880,20 +911,24 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
     shape = y.shape
     if a_node is not None and a_node.shape == shape:
         shape = a_node.shape  # one tuple for all: long records are read faster when they are small
-    return _tensor(
-        y,
-        Node(
-            primitive,
-            (a_node, b_node),
-            (a_port, b_port) if a_port or b_port else _TWO,
-            saved,
-            _NO_PARAMS,
-            shape,
-            y.dtype,
-            state.place,
-        ),
-        0,
+    node = Node(
+        primitive,
+        (a_node, b_node),
+        (a_port, b_port) if a_port or b_port else _TWO,
+        saved,
+        _NO_PARAMS,
+        shape,
+        y.dtype,
+        state.place,
     )
+    if marks is not None:
+        node.marks = marks
+    return _tensor(y, node, 0)
+
+
+_FIRST = (True, False)
+_SECOND = (False, True)
+_BOTH = (True, True)
 
 
 def _constant(value: Any, dtype: np.dtype[Any], primitive: Primitive, state: State) -> Any:
@@ -938,6 +973,69 @@ def plain_array(value: Any, who: str) -> Array:
             "put numbers in their place (.filled(0)) or leave them out (.compressed())"
         )
     return np.asarray(value)
+
+
+# ------------------------------------------------------------------------------------------------
+# Constants that somebody may write to before the backward pass
+
+
+COPIED_BYTES = 8192
+"""Constant arrays up to this size are copied: it takes less time than two fingerprints."""
+
+
+@cache
+def _weights() -> Array:
+    """Odd numbers that have nothing to do with each other (splitmix64: Steele et al. 2014)."""
+    n = np.arange(1, (1 << 15) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    n = (n ^ (n >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    n = (n ^ (n >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray((n ^ (n >> np.uint64(31))) | np.uint64(1))
+
+
+def _protect(array: Array, argument: int) -> tuple[Array, list[tuple[int, int]] | None]:
+    """A constant as the record keeps it: a copy, or the array with a mark to know a change by."""
+    if array.nbytes <= COPIED_BYTES:
+        return array.copy(), None
+    return array, [(argument, fingerprint(array))]
+
+
+def _protected(
+    primitive: Primitive, recorded: tuple[bool, ...], given: Sequence[Any], values: list[Any]
+) -> list[tuple[int, int]] | None:
+    """`_protect` for any number of arguments; the copies replace their values."""
+    marks = []
+    for i in primitive.reads(recorded):
+        if type(values[i]) is np.ndarray and values[i] is given[i]:
+            values[i], mark = _protect(values[i], i)
+            marks += mark or []
+    return marks or None
+
+
+def fingerprint(array: Array) -> int:
+    """A number that changes whenever one entry does, and almost surely if several do.
+
+    The entries' bits times odd numbers, added up modulo 2^64. It is read at the speed of memory.
+    """
+    flat = array.ravel("K")
+    bits = flat.view(np.uint64 if flat.nbytes % 8 == 0 else f"u{flat.itemsize}")
+    weights = _weights()
+    found = 0
+    for start in range(0, len(bits), len(weights)):
+        part = bits[start : start + len(weights)]
+        found = (31 * found + int(np.dot(part, weights[: len(part)]))) & 0xFFFF_FFFF_FFFF_FFFF
+    return found
+
+
+def _own(param: Any) -> Any:
+    """An index, mask or target as the record's own, which nobody else can write to."""
+    if isinstance(param, np.ndarray):
+        return param.copy()
+    if type(param) is list:
+        return [_own(part) for part in param]
+    if type(param) is tuple:
+        own = tuple([_own(part) for part in param])
+        return param if all(map(operator.is_, own, param)) else own
+    return param
 
 
 def _shape_of(value: Any) -> Shape:

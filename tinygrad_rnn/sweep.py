@@ -18,7 +18,7 @@ import numpy as np
 
 from . import ops
 from .graph import Leaf, Node, Shape, current, record_order
-from .primitive import Recorded, anomaly, transposes, wrap
+from .primitive import Recorded, anomaly, fingerprint, transposes, wrap
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -65,6 +65,7 @@ def pullback(
     needed: Container[Node] | None = None
     if wanted is None:
         order = _to_differentiate(cotangents)
+        _look_for_changes(order)
     else:
         wanted = set(wanted)
         order, needed = _towards(cotangents, wanted)
@@ -257,7 +258,28 @@ def _towards(roots: Iterable[Node], wanted: Collection[Node]) -> tuple[list[Node
                 continue
         needed.add(node)
         path.append(node)
+    _look_for_changes(path, needed)
     return path, needed
+
+
+def _look_for_changes(nodes: list[Node], needed: set[Node] | None = None) -> None:
+    """Make sure that nobody has written to the constants that the rules of these nodes read.
+
+    needed   of which nodes a sweep asks the cotangent; None is all
+    """
+    for node in [node for node in nodes if node.marks is not None]:
+        assert node.marks is not None
+        if needed is not None and needed.isdisjoint(node.inputs):
+            continue  # the sweep ends here
+        assert node.primitive is not None
+        for i, mark in node.marks:
+            if node.saved is not None and fingerprint(node.saved[i]) != mark:
+                raise RuntimeError(
+                    f"{node.primitive.name}{node.place}: argument {i}, a constant array of shape "
+                    f"{node.saved[i].shape}, was written to after it was used in this record, so "
+                    "the gradient would be wrong; use another array each time (a .copy()), or "
+                    "write to it after the backward pass"
+                )
 
 
 def _first_use(node: Node) -> int:

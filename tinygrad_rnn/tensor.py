@@ -62,8 +62,8 @@ class Tensor(Recorded):
     Made by `tensor`, `zeros`, `ones`, `Parameter` and by operations on those, not directly. A
     tensor's value never changes. Operators and methods follow NumPy: `+ - * / ** @`, indexing,
     `.sum(axis)`, `.reshape(shape)`, ... Plain arrays and numbers beside a tensor are constants:
-    they take its dtype and no gradient is recorded for them. A constant array is kept by
-    reference, so leave it as it is until the backward pass is done.
+    they take its dtype and no gradient is recorded for them. A large constant array is kept by
+    reference; if it is written to before the backward pass, that raises an error.
     """
 
     __slots__ = ()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,9 @@ from . import ops, tree
 from .graph import timestep
 from .nn.cell import Cell
 from .tensor import Tensor
+
+FULL_COLLECTION_AFTER = 1000
+"""Collections of the middle generation before one of everything, inside `unroll`; 10 outside."""
 
 
 class Unrolled:
@@ -91,7 +93,7 @@ def unroll(cell: Cell, xs: Any, state: Any = None) -> Unrolled:
         state = cell.initial_state(len(inputs[0]))
     states, steps = [state], []
     structure = len(tree.leaves(state))
-    with _no_collection():
+    with _rare_full_collections:
         for t, x in enumerate(inputs, start=1):
             with timestep(t):
                 result = cell.step(x, state)
@@ -138,24 +140,42 @@ def _checked(result: Any, structure: int, cell: Cell, t: int) -> tuple[Any, Any]
     return result
 
 
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the cycle collector from looking at what this block makes.
+class _RareFullCollections:
+    """Let the cycle collector go over everything more rarely while this block is open.
 
-    A record has no cycles, and looking for them costs more than recording does. Freezing and
-    unfreezing moves the new objects to the oldest generation as they are, so that they are not
-    looked at right after the block either; it is left out where a program uses freezing itself.
+    A record has no cycles and outlives every collection of a long forward pass, so looking through
+    all of it again and again costs more than recording it. Young objects are collected as ever:
+    the cycles that a cell makes go at once. What is set is one number for the whole process, which
+    the last open block puts back.
     """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            if gc.get_freeze_count() == 0:
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = 0
+        self._found = self._set = gc.get_threshold()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._open == 0:
+                young, middle, old = self._found = gc.get_threshold()
+                self._set = (young, middle, max(old, FULL_COLLECTION_AFTER))
+                gc.set_threshold(*self._set)
+            self._open += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._open -= 1
+            if self._open or gc.get_threshold() != self._set:  # somebody has set another
+                return
+            gc.set_threshold(*self._found)
+        young, _, old = self._found
+        if gc.isenabled() and young and gc.get_count()[2] > old:
+            # one has come due: as many new objects as it takes for Python to see to it now, or
+            # a program that makes nearly all its objects inside blocks would never have one
+            [[] for _ in range(2 * young)]  # some come from a store and do not count
+
+
+_rare_full_collections = _RareFullCollections()
 
 
 def _shape_wanted(shape: tuple[int, ...]) -> str:
