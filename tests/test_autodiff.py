@@ -616,3 +616,13 @@ def test_division_by_a_zero_without_a_dtype(f, value, gradient):
     np.testing.assert_array_equal(recorded.numpy(), np.float32(gradient))
     with tg.no_grad():
         np.testing.assert_array_equal(f(x.numpy()), np.float32(value))
+
+
+def test_zero_derivatives_beside_others_when_recorded():
+    """Of floor and ceil: zeros that are tensors where all else is."""
+    x = tg.tensor(np.array([1.5, 2.5]))
+    y = (x * x).sum() + tg.floor(x).sum() + tg.ceil(x).sum()
+    assert tg.gradients(y, x, create_graph=True).numpy().tolist() == [3.0, 5.0]
+    # and in forward mode
+    f = lambda x: tg.where(tg.ceil(x) > 0, tg.ceil(x), 2.0 * x)  # noqa: E731
+    assert tg.jvp(f, (x,), (np.ones(2),))[1].numpy().tolist() == [0.0, 0.0]

@@ -78,6 +78,10 @@ POINTS = {
         [[-INF, INF, -INF, INF]], [[0.0, 0.0, -1.0, 1.0]],
     ),
     "softmax beside -inf": (lambda x: tg.softmax(x)[1], [[-INF, 0.0, 0.0]], [[0.0, 0.25, -0.25]]),
+    "index_update by values with more axes": (
+        lambda x, v: tg.index_update(x, 0, v),
+        [[[5.0, 6.0], [7.0, 8.0]], [[[1.0, 2.0]]]], [[[0.0, 0.0], [1.0, 1.0]], [[[1.0, 1.0]]]],
+    ),
     "index_update twice": (
         lambda x, v: tg.index_update(x, [0, 0], v),
         [[5.0, 6.0], [1.0, 2.0]], [[0.0, 1.0], [0.0, 1.0]],
