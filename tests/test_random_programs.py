@@ -11,7 +11,7 @@ from random_programs import Draw, Line, Program, check, fault
 import tinygrad_rnn as tg
 from tinygrad_rnn.primitive import apply, general
 
-PROGRAMS = int(os.environ.get("RANDOM_PROGRAMS", "500"))
+PROGRAMS = int(os.environ.get("RANDOM_PROGRAMS", "1000"))
 BLOCK = 50
 
 
