@@ -783,3 +783,13 @@ def test_indices_masks_and_targets_are_copied(name):
     np.testing.assert_array_equal(tg.gradients(loss, x, keep_record=True), wanted)
     np.testing.assert_array_equal(tg.gradients(loss, x, create_graph=True).numpy(), wanted)
     assert np.any(tg.gradients((f(x, i) ** 2).sum(), x) != wanted)  # the change would be seen
+
+
+def test_zero_derivatives_beside_others_when_recorded():
+    """Of floor and ceil: zeros that are tensors where all else is."""
+    x = tg.tensor(np.array([1.5, 2.5]))
+    y = (x * x).sum() + tg.floor(x).sum() + tg.ceil(x).sum()
+    assert tg.gradients(y, x, create_graph=True).numpy().tolist() == [3.0, 5.0]
+    # and in forward mode
+    f = lambda x: tg.where(tg.ceil(x) > 0, tg.ceil(x), 2.0 * x)  # noqa: E731
+    assert tg.jvp(f, (x,), (np.ones(2),))[1].numpy().tolist() == [0.0, 0.0]

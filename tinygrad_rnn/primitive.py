@@ -350,6 +350,12 @@ Partial = Callable[..., Any] | float
 """A partial derivative: a function of values named as in rules, or a constant."""
 
 
+def _zeros(g: Any) -> Any:
+    """Zeros like a cotangent or tangent, and a tensor if it is one: so the sweep records."""
+    zeros = np.zeros(g.shape, g.dtype)
+    return wrap(zeros, None, 0) if isinstance(g, Recorded) else zeros
+
+
 def _partial_rule(
     name: str, d: Partial, value: Signature, argument: int
 ) -> tuple[Rule, frozenset[int]]:
@@ -358,7 +364,7 @@ def _partial_rule(
         if d == 1:
             return (lambda g, saved, node: g), frozenset()
         if d == 0:  # whatever comes from above, even infinity
-            return (lambda g, saved, node: np.zeros(g.shape, g.dtype)), frozenset()
+            return (lambda g, saved, node: _zeros(g)), frozenset()
         return (lambda g, saved, node: g * d), frozenset()
     sources = _sources(name, d, 0, value, argument)
     needs = frozenset(i for i in sources if isinstance(i, int))

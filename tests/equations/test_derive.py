@@ -319,8 +319,8 @@ def test_what_does_not_change_over_time_has_no_time():
 
 
 def test_every_delta_that_is_used_is_in_the_table_of_names():
-    for make in CELLS.values():
-        form = derive(make()).form
+    for new in CELLS.values():
+        form = derive(new()).form
         known = {meaning.delta for meaning in form.meanings}
         for equation in form.backward:
             for target in equation.targets:

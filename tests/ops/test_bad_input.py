@@ -100,6 +100,10 @@ BAD = {
         lambda: tg.index_update(t(2, 3), 0, t(2)),
         ValueError,
     ),
+    r"index_add: values of shape \(2, 2, 1\) do not broadcast to the entries, of shape \(2, 1\)": (
+        lambda: tg.index_add(t(2, 3), (..., [0]), np.ones((2, 2, 1))),
+        ValueError,
+    ),
     r"index_add.*an index is 0.5": (lambda: tg.index_add(t(2, 3), 0.5, t(3)), IndexError),
     r"tg.index_update\(t, index, value\)": (lambda: t(2).__setitem__(0, 1.0), TypeError),
     # complex and other things that are not real numbers

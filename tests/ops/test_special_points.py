@@ -39,6 +39,9 @@ POINTS = {
     "norm of order 3/2 beside 0": (lambda x: tg.norm(x, 1.5), [[4.0, 0.0]], [[1.0, 0.0]]),
     "norm of order -1 at 0": (lambda x: tg.norm(x, -1), [[2.0, 0.0]], [[0.0, 0.0]]),
     "norm of order -1": (lambda x: tg.norm(x, -1), [[1.0, 1.0]], [[0.25, 0.25]]),
+    "nuclear norm at 0": (lambda x: tg.norm(x, "nuc"), [np.zeros((2, 2))], [np.zeros((2, 2))]),
+    "nuclear norm of the identity": (lambda x: tg.norm(x, "nuc"), [np.eye(2)], [np.eye(2)]),
+    "spectral norm of the identity": (lambda x: tg.norm(x, 2), [np.eye(2)], [np.eye(2) / 2]),
     "hypot at 0": (tg.hypot, [[0.0], [0.0]], [[0.0], [0.0]]),
     "arctan2 at 0": (tg.arctan2, [[0.0], [0.0]], [[0.0], [0.0]]),
     "arctan2 near 0": (tg.arctan2, [[1e-200], [1e-200]], [[5e199], [-5e199]]),
@@ -78,6 +81,10 @@ POINTS = {
         [[-INF, INF, -INF, INF]], [[0.0, 0.0, -1.0, 1.0]],
     ),
     "softmax beside -inf": (lambda x: tg.softmax(x)[1], [[-INF, 0.0, 0.0]], [[0.0, 0.25, -0.25]]),
+    "index_update by values with more axes": (
+        lambda x, v: tg.index_update(x, 0, v),
+        [[[5.0, 6.0], [7.0, 8.0]], [[[1.0, 2.0]]]], [[[0.0, 0.0], [1.0, 1.0]], [[[1.0, 1.0]]]],
+    ),
     "index_update twice": (
         lambda x, v: tg.index_update(x, [0, 0], v),
         [[5.0, 6.0], [1.0, 2.0]], [[0.0, 1.0], [0.0, 1.0]],

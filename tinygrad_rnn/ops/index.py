@@ -134,6 +134,8 @@ def _updated(x: Any, new: Any, index: Any) -> Any:
 
 def _added(x: Any, new: Any, index: Any) -> Any:
     y = x.copy()
+    if not _is_basic(index):  # of values with more axes than the entries, NumPy's add.at crashes
+        new = np.broadcast_to(new, np.empty(x.shape, bool)[index].shape)
     _add_into(y, new, {"index": index})
     return y
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..graph import current
-from ..primitive import apply1
+from ..notation import call
+from ..primitive import apply1, general
 from .decompose import svd
 from .elementwise import abs, is_zero, power, sqrt, square
 from .reduce import deviation, max, mean, min, root, sum
 from .registry import of_one, values
-from .shape import Axis, expand_dims, moveaxis
+from .shape import Axis, expand_dims, moveaxis, swapaxes
 
 __all__ = ["layer_norm", "norm", "rms_norm"]
 
@@ -39,14 +40,35 @@ def _vector_norm(x: Any, order: float, axis: Axis, keepdims: bool) -> Any:
     return power(total + zero, 1 / order) - zero
 
 
+def _pull_singular(g: Any, x: Any) -> Any:
+    u, _, vh = svd(x)
+    return (u * expand_dims(g, -2)) @ vh
+
+
+def _push_singular(t: Any, x: Any) -> Any:
+    u, _, vh = svd(x)
+    return sum(u * (t @ swapaxes(vh, -1, -2)), -2)
+
+
+_singular_values = general(
+    # without the vectors' derivatives, which are infinite where values are equal (orthogonal x)
+    "singular_values",
+    lambda x: np.linalg.svd(x, compute_uv=False),
+    _pull_singular,
+    _push_singular,
+    notation=call(numpy="np.linalg.svd(x, compute_uv=False)"),
+)
+
+
 def _matrix_norm(x: Any, order: Any, keepdims: bool) -> Any:
     """Of the matrices in the last two axes."""
     if order in (1, -1, np.inf, -np.inf):
         rows = order in (1, -1)
         totals = sum(abs(x), -2 if rows else -1, True)
         return (max if order > 0 else min)(totals, (-2, -1), keepdims)
-    s = svd(x).S
+    s = apply1(_singular_values, x)
     y = sum(s, -1) if order == "nuc" else (max if order == 2 else min)(s, -1)
+    y = y * (1 - apply1(is_zero, y))
     return expand_dims(y, (-2, -1)) if keepdims else y
 
 
