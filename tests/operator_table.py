@@ -92,7 +92,7 @@ class Call(NamedTuple):
 
     def run(self, function: Any, arrays: Any) -> Any:
         """Call a function like this, with other arrays (or tensors of any library)."""
-        if self.name in ("cholesky", "eigh"):  # of symmetric matrices, also when nudged
+        if self.name in ("cholesky", "eigh", "eigvalsh"):  # of symmetric matrices, also when nudged
             arrays = [(a + a.swapaxes(-1, -2)) / 2 for a in arrays]
         given = iter(arrays)
         result = function(*_filled(self.args, given), **self.kwargs)
@@ -140,6 +140,9 @@ SLOPES = [n(), n(2, 3), n(0, 2)]
 PAIRED = np.array([[0, 0], [2, 1]])
 ROWS = np.array([2, 0, 1])
 MASK = np.array([[True, False, True], [False, False, True]])
+PAIRED_MASK = np.array([[True], [True]])
+ROWS_MASK = np.array([[True, False, True, True]])
+POINTS = np.array([-1.5, -0.2, 0.3, 1.5])
 WEIGHTS = np.array([1.0, 2.0, 0.5])
 IGNORING = np.array([2, -1, 0, 2])
 
@@ -152,7 +155,9 @@ _reductions = [
     c(n()),
     c(n(2, 0), axis=0),
 ]
-_totals = [*_reductions, c(n(), axis=0)]
+_totals = [
+    *(*_reductions, c(n(), axis=0), c(n(2, 3), 1, where=MASK), c(n(2, 3), initial=2.0)),
+]
 _extremes = [
     *(c(apart(2, 3)), c(apart(2, 3), axis=0), c(apart(2, 1, 3), axis=(0, -1), keepdims=True)),
     *(c(apart(2, 3), keepdims=True), c(n()), c(n(2, 0), axis=0)),
@@ -171,6 +176,7 @@ _comparisons = (
     *("logical_and", "logical_or", "logical_xor"),
 )
 PLAIN = {"allclose", "array_equal", "isclose", "one_hot"}
+PLAIN |= {"empty_like", "full_like", "ones_like", "zeros_like"}
 """Operators whose results are no tensors."""
 _compared = [c(n(2, 3), n(3)), c(n(2, 3), 0.5), c(n(), n()), c(n(0, 3), n(3))]
 _questions = [c(n(2, 3)), c(n()), c(n(0, 2))]
@@ -181,6 +187,10 @@ _products = [
     *(c(n(2, 3), n(3, 4)), c(n(3), n(3, 4)), c(n(2, 3), n(3)), c(n(3), n(3)), c(n(2, 0), n(0, 3))),
 ]
 _triangles = [c(n(3, 3)), c(n(2, 3, 4), k=1), c(n(4, 2), k=-1), c(n(0, 2))]
+_rows = [
+    *(c(n(5), n(k), mode) for mode in ("full", "same", "valid") for k in (2, 3, 6)),
+    *(c(n(4), n(3)), c(n(1), n(1))),
+]
 _regressions = [
     *(c(n(2, 3), n(2, 3)), c(n(2, 3), n(2, 3), reduction="sum"), c(n(), n())),
     c(n(2, 3), n(2, 3), reduction="none"),
@@ -199,21 +209,45 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     ],
     "leaky_relu": [*(c(x) for x in SLOPES), c(n(4), 0.3)],
     "elu": [*(c(x) for x in SLOPES), c(n(4), alpha=0.5)],
+    "nan_to_num": [*(c(x) for x in SLOPES), c(n(3), nan=1.0)],
     # reductions
     **dict.fromkeys(("sum", "prod"), _totals),
     "logsumexp": _reductions[:-1],
-    "mean": [*_reductions[:-1], c(n(0, 2), axis=1)],
-    "var": [*_reductions[:-1], c(n(4), ddof=1), c(n(2, 3), axis=1, ddof=1.5)],
-    "std": [*_reductions[:-2], c(n(4), ddof=1)],
-    **dict.fromkeys(("max", "min"), _extremes[:-1]),
+    "mean": [*_reductions[:-1], c(n(0, 2), axis=1), c(n(2, 3), where=MASK)],
+    "var": [
+        *_reductions[:-1], c(n(4), ddof=1), c(n(2, 3), axis=1, ddof=1.5),
+        c(n(4), correction=1), c(n(2, 3), axis=0, keepdims=True, where=PAIRED_MASK),
+    ],
+    "std": [
+        *_reductions[:-2], c(n(4), ddof=1), c(n(4), correction=1),
+        c(n(2, 4), axis=1, ddof=1, where=ROWS_MASK),
+    ],
+    "max": [
+        *_extremes[:-1], c(n(2, 3), axis=1, keepdims=True, where=MASK, initial=-5.0),
+        c(n(2, 0), 1, initial=1.5),
+    ],
+    "min": [
+        *_extremes[:-1], c(n(2, 3), axis=1, keepdims=True, where=MASK, initial=5.0),
+        c(apart(4), initial=0.13),
+    ],
     **dict.fromkeys(("softmax", "log_softmax"), _weighed),
     **dict.fromkeys(("cumsum", "cumprod"), _running),
     "cummax": [c(apart(5)), c(apart(3, 4)), c(apart(3, 4), axis=1), c(apart(3, 1), axis=-1)],
-    **dict.fromkeys(("argmax", "argmin", "any", "all"), _answers),
     "argsort": [c(apart(4)), c(apart(3, 4), axis=0), c(apart(3, 4), axis=None, stable=True)],
     **dict.fromkeys(_comparisons, _compared),
     **dict.fromkeys(("logical_not", "isnan", "isinf", "isfinite"), _questions),
     **dict.fromkeys(("isclose", "allclose", "array_equal"), _pairs),
+    **dict.fromkeys(("argmax", "argmin"), _answers),
+    "any": [*_answers, c(n(2, 3), 1, where=MASK)],
+    "all": [*_answers, c(n(2, 3), 1, where=MASK), c(n(3), where=[True, False, True])],
+    "vector_norm": [
+        c(n(2, 3)), c(n(2, 3), axis=1), c(n(2, 1, 3), axis=(0, 2), keepdims=True),
+        c(n(2, 3), ord=1), c(n(4), ord=3), c(apart(2, 3), ord=np.inf), c(n(2, 3), axis=0, ord=-2),
+    ],
+    "matrix_norm": [
+        c(n(2, 3)), c(n(2, 2, 3), keepdims=True), c(n(2, 2, 3), ord="nuc"), c(n(3, 2), ord=2),
+        c(n(2, 3), ord=1),
+    ],
     "norm": [
         c(n(2, 3)), c(n(2, 3), axis=1), c(n(2, 3), axis=0, keepdims=True), c(n(2, 1, 3)),
         c(n(4), 1), c(n(2, 3), 3, 1), c(apart(4), np.inf), c(apart(4), -np.inf), c(n(2, 3), 2, 1),
@@ -222,8 +256,11 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         c(n(2, 3, 4), "nuc", (2, 0), True),
     ],
     # shape
-    "reshape": [c(n(2, 6), (3, 4)), c(n(2, 3), -1), c(n(), (1, 1)), c(n(0, 3), (3, 0))],
-    "ravel": [c(n(2, 3)), c(n()), c(n(0, 2))],
+    "reshape": [
+        c(n(2, 6), (3, 4)), c(n(2, 3), -1), c(n(), (1, 1)), c(n(0, 3), (3, 0)),
+        c(n(2, 6), (3, -1), order="F"), c(n(2, 3), 6, order="F"),
+    ],
+    "ravel": [c(n(2, 3)), c(n()), c(n(0, 2)), c(n(2, 3), order="F")],
     "transpose": [c(n(2, 3)), c(n(2, 3, 4), (1, 0, 2)), c(n(2, 3, 4), (2, 0, -2)), c(n())],
     "permute_dims": [c(n(2, 3, 4), (1, 2, 0))],
     "swapaxes": [c(n(2, 3, 4), 0, -1), c(n(2, 3), 1, 0)],
@@ -232,6 +269,7 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "expand_dims": [c(n(2, 3), 1), c(n(2), (0, -1)), c(n(), 0)],
     "broadcast_to": [c(n(3), (2, 3)), c(n(2, 1), (4, 2, 3)), c(n(), (2,)), c(n(1, 3), (0, 3))],
     "astype": [c(n(2, 3), np.float64)],
+    "matrix_transpose": [c(n(2, 3)), c(n(2, 3, 4))],
     "flip": _flips,
     "roll": [c(n(2, 3), 1), c(n(2, 3), -1, 1), c(n(2, 3, 4), (1, 2), (0, 2)), c(n(2, 0), 1, 0)],
     "pad": [
@@ -240,11 +278,75 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     ],
     "tile": [c(n(2, 3), 2), c(n(3), (2, 2)), c(n(2, 3, 1), (2, 3)), c(n(), 3)],
     "repeat": [c(n(2, 3), 2), c(n(2, 3), 2, 1), c(n(3), [1, 0, 2], 0), c(n(2, 3), [1, 3], 0)],
-    "concatenate": [c([n(2, 3), n(1, 3)]), c([n(2, 3), n(2, 1), n(2, 0)], axis=1), c([n(2)], -1)],
+    "concatenate": [
+        c([n(2, 3), n(1, 3)]), c([n(2, 3), n(2, 1), n(2, 0)], axis=1), c([n(2)], -1),
+        c([n(2, 3), n(2), n()], axis=None),
+    ],
     "stack": [c([n(2, 3), n(2, 3)]), c([n(3), n(3)], axis=-1), c([n(), n(), n()]), c([n(0, 2)], 1)],
     "split": [c(n(4, 3), 2), c(n(2, 6), 3, axis=-1), c(n(5), [1, 3])],
     "unstack": [c(n(2, 3)), c(n(2, 3), axis=-1), c(n(1, 0))],
+    # by direction
+    "atleast_1d": [c(n()), c(n(2)), c(n(), n(2, 3))],
+    "atleast_2d": [c(n()), c(n(2)), c(n(0, 2)), c(n(3), n(2, 3, 1))],
+    "atleast_3d": [c(n()), c(n(2)), c(n(2, 3)), c(n(3), n(2, 3, 1))],
+    "hstack": [c([n(2, 3), n(2, 1)]), c([n(2), n()]), c([n(2, 1, 3), n(2, 2, 3)])],
+    "vstack": [c([n(2, 3), n(3)]), c([n(2), n(2)]), c([n(), n()])],
+    "dstack": [c([n(2, 3), n(2, 3, 2)]), c([n(2), n(2)])],
+    "column_stack": [c([n(2, 3), n(2)]), c([n(2), n(2)])],
+    "append": [c(n(2, 3), n(2)), c(n(2, 3), n(1, 3), 0), c(n(2), n()), c(n(2, 1), n(2, 2), -1)],
+    "array_split": [c(n(5), 3), c(n(4, 3), 2), c(n(2, 7), 4, axis=-1), c(n(5, 2), [2, 3])],
+    "hsplit": [c(n(2, 6), 3), c(n(4), 2), c(n(2, 5), [1, 3])],
+    "vsplit": [c(n(4, 3), 2), c(n(4, 3), [1])],
+    "dsplit": [c(n(2, 3, 4), 2), c(n(1, 2, 3), [1])],
+    "flipud": [c(n(2, 3)), c(n(3))],
+    "fliplr": [c(n(2, 3)), c(n(2, 3, 2))],
+    "rot90": [*(c(n(2, 3), k) for k in (-1, 0, 1, 2, 3)), c(n(2, 3, 4), 1, (2, 0))],
+    "rollaxis": [c(n(2, 3, 4), 2), c(n(2, 3, 4), 0, 3), c(n(2, 3, 4), -1, -2)],
+    "linspace": [
+        c(n(), n(), 5), c(n(3), n(3), 4, axis=-1), c(n(3), n(), 4, endpoint=False), c(n(), n(), 1),
+    ],
+    "zeros_like": [c(n(2, 3)), c(n(3), shape=(2,))],
+    "ones_like": [c(n(2, 3)), c(n(3), shape=(2,))],
+    "full_like": [c(n(2, 3), 2.0), c(n(2), 3, np.float32)],
+    "empty_like": [c(n(0, 3))],
+    # order
+    "sort": [c(apart(5)), c(apart(3, 4), axis=0), c(apart(2, 3), axis=None), c(n(0, 2))],
+    "partition": [c(apart(5), 2), c(apart(3, 4), 1, axis=0), c(apart(2, 3), 4, axis=None)],
+    "median": [
+        c(apart(4)), c(apart(3, 5), axis=1), c(apart(3, 2, 4), axis=(0, 2), keepdims=True),
+        c(apart(2, 3), keepdims=True), c(n()),
+    ],
+    **{
+        name: [
+            c(apart(4), 0.3 * f), c(apart(3, 5), np.array([0.1, 0.5, 1.0]) * f, axis=1),
+            c(apart(2, 3, 2), [[0.0], [0.9 * f]], axis=(0, 1), keepdims=True),
+            *(c(apart(5), 0.6 * f, method=m) for m in ("lower", "higher", "midpoint", "nearest")),
+        ]
+        for name, f in (("quantile", 1), ("percentile", 100))
+    },
+    "diff": [
+        c(n(4)), c(n(2, 4), 2), c(n(4, 2), axis=0), c(n(3), prepend=0.5, append=[1.0, 2.0]),
+        c(n(2, 3), prepend=np.ones((2, 1))), c(n(2, 3), 0),
+    ],
+    "gradient": [
+        c(n(5)), c(n(3, 4)), c(n(3, 4), 2.0, axis=0), c(n(5), np.array([0, 1, 3, 3.5, 6])),
+        c(n(3, 4), 0.5, np.array([0, 1, 3, 4.0]), edge_order=2), c(n(2, 3), axis=(1,)),
+        c(n(2)), c(n(5, 3), edge_order=2, axis=0),
+    ],
+    "interp": [
+        c(n(2, 3), POINTS, n(4)), c(n(), POINTS, n(4), left=-3.0, right=5.0), c(n(3), [0.5], n(1)),
+        c(n(4, low=-9, high=9), [2.0, 0.5, 1.0], n(3), period=3.0), c(n(0), POINTS, n(4)),
+        c([0.1, -1.7, 1.7], N((4,), make=lambda rng, shape: np.sort(spread(rng, shape))), n(4)),
+    ],
     # indexing
+    "select": [
+        c([MASK, ~MASK[:1]], [n(2, 3), n(3)]), c([MASK, MASK[:, :1]], [n(2, 3), n()], n()),
+        c([True], [n()]),
+    ],
+    "choose": [
+        c(PAIRED[:, 0], [n(2), n(2), n(2)]), c(PAIRED, [n(2), n(), n(2, 1)]),
+        c([-1, 4], [n(2), n(2)], mode="wrap"), c([-1, 4], [n(2), n(2)], mode="clip"),
+    ],
     "getitem": [
         c(n(4, 3), 1), c(n(4, 3), slice(None, None, -2)), c(n(4, 3), (..., None, slice(1))),
         c(n(4, 3), ROWS), c(n(4, 3), (ROWS, [0, 0, 2])), c(n(4, 3), [[1, 1], [0, 3]]),
@@ -285,6 +387,19 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "vecdot": [
         c(n(3), n(3)), c(n(2, 3), n(3)), c(n(2, 3), n(2, 1), axis=0), c(n(2, 1, 3), n(4, 3)),
     ],
+    "kron": [c(n(2), n(3)), c(n(2, 3), n(3, 1)), c(n(2, 1, 2), n(3)), c(n(), n(2, 2))],
+    "cross": [
+        c(n(3), n(3)), c(n(2, 3), n(3)), c(n(3, 2), n(3, 2), axis=0),
+        c(n(3, 2), n(2, 3), axisa=0, axisc=0),
+    ],
+    "convolve": _rows,
+    "correlate": _rows,
+    "conv": [
+        c(n(2, 3, 5), n(4, 3, 2)), c(n(2, 2, 5, 4), n(3, 2, 3, 2), padding="same"),
+        c(n(2, 2, 6, 5), n(1, 2, 3, 2), (2, 1), (1, 2), (1, 2)), c(n(3, 5), n(2, 3, 3), 2, 1),
+        c(n(1, 1, 3, 4, 3), n(2, 1, 2, 1, 3), stride=2, padding=1), c(n(0, 2, 3), n(2, 2, 2)),
+        c(n(2, 1, 4), n(1, 1, 3), padding=((2, 0),)), c(n(2, 4, 4), n(2, 2, 1, 1), 2),
+    ],
     "tensordot": [
         c(n(2, 3, 4), n(3, 4, 2)), c(n(2, 3), n(3, 2), 1), c(n(2), n(3), 0),
         c(n(2, 3, 4), n(4, 3), ((1, 2), (1, 0))), c(n(2, 3), n(4, 3), (-1, 1)),
@@ -316,8 +431,14 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "svd": [
         c(regular(3, 3)), c(regular(4, 2), full_matrices=False), c(regular(1, 1)),
         c(regular(2, 2, 3), full_matrices=False),
+        c(regular(4, 2), compute_uv=False),
     ],
-    "eigh": [c(definite(3, 3)), c(definite(2, 2, 2)), c(definite(1, 1))],
+    "svdvals": [c(regular(3, 3)), c(regular(2, 4, 2))],
+    "pinv": [c(regular(3, 3)), c(regular(4, 2)), c(regular(2, 2, 3)), c(n(3, 1), 1e-6)],
+    "eigh": [
+        c(definite(3, 3)), c(definite(2, 2, 2)), c(definite(1, 1)), c(definite(3, 3), UPLO="U"),
+    ],
+    "eigvalsh": [c(definite(3, 3)), c(definite(2, 2, 2)), c(definite(3, 3), "U")],
     "expm": [c(n(3, 3)), c(n(2, 2, 2, low=-9, high=9)), c(n(1, 1)), c(n(0, 2, 2))],
     # losses
     "cross_entropy": [

@@ -332,6 +332,16 @@ class Tensor(Recorded):
     def __rtruediv__(self, other: Any) -> Tensor:
         return ops.divide(other, self)
 
+    __mod__: Binary[[]] = ops.remainder
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return ops.remainder(other, self)
+
+    __floordiv__: Binary[[]] = ops.floor_divide
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return ops.floor_divide(other, self)
+
     __pow__: Binary[[]] = ops.power
 
     def __rpow__(self, other: Any) -> Tensor:
@@ -361,14 +371,13 @@ class Tensor(Recorded):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         function = ops.FOR_NUMPY.get(ufunc)
         if function is None or method != "__call__" or kwargs:
-            how = "" if method == "__call__" else f".{method}"
-            raise without_rule(f"{ufunc.__name__}{how}", kwargs, None if how else function)
+            raise without_rule(ufunc, function, method, kwargs)
         return function(*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         ours = ops.FOR_NUMPY.get(function)
         if ours is None:
-            raise without_rule(function.__name__, (), None)
+            raise without_rule(function)
         return ours(*args, **kwargs)
 
     # comparisons are recorded too; they give truth values, which have no derivative
@@ -399,9 +408,9 @@ class Tensor(Recorded):
         """The last two axes exchanged: the transpose of every matrix of a batch."""
         return ops.swapaxes(self, -1, -2)
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
         """See `reshape`; the shape may be given as one tuple or as several numbers."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape, order)
 
     def transpose(self, *axes: Any) -> Tensor:
         """See `transpose`; the axes may be given as one tuple or as several numbers."""

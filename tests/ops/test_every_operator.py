@@ -125,6 +125,8 @@ NAMES = {
 } | {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "normal_cdf": np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2)), otypes=[float]),
+    "erf": np.vectorize(math.erf, otypes=[float]),
+    "erfc": np.vectorize(math.erfc, otypes=[float]),
     "e": math.e,
 }
 

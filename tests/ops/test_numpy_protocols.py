@@ -62,19 +62,76 @@ def test_sizes_are_plain_and_comparisons_are_truth_values():
     assert np.equal(x, 1.0).tolist() == [[True, False, False]]
 
 
+def test_numpys_linalg_takes_diagonals_of_the_last_two_axes():
+    a = np.arange(24.0).reshape(2, 3, 4)
+    for theirs in (np.linalg.diagonal, np.linalg.trace):
+        np.testing.assert_array_equal(theirs(tg.tensor(a), offset=1).numpy(), theirs(a, offset=1))
+
+
+LINALG = {
+    "cross": (3, 3), "matmul": ((2, 3), (3, 2)), "matrix_transpose": ((2, 3, 4),), "outer": (2, 3),
+    "tensordot": ((2, 3, 4), (3, 4, 2)), "vecdot": ((2, 3), (2, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LINALG)
+def test_names_that_numpy_has_in_linalg_too(name):
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=shape) for shape in LINALG[name]]
+    theirs = getattr(np.linalg, name)
+    found = theirs(*map(tg.tensor, arrays))
+    np.testing.assert_allclose(found.numpy(), theirs(*arrays), rtol=1e-12)
+
+
+def test_where_as_numpy_has_it():
+    a, mask = np.ones(3), np.ones((2, 3), bool)
+    with pytest.raises(ValueError, match=r"where of shape \(2, 3\) does not broadcast to \(3,\)"):
+        np.sum(tg.tensor(a), where=mask)
+    with pytest.raises(ValueError, match=r"max: where=.* needs an initial"):
+        np.max(tg.tensor(a), where=mask[0])
+    with pytest.raises(ValueError, match="ddof 1 and correction 1; wanted one of them"):
+        np.std(tg.tensor(a), ddof=1, correction=1)
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        assert np.isnan(tg.mean(tg.tensor(a), where=~mask[0]).item())
+
+
+def test_order_of_columns():
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert np.ravel(x, "F").numpy().tolist() == [1, 3, 2, 4]
+    assert x.reshape(4, order="F").numpy().tolist() == [1, 3, 2, 4]
+    assert np.reshape(x, (4, 1), order="F").shape == (4, 1)
+    with pytest.raises(ValueError, match="order 'A'; wanted"):
+        np.ravel(x, "A")
+
+
+def test_remainders_by_operators():
+    x = tg.tensor([7.0, -7.0])
+    assert (x % 3).numpy().tolist() == [1.0, 2.0]
+    assert (x // 3).numpy().tolist() == [2.0, -3.0]
+    assert (np.array([9.0, 9.0]) % x).numpy().tolist() == [2.0, -5.0]
+    assert (9 // x).numpy().tolist() == [1.0, -2.0]
+
+
 REFUSED = {
-    "np.sort": lambda x: np.sort(x),
-    "np.fft": lambda x: np.fft.fft(x),
-    "np.add.reduce": lambda x: np.add.reduce(x),
-    "np.add.*out": lambda x: np.add(x, x, out=np.zeros(2)),
-    "np.cbrt": lambda x: np.cbrt(x),
+    "np.fft.fft: no rules for complex": lambda x: np.fft.fft(x),
+    "np.angle: no rules for complex": lambda x: np.angle(x),
+    "np.conjugate: no rules for complex": lambda x: np.conj(x),
+    r"np.add.reduce has no rule for tensors; use tg.sum\(x, axis\)": lambda x: np.add.reduce(x),
+    r"np.maximum.accumulate.*use tg.cummax": lambda x: np.maximum.accumulate(x),
+    r"np.add.*out.*use tg.add, which gives a new": lambda x: np.add(x, x, out=np.zeros(2)),
+    r"np.add.at.*use tg.index_add": lambda x: np.add.at(x, 0, 1.0),
+    r"np.log with where.*tg.where\(condition, tg.log": lambda x: np.log(x, where=[True, False]),
+    r"np.nansum.*use tg.sum\(x, where=~np.isnan\(x\)\), or .numpy": lambda x: np.nansum(x),
+    "np.spacing has no rule for tensors; use .numpy": lambda x: np.spacing(x),
     "dtype": lambda x: np.sum(x, dtype=np.float64),
     "'dtype'": lambda x: np.sum(x, 0, np.float64),
     "'out'": lambda x: np.max(x, 0, np.zeros(())),
     "array by itself": lambda x: np.asarray(x),
     "np.histogram": lambda x: np.histogram(x),
     "np.vecdot with axis": lambda x: np.vecdot(x, x, axis=0),
-    "np.multiply.outer": lambda x: np.multiply.outer(x, x),
+    r"np.multiply.outer.*use tg.multiply\(a\[:, None\], b\)": lambda x: np.multiply.outer(x, x),
+    "'kind'": lambda x: np.sort(x, kind="stable"),
+    "full_like: fill_value is a tensor": lambda x: np.full_like(x, x[0]),
 }
 
 
@@ -110,5 +167,5 @@ def test_methods_are_those_of_arrays(name):
 
 def test_every_method_that_arrays_and_operators_share_is_there():
     shared = {n for n in OPERATORS if hasattr(np.ndarray, n)} | {"flatten"}
-    assert shared == set(METHODS)
+    assert shared - {"choose", "partition", "sort"} == set(METHODS)  # of integers; in place
     assert tg.zeros((4, 2, 3)).mT.shape == (4, 3, 2)

@@ -28,6 +28,19 @@ POINTS = {
     "maximum of equals": (tg.maximum, [[2.0], [2.0]], [[0.5], [0.5]]),
     "minimum of equals": (tg.minimum, [[2.0], [2.0]], [[0.5], [0.5]]),
     "maximum of infinities": (tg.maximum, [[-INF], [-INF]], [[0.5], [0.5]]),
+    "fmax with ties": (tg.fmax, [[2.0], [2.0]], [[0.5], [0.5]]),
+    "fmax beside nan": (tg.fmax, [[1.0, np.nan], [np.nan, 2.0]], [[1.0, 0.0], [0.0, 1.0]]),
+    "fmin beside nan": (tg.fmin, [[1.0, np.nan], [np.nan, 2.0]], [[1.0, 0.0], [0.0, 1.0]]),
+    "nan_to_num": (tg.nan_to_num, [[np.nan, INF, 1.0]], [[0.0, 0.0, 1.0]]),
+    "sinc at 0": (tg.sinc, [[0.0]], [[0.0]]),
+    "remainder at a jump": (lambda x: x % 3.0, [[3.0]], [[1.0]]),
+    "remainder by the divisor": (lambda b: -7.0 % b, [[3.0]], [[3.0]]),
+    "pinv of rank 1": (
+        lambda x: tg.pinv(x), [[[2.0, 0.0], [0.0, 0.0]]], [[[-0.25, 0.25], [0.25, 0.0]]],
+    ),
+    "interp at a point": (
+        lambda x: tg.interp(x, [0.0, 1.0, 2.0], [0.0, 1.0, 5.0]), [[1.0, -1.0, 3.0]], [[4.0, 0, 0]],
+    ),
     "max with ties": (tg.max, [[1.0, 3.0, 3.0]], [[0.0, 0.5, 0.5]]),
     "min with ties": (tg.min, [[1.0, 1.0, 3.0, 1.0]], [[1 / 3, 1 / 3, 0.0, 1 / 3]]),
     "cummax with ties": (tg.cummax, [[1.0, 1.0]], [[1.0, 1.0]]),
@@ -275,6 +288,20 @@ def test_cross_entropy_keeps_its_gradient_at_large_logits():
     x = tg.tensor(np.array([[1e4, 1e4 - 1, -1e4]], np.float32))
     g = tg.gradients(tg.cross_entropy(x, [2]), x)
     np.testing.assert_allclose(g, [[0.7310586, 0.2689414, -1.0]], rtol=1e-6)
+
+
+def test_every_derivative_of_sinc_near_0():
+    # by quadrature of the integral of cos(pi t x) over t from 0 to 1
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    t, w = (nodes + 1) / 2, weights / 2
+    points = np.array([0.0, 1e-9, -1e-4, 0.3, 0.999, 1.0, 1.001, -2.5])
+    x = tg.tensor(points)
+    y = tg.sinc(x)
+    for k in range(1, 6):
+        y = tg.gradients(y.sum(), x, create_graph=True)
+        angle = np.pi * t * points[:, None] + k * np.pi / 2
+        wanted = ((np.pi * t) ** k * np.cos(angle)) @ w
+        np.testing.assert_allclose(y.numpy(), wanted, rtol=1e-9, atol=1e-11)
 
 
 def test_large_logits_in_float32():

@@ -12,6 +12,9 @@ from operator_table import SMOOTH, Call
 import tinygrad_rnn as tg
 from tinygrad_rnn.ops.registry import OPERATORS
 
+pytest.importorskip("torch")
+import torch_names
+
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 linalg = torch.linalg
@@ -166,8 +169,8 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) 
     return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
 
 
-def eigh(x: Any) -> Any:
-    w, v = linalg.eigh(x)
+def eigh(x: Any, UPLO: str = "L") -> Any:
+    w, v = linalg.eigh(x, UPLO)
     return w, aligned(v, x, lambda a: np.linalg.eigh(a)[1])
 
 
@@ -177,7 +180,9 @@ def aligned(vectors: Any, x: Any, numpy_vectors: Any) -> Any:
     return vectors * torch.sign((vectors.detach() * theirs).sum(-2, keepdim=True))
 
 
-def svd(x: Any, full_matrices: bool = False) -> Any:
+def svd(x: Any, full_matrices: bool = False, compute_uv: bool = True) -> Any:
+    if not compute_uv:
+        return linalg.svdvals(x)
     u, s, vh = linalg.svd(x, full_matrices=False)
     theirs = T(np.linalg.svd(x.detach().numpy(), full_matrices=False)[0])
     signs = torch.sign((u.detach() * theirs).sum(-2))
@@ -196,13 +201,13 @@ COUNTERPARTS: dict[str, Any] = {
     "round": lambda x, decimals=0: torch.round(x, decimals=decimals),
     "clip": clip,
     "where": lambda c, a, b: torch.where(T(c), a, b),
-    "sum": over_axes(torch.sum),
-    "mean": over_axes(torch.mean),
-    "var": over_axes(lambda x, d, k, ddof=0: torch.var(x, d, correction=ddof, keepdim=k)),
-    "std": over_axes(lambda x, d, k, ddof=0: torch.std(x, d, correction=ddof, keepdim=k)),
-    "prod": one_by_one(torch.prod),
-    "max": over_axes(torch.amax),
-    "min": over_axes(torch.amin),
+    "sum": torch_names.counted(over_axes(torch.sum), 0.0, torch.add),
+    "mean": over_axes(torch_names.mean),
+    "var": over_axes(torch_names.var),
+    "std": over_axes(lambda x, d, k, **more: torch_names.var(x, d, k, **more).sqrt()),
+    "prod": torch_names.counted(one_by_one(torch.prod), 1.0, torch.mul),
+    "max": torch_names.counted(over_axes(torch.amax), -np.inf, torch.maximum),
+    "min": torch_names.counted(over_axes(torch.amin), np.inf, torch.minimum),
     "logsumexp": over_axes(torch.logsumexp),
     "softmax": flattened(torch.softmax),
     "log_softmax": flattened(torch.log_softmax),
@@ -210,7 +215,8 @@ COUNTERPARTS: dict[str, Any] = {
     "cumprod": running(torch.cumprod),
     "cummax": lambda x, axis=0: torch.cummax(x, axis).values,
     "norm": norm,
-    "reshape": lambda x, shape: x.reshape(shape),
+    "reshape": torch_names.reshape,
+    "ravel": lambda x, order="C": torch_names.reshape(x, -1, order),
     "transpose": lambda x, order=None: x.permute(order or tuple(range(x.ndim))[::-1]),
     "permute_dims": torch.permute,
     "expand_dims": lambda x, axis: x[None][..., None] if axis == (0, -1) else x.unsqueeze(axis),
@@ -221,7 +227,7 @@ COUNTERPARTS: dict[str, Any] = {
     "pad": pad,
     "tile": lambda x, reps: torch.tile(x, (reps,) if isinstance(reps, int) else reps),
     "repeat": lambda x, n, axis=None: torch.repeat_interleave(x, T(n), axis),
-    "concatenate": torch.cat,
+    "concatenate": torch_names.concatenate,
     "stack": torch.stack,
     "split": lambda x, at, axis=0: torch.tensor_split(x, at, axis),
     "unstack": lambda x, axis=0: torch.unbind(x, axis),
@@ -258,6 +264,7 @@ COUNTERPARTS: dict[str, Any] = {
     "kl_div": kl_div,
     "layer_norm": layer_norm,
     "rms_norm": lambda x, w=None, eps=1e-5: F.rms_norm(x, x.shape[-1:], w, eps),
+    **torch_names.COUNTERPARTS,
 }
 """PyTorch's function, taking our arguments, where name or arguments differ."""
 

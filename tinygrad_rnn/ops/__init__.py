@@ -8,21 +8,28 @@ from typing import TYPE_CHECKING
 
 from . import custom as custom
 from .activation import *
+from .arithmetic import *
+from .arrange import *
 from .compare import *
+from .convolution import *
 from .cumulative import *
 from .decompose import *
 from .einstein import *
 from .elementwise import *
 from .exponential import *
 from .index import *
+from .interpolate import *
+from .inverse import *
 from .join import *
 from .linalg import *
 from .loss import *
 from .normalise import *
+from .order import *
 from .random import *
 from .reduce import *
 from .registry import OPERATORS, for_numpy
 from .shape import *
+from .special import *
 
 FOR_NUMPY = for_numpy()
 """What to call instead of NumPy's functions when they are called on tensors."""

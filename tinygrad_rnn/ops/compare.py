@@ -149,15 +149,31 @@ _ARGSORT = flat("argsort", lambda x, axis, stable: np.argsort(x, axis, stable=st
                 explain=explain_axis)  # fmt: skip
 
 
+def _truths(where: Any) -> Any:
+    return where if hasattr(where, "shape") else np.asarray(where, bool)
+
+
 @of_one("whether any entry is not 0", "")
-def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
-    """Whether any entry over the given axes, or at all, is true (not 0)."""
+def any(  # noqa: A001 - NumPy's name
+    x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = True
+) -> Any:
+    """Whether any entry over the given axes, or at all, is true (not 0).
+
+    where   truth values that broadcast to x: the entries that count
+    """
+    x = x if where is True else logical_and(x, _truths(where))
     return apply(_ANY, (x,), {"axis": axis, "keepdims": keepdims})
 
 
 @of_one("whether no entry is 0", "")
-def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
-    """Whether every entry over the given axes, or all of them, is true (not 0)."""
+def all(  # noqa: A001 - NumPy's name
+    x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = True
+) -> Any:
+    """Whether every entry over the given axes, or all of them, is true (not 0).
+
+    where   truth values that broadcast to x: the entries that count
+    """
+    x = x if where is True else logical_or(x, logical_not(_truths(where)))
     return apply(_ALL, (x,), {"axis": axis, "keepdims": keepdims})
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..notation import call
 from ..primitive import apply, flat, general, linear
+from .elementwise import multiply
 from .index import getitem, take_along_axis
 from .join import concatenate
-from .reduce import kept, sum
+from .reduce import kept, only, sum
 from .registry import of_one, values
 from .shape import Axis, checked_axis, explain_axis, flip, ravel, reshape, transpose
 
@@ -99,15 +100,23 @@ _prod = general(
 
 
 @of_one("product over the axes of x", "g times the product of the others", "Right where x is 0.")
-def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def prod(
+    x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = True, initial: Any = None
+) -> Any:
     """The product over the given axes, or over all.
+
+    where     booleans that broadcast to x: the entries that count
+    initial   what the product begins with, if not 1
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([0.0, 2.0, 3.0])
     >>> tg.gradients(tg.prod(x), x)
     array([6., 0., 0.], dtype=float32)
     """
-    return apply(_prod, (x,), {"axis": axis, "keepdims": keepdims})
+    if where is not True:
+        x = only(x, where, 1.0)
+    y = apply(_prod, (x,), {"axis": axis, "keepdims": keepdims})
+    return y if initial is None else multiply(y, initial)
 
 
 @of_one("y[i] = max(x[0], ..., x[i])", "g[j] added to the entry that y[j] came from")

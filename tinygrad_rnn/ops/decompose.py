@@ -19,7 +19,10 @@ from .reduce import sum
 from .registry import of_one, of_two, operator, values
 from .shape import expand_dims, swapaxes
 
-__all__ = ["cholesky", "det", "eigh", "inv", "qr", "slogdet", "solve", "svd"]
+__all__ = [
+    "cholesky", "det", "eigh", "eigvalsh", "inv", "qr", "slogdet", "solve", "svd",
+    "svdvals",
+]  # fmt: skip
 
 
 def _t(x: Any) -> Any:
@@ -296,7 +299,7 @@ def _push_eigh(t: Any, y: Any) -> Any:
 
 _eigh = general(
     "eigh",
-    lambda x: tuple(np.linalg.eigh(x)),
+    lambda x, triangle: tuple(np.linalg.eigh(x, triangle)),
     _pull_eigh,
     _push_eigh,
     multiple=True,
@@ -309,17 +312,30 @@ _eigh = general(
     "V (diag(gw) + F * (V^T gV)) V^T, F[i, j] = 1 / (w[j] - w[i]), 0 if i = j",
     "The eigenvectors' derivative needs distinct eigenvalues; it is inf or nan at equal ones.",
 )
-def eigh(x: Any) -> EighResult:
+def eigh(x: Any, UPLO: str = "L") -> EighResult:
     """Eigenvalues and eigenvectors of symmetric matrices (..., n, n).
 
-    Only the lower triangle of x is read; the derivative is shared between the triangles. The signs
-    of eigenvectors are LAPACK's: a loss should not depend on them.
+    UPLO   which triangle of x is read, "L" (lower) or "U" (upper)
+
+    The derivative is shared between the triangles. The signs of eigenvectors are LAPACK's: a loss
+    should not depend on them.
 
     >>> import tinygrad_rnn as tg
     >>> tg.eigh(tg.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
     tensor([1., 2.], dtype=float32)
     """
-    return EighResult(*apply(_eigh, (x,), {}))
+    return EighResult(*apply(_eigh, (x,), {"triangle": UPLO}))
+
+
+@of_one("w: x V = V diag(w), V^T V = I", "V diag(g) V^T")
+def eigvalsh(x: Any, UPLO: str = "L") -> Any:
+    """The eigenvalues of symmetric matrices, as `eigh` has them.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.eigvalsh(tg.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    tensor([1., 2.], dtype=float32)
+    """
+    return eigh(x, UPLO).eigenvalues
 
 
 class SVDResult(NamedTuple):
@@ -380,11 +396,12 @@ _svd = general(
     "F[i, j] = 1 / (S[j]^2 - S[i]^2), and terms for a matrix that is not square",
     "The derivative of U and Vh needs distinct singular values; it is inf or nan at equal ones.",
 )
-def svd(x: Any, full_matrices: bool = False) -> SVDResult:
+def svd(x: Any, full_matrices: bool = False, compute_uv: bool = True) -> Any:
     """The reduced singular value decomposition of matrices (..., m, n).
 
     full_matrices  what NumPy does by default; refused here (ValueError) unless m = n, because the
                    vectors it adds are arbitrary and have no derivative
+    compute_uv     False for the singular values alone, as `svdvals` gives them
 
     The signs of the vectors are LAPACK's: a loss should not depend on them.
 
@@ -394,9 +411,22 @@ def svd(x: Any, full_matrices: bool = False) -> SVDResult:
     """
     check_matrices("svd", x, square=False)
     shape = np.shape(values(x))
+    if not compute_uv:
+        return apply(_svd, (x,), {})[1]
     if full_matrices and shape[-1] != shape[-2]:
         raise ValueError(
             f"svd{current().place}: shape {shape} with full_matrices=True: the vectors that this "
             "adds have no derivative; wanted full_matrices=False"
         )
     return SVDResult(*apply(_svd, (x,), {}))
+
+
+@of_one("S: U diag(S) Vh = x", "U diag(g) Vh")
+def svdvals(x: Any) -> Any:
+    """The singular values of matrices (..., m, n), descending.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.svdvals(tg.tensor([[0.0, 2.0], [3.0, 0.0]]))
+    tensor([3., 2.], dtype=float32)
+    """
+    return svd(x, compute_uv=False)

@@ -12,12 +12,14 @@ from numpy.typing import DTypeLike
 from ..graph import Array, Shape, current, watch
 from ..notation import Notation
 from ..primitive import Primitive, Recorded, apply, general, linear
+from .compare import equal
+from .elementwise import where
 from .registry import of_one, of_two, operator, values
 from .shape import broadcast_to, checked_axis, ravel, reshape
 
 __all__ = [
-    "embedding", "getitem", "index_add", "index_update", "one_hot", "scatter", "take",
-    "take_along_axis",
+    "choose", "embedding", "getitem", "index_add", "index_update", "one_hot", "scatter", "select",
+    "take", "take_along_axis",
 ]  # fmt: skip
 
 
@@ -332,6 +334,55 @@ _put = general(
 
 def _put_along(g: Any, indices: Any, axis: int, to: Shape) -> Any:
     return apply(_put, (g, indices), {"axis": axis, "to": to})
+
+
+@operator("choices[k] where a = k", "to choices[k]: g where a = k, else 0")
+def choose(a: Any, choices: Any, mode: str = "raise") -> Any:
+    """For every place, the entry there of one of several arrays; all of them broadcast together.
+
+    a         integers from 0 to len(choices) - 1
+    choices   the tensors or arrays
+    mode      what other integers are: "raise" (IndexError), "wrap" or "clip"
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.choose([0, 1, 0], [tg.tensor([1.0, 2.0, 3.0]), 10.0])
+    tensor([ 1., 10.,  3.], dtype=float32)
+    """
+    n = len(choices)
+    found = _integers("choose", a)
+    if mode == "raise":
+        if found.size and not (found.min() >= 0 and found.max() < n):
+            raise IndexError(
+                f"choose{current().place}: integers from {found.min()} to {found.max()}, "
+                f"wanted 0 to {n - 1}"
+            )
+    elif mode in ("wrap", "clip"):
+        a = found % n if mode == "wrap" else np.clip(found, 0, n - 1)
+    else:
+        raise ValueError(f'choose{current().place}: mode {mode!r}; wanted "raise", "wrap", "clip"')
+    return select([equal(a, k) for k in range(n)], choices)
+
+
+@operator("choices[k] for the first k whose condition holds", "to choices[k]: g there, else 0")
+def select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0.0) -> Any:
+    """For every place, the entry of the first array whose condition holds there, or a default.
+
+    Raises ValueError if there are not as many conditions as choices, or none.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([-3.0, 0.5, 2.0])
+    >>> tg.select([x < 0, x < 1], [-x, x * x], 1.0)
+    tensor([3.  , 0.25, 1.  ], dtype=float32)
+    """
+    if len(conditions) != len(choices) or not len(conditions):
+        raise ValueError(
+            f"select{current().place}: {len(conditions)} conditions for {len(choices)} choices; "
+            "wanted as many, and at least one"
+        )
+    y = default
+    for k in range(len(choices) - 1, -1, -1):
+        y = where(conditions[k], choices[k], y)
+    return y
 
 
 @operator("y[..., k] = 1 if k == indices[...] else 0", "")

@@ -73,14 +73,16 @@ _stack = variadic(
 
 
 @of_many("the x_i after each other", "to each x_i its part of g")
-def concatenate(tensors: Sequence[Any], axis: int = 0) -> Any:
-    """Join along an axis that is there already.
+def concatenate(tensors: Sequence[Any], axis: int | None = 0) -> Any:
+    """Join along an axis that is there already; with None, of all as one row.
 
     >>> import tinygrad_rnn as tg
     >>> tg.concatenate([tg.zeros((2, 3)), tg.ones((2, 1))], axis=1).shape
     (2, 4)
     """
     shapes = _shapes("concatenate", tensors)
+    if axis is None:
+        return concatenate([ravel(x) for x in tensors])
     axis = checked_axis("concatenate", axis, shapes[0])
     sizes = [shape[axis] if axis < len(shape) else 0 for shape in shapes]
     return apply(_concatenate, tuple(tensors), {"axis": axis, "sizes": sizes})

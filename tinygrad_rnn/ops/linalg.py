@@ -13,11 +13,21 @@ from ..primitive import apply, apply2, bilinear, linear
 from .elementwise import multiply
 from .reduce import sum
 from .registry import of_one, of_two, values
-from .shape import checked_axis, expand_dims, explain_axis, ravel, reshape, swapaxes, transpose
+from .shape import (
+    checked_axis,
+    expand_dims,
+    explain_axis,
+    moveaxis,
+    ravel,
+    reshape,
+    roll,
+    swapaxes,
+    transpose,
+)
 
 __all__ = [
-    "diag", "diagonal", "dot", "inner", "matmul", "outer", "tensordot", "trace", "tril", "triu",
-    "vecdot",
+    "cross", "diag", "diagonal", "dot", "inner", "kron", "matmul", "outer", "tensordot", "trace",
+    "tril", "triu", "vecdot",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------
@@ -178,6 +188,45 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     a = reshape(transpose(a, left + sums_a), (int(np.prod(rows)), k))
     b = reshape(transpose(b, sums_b + right), (k, int(np.prod(columns))))
     return reshape(matmul(a, b), rows + columns)
+
+
+@of_two("y[i n + k, j m + l] = a[i, j] b[k, l], b being (n, m)", "g times the other, summed")
+def kron(a: Any, b: Any) -> Any:
+    """The Kronecker product: b in the place of every entry of a, times that entry.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.kron(tg.tensor([1.0, 10.0]), [1.0, 2.0])
+    tensor([ 1.,  2., 10., 20.], dtype=float32)
+    """
+    n = max(len(_shape(a)), len(_shape(b)))
+    left, right = ((1,) * (n - len(_shape(x))) + _shape(x) for x in (a, b))
+    a = reshape(a, tuple(size for k in left for size in (k, 1)))
+    b = reshape(b, tuple(size for k in right for size in (1, k)))
+    return reshape(multiply(a, b), tuple(i * k for i, k in zip(left, right, strict=True)))
+
+
+@of_two("(a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0)", "to a: cross(b, g); to b: cross(g, a)")
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """The vector product of vectors with three entries; the other axes broadcast.
+
+    axisa, axisb, axisc   where the vectors lie in a, in b and in the result; `axis` for all three
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.cross(tg.tensor([1.0, 0.0, 0.0]), [0.0, 1.0, 0.0])
+    tensor([0., 0., 1.], dtype=float32)
+    """
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
+    for x, where in ((a, axisa), (b, axisb)):
+        if _shape(x)[checked_axis("cross", where, _shape(x))] != 3:
+            raise ValueError(
+                f"cross{current().place}: {_shape(a)} and {_shape(b)}; wanted 3 entries along "
+                f"axes {axisa} and {axisb}"
+            )
+    a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
+    y = roll(a, -1, -1) * roll(b, 1, -1) - roll(a, 1, -1) * roll(b, -1, -1)
+    return moveaxis(y, -1, axisc)
 
 
 # ------------------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ from ..notation import call
 from ..primitive import apply1, general
 from .decompose import svd
 from .elementwise import abs, is_zero, power, sqrt, square
-from .reduce import deviation, max, mean, min, root, sum
+from .reduce import deviation, kept, max, mean, min, root, sum
 from .registry import of_one, values
-from .shape import Axis, expand_dims, moveaxis, swapaxes
+from .shape import Axis, expand_dims, moveaxis, reshape, swapaxes
 
-__all__ = ["layer_norm", "norm", "rms_norm"]
+__all__ = ["layer_norm", "matrix_norm", "norm", "rms_norm", "vector_norm"]
 
 
 def _length(x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -104,6 +104,32 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         f"norm{current().place}: ord={ord!r} over {len(axes)} axes of shape {np.shape(values(x))}; "
         'wanted a number but 0 over one axis, or "fro", "nuc", 1, -1, 2, -2, inf, -inf over two'
     )
+
+
+@of_one("sum(|x|^p)^(1/p)", "|x|^(p-1) sign(x) g / y^(p-1)", "Where y is 0, the derivative is 0.")
+def vector_norm(x: Any, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """The length of vectors, whose entries may lie along several axes; of all of x without an axis.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.vector_norm(tg.tensor([[3.0], [-4.0]]), ord=1)
+    tensor(7., dtype=float32)
+    """
+    shape = np.shape(values(x))
+    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    moved = moveaxis(x, axes, range(len(axes)))
+    y = norm(reshape(moved, (-1, *np.shape(values(moved))[len(axes) :])), ord, 0)
+    return reshape(y, kept(shape, axis)) if keepdims else y
+
+
+@of_one("the size of matrices", "as for `norm`", "Where y is 0, the derivative is 0.")
+def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """The size of the matrices in the last two axes, see `norm`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.matrix_norm(tg.tensor([[3.0, 0.0], [4.0, 0.0]]))
+    tensor(5., dtype=float32)
+    """
+    return norm(x, ord, (-2, -1), keepdims)
 
 
 def _scaled(name: str, x: Any, weight: Any, bias: Any) -> Any:

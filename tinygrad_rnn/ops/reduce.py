@@ -11,7 +11,8 @@ import numpy as np
 from ..graph import Shape
 from ..notation import Notation, call
 from ..primitive import Primitive, apply, apply1, apply2, elementwise, general, linear
-from .elementwise import divide, exp, is_equal, is_zero, square
+from .elementwise import add, divide, exp, is_equal, is_zero, maximum, minimum, square
+from .elementwise import where as choice
 from .registry import of_one, values
 from .shape import Axis, broadcast_to, explain_axis, reshape
 
@@ -29,6 +30,15 @@ def kept(shape: Shape, axis: Axis) -> Shape:
     return tuple(1 if i in gone else n for i, n in enumerate(shape))
 
 
+def only(x: Any, where: Any, fill: float) -> Any:
+    """x, with a number in place of the entries that are not to count."""
+    shape = np.shape(values(x))
+    y = choice(where, x, fill)
+    if y.shape != shape:
+        raise ValueError(f"where of shape {np.shape(values(where))} does not broadcast to {shape}")
+    return y
+
+
 def _count(x: Any, axis: Axis) -> int:
     """How many entries come together in one."""
     shape = values(x).shape if hasattr(x, "shape") else np.shape(x)
@@ -36,6 +46,11 @@ def _count(x: Any, axis: Axis) -> int:
         return math.prod(shape)
     axes = (axis,) if isinstance(axis, int) else axis
     return math.prod(shape[a] for a in axes)
+
+
+def _counting(x: Any, axis: Axis, where: Any, keepdims: bool) -> Any:
+    """How many entries that count come together in one."""
+    return sum(only(np.ones(np.shape(values(x))), where, 0.0), axis, keepdims)
 
 
 def _spread(g: Any, shape: Shape, axis: Axis) -> Any:
@@ -61,14 +76,22 @@ _sum = linear(
 
 
 @of_one("sum over the axes of x", "g, spread over the axes")
-def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
+def sum(  # noqa: A001 - NumPy's name
+    x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = True, initial: Any = None
+) -> Any:
     """The sum over the given axes, or over all.
+
+    where     truth values that broadcast to x: the entries that count
+    initial   what the sum begins with, if not 0
 
     >>> import tinygrad_rnn as tg
     >>> tg.ones((2, 3)).sum(axis=0)
     tensor([2., 2., 2.], dtype=float32)
     """
-    return apply(_sum, (x,), {"axis": axis, "keepdims": keepdims})
+    if where is not True:
+        x = only(x, where, 0.0)
+    y = apply(_sum, (x,), {"axis": axis, "keepdims": keepdims})
+    return y if initial is None else add(y, initial)
 
 
 def _mean_value(x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -98,14 +121,18 @@ def _spread_evenly(g: Any, axis: Axis, to: Shape) -> Any:
 
 
 @of_one("sum over the axes of x / n, n entries coming together", "g / n, spread over the axes")
-def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def mean(x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = True) -> Any:
     """The mean over the given axes, or over all; nan, with NumPy's warning, of no entries.
+
+    where   truth values that broadcast to x: the entries that count
 
     >>> import tinygrad_rnn as tg
     >>> tg.mean(tg.tensor([1.0, 2.0, 6.0]))
     tensor(3., dtype=float32)
     """
-    return apply(_mean, (x,), {"axis": axis, "keepdims": keepdims})
+    if where is True:
+        return apply(_mean, (x,), {"axis": axis, "keepdims": keepdims})
+    return divide(sum(x, axis, keepdims, where=where), _counting(x, axis, where, keepdims))
 
 
 def _deviation_value(x: Any, axis: Axis) -> Any:
@@ -132,16 +159,34 @@ def deviation(x: Any, axis: Axis) -> Any:
 
 
 @of_one("mean of (x - mean(x))^2, times n / (n - ddof)", "2 (x - mean(x)) / (n - ddof) g")
-def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Any:
+def var(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ddof: float = 0,
+    *,
+    where: Any = True,
+    correction: float | None = None,
+) -> Any:
     """The variance over the given axes, or over all.
 
-    ddof   taken off the number of entries; 1 for the estimate from a sample. From n on the
-           divisor is 0, so that the result is nan or inf, with NumPy's warning
+    ddof         taken off the number of entries; 1 for the estimate from a sample. From n on the
+                 divisor is 0, so that the result is nan or inf, with NumPy's warning
+    where        truth values that broadcast to x: the entries that count
+    correction   the same as ddof, by the name of the array API standard
 
     >>> import tinygrad_rnn as tg
     >>> tg.var(tg.tensor([1.0, 3.0]))
     tensor(1., dtype=float32)
     """
+    if correction is not None:
+        if ddof:
+            raise ValueError(f"var: ddof {ddof} and correction {correction}; wanted one of them")
+        ddof = correction
+    if where is not True:
+        from_mean = only(x - mean(x, axis, True, where=where), where, 0.0)
+        n = _counting(x, axis, where, keepdims)
+        return divide(sum(square(from_mean), axis, keepdims), maximum(n - ddof, 0.0))
     if not ddof:
         return mean(square(deviation(x, axis)), axis, keepdims)
     degrees = builtins.max(_count(x, axis) - ddof, 0)
@@ -158,14 +203,22 @@ root = elementwise("sqrt", np.sqrt, _safe_half, notation=Notation("root", "√")
 
 
 @of_one("sqrt(var(x))", "(x - mean(x)) / ((n - ddof) y) g", "Where y is 0, the derivative is 0.")
-def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Any:
+def std(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ddof: float = 0,
+    *,
+    where: Any = True,
+    correction: float | None = None,
+) -> Any:
     """The standard deviation over the given axes, or over all; see `var`.
 
     >>> import tinygrad_rnn as tg
     >>> tg.std(tg.tensor([1.0, 5.0]))
     tensor(2., dtype=float32)
     """
-    return apply1(root, var(x, axis, keepdims, ddof))
+    return apply1(root, var(x, axis, keepdims, ddof, where=where, correction=correction))
 
 
 # ------------------------------------------------------------------------------------------------
@@ -204,27 +257,53 @@ _min = general(
 )
 
 
+def _extreme(
+    best: Any, other: Any, x: Any, axis: Axis, keepdims: bool, where: Any, initial: Any
+) -> Any:
+    """The extreme entry of x where that counts, and of `initial`: `other` of the two."""
+    if initial is None:
+        if where is not True:
+            raise ValueError(f"{best.name}: where=... needs an initial=... for rows of no entries")
+        return apply(best, (x,), {"axis": axis, "keepdims": keepdims})
+    if not _count(x, axis):
+        return sum(x, axis, keepdims, initial=initial)
+    if where is not True:
+        x = only(x, where, -np.inf if other is maximum else np.inf)
+    y = apply(best, (x,), {"axis": axis, "keepdims": keepdims})
+    return other(y, initial)
+
+
 @of_one("the largest entry of x", "g where x = y", "Entries that tie share the derivative evenly.")
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
+def max(  # noqa: A001 - NumPy's name
+    x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = True, initial: Any = None
+) -> Any:
     """The largest entry over the given axes, or over all.
 
-    Raises ValueError where there are no entries.
+    where     truth values that broadcast to x: the entries that count
+    initial   the least the result may be; needed with `where`
+
+    Raises ValueError where there are no entries and no `initial`.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([1.0, 3.0, 3.0])
     >>> tg.gradients(tg.max(x), x)
     array([0. , 0.5, 0.5], dtype=float32)
     """
-    return apply(_max, (x,), {"axis": axis, "keepdims": keepdims})
+    return _extreme(_max, maximum, x, axis, keepdims, where, initial)
 
 
 @of_one("the smallest entry of x", "g where x = y", "Entries that tie share the derivative evenly.")
-def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
+def min(  # noqa: A001 - NumPy's name
+    x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = True, initial: Any = None
+) -> Any:
     """The smallest entry over the given axes, or over all.
 
-    Raises ValueError where there are no entries.
+    where     truth values that broadcast to x: the entries that count
+    initial   the most the result may be; needed with `where`
+
+    Raises ValueError where there are no entries and no `initial`.
     """
-    return apply(_min, (x,), {"axis": axis, "keepdims": keepdims})
+    return _extreme(_min, minimum, x, axis, keepdims, where, initial)
 
 
 # ------------------------------------------------------------------------------------------------

@@ -292,12 +292,16 @@ def for_numpy() -> dict[Any, Callable[..., Any]]:
     """
     table: dict[Any, Callable[..., Any]] = {}
     for name, _, function, *_ in OPERATORS.values():
-        theirs = getattr(np, name, None) or getattr(np.linalg, name, None)
-        if isinstance(theirs, np.ufunc):
-            table.setdefault(theirs, function)
-        elif theirs is not None:
-            table.setdefault(theirs, _with_their_arguments(theirs, function))
-    for alias, name in {"amax": "max", "amin": "min", "around": "round"}.items():
+        for place in (np, np.linalg):
+            theirs = getattr(place, name, None)
+            if isinstance(theirs, np.ufunc):
+                table.setdefault(theirs, function)
+            elif theirs is not None:
+                table.setdefault(theirs, _with_their_arguments(theirs, function))
+    for name in ("diagonal", "trace"):  # in np.linalg, of the last two axes
+        table[getattr(np.linalg, name)] = _of_last_axes(OPERATORS[name].function)
+    others = {"amax": "max", "amin": "min", "around": "round", "fix": "trunc", "rint": "round"}
+    for alias, name in others.items():
         table[getattr(np, alias)] = table[getattr(np, name)]
     table |= {
         np.bitwise_and: table[np.logical_and],
@@ -315,7 +319,19 @@ def _with_their_arguments(theirs: Any, ours: Callable[..., Any]) -> Callable[...
 
     NumPy's and our optional arguments may stand in another order, so they are passed by name:
     one that we do not have (`dtype`, `out`) is then refused instead of taken for another.
+    Signatures are read at the first call, which keeps the import short.
     """
+    translate: Callable[..., Any] | None = None
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal translate
+        translate = translate or _translation(theirs, ours)
+        return translate(*args, **kwargs)
+
+    return call
+
+
+def _translation(theirs: Any, ours: Callable[..., Any]) -> Callable[..., Any]:
     own = inspect.signature(ours).parameters
     try:
         names = inspect.signature(theirs).parameters
@@ -333,10 +349,16 @@ def _with_their_arguments(theirs: Any, ours: Callable[..., Any]) -> Callable[...
 
     def call(*args: Any, **kwargs: Any) -> Any:
         given: dict[str, Any] = defaults | dict(zip(names, args, strict=False)) | kwargs
+        if given.get("copy"):  # a tensor is never written to
+            del given["copy"]
         first = [given.pop(name) for name in list(names)[:n] if name in given]
         return ours(*first, **{renamed.get(k, k): v for k, v in given.items()})
 
     return call
+
+
+def _of_last_axes(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, *, offset=0: function(x, offset, -2, -1)
 
 
 def _on_values(function: Any) -> Callable[..., Any]:

@@ -15,8 +15,8 @@ from ..primitive import apply, linear
 from .registry import of_one
 
 __all__ = [
-    "astype", "broadcast_to", "expand_dims", "flip", "moveaxis", "permute_dims", "ravel",
-    "reshape", "roll", "squeeze", "swapaxes", "transpose",
+    "astype", "broadcast_to", "expand_dims", "flip", "matrix_transpose", "moveaxis",
+    "permute_dims", "ravel", "reshape", "roll", "squeeze", "swapaxes", "transpose",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
@@ -51,13 +51,19 @@ def _explain_reshape(shapes: Sequence[Shape], params: dict[str, Any]) -> str | N
 
 
 @of_one("the entries of x, in order", "g in the shape of x")
-def reshape(x: Any, shape: int | Shape) -> Any:
+def reshape(x: Any, shape: int | Shape, order: str = "C") -> Any:
     """The same entries in another shape; one size may be -1.
+
+    order   "C": the last axis is counted through first, "F": the first is
 
     >>> import tinygrad_rnn as tg
     >>> tg.zeros((2, 6)).reshape(3, -1).shape
     (3, 4)
     """
+    if order != "C":
+        if order != "F":
+            raise ValueError(f'reshape{current().place}: order {order!r}; wanted "C" or "F"')
+        return transpose(reshape(transpose(x), tuple(np.ravel(shape).tolist()[::-1])))
     return apply(_reshape, (x,), {"to": shape})
 
 
@@ -81,9 +87,9 @@ _ravel = linear(
 
 
 @of_one("the entries of x, in order", "g in the shape of x")
-def ravel(x: Any) -> Any:
-    """All entries along one axis."""
-    return apply(_ravel, (x,), {})
+def ravel(x: Any, order: str = "C") -> Any:
+    """All entries along one axis; in which `order`, see `reshape`."""
+    return reshape(x, -1, order) if order != "C" else apply(_ravel, (x,), {})
 
 
 _squeeze = linear(
@@ -215,6 +221,17 @@ _swapaxes = linear(
     notation=Notation("turned", "( )ᵀ"),
     explain=explain_axis,
 )
+
+
+@of_one("y[..., i, j] = x[..., j, i]", "g, transposed")
+def matrix_transpose(x: Any) -> Any:
+    """The last two axes exchanged, as `x.mT`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.matrix_transpose(tg.zeros((5, 2, 3))).shape
+    (5, 3, 2)
+    """
+    return swapaxes(x, -1, -2)
 
 
 @of_one("x with axes moved", "g, moved back")
