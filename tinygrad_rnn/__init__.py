@@ -12,7 +12,7 @@ from .autodiff import Use, gradients, gradients_of_uses
 from .checkpoint import checkpoint
 from .gradcheck import check_gradients
 from .graph import detect_anomaly, no_grad, scope, timestep
-from .nn import GRU, LSTM, Cell, Elman, LSTMState
+from .nn import GRU, LSTM, Cell, Elman, LSTMState, init
 from .ops import *  # noqa: F403 - the vocabulary
 from .ops import custom
 from .ops.registry import OPERATORS as _OPERATORS
@@ -62,6 +62,7 @@ __all__ = [
     "gradients_of_uses",
     "hessian",
     "hvp",
+    "init",
     "jacobian",
     "jvp",
     "linearize",
