@@ -384,3 +384,8 @@ def test_truth_values_in_ordinary_code():
     np.testing.assert_array_equal(X[x > 0], X[X > 0])
     np.testing.assert_array_equal(x[x.argmax(0), [0, 1, 2]].numpy(), X.max(0))
     assert ((x > 0) ^ (x > 1)).tolist() == ((X > 0) ^ (X > 1)).tolist()
+
+
+def test_a_list_of_truth_values_beside_a_tensor():
+    x = tg.tensor(X[0])
+    assert tg.logical_and(x > 0, [True, False, True]).tolist() == [True, False, True]

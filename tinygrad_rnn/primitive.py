@@ -99,6 +99,7 @@ class Primitive:
     notation    how it is written
     signature   the names of the value's arguments and its parameters with their defaults
     activation  whether it is an activation function
+    fractional  whether integers have fractions as a result, as in a mean
     multiple    several outputs; cotangents and tangents of the result are then tuples
     together    (cotangent, saved, node) -> the cotangents of all arguments, where one rule gives
                 them; the value then gives its residuals beside the result
@@ -114,6 +115,7 @@ class Primitive:
         "_reads",
         "activation",
         "explain",
+        "fractional",
         "gathers",
         "into",
         "kind",
@@ -140,6 +142,7 @@ class Primitive:
         notation: Notation = CALL,
         signature: Signature | None = None,
         activation: bool = False,
+        fractional: bool = False,
         multiple: bool = False,
         together: Callable[[Any, Any, Node], Sequence[Any]] | None = None,
         gathers: bool = False,
@@ -155,6 +158,7 @@ class Primitive:
         self.notation = notation
         self.signature = signature
         self.activation = activation
+        self.fractional = fractional
         self.multiple = multiple
         self.together = together
         self.gathers = gathers
@@ -423,6 +427,7 @@ def linear(
     *,
     kind: Kind = "linear",
     notation: Notation = CALL,
+    fractional: bool = False,
     multiple: bool = False,
     into: Callable[[Array, Any, dict[str, Any]], None] | None = None,
     explain: Explain | None = None,
@@ -450,6 +455,7 @@ def linear(
         kind=kind,
         notation=notation,
         signature=signature,
+        fractional=fractional,
         multiple=multiple,
         into=into,
         explain=explain,
@@ -739,19 +745,18 @@ def _apply_flat(
     were computed from, as a constant would be.
     """
     like = next(precision(a) for a in arguments if isinstance(a, Recorded))
-    constants = [a for a in arguments if not isinstance(a, Recorded)]
-    arithmetic = any(np.result_type(c).kind == "f" for c in constants) or (
-        primitive.kind == "elementwise" and len(arguments) == 1
-    )
-    values: list[Any] = []
-    for i, argument in enumerate(arguments):
-        if isinstance(argument, Recorded):
-            value = argument._value
-        else:
-            value = argument if np.isscalar(argument) else np.asarray(argument)
-        if arithmetic and primitive.pulls[i] is not None and hasattr(value, "astype"):
-            value = value.astype(like)
-        values.append(value)
+    values: list[Any] = [
+        a._value if isinstance(a, Recorded) else a if np.isscalar(a) else np.asarray(a)
+        for a in arguments
+    ]
+    given = zip(arguments, values, strict=True)
+    numbers = [value for a, value in given if not isinstance(a, Recorded)]
+    bends = primitive.kind == "elementwise" and len(values) == 1
+    if bends or primitive.fractional or any(np.result_type(v).kind == "f" for v in numbers):
+        values = [
+            v.astype(like) if hasattr(v, "astype") and primitive.pulls[i] is not None else v
+            for i, v in enumerate(values)
+        ]
     nodes = [a._node if isinstance(a, Recorded) else None for a in arguments]
     ports = [a._port if isinstance(a, Recorded) else 0 for a in arguments]
     return _run(primitive, arguments, values, nodes, ports, params, state, like)
