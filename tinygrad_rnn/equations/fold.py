@@ -83,8 +83,8 @@ class Folder:
         g = self.reader.a.cotangents.get(node)
         if isinstance(g, list | tuple):
             g = g[port]
-        # a plain array is what comes back through a function that is flat everywhere: zeros
-        return self.reader.of(g) if isinstance(g, Tensor) else None
+        # what comes back through a function that is flat everywhere has no record: zeros
+        return self.reader.of(g) if isinstance(g, Tensor) and g.recorded else None
 
     # -- names -----------------------------------------------------------------------------------
 
