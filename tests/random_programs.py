@@ -148,6 +148,7 @@ class Draw:
         if here is None:
             return False
         u = {name: self.rng.choice([-1.0, 1.0], np.shape(self.values[name])) for name in line.reads}
+        slopes: list[list[Any]] = []
         for step in (NEAR, NEAR / 7):
             right, left = self._tried(code, line, step, u), self._tried(code, line, -step, u)
             if right is None or left is None:
@@ -158,6 +159,10 @@ class Draw:
                 # of a smooth function, this is its second derivative times step^2
                 if np.any(np.abs(r + l - 2 * y) > 0.03 * step * (1 + np.abs(y))):
                     return False
+            slopes.append([(r - l) / (2 * step) for r, l in zip(right, left, strict=True)])  # noqa: E741
+        for wide, narrow in zip(*slopes, strict=True):  # they differ where one is infinite
+            if np.any(np.abs(wide - narrow) > 0.03 * (1 + np.abs(narrow))):
+                return False
         self.values.update(zip(line.makes, here, strict=True))
         self.recorded += line.makes
         return True

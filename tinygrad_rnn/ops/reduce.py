@@ -132,6 +132,8 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = True
     tensor(3., dtype=float32)
     """
     if where is True:
+        if hasattr(x, "_value") and x.dtype.kind != "f":  # NumPy's mean of those is float64
+            return divide(sum(x, axis, keepdims), float(_count(x, axis)))
         return apply(_mean, (x,), {"axis": axis, "keepdims": keepdims})
     return divide(sum(x, axis, keepdims, where=where), _counting(x, axis, where, keepdims))
 
