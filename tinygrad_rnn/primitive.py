@@ -99,7 +99,6 @@ class Primitive:
     notation    how it is written
     signature   the names of the value's arguments and its parameters with their defaults
     activation  whether it is an activation function
-    fractional  whether integers have fractions as a result, as in a mean
     multiple    several outputs; cotangents and tangents of the result are then tuples
     together    (cotangent, saved, node) -> the cotangents of all arguments, where one rule gives
                 them; the value then gives its residuals beside the result
@@ -115,7 +114,6 @@ class Primitive:
         "_reads",
         "activation",
         "explain",
-        "fractional",
         "gathers",
         "into",
         "kind",
@@ -142,7 +140,6 @@ class Primitive:
         notation: Notation = CALL,
         signature: Signature | None = None,
         activation: bool = False,
-        fractional: bool = False,
         multiple: bool = False,
         together: Callable[[Any, Any, Node], Sequence[Any]] | None = None,
         gathers: bool = False,
@@ -158,7 +155,6 @@ class Primitive:
         self.notation = notation
         self.signature = signature
         self.activation = activation
-        self.fractional = fractional
         self.multiple = multiple
         self.together = together
         self.gathers = gathers
@@ -427,7 +423,6 @@ def linear(
     *,
     kind: Kind = "linear",
     notation: Notation = CALL,
-    fractional: bool = False,
     multiple: bool = False,
     into: Callable[[Array, Any, dict[str, Any]], None] | None = None,
     explain: Explain | None = None,
@@ -455,7 +450,6 @@ def linear(
         kind=kind,
         notation=notation,
         signature=signature,
-        fractional=fractional,
         multiple=multiple,
         into=into,
         explain=explain,
@@ -752,7 +746,7 @@ def _apply_flat(
     given = zip(arguments, values, strict=True)
     numbers = [value for a, value in given if not isinstance(a, Recorded)]
     bends = primitive.kind == "elementwise" and len(values) == 1
-    if bends or primitive.fractional or any(np.result_type(v).kind == "f" for v in numbers):
+    if bends or any(np.result_type(v).kind == "f" for v in numbers):
         values = [
             v.astype(like) if hasattr(v, "astype") and primitive.pulls[i] is not None else v
             for i, v in enumerate(values)

@@ -104,7 +104,6 @@ _mean: Primitive = linear(
     lambda g, shape, axis: _spread_evenly(g, axis, shape),
     kind="reduction",
     notation=Notation("total", "mean", word="repeat"),
-    fractional=True,
     explain=explain_axis,
 )
 _evenly = linear(
