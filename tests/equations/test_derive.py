@@ -330,3 +330,33 @@ def test_every_delta_that_is_used_is_in_the_table_of_names():
 def test_an_einsum_is_an_indexed_sum():
     text = derive(Stepping(lambda c, x, s: tg.tanh(tg.einsum("bi,bj,ij->bj", x, s, c.W)))).unicode()
     assert "Σ_i" in text
+
+
+class Learned(tg.Cell):
+    """An Elman cell whose first state is a parameter, and one that W makes."""
+
+    def __init__(self, through_W=False):
+        rng = np.random.default_rng(0)
+        self.hidden_size, self.through_W = H, through_W
+        self.U, self.W, self.s0 = (parameter(rng, *s) for s in ((I, H), (H, H), (H,)))
+
+    def initial_state(self, batch_size):
+        start = self.s0 @ self.W if self.through_W else tg.tanh(self.s0)
+        return tg.broadcast_to(start, (batch_size, H))
+
+    def step(self, x, s):
+        s = tg.tanh(x @ self.U + s @ self.W)
+        return s, s
+
+
+@pytest.mark.parametrize("through_W", [False, True])
+def test_the_parameters_of_the_first_state_have_a_gradient(through_W):
+    cell = Learned(through_W)
+    derivation = derive(cell)  # and its equations and program agree with autodiff
+    lines = [line.strip() for line in derivation.unicode().splitlines()]
+    of_start = [line for line in lines if line.startswith("∂L/∂s₀")]
+    wanted = "(Σ_batch δ₁ Wᵀ) Wᵀ" if through_W else "(Σ_batch δ₁ Wᵀ) ⊙ (1 − tanh(s₀)²)"
+    assert of_start == [f"∂L/∂s₀ = {wanted}"]  # one line, of the parameter
+    of_W = next(line for line in lines if line.startswith("∂L/∂W"))
+    assert ("+" in of_W) == through_W
+    assert "# through the first state" in derivation.source()

@@ -47,7 +47,9 @@ def errors(cell: Cell, form: Form, text: str | None, seed: int = 0) -> dict[str,
     rng = np.random.default_rng(seed)
     cell, parameters = varied(cell, rng)
     start = cell.initial_state(B)
-    states = [tensor(plain(s) + rng.normal(0, 1, np.shape(plain(s)))) for s in tree.leaves(start)]
+    states = tree.leaves(start)
+    if not form.initial:  # else they are made of parameters, and stay so
+        states = [tensor(plain(s) + rng.normal(0, 1, np.shape(plain(s)))) for s in states]
     xs = tensor(rng.normal(0, 1, (T, B, form.inputs[0].of.shape[-1])))
     run = unroll(cell, xs, tree.rebuild(start, iter(states)))
     steps = [tree.leaves(step) for step in run.steps]

@@ -102,6 +102,9 @@ def passes(
         for g in form.inputs:
             each[g.of][t] = evaluate(g.term, known, batch)
         carried = [evaluate(c.value, known, batch) for c in form.carries]
+    known = fixed | dict(zip(form.starts, carried, strict=True))
+    for g in form.initial:
+        sums[g.of] = sums[g.of] + evaluate(g.term, known, batch)
     gradients = {of.symbol.name: np.asarray(total) for of, total in {**sums, **each}.items()}
     for c, d, s in zip(form.carries, carried, starts, strict=True):
         gradients[f"{c.state.symbol.name}_0"] = np.broadcast_to(d, np.shape(s))
@@ -121,5 +124,5 @@ def _assign(equation: Equation, known: Values, batch: int) -> None:
 
 def _leaves(form: Form) -> list[Expr]:
     ends = [e.value for e in [*form.forward, *form.backward]] + [c.value for c in form.carries]
-    ends += [*form.outputs, *(g.term for g in [*form.parameters, *form.inputs])]
+    ends += [*form.outputs, *(g.term for g in [*form.parameters, *form.inputs, *form.initial])]
     return [expr for expr in order(ends) if expr.op is V.SYMBOL]

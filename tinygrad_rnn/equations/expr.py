@@ -36,7 +36,8 @@ class Symbol(NamedTuple):
     name    as in the cell: "s", "W_n"; "delta_h" for the gradient with respect to h
     kind    "parameter", "constant", "input" (x), "cotangent" (e), "state", "value" (made in the
             forward pass), "carry" (what step t+1 hands to step t), "delta" (made in the backward
-            pass), "size" (B, H, I), "scalar" (a float attribute of the cell)
+            pass), "size" (B, H, I), "scalar" (a float attribute of the cell), "start"
+            (dL/ds_0)
     time    offset from t (-1 for s_{t-1}); None for what does not change over time
     fixed   the time is a step's number, not an offset: s_0
     """
@@ -187,6 +188,9 @@ class Form(NamedTuple):
     carries     how the recursion goes on to step t-1
     parameters  gradients that are sums over the steps
     inputs      gradients that every step has its own of
+    initial     what dL/ds_0 adds to the gradients of parameters that s_0 is made of, in terms of
+                `starts`
+    starts      the symbols for dL/ds_0, in the order of `carries`
     meanings    what the deltas are the gradients with respect to, as far as that has a name
     constants   arrays that the cell uses and that are no parameters
     scalars     float attributes of the cell that occur, and their values
@@ -203,6 +207,8 @@ class Form(NamedTuple):
     carries: list[Carry]
     parameters: list[Gradient]
     inputs: list[Gradient]
+    initial: list[Gradient]
+    starts: list[Expr]
     meanings: list[Meaning]
     constants: dict[str, Array]
     scalars: dict[str, float]
@@ -306,3 +312,9 @@ def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:
     equations = first + [Equation(e.targets, replaced(e.value, by)) for e in form.backward]
     starts = [Gradient(at_step(c.state, 1), at_step(values[c.name], 1)) for c in form.carries]
     return equations, starts
+
+
+def initial_gradients(form: Form, starts: Sequence[Gradient]) -> list[Gradient]:
+    """What dL/ds_0 adds to the gradients of the parameters that s_0 is made of, written out."""
+    by = {symbol: start.term for symbol, start in zip(form.starts, starts, strict=True)}
+    return [Gradient(g.of, replaced(g.term, by)) for g in form.initial]

@@ -345,12 +345,22 @@ class Folder:
             carries,
             gradients[:n],
             gradients[n : n + 1],
+            self._initial(leaves[:n]),
+            [reader.of(t) for t in a.starts],
             list(self._meanings()),
             reader.constants,
             {label: value for label, value in a.scalars.items() if ("scalar", label) in used},
             {letter: n for n, letter in reader.sizes.items() if ("size", letter) in used},
             {letter: n for n, letter in reader.sizes.items()},
         )
+
+    def _initial(self, parameters: list[Expr]) -> list[Gradient]:
+        found = []
+        for t, of in zip(self.reader.a.leaves, parameters, strict=False):
+            g = None if t._node is None else self.reader.a.initial.get(t._node)
+            if isinstance(g, Tensor) and g.recorded:
+                found.append(Gradient(of, self.reader.of(g)))
+        return found
 
     def _folded(self, expr: Expr) -> Expr:
         return replaced(expr, self.names)

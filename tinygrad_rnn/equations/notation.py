@@ -19,7 +19,7 @@ from ..graph import Shape
 from ..notation import ATOM, PRODUCT, SUM, TIMES, Arrangement
 from ..primitive import Primitive
 from . import vocabulary as V
-from .expr import Batch, Expr, Form, Gradient, Symbol, recursion
+from .expr import Batch, Expr, Form, Gradient, Symbol, initial_gradients, order, recursion
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η",
@@ -356,7 +356,13 @@ def _page(form: Form) -> list[Section]:
             box = Box("given", (box, boxed(meaning.of), boxed(meaning.definition)))
         meanings.append(Line(boxed(meaning.delta), box))
     backward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in equations]
-    sums = [Line(Box("partial", (boxed(g.of), False)), _over_time(g)) for g in form.parameters]
+    first = {g.of: boxed(g.term) for g in initial_gradients(form, starts)}
+    sums = [
+        Line(Box("partial", (boxed(g.of), False)), _with_initial(g, first.get(g.of)))
+        for g in form.parameters
+    ]
+    learned = {e for g in form.initial for e in order([g.term])}
+    starts = [g for g, s in zip(starts, form.starts, strict=True) if s not in learned]
     rest = [
         Line(Box("partial", (boxed(g.of), False)), boxed(g.term)) for g in [*form.inputs, *starts]
     ]
@@ -377,6 +383,15 @@ def left_side(targets: tuple[Expr, ...]) -> Box:
     """One name, or several in brackets."""
     boxes = [boxed(target) for target in targets]
     return boxes[0] if len(boxes) == 1 else Box("join", tuple(boxes))
+
+
+def _with_initial(g: Gradient, first: Box | None) -> Box:
+    """A gradient as a sum over the steps, and what comes through the first state."""
+    if first is None:
+        return _over_time(g)
+    if g.term.op is V.NUMBER:
+        return first
+    return Box("plus", (_over_time(g), _at_least(first, TIMES)), SUM)
 
 
 def _over_time(g: Gradient) -> Box:

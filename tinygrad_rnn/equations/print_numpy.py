@@ -46,6 +46,7 @@ class _Writer:
             "put"
         }
         self.uses_batch = False
+        self.starts: dict[Symbol, str] = {}
         self._names: dict[tuple[str, str], str] = {}
 
     def ident(self, label: str, kind: str) -> str:
@@ -58,6 +59,8 @@ class _Writer:
         return self._names[label, kind]
 
     def symbol(self, symbol: Symbol) -> str:
+        if symbol.kind == "start":
+            return self.starts[symbol]
         if symbol.kind == "size":
             self.uses_batch |= symbol.name == "B"
             return symbol.name
@@ -430,6 +433,10 @@ def _backward(w: _Writer, x: str, xs: str) -> list[str]:
         else ", ".join(f"np.stack(outputs_{k})" for k in range(1, len(form.outputs) + 1))
     )
     outputs = outputs if len(form.outputs) == 1 else f"({outputs})"
+    symbols = {s: w.symbol(c.name.symbol) for s, c in zip(form.starts, form.carries, strict=True)}
+    w.starts = {s.symbol: code for s, code in symbols.items()}
+    for g in form.initial:
+        rows.append(f"{totals[g.of]} += {w.code(g.term)}  # through the first state")
     found = [f'"{g.of.symbol.name}": {totals[g.of]}' for g in form.parameters]
     found += [f'"{g.of.symbol.name}": {n}' for g, n in zip(form.inputs, each, strict=True)]
     found += [f'"{c.state.symbol.name}_0": {w.symbol(c.name.symbol)}' for c in form.carries]

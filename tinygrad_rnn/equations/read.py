@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Node, Shape, record_order
+from ..graph import Array, Leaf, Node, Shape, record_order
 from ..primitive import Primitive
 from ..program import ValueDependenceError
 from ..tensor import Tensor
@@ -43,8 +43,10 @@ class Reader:
         self._attributes = {k: v for k, v in vars(cell).items() if isinstance(v, np.ndarray)}
         orders = []
         for traced in (a, b):
-            found = [t for g in traced.cotangents.values() for t in _tensors(g)]
-            ends = [t._node for t in [*found, *traced.leaves] if t._node is not None]
+            cotangents = [*traced.cotangents.values(), *traced.initial.values()]
+            found = [t for g in cotangents for t in _tensors(g)]
+            given = [*traced.leaves, *traced.starts]
+            ends = [t._node for t in [*found, *given] if t._node is not None]
             orders.append(record_order([*traced.forward, *ends]))
         if len(orders[0]) != len(orders[1]):
             self._refuse("the backward pass", "other operations")
@@ -168,7 +170,11 @@ class Reader:
         self.exprs[p, 0] = self._single(op, args, self._shape(p.shape, q.shape), p, q)
 
     def _leaf(self, p: Node, q: Node) -> Expr:
-        symbol = self.a.names[p]
+        symbol = self.a.names.get(p)
+        if symbol is None:  # something else that the first state is made of
+            assert isinstance(p, Leaf)
+            assert isinstance(q, Leaf)
+            return self._constant("initial_state", p.value(), q.value())
         if symbol.kind == "constant":
             self.constants[symbol.name] = self.a.values[p]
         return name(symbol, self._shape(p.shape, q.shape))

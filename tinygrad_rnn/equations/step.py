@@ -39,6 +39,8 @@ class Traced(NamedTuple):
     leaves      the parameters, x_t and s_{t-1}
     cotangents  of everything in the forward record, as far as it has one
     forward     the forward record, in order
+    starts      placeholders for dL/ds_0, one per tensor of the state
+    initial     what they give for the parameters that the first state is made of, by leaf
     scalars     the cell's float attributes, by name
     sizes       letters for sizes: H of the state, I of the input
     """
@@ -53,6 +55,8 @@ class Traced(NamedTuple):
     leaves: list[Tensor]
     cotangents: dict[Node, Any]
     forward: list[Node]
+    starts: list[Tensor]
+    initial: dict[Node, Any]
     scalars: dict[str, float]
     sizes: dict[int, str]
 
@@ -144,7 +148,7 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
     forward = _recorded(who, [*outputs.values(), *states.values()], names)
     traced = Traced(
         batch, names, values, outputs, states, [], [], [*parameters, x, *before], {}, forward,
-        scalars, _letters(size, after, {*names.values()}),
+        [], {}, scalars, _letters(size, after, {*names.values()}),
     )  # fmt: skip
     if backward:
         for label, output in outputs.items():
@@ -155,6 +159,20 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
         ends = [*outputs.values(), *states.values()]
         seeds = list(zip(ends, [*traced.errors, *traced.carries], strict=True))
         traced.cotangents.update(sweep.pullback(seeds, forward, record=True, keep=True))
+        made = {p._node for p in parameters}
+        for label, part in zip(states, tree.leaves(start), strict=True):
+            symbol = Symbol(f"d{label}_0", "start")
+            traced.starts.append(placeholder(np.shape(part), symbol))
+        seeds = [
+            (part, g)
+            for part, g in zip(tree.leaves(start), traced.starts, strict=True)
+            if isinstance(part, Tensor)
+            and part._node is not None
+            and not made.isdisjoint(record_order([part._node]))
+        ]
+        if seeds:
+            wanted = [p._node for p in parameters if p._node is not None]
+            traced.initial.update(sweep.pullback(seeds, wanted, record=True, keep=True))
     return traced
 
 
