@@ -13,8 +13,8 @@ from .graph import timestep
 from .nn.cell import Cell
 from .tensor import Tensor
 
-FULL_COLLECTION_AFTER = 1000
-"""Collections of the middle generation before one of everything, inside `unroll`; 10 outside."""
+RARE = 100
+"""How many collections of one generation go before one of the next, inside `unroll`; 10 outside."""
 
 
 class Unrolled:
@@ -93,7 +93,7 @@ def unroll(cell: Cell, xs: Any, state: Any = None) -> Unrolled:
         state = cell.initial_state(len(inputs[0]))
     states, steps = [state], []
     structure = len(tree.leaves(state))
-    with _rare_full_collections:
+    with _rare_collections:
         for t, x in enumerate(inputs, start=1):
             with timestep(t):
                 result = cell.step(x, state)
@@ -140,13 +140,13 @@ def _checked(result: Any, structure: int, cell: Cell, t: int) -> tuple[Any, Any]
     return result
 
 
-class _RareFullCollections:
-    """Let the cycle collector go over everything more rarely while this block is open.
+class _RareCollections:
+    """Let the cycle collector look at older objects more rarely while this block is open.
 
-    A record has no cycles and outlives every collection of a long forward pass, so looking through
-    all of it again and again costs more than recording it. Young objects are collected as ever:
-    the cycles that a cell makes go at once. What is set is one number for the whole process, which
-    the last open block puts back.
+    A record has no cycles and outlives every collection of its forward pass, so looking through it
+    again and again costs more than recording does. Young objects are collected as ever: the cycles
+    that a cell makes go at once. What is set are two numbers for the whole process, which the last
+    open block puts back.
     """
 
     def __init__(self) -> None:
@@ -158,24 +158,24 @@ class _RareFullCollections:
         with self._lock:
             if self._open == 0:
                 young, middle, old = self._found = gc.get_threshold()
-                self._set = (young, middle, max(old, FULL_COLLECTION_AFTER))
+                _, middles, olds = gc.get_count()
+                if middles > middle or olds > old:
+                    # Come due in an earlier block, whose record is gone by now. As many new objects
+                    # as it takes for Python to see to it (some come from a store and do not count):
+                    # a program that makes nearly all its objects in blocks would never have one.
+                    [[] for _ in range(2 * young)]
+                self._set = (young, max(middle, RARE), max(old, RARE))
                 gc.set_threshold(*self._set)
             self._open += 1
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._open -= 1
-            if self._open or gc.get_threshold() != self._set:  # somebody has set another
-                return
-            gc.set_threshold(*self._found)
-        young, _, old = self._found
-        if gc.isenabled() and young and gc.get_count()[2] > old:
-            # one has come due: as many new objects as it takes for Python to see to it now, or
-            # a program that makes nearly all its objects inside blocks would never have one
-            [[] for _ in range(2 * young)]  # some come from a store and do not count
+            if self._open == 0 and gc.get_threshold() == self._set:  # else somebody set another
+                gc.set_threshold(*self._found)
 
 
-_rare_full_collections = _RareFullCollections()
+_rare_collections = _RareCollections()
 
 
 def _shape_wanted(shape: tuple[int, ...]) -> str:
