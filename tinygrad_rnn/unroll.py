@@ -159,11 +159,12 @@ class _RareCollections:
             if self._open == 0:
                 young, middle, old = self._found = gc.get_threshold()
                 _, middles, olds = gc.get_count()
-                if middles > middle or olds > old:
-                    # Come due in an earlier block, whose record is gone by now. As many new objects
-                    # as it takes for Python to see to it (some come from a store and do not count):
-                    # a program that makes nearly all its objects in blocks would never have one.
-                    [[] for _ in range(2 * young)]
+                if young and (middles > middle or olds > old):
+                    # Come due in an earlier block, whose record is gone by now. A few new objects
+                    # make Python see to it, by its own rule; a program that makes nearly all its
+                    # objects in blocks would never have a collection of the older ones.
+                    gc.set_threshold(1, middle, old)
+                    [{n} for n in range(8)]
                 self._set = (young, max(middle, RARE), max(old, RARE))
                 gc.set_threshold(*self._set)
             self._open += 1
