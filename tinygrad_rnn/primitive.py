@@ -844,9 +844,10 @@ def apply1(primitive: Primitive, x: Any) -> Any:
     if node is None or not state.recording or state.anomalies:
         return apply(primitive, (x,), _NO_PARAMS)
     value = x._value
-    if value.dtype.kind != "f":
-        return apply(primitive, (x,), _NO_PARAMS)
     y = primitive.value(value)
+    dtype = y.dtype
+    if dtype is not node.dtype or (dtype is not _SINGLE and dtype is not _DOUBLE):
+        return apply(primitive, (x,), _NO_PARAMS)  # not of floats, or in an unusual form
     keep_x, keep_y = primitive.keeps(_RECORDED1)
     saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
     shape = y.shape
@@ -860,7 +861,7 @@ def apply1(primitive: Primitive, x: Any) -> Any:
             saved,
             _NO_PARAMS,
             node.shape if shape == node.shape else shape,
-            y.dtype,
+            dtype,
             state.place,
         ),
         0,
@@ -868,6 +869,7 @@ def apply1(primitive: Primitive, x: Any) -> Any:
 
 
 _RECORDED1 = (True,)
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
@@ -875,21 +877,13 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
     state = current()
     if isinstance(a, Recorded):
         x, a_node, a_port = a._value, a._node, a._port
-        dtype = x.dtype
         if isinstance(b, Recorded):
             z, b_node, b_port = b._value, b._node, b._port
-            if z.dtype is not dtype:
-                return apply(primitive, (a, b), _NO_PARAMS)
-        elif dtype.kind == "f":
-            z, b_node, b_port = _constant(b, dtype, primitive, state), None, 0
         else:
-            return apply(primitive, (a, b), _NO_PARAMS)
+            z, b_node, b_port = _constant(b, x.dtype, primitive, state), None, 0
     elif isinstance(b, Recorded):
         z, b_node, b_port = b._value, b._node, b._port
-        dtype = z.dtype
-        if dtype.kind != "f":
-            return apply(primitive, (a, b), _NO_PARAMS)
-        x, a_node, a_port = _constant(a, dtype, primitive, state), None, 0
+        x, a_node, a_port = _constant(a, z.dtype, primitive, state), None, 0
     else:
         return primitive.value(a, b)
     if (a_node is None and b_node is None) or not state.recording or state.anomalies:
@@ -897,7 +891,14 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
     try:
         y = primitive.value(x, z)
     except (ValueError, TypeError) as error:
-        _fail(primitive, state, (x, z), _NO_PARAMS, error)
+        if a_node is None or b_node is None or a_node.dtype is b_node.dtype:
+            _fail(primitive, state, (x, z), _NO_PARAMS, error)
+        return apply(primitive, (a, b), _NO_PARAMS)
+    dtype = y.dtype
+    if (dtype is not _SINGLE and dtype is not _DOUBLE) or (
+        dtype is not (b_node if a_node is None else a_node).dtype  # type: ignore[union-attr]
+    ):
+        return apply(primitive, (a, b), _NO_PARAMS)  # not of floats, or of several dtypes
     marks = None
     if a_node is None:
         keep_a, keep_b, keep_y = primitive.keeps(_SECOND)
@@ -923,7 +924,7 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
         saved,
         _NO_PARAMS,
         shape,
-        y.dtype,
+        dtype,
         state.place,
     )
     if marks is not None:
