@@ -487,6 +487,17 @@ def test_threads_accumulate_together():
             assert a.grad is b.grad is None
 
 
+def test_threads_accumulate_for_the_one_that_began_last():
+    a, b = tg.Parameter([1.0], "a"), tg.Parameter([1.0], "b")
+    optimiser = tg.optim.SGD([a, b], lr=1.0)
+    for _ in range(2):
+        in_threads([lambda: (a * 1.0).sum().backward()])  # a training of its own, which ends
+        (a * 2.0).sum().backward()
+        in_threads([lambda: (b * 3.0).sum().backward(accumulate=True)])
+        optimiser.step()
+    assert (a.item(), b.item()) == (-3.0, -5.0)
+
+
 def test_workers_that_live_on_accumulate_into_every_step():
     w = tg.Parameter([1.0], "w")
     optimiser = tg.optim.SGD([w], lr=0.0)

@@ -52,11 +52,12 @@ def _generation(begin: bool) -> Generation:
     training = _training.get()
     if training is None:
         training = Training() if begin or _latest is None else _latest
-        _latest = training
         if begin:
             _training.set(training)
     elif begin:
         training.number = next(_numbers)
+    if begin or _latest is None:
+        _latest = training
     return Generation(training, training.number)
 
 

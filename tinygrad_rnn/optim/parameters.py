@@ -1,0 +1,108 @@
+"""What holds parameters, and the gradients that belong together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from ..autodiff import Generation
+from ..graph import Array, Leaf
+from ..tensor import Parameter, Tensor
+
+
+class HasParameters(Protocol):
+    """A cell or module: anything that can list its parameters by name."""
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The parameters by name."""
+
+
+Trainable = HasParameters | Mapping[str, Any] | Iterable[Any]
+"""Cells, parameters, mappings of parameters, or several of these, nested as you like."""
+
+Unused = Literal["error", "skip"]
+
+
+def listed(what: Trainable) -> list[Parameter]:
+    """The parameters in what was given, in order, each once."""
+    return list(dict.fromkeys(_found(what)))
+
+
+def _found(what: Any) -> list[Parameter]:
+    if isinstance(what, Parameter):
+        return [what]
+    if callable(getattr(what, "parameters", None)):
+        what = what.parameters()
+    if isinstance(what, Mapping):
+        what = list(what.values())
+    elif isinstance(what, str | Tensor) or not isinstance(what, Iterable):
+        raise TypeError(
+            f"optim: given {what!r:.60}; wanted parameters, cells, mappings of "
+            "parameters, or several of these"
+        )
+    return [p for part in what for p in _found(part)]
+
+
+def leaf_of(p: Parameter) -> Leaf:
+    """The leaf of a parameter's present value, which holds its gradient."""
+    assert isinstance(p._node, Leaf)
+    return p._node
+
+
+def gradients(parameters: Sequence[Parameter], unused: Unused) -> dict[Parameter, Array]:
+    """The gradient of every parameter, refused if some are missing or left by different calls.
+
+    unused   "error" refuses a parameter without gradient, "skip" leaves it out
+    """
+    if unused not in ("error", "skip"):
+        raise ValueError(f'unused: given {unused!r}, wanted "error" or "skip"')
+    found: dict[Parameter, Array] = {}
+    generations: dict[Generation | None, str] = {}
+    for p in parameters:
+        leaf = leaf_of(p)
+        if leaf.grad is not None:
+            found[p] = leaf.grad
+            generations.setdefault(leaf.generation, str(p.name))
+        elif unused == "error":
+            raise RuntimeError(
+                f"parameter {p.name!r} has no gradient: call loss.backward() first (a step uses "
+                "gradients up), or, if no loss depends on it, leave the parameter out or give "
+                'unused="skip"'
+            )
+    if not found:
+        raise RuntimeError("no parameter has a gradient: call loss.backward() first")
+    if len(generations) > 1:
+        names = " and ".join(map(repr, generations.values()))
+        raise RuntimeError(
+            f"the gradients of {names} were left by different backward() calls; add the losses "
+            "up before one call, or use backward(accumulate=True) for the later ones"
+        )
+    return found
+
+
+def check_finite(found: Mapping[Parameter, Array], *, squared: bool = False) -> None:
+    """Raise FloatingPointError if a gradient is not finite, naming its parameter and place.
+
+    squared   the squares of its entries have to be finite too
+    """
+    for p, g in found.items():
+        # quick, and finite only if every entry is
+        if math.isfinite(np.vdot(g, g)):
+            continue
+        finite = np.isfinite(g)
+        if not finite.all():
+            first = tuple(int(i) for i in np.argwhere(~finite)[0])
+            raise FloatingPointError(
+                f"the gradient of {p.name!r} is not finite: {g[first]} at {first}, "
+                f"{g.size - int(finite.sum())} of {g.size} entries in all; "
+                "tg.detect_anomaly() names the operation that made it so"
+            )
+        largest = float(np.abs(g).max())
+        if squared and largest > float(np.finfo(g.dtype).max) ** 0.5:
+            raise FloatingPointError(
+                f"the gradient of {p.name!r} is too large, up to {largest:.3g}: its squares "
+                f"overflow {g.dtype}; clip it before the step (tg.optim.clip_by_norm)"
+            )
