@@ -846,7 +846,7 @@ def apply1(primitive: Primitive, x: Any) -> Any:
     value = x._value
     y = primitive.value(value)
     dtype = y.dtype
-    if dtype is not node.dtype or (dtype is not _SINGLE and dtype is not _DOUBLE):
+    if dtype is not value.dtype or (dtype is not _SINGLE and dtype is not _DOUBLE):
         return apply(primitive, (x,), _NO_PARAMS)  # not of floats, or in an unusual form
     keep_x, keep_y = primitive.keeps(_RECORDED1)
     saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
@@ -869,6 +869,7 @@ def apply1(primitive: Primitive, x: Any) -> Any:
 
 
 _RECORDED1 = (True,)
+_ndarray = np.ndarray
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -891,23 +892,29 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
     try:
         y = primitive.value(x, z)
     except (ValueError, TypeError) as error:
-        if a_node is None or b_node is None or a_node.dtype is b_node.dtype:
+        if a_node is None or b_node is None or x.dtype is z.dtype:
             _fail(primitive, state, (x, z), _NO_PARAMS, error)
         return apply(primitive, (a, b), _NO_PARAMS)
     dtype = y.dtype
     if (dtype is not _SINGLE and dtype is not _DOUBLE) or (
-        dtype is not (b_node if a_node is None else a_node).dtype  # type: ignore[union-attr]
+        dtype is not (z if a_node is None else x).dtype
     ):
         return apply(primitive, (a, b), _NO_PARAMS)  # not of floats, or of several dtypes
     marks = None
     if a_node is None:
         keep_a, keep_b, keep_y = primitive.keeps(_SECOND)
-        if type(x) is np.ndarray and x is a and 0 in primitive.needs[1]:
-            x, marks = _protect(x, 0)
+        if x is a and type(x) is _ndarray and 0 in primitive.needs[1]:
+            if x.nbytes <= COPIED_BYTES:
+                x = x.copy()
+            else:
+                x, marks = _protect(x, 0)
     elif b_node is None:
         keep_a, keep_b, keep_y = primitive.keeps(_FIRST)
-        if type(z) is np.ndarray and z is b and 1 in primitive.needs[0]:
-            z, marks = _protect(z, 1)
+        if z is b and type(z) is _ndarray and 1 in primitive.needs[0]:
+            if z.nbytes <= COPIED_BYTES:
+                z = z.copy()
+            else:
+                z, marks = _protect(z, 1)
     else:
         keep_a, keep_b, keep_y = primitive.keeps(_BOTH)
     if keep_a or keep_b or keep_y:

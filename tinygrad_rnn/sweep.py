@@ -70,6 +70,17 @@ def pullback(
         wanted = set(wanted)
         order, needed = _towards(cotangents, wanted)
     found: dict[Node, Any] = {}
+    ndarray = np.ndarray
+
+    def watched(rule: Callable[..., Any], g: Any, saved: Any, node: Node, i: int) -> Any:
+        if enter is not None:
+            enter(node, i)
+        if not anomalies:
+            return rule(g, saved, node)
+        with np.errstate(all="ignore"):  # reported below, with operation and step
+            part = rule(g, saved, node)
+        _look_at(node, part, g)
+        return part
 
     try:
         for node in reversed(order):
@@ -123,24 +134,19 @@ def pullback(
                         part = products.back(saved[1], g)
                         _contribute(cotangents, owned, source, node.ports[0], part)
                         continue
-                    if primitive.into is not None and type(g) is np.ndarray:
+                    if primitive.into is not None and type(g) is ndarray:
                         _add_into(cotangents, owned, node, i, g)
                         continue
                 rule = pulls[i]
                 if rule is None:
                     continue
-                if enter is not None:
-                    enter(node, i)
-                if anomalies:
-                    with np.errstate(all="ignore"):  # reported below, with operation and step
-                        part = rule(g, saved, node)
-                    _look_at(node, part, g)
-                else:
-                    part = rule(g, saved, node)
-                if part.__class__ is not np.ndarray:
+                part = rule(g, saved, node) if simple else watched(rule, g, saved, node, i)
+                if part.__class__ is not ndarray:
                     part = _cotangent(part, node, i)
-                if visit is not None and source.output(node.ports[i])[1].kind == "f":
-                    visit(node, i, _fitted(part, *source.output(node.ports[i])))
+                if not simple and visit is not None:
+                    shape, dtype = source.output(node.ports[i])
+                    if dtype.kind == "f":
+                        visit(node, i, _fitted(part, shape, dtype))
                 # the common cases of _contribute, without a call
                 if source not in cotangents and not (
                     source.primitive is not None and source.primitive.multiple
