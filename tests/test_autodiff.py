@@ -724,6 +724,20 @@ def test_masks_that_change(n):
                 loss.backward()
 
 
+def test_a_read_only_view_of_a_buffer_is_no_promise():
+    for n in (SMALL, LARGE):
+        buffer, x = np.ones(n), tg.tensor(np.ones(n))
+        view = buffer[:]
+        view.flags.writeable = False
+        loss = (x * view).sum()
+        buffer[0] = 5
+        if n == SMALL:
+            np.testing.assert_array_equal(tg.gradients(loss, x), np.ones(n))
+        else:
+            with pytest.raises(RuntimeError, match="multiply: argument 1"):
+                loss.backward()
+
+
 def test_a_change_that_no_rule_reads_is_no_error():
     x, c = tg.tensor(np.ones(LARGE)), np.ones(LARGE)
     y = x * c

@@ -1007,9 +1007,17 @@ def _weights() -> Array:
 
 def _protect(array: Array, argument: int) -> tuple[Array, list[tuple[int, int]] | None]:
     """A constant as the record keeps it: a copy, or the array with a mark to know a change by."""
+    if not array.flags.writeable and _nobody_writes(array.base):
+        return array, None  # a copy that a record made, or a view of one, used by a rule
     if array.nbytes <= COPIED_BYTES:
-        return array.copy(), None
+        array = array.copy()
+        array.setflags(write=False)
+        return array, None
     return array, [(argument, fingerprint(array))]
+
+
+def _nobody_writes(base: Any) -> bool:
+    return base is None or (isinstance(base, np.ndarray) and not base.flags.writeable)
 
 
 def _protected(
