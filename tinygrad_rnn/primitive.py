@@ -110,12 +110,12 @@ class Primitive:
     """
 
     __slots__ = (
-        "_keeps",
         "_reads",
         "activation",
         "explain",
         "gathers",
         "into",
+        "kept",
         "kind",
         "multiple",
         "name",
@@ -160,7 +160,7 @@ class Primitive:
         self.gathers = gathers
         self.into = into
         self.explain = explain
-        self._keeps: dict[tuple[bool, ...], tuple[bool, ...]] = {}
+        self.kept: dict[tuple[bool, ...], tuple[bool, ...]] = {}
         self._reads: dict[tuple[bool, ...], tuple[int, ...]] = {}
 
     def keeps(self, recorded: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -169,7 +169,7 @@ class Primitive:
         Constants always are: nothing else leads to them, and a record without them would be no
         program to print or to run again.
         """
-        keeps = self._keeps.get(recorded)
+        keeps = self.kept.get(recorded)
         if keeps is None:
             needed: set[int] = set()
             for i, is_recorded in enumerate(recorded):
@@ -177,7 +177,7 @@ class Primitive:
                     needed |= self.needs[i]
             n = len(recorded)
             keeps = (*(i in needed or not recorded[i] for i in range(n)), -1 in needed)
-            self._keeps[recorded] = keeps
+            self.kept[recorded] = keeps
         return keeps
 
     def reads(self, recorded: tuple[bool, ...]) -> tuple[int, ...]:
@@ -699,6 +699,18 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
     neither a Python scalar nor a float64 mask turns float32 into float64.
     """
     state = current()
+    if len(arguments) == 1:
+        (x,) = arguments
+        if (
+            isinstance(x, Recorded)
+            and x._node is not None
+            and state.recording
+            and not state.anomalies
+            and primitive.together is None
+        ):
+            result = _apply_one(primitive, x, x._node, params, state)
+            if result is not None:
+                return result
     dtype = None
     mixed = False
     for argument in arguments:
@@ -728,6 +740,40 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
             nodes.append(None)
             ports.append(0)
     return _run(primitive, arguments, values, nodes, ports, params, state, dtype)
+
+
+def _apply_one(
+    primitive: Primitive, x: Recorded, source: Node, params: dict[str, Any], state: State
+) -> Any:
+    """`apply` to one recorded tensor of floats, without the general case's costs; else None."""
+    value = x._value
+    kind = value.dtype
+    if kind is not _SINGLE and kind is not _DOUBLE:
+        return None
+    try:
+        y = primitive.value(value, **params)
+    except FloatingPointError:
+        raise
+    except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+        _fail(primitive, state, (value,), params, error)
+    keep_x, keep_y = primitive.kept.get(_RECORDED1) or primitive.keeps(_RECORDED1)
+    saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
+    for param in params.values():
+        if type(param) not in _UNCHANGING:
+            params = {name: _own(param) for name, param in params.items()}
+            break
+    port = x._port
+    inputs, ports = (source,), _ONE if port == 0 else (port,)
+    if primitive.multiple:
+        shapes = tuple([part.shape for part in y])
+        kinds = tuple([part.dtype for part in y])
+        node = Node(primitive, inputs, ports, saved, params, shapes, kinds, state.place)
+        return tuple([_tensor(part, node, port) for port, part in enumerate(y)])
+    node = Node(primitive, inputs, ports, saved, params, y.shape, y.dtype, state.place)
+    tensor = _tensor(y, node, 0)
+    if y.dtype is not kind:
+        of_precision(tensor, kind)
+    return tensor
 
 
 def _apply_flat(
@@ -848,7 +894,7 @@ def apply1(primitive: Primitive, x: Any) -> Any:
     dtype = y.dtype
     if dtype is not value.dtype or (dtype is not _SINGLE and dtype is not _DOUBLE):
         return apply(primitive, (x,), _NO_PARAMS)  # not of floats, or in an unusual form
-    keep_x, keep_y = primitive.keeps(_RECORDED1)
+    keep_x, keep_y = primitive.kept.get(_RECORDED1) or primitive.keeps(_RECORDED1)
     saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
     shape = y.shape
     port = x._port
@@ -902,21 +948,21 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
         return apply(primitive, (a, b), _NO_PARAMS)  # not of floats, or of several dtypes
     marks = None
     if a_node is None:
-        keep_a, keep_b, keep_y = primitive.keeps(_SECOND)
+        keep_a, keep_b, keep_y = primitive.kept.get(_SECOND) or primitive.keeps(_SECOND)
         if x is a and type(x) is _ndarray and 0 in primitive.needs[1]:
             if x.nbytes <= COPIED_BYTES:
                 x = x.copy()
             else:
                 x, marks = _protect(x, 0)
     elif b_node is None:
-        keep_a, keep_b, keep_y = primitive.keeps(_FIRST)
+        keep_a, keep_b, keep_y = primitive.kept.get(_FIRST) or primitive.keeps(_FIRST)
         if z is b and type(z) is _ndarray and 1 in primitive.needs[0]:
             if z.nbytes <= COPIED_BYTES:
                 z = z.copy()
             else:
                 z, marks = _protect(z, 1)
     else:
-        keep_a, keep_b, keep_y = primitive.keeps(_BOTH)
+        keep_a, keep_b, keep_y = primitive.kept.get(_BOTH) or primitive.keeps(_BOTH)
     if keep_a or keep_b or keep_y:
         saved = (x if keep_a else None, z if keep_b else None, y if keep_y else None)
     else:
@@ -1045,6 +1091,10 @@ def fingerprint(array: Array) -> int:
         part = bits[start : start + len(weights)]
         found = (31 * found + int(np.dot(part, weights[: len(part)]))) & 0xFFFF_FFFF_FFFF_FFFF
     return found
+
+
+_UNCHANGING = frozenset({int, float, bool, str, slice, type(None), type(...)})
+"""Types of parameters that nobody can write to."""
 
 
 def _own(param: Any) -> Any:

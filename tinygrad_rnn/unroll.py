@@ -165,7 +165,7 @@ class _RareCollections:
                     # objects in blocks would never have a collection of the older ones.
                     gc.set_threshold(1, middle, old)
                     [{n} for n in range(8)]
-                self._set = (young, max(middle, RARE), max(old, RARE))
+                self._set = (young and max(young, 10_000), max(middle, RARE), max(old, RARE))
                 gc.set_threshold(*self._set)
             self._open += 1
 

@@ -79,6 +79,8 @@ def getitem(x: Any, index: Any) -> Any:
 
 def _plain(index: Any) -> Any:
     """An index without tensors: positions and truth values are taken as they are now."""
+    if type(index) is int or type(index) is slice:
+        return index
     if isinstance(index, tuple):
         return tuple([_plain(part) for part in index]) if _has_tensor(index) else index
     if isinstance(index, Recorded) and index._value.dtype.kind in "iub":
