@@ -15,6 +15,10 @@ from .tensor import Tensor
 
 RARE = 100
 """How many collections of one generation go before one of the next, inside `unroll`; 10 outside."""
+DUE = 30
+"""From how many on a collection that came due inside an `unroll` is seen to before the next."""
+YOUNG = 3000
+"""How many new objects go before a collection of the young ones, inside `unroll`: some 30 steps."""
 
 
 class Unrolled:
@@ -144,8 +148,8 @@ class _RareCollections:
     """Let the cycle collector look at older objects more rarely while this block is open.
 
     A record has no cycles and outlives every collection of its forward pass, so looking through it
-    again and again costs more than recording does. Young objects are collected as ever: the cycles
-    that a cell makes go at once. What is set are two numbers for the whole process, which the last
+    again and again costs more than recording does. Young objects are collected every few steps: the cycles
+    that a cell makes go soon. What is set are two numbers for the whole process, which the last
     open block puts back.
     """
 
@@ -159,13 +163,13 @@ class _RareCollections:
             if self._open == 0:
                 young, middle, old = self._found = gc.get_threshold()
                 _, middles, olds = gc.get_count()
-                if young and (middles > middle or olds > old):
+                if young and (middles > DUE or olds > DUE):
                     # Come due in an earlier block, whose record is gone by now. A few new objects
                     # make Python see to it, by its own rule; a program that makes nearly all its
                     # objects in blocks would never have a collection of the older ones.
                     gc.set_threshold(1, middle, old)
                     [{n} for n in range(8)]
-                self._set = (young and max(young, 10_000), max(middle, RARE), max(old, RARE))
+                self._set = (young and max(young, YOUNG), max(middle, RARE), max(old, RARE))
                 gc.set_threshold(*self._set)
             self._open += 1
 
