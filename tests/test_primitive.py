@@ -1,5 +1,6 @@
 """The constructors of primitives: what they compute, what they save, what they refuse."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -340,6 +341,10 @@ def test_a_rule_that_gives_no_cotangent_is_named(rule, message):
         y = bad(x).sum()
     with pytest.raises((TypeError, ValueError), match=message):
         tg.gradients(y, x)
+
+
+def test_a_copied_cell_does_the_same_operations():
+    assert copy.deepcopy([_exp]) == [_exp]
 
 
 # -- truth values and integers ---------------------------------------------------------------------

@@ -199,6 +199,9 @@ class Primitive:
             params = self.signature.complete(self.name, arguments, params)
         return apply(self, arguments, params)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Primitive:
+        return self  # a copied cell does the same operations
+
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 

@@ -312,6 +312,19 @@ def test_what_a_custom_operation_says_of_itself_is_printed():
     assert "* s[t - 1]" in derivation.source()
 
 
+@pytest.mark.parametrize("numpy", ["(v + np.abs(v)) / 2", "-np.minimum(-v, 0)", "np.maximum(0, v)"])
+def test_an_expression_in_numpy_is_a_function_of_the_program(numpy):
+    slope = lambda y: 1.0 * (y > 0)  # noqa: E731
+    notation = tg.custom.Notation(numpy=numpy)
+    rectified = tg.custom.elementwise(
+        "rectified", lambda v: np.maximum(0, v), slope, notation=notation
+    )
+    cell = Stepping(lambda c, x, s: c.f(s @ c.W + x))
+    cell.f = rectified  # an attribute of the cell is copied with it
+    source = derive(cell).source()  # checked: the program runs
+    assert f"def rectified(v):\n    return {numpy}" in source
+
+
 def test_what_does_not_change_over_time_has_no_time():
     text = derive(Stepping(lambda c, x, s: tg.tanh(s @ (0.5 * c.W).named("A") + x))).unicode()
     assert "A = 0.5 W" in text

@@ -86,7 +86,7 @@ class _Writer:
                 return f"np.full({self._shape(expr.shape)}, {value}, float)", _ATOM
             return value, _ATOM if expr.value >= 0 else 3
         sign = op.notation.numpy
-        if sign and not sign[0].isalnum():
+        if sign and not any(map(str.isalnum, sign)):
             return self._operator(expr, sign)
         write = _OWN.get(op)
         if write is not None:
