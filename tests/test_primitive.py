@@ -299,7 +299,7 @@ def broken(*rules: Any) -> Any:
         (lambda: elementwise("e", np.tanh, lambda y: y, lambda y: y), "2 derivatives for a value"),
         (lambda: elementwise("e", lambda: 1.0, lambda: 1.0), r"0 arguments \(\); wanted one"),
         (lambda: elementwise("e", np.tanh, np.arctan2), "takes 2 arguments, wanted 1"),
-        (lambda: general("e", lambda a, b: a, [lambda g: g], [None, None]), "1 cotangent rules"),
+        (lambda: general("e", lambda a, b: a, [lambda g: g], [None, None]), "1 pullback rules"),
     ],
 )
 def test_a_declaration_that_does_not_fit_is_refused_at_once(declare, message):

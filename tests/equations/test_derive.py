@@ -46,7 +46,7 @@ Names for derivatives of the loss, which is the sum of the steps' losses
     eₜ = ∂Lₜ/∂sₜ
     δₜ = ∂L/∂aₜ, where aₜ = xₜ U + sₜ₋₁ W + b
 
-Backward, from the last step to the first; what comes from beyond the last is zero
+Backward, from the last step to the first; terms from beyond the last are zero
     δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ (1 − sₜ²)
 
 Gradients
