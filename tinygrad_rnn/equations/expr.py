@@ -315,6 +315,6 @@ def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:
 
 
 def initial_gradients(form: Form, starts: Sequence[Gradient]) -> list[Gradient]:
-    """What dL/ds_0 adds to the gradients of the parameters that s_0 is made of, written out."""
+    """The part of dL/ds_0 in the gradients of parameters that s_0 is made of, written out."""
     by = {symbol: start.term for symbol, start in zip(form.starts, starts, strict=True)}
     return [Gradient(g.of, replaced(g.term, by)) for g in form.initial]

@@ -386,7 +386,7 @@ def left_side(targets: tuple[Expr, ...]) -> Box:
 
 
 def _with_initial(g: Gradient, first: Box | None) -> Box:
-    """A gradient as a sum over the steps, and what comes through the first state."""
+    """A gradient as a sum over the steps, and the part through the first state."""
     if first is None:
         return _over_time(g)
     if g.term.op is V.NUMBER:

@@ -41,7 +41,7 @@ class Traced(NamedTuple):
     cotangents  of everything in the forward record, as far as it has one
     forward     the forward record, in order
     starts      placeholders for dL/ds_0, one per tensor of the state
-    initial     what they give for the parameters that the first state is made of, by leaf
+    initial     their part in the gradients of parameters that the first state is made of, by leaf
     scalars     the cell's float attributes, by name
     sizes       letters for sizes: H of the state, I of the input
     """
