@@ -170,7 +170,7 @@ class _Parts:
         self.products.append((a, g))
         self.user = user
 
-    def _joined(self) -> tuple[Any, Any]:
+    def _concatenated(self) -> tuple[Any, Any]:
         a, g = zip(*self.products, strict=True)
         return np.concatenate(a, axis=1), np.concatenate(g, axis=1)
 
@@ -178,7 +178,7 @@ class _Parts:
         """All of it as (B, *shape)."""
         total = np.zeros((self.batch, *shape), dtype) if self.dense is None else self.dense
         if self.products:
-            a, g = self._joined()
+            a, g = self._concatenated()
             total = total + a.swapaxes(1, 2) @ g
         if self.rows:
             total = total.copy()
@@ -207,7 +207,7 @@ class _Parts:
     def norms(self, shape: Shape, dtype: Any) -> Array:
         """The lengths (B,)."""
         if self.products and self.dense is None and not self.rows:
-            squares = _squares_of_products(*self._joined())
+            squares = _squares_of_products(*self._concatenated())
         elif len(self.rows) == 1 and self.dense is None and not self.products:
             ((axis, rows),) = self.rows.items()
             squares = np.square(np.moveaxis(rows, axis, 0)).reshape(self.batch, -1).sum(1)

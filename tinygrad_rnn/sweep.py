@@ -389,8 +389,8 @@ class _Products:
 
     Contributions a_t^T g_t to a shared matrix are held back and done as one product of a few
     megabytes. Weights that are used beside each other share their g_t (U and W of a cell), which
-    are then joined only once. Rows are joined in buffers that live as long as the sweep: fresh
-    memory of that size costs more than the copying.
+    are then concatenated only once, in buffers that live as long as the sweep: fresh memory of that
+    size costs more than the copying.
     """
 
     def __init__(self) -> None:

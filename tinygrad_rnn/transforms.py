@@ -232,8 +232,8 @@ def jacobian(
 
     J has the shape of the result followed by that of the argument, and the dtype of the result.
     Where they are nested, it has the structure of the result and, in each place, that of the
-    argument (inside a tuple, if argnums is one). One sweep per entry, of the result backwards or
-    of the argument forwards, whichever are fewer.
+    argument (inside a tuple, if argnums is one). One backward sweep per entry of
+    the result, or one forward sweep per entry of the argument, whichever are fewer.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> W = np.array([[1.0, 2.0], [3.0, 4.0]])
@@ -249,13 +249,13 @@ def jacobian(
         if sum(x.size for x in xs) <= sum(y.size for y in ys):
             columns = [[run.push(v) for v in _basis(xs, k)] for k in range(len(xs))]
             rows = [
-                [_joined(run, [c[j] for c in columns[k]], -1, y, x) for k, x in enumerate(xs)]
+                [_stacked(run, [c[j] for c in columns[k]], -1, y, x) for k, x in enumerate(xs)]
                 for j, y in enumerate(ys)
             ]
         else:
             pulled = [[run.pull(g, keep=True) for g in _basis(ys, j)] for j in range(len(ys))]
             rows = [
-                [_joined(run, [r[k] for r in pulled[j]], 0, y, x) for k, x in enumerate(xs)]
+                [_stacked(run, [r[k] for r in pulled[j]], 0, y, x) for k, x in enumerate(xs)]
                 for j, y in enumerate(ys)
             ]
         pattern = run.chosen[0] if isinstance(argnums, int) else run.chosen
@@ -275,7 +275,7 @@ def _basis(tensors: Sequence[Tensor], i: int) -> Iterator[list[Any]]:
         yield vectors
 
 
-def _joined(run: Run, parts: list[Any], axis: int, y: Tensor, x: Tensor) -> Any:
+def _stacked(run: Run, parts: list[Any], axis: int, y: Tensor, x: Tensor) -> Any:
     """The block of the Jacobian of y by x, from its rows or columns."""
     block = None
     if parts:

@@ -136,7 +136,7 @@ def number(value: Any, shape: Shape = ()) -> Expr:
 
 
 class Equation(NamedTuple):
-    """targets = value. With several targets the value is cut into consecutive parts."""
+    """targets = value. With several targets the value is split into consecutive parts."""
 
     targets: tuple[Expr, ...]
     value: Expr

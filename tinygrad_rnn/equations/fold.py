@@ -265,7 +265,7 @@ class Folder:
                 yield of, (axis, start, start + g.shape[axis])
 
     def _wishes_of_part(self, g: Expr) -> list[str]:
-        """The same for a part of a joined gradient, after the part of the gates it belongs to."""
+        """The same for a part of a concatenated gradient, after the gates' part it belongs to."""
         for of, cut in self._parts_of(g):
             for v in of:
                 for group in [v, *self.uses[v]]:

@@ -219,7 +219,7 @@ def _take(w: _Writer, e: Expr) -> str:
     return f"{w.code(e.args[0], _ATOM)}[..., {e.params['index']}{after}]"
 
 
-def _joined(w: _Writer, e: Expr) -> str:
+def _concatenated(w: _Writer, e: Expr) -> str:
     return f"np.{e.op.name}([{', '.join(map(w.code, e.args))}], axis={e.params['axis']})"
 
 
@@ -254,8 +254,8 @@ _OWN: dict[Primitive, Callable[[_Writer, Expr], str]] = {
     V.SLICE: _cut,
     V.TAKE: _take,
     V.PART: lambda w, e: f"{w.code(e.args[0], _ATOM)}[{e.params['port']}]",
-    V.CONCATENATE: _joined,
-    V.STACK: _joined,
+    V.CONCATENATE: _concatenated,
+    V.STACK: _concatenated,
     V.SCATTER: _scatter,
     V.PLACED: _placed,
     V.GETITEM: lambda w, e: f"{w.code(e.args[0], _ATOM)}[{w._index(e.params['index'])}]",

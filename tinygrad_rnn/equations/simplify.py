@@ -195,8 +195,8 @@ def broadcast_by_itself(e: Expr, s: Simplifier) -> Expr | None:
     return None
 
 
-def joined_again(e: Expr, s: Simplifier) -> Expr | None:
-    """A slice of joined parts is the parts in it; all slices joined are the whole."""
+def concatenated_again(e: Expr, s: Simplifier) -> Expr | None:
+    """A slice of concatenated parts is the parts in it; all slices concatenated are the whole."""
     if e.op is V.SLICE:
         (x,) = e.args
         if x.op is V.SLICE and x.params["axis"] == e.params["axis"]:
@@ -434,15 +434,15 @@ def scattered_slice(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def by_parts(e: Expr, s: Simplifier) -> Expr | None:
-    """An elementwise operation on joined parts, done on each part, where nothing needs cutting."""
-    joined = [arg for arg in e.args if arg.op is V.CONCATENATE]
-    if not by_entries(e.op) or not joined:
+    """An elementwise operation on concatenated parts, done on each part where none has to be cut."""
+    concatenated = [arg for arg in e.args if arg.op is V.CONCATENATE]
+    if not by_entries(e.op) or not concatenated:
         return None
-    axis = joined[0].params["axis"]
-    if any(arg.shape != e.shape or arg.params["axis"] != axis for arg in joined):
+    axis = concatenated[0].params["axis"]
+    if any(arg.shape != e.shape or arg.params["axis"] != axis for arg in concatenated):
         return None
     ends = {0}
-    for arg in joined:
+    for arg in concatenated:
         ends |= set(np.cumsum([part.shape[axis] for part in arg.args]).tolist())
     cuts = sorted(ends)
     parts = []
@@ -461,7 +461,7 @@ TIDY: tuple[Rule, ...] = (
     transposed_twice,
     matrix_product,
     broadcast_by_itself,
-    joined_again,
+    concatenated_again,
     stacked_again,
 )
 RULES: tuple[Rule, ...] = (
