@@ -434,7 +434,7 @@ def scattered_slice(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def by_parts(e: Expr, s: Simplifier) -> Expr | None:
-    """An elementwise operation on concatenated parts, done on each part where none has to be cut."""
+    """An elementwise operation on concatenated parts, done on each, if nothing has to be cut."""
     concatenated = [arg for arg in e.args if arg.op is V.CONCATENATE]
     if not by_entries(e.op) or not concatenated:
         return None
