@@ -90,7 +90,7 @@ class Step:
 
 
 def networks() -> dict[str, Callable[[], tg.Tensor]]:
-    """What is drawn: each gives a loss."""
+    """The networks that are drawn: each gives a loss."""
     sys.path.insert(0, str(ROOT / "tests/drawing"))
     from zoo import NETWORKS
 
@@ -111,7 +111,7 @@ def networks() -> dict[str, Callable[[], tg.Tensor]]:
 
 
 def model_of(loss: tg.Tensor) -> Model:
-    """What is drawn, without what only the last step has."""
+    """The boxes of a step, without those that only the last step has."""
     model = tg.draw(loss).model
     keys = {b.key for b in model.boxes if b.column == model.steps[1]}
     model.boxes = [
@@ -162,7 +162,7 @@ def _moved(way: Iterable[Point], dx: float) -> Way:
 class Dot:
     """One step laid out by `dot`: `at` has the centres, y downwards."""
 
-    program = ""  # what pygraphviz brings
+    program = ""  # pygraphviz's own
 
     def __init__(self, wanted: Step, rankdir: str, splines: str, order: int) -> None:
         self.wanted = wanted
@@ -258,7 +258,7 @@ class Dot:
             self.graph.layout(prog="dot")
 
     def _read(self) -> None:
-        """Take over the places, turned so that what comes from outside stands below."""
+        """Take over the places, turned so that inputs from outside stand below."""
         self.at = {}
         for key, name in self.names.items():
             x, y = map(float, self.graph.get_node(name).attr["pos"].split(","))
@@ -415,11 +415,11 @@ def _numbered(values: Iterable[float], apart: float = 12.0) -> dict[float, int]:
     return found
 
 
-# -- what is counted -------------------------------------------------------------------------------
+# -- counting --------------------------------------------------------------------------------------
 
 
 def pieces(step: Step, copy: int = 0) -> Iterator[tuple[Any, Point, Point]]:
-    """The straight pieces of one of many steps, and of what value they are."""
+    """The straight pieces of one of many steps, and the value of each."""
     ways: list[tuple[Any, Way]] = []
     ways += [((*name[:2], copy - name.lag), way) for name, way in step.links.items()]
     ways += [(name, way) for (name, _, _), way in step.drops.items()]
@@ -515,7 +515,7 @@ def off_line(step: Step) -> float:
 
 
 class Measured(NamedTuple):
-    """What is counted in one step, what is worse first."""
+    """The counts of one step, the worst kind first."""
 
     hits: int
     off: float
@@ -536,7 +536,7 @@ def measured(step: Step, ms: float) -> Measured:
     return Measured(found, off, cross, links, bends, step.pitch, bottom - top, ms)
 
 
-# -- what is written -------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 def _marked(runs: Any) -> str:
@@ -581,7 +581,7 @@ def svg(step: Step, copies: int = 3) -> str:
 
 
 def contenders(loss: tg.Tensor) -> dict[str, Callable[[int], Step]]:
-    """By name what lays out a step of a network, given a number for the order of its boxes."""
+    """Ways to lay out a step of a network, by name, given a number for the order of its boxes."""
     model = model_of(loss)
     wanted = ours(model)
     return {

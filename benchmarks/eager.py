@@ -227,7 +227,7 @@ def speed(names: list[str], repeats: int) -> None:
 
 
 def memory() -> None:
-    """What the record of an Elman network keeps, over the size of its states."""
+    """The memory kept by the record of an Elman network, over the size of its states."""
     T, B, H = 2000, 32, 256
     rng = np.random.default_rng(0)
     xs = rng.normal(size=(T, B, H)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What studying costs: autodiff over a pass derived by hand, and every study function.
+"""The cost of studying: autodiff over a pass derived by hand, and every study function.
 
     python benchmarks/lab.py [WORKLOAD ...] [--repeats N] [--hand] [--study]
 
@@ -7,7 +7,7 @@ By hand: the same forward and backward pass twice, once recorded and swept, once
 parameters, x and the initial state), which are compared first. The two take turns; the ratio is the
 median over the turns. Autodiff also computes o_t = s_t V + c, which the pass by hand does not need.
 
-"record" is what is left of the difference when there is nothing to compute: the same two passes
+"record" is the rest of the difference when there is nothing to compute: the same two passes
 with every size 1, so that only nodes, calls and small arrays remain.
 
 Where other programs share the machine, set OPENBLAS_NUM_THREADS=1: threads that wait for each other

@@ -4,7 +4,7 @@
 
 Both sides have the same float32 parameters and gradients, run on one thread, take turns in one
 process, and must arrive at the same parameters. Theirs is the loop over parameters that torch.optim
-runs by default on a CPU, and for Adam also its fused kernel. What is measured is the processor time
+runs by default on a CPU, and for Adam also its fused kernel. Measured is the processor time
 of the step alone; the ratio is the median over the turns of our time over theirs.
 """
 

@@ -1,4 +1,4 @@
-"""What per-example gradients, `vmap` and `checkpoint` cost beside plain backward passes.
+"""The cost of per-example gradients, `vmap` and `checkpoint` beside plain backward passes.
 
     python benchmarks/transforms.py
 

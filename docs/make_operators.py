@@ -48,13 +48,14 @@ NumPy's functions of the same name do the same when they are called on tensors.
 
 **Notation.** y is the result and g its cotangent, the derivative of the loss by y. The derivative
 of an elementwise operator is dy/dx (or dy/da and dy/db), by which g is multiplied; of any other
-operator, the table says what g becomes in the backward pass. x, or a and b, stand for the arguments
-in their order. `^T` exchanges the last two axes. What is broadcast forward is summed backward.
+operator, the table gives the argument's cotangent, in terms of g. x, or a and b, stand for the
+arguments in their order. `^T` exchanges the last two axes. Axes that are broadcast in the forward
+pass are summed in the backward pass.
 
 **Dtypes.** The result has the dtype of the tensors among the arguments; of float32 and float64
 together it is float64. Numbers and arrays beside a tensor are constants and take its dtype, so
 neither a Python number nor a float64 mask turns float32 into float64. A gradient has the dtype of
-what it is the gradient of. `astype` changes the precision, and its derivative changes it back.
+its value. `astype` changes the precision, and its derivative changes it back.
 Where the derivative is "none", the result is recorded all the same (truth values and integers of
 comparisons) or is a plain array. Complex numbers are refused.
 """

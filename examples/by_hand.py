@@ -3,7 +3,7 @@
     python examples/by_hand.py
 
 Nothing here is special to recurrent networks. The loop records operations, `backward` walks back
-over them, and what comes out is BPTT. Writes bptt.svg if the drawing packages are installed.
+over them, and the result is BPTT. Writes bptt.svg if the drawing packages are installed.
 """
 
 import importlib.util

@@ -538,7 +538,7 @@ def test_detect_anomaly_backward_names_the_operation_and_the_step():
         with pytest.raises(
             FloatingPointError,
             match=r"backward of sqrt in timestep 4: the cotangent \(shape \(2,\)\) has 1 value "
-            r"that is inf; what came from above was finite",
+            r"that is inf; the cotangent of the result was finite",
         ):
             y.sum().backward()
 

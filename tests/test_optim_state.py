@@ -150,7 +150,7 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_is_changed():
     ]:
         with pytest.raises(ValueError, match=message):
             optimiser.load_state_dict(other.state_dict())
-    with pytest.raises(ValueError, match="given a dict of 'state', wanted what state_dict"):
+    with pytest.raises(ValueError, match="given a dict of 'state', wanted a result of state_dict"):
         optimiser.load_state_dict({"state": {}})
     two = [tg.optim.SGD([{"params": p} for p in parameters(*"wvu")[:2]]) for _ in range(2)]
     swapped = two[0].state_dict()

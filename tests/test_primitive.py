@@ -1,5 +1,6 @@
 """The constructors of primitives: what they compute, what they save, what they refuse."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -298,7 +299,7 @@ def broken(*rules: Any) -> Any:
         (lambda: elementwise("e", np.tanh, lambda y: y, lambda y: y), "2 derivatives for a value"),
         (lambda: elementwise("e", lambda: 1.0, lambda: 1.0), r"0 arguments \(\); wanted one"),
         (lambda: elementwise("e", np.tanh, np.arctan2), "takes 2 arguments, wanted 1"),
-        (lambda: general("e", lambda a, b: a, [lambda g: g], [None, None]), "1 cotangent rules"),
+        (lambda: general("e", lambda a, b: a, [lambda g: g], [None, None]), "1 pullback rules"),
     ],
 )
 def test_a_declaration_that_does_not_fit_is_refused_at_once(declare, message):
@@ -340,6 +341,10 @@ def test_a_rule_that_gives_no_cotangent_is_named(rule, message):
         y = bad(x).sum()
     with pytest.raises((TypeError, ValueError), match=message):
         tg.gradients(y, x)
+
+
+def test_a_copied_cell_does_the_same_operations():
+    assert copy.deepcopy([_exp]) == [_exp]
 
 
 # -- truth values and integers ---------------------------------------------------------------------

@@ -250,9 +250,9 @@ def lanes(*shape):
 def test_nothing_is_written_where_it_would_be_lost():
     a = lanes(2, 2)
     for view in (np.diagonal(a), np.atleast_3d(a), a.reshape(4)):
-        with pytest.raises(TypeError, match="writing to what may be a view"):
+        with pytest.raises(TypeError, match="writing to an array that may be a view"):
             view[0] = 1.0
-        with pytest.raises(TypeError, match="writing to what may be a view"):
+        with pytest.raises(TypeError, match="writing to an array that may be a view"):
             np.add.at(view, [0], 1.0)
     np.swapaxes(a, 0, 1)[0] = np.array([-1.0, -2.0])
     a[1, 1] = lanes()

@@ -86,7 +86,7 @@ __all__ += [name for name in _OPERATORS if name != "trace"] + ["trace"]
 
 
 def __getattr__(name: str) -> Any:
-    # what only some programs use is imported when it is first asked for
+    # modules that only some programs use are imported when they are first asked for
     if name == "draw":
         return _import_module(".drawing", __name__).draw
     if name == "study":

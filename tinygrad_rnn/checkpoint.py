@@ -1,6 +1,6 @@
 """Checkpoints: a function's record is thrown away, and made again when it is to be differentiated.
 
-A call becomes one node. It keeps the arguments and nothing of what was computed from them; its
+A call becomes one node. It keeps the arguments and no value computed from them; its
 rules run the function again and sweep over the record that this makes. Memory for a chain of n
 calls is that of their arguments and of one call's record, for one more forward pass (Chen, Xu,
 Zhang & Guestrin, "Training deep nets with sublinear memory cost", arXiv:1604.06174, section 4).
@@ -41,7 +41,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     among the arguments, or f reaches it as a closure, a default, a global variable or an attribute
     of its object; afterwards it is as if they had been made once. Arrays among the arguments are
     kept by reference. Under `no_grad()`, f just runs. A derivative that is recorded itself
-    (`create_graph`) holds on to what it recorded.
+    (`create_graph`) holds on to its record.
 
     Raises RuntimeError in the backward pass if f gives something else the second time: another
     structure, shape or dtype, other values (beyond rounding), or if it uses other tensors.
@@ -83,7 +83,7 @@ class Inside(NamedTuple):
 
 
 class Call:
-    """One call of a function, and what it takes to run it again.
+    """One call of a function, with everything needed to run it again.
 
     It may see other values than the node has (`vmap` hides an axis): `entering` and `leaving`
     lead from the one to the other. A run that is linked sees those of the node.
@@ -94,7 +94,7 @@ class Call:
     arrays    numbers of the leaves that the node keeps: tensors and arrays
     draws     generators it may draw from, with their states before the call
     captured  outputs of nodes that it uses from outside, in the order of their uses
-    seen      what it gave (see `replay.seen`)
+    seen      a summary of its result (see `replay.seen`)
     """
 
     kind = "checkpoint"
@@ -168,7 +168,7 @@ class Call:
         return results
 
     def run(self, stand_ins: Sequence[Any], linked: bool = False) -> tuple[Any, list[Tensor]]:
-        """What the function returns, as the node has it, and the tensors in it as it made them."""
+        """The function's result, as the node has it, and the tensors in it as it made them."""
         args, options = self.arguments(stand_ins)
         value = self.f(*args, **options)
         return value, [leaf for leaf in tree.leaves(value) if isinstance(leaf, Tensor)]
@@ -181,7 +181,7 @@ class Call:
         return tree.map_leaves(lambda k: leaves[k], self.pattern)
 
     def entering(self, k: int | None, value: Any) -> Any:
-        """The value, or tangent, of leaf k as the function sees it; None is of what it captured."""
+        """The value, or tangent, of leaf k as the function sees it; None is of captured values."""
         return value
 
     def leaving(self, k: int | None, g: Any) -> Any:
@@ -286,7 +286,7 @@ class Call:
         return tuple(parts) if len(parts) > 1 else parts[0]
 
     def _number(self, i: int) -> int | None:
-        """The number of the leaf that an input is; None for what was captured."""
+        """The number of the leaf that an input is; None for a captured value."""
         return self.arrays[i] if i < len(self.arrays) else None
 
 
@@ -354,7 +354,7 @@ class _Pushes(Sequence[Any]):
 
 
 def _now() -> int:
-    """A serial number between what is recorded and what will be."""
+    """A serial number between the nodes recorded so far and those to come."""
     return Leaf("tensor", (), FLOAT, None).serial
 
 
@@ -386,7 +386,7 @@ def _alias(node: Node, i: int, since: int, linked: bool) -> Node:
 def _inside(
     outputs: Sequence[Tensor], since: int, ends: Collection[Node | None] = ()
 ) -> tuple[dict[Node, None], list[Output]]:
-    """The nodes recorded since a serial number, in order, and what they use of older ones."""
+    """The nodes recorded since a serial number, in order, and the older ones that they use."""
     nodes = [y._node for y in outputs if y._node is not None and y._node.serial > since]
     seen = dict.fromkeys(nodes)
     stack = list(seen)

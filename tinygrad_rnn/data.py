@@ -121,7 +121,7 @@ class Vocabulary:
 
 
 def split_text(text: str, window: int, most: int = 50_000) -> tuple[str, str]:
-    """The text cut in two: what to train on, and its last tenth, which training never sees.
+    """The text split in two: the part to train on, and the last tenth, which training never sees.
 
     window   length that a training window has; both parts have room for one and the character
              that follows it

@@ -52,7 +52,7 @@ class Place:
 
 
 class State:
-    """What recording depends on. One immutable value per thread and per async task.
+    """The settings of recording. One immutable value per thread and per async task.
 
     setting   the context manager whose block this state belongs to; None outside any
     outer     the state around that block
@@ -79,7 +79,7 @@ _state: ContextVar[State] = ContextVar("tinygrad_rnn", default=State(Place(), Tr
 current = _state.get
 """The recording state of the running thread or task."""
 watch: ContextVar[Callable[[Any, str], None] | None] = ContextVar("watch", default=None)
-"""While a program is traced: told of every tensor whose value is looked at, and through what."""
+"""While a program is traced: told of every tensor whose value is looked at, and by which call."""
 
 
 class Node:
@@ -154,7 +154,7 @@ class Leaf(Node):
     """Where a record begins: a parameter, a tensor made from data, or a detached value.
 
     kind         "parameter", "tensor" or "detached"
-    grad         what the last `backward` left, or None
+    grad         the gradient that the last `backward` left, or None
     generation   which `backward` calls left it; None if none did
     stale        True once the parameter has been given another value
     source       of a detached value: serial of the node it was cut from, so that a picture can
@@ -214,7 +214,7 @@ class _Setting:
 
     Blocks need not end in the order in which they began: generators that are interleaved, or one
     that is left before its end, hold theirs open for longer. So a block that ends takes its own
-    part out of the state, and leaves what the others have set.
+    part out of the state, and leaves the settings of the others.
     """
 
     __slots__ = ()
@@ -271,7 +271,7 @@ class _Setting:
 
 
 class timestep(_Setting):  # noqa: N801 - reads as a statement: `with timestep(t):`
-    """Mark what is recorded in this block as step `t` of the sequence (an int, 1 for the first).
+    """Mark operations recorded in this block as step `t` of the sequence (an int, 1 for the first).
 
     Gradients of single uses, pictures and error messages speak of this step.
 
@@ -294,7 +294,7 @@ class timestep(_Setting):  # noqa: N801 - reads as a statement: `with timestep(t
 
 
 class scope(_Setting):  # noqa: N801
-    """Mark what is recorded in this block as belonging together, under a name; scopes nest.
+    """Mark operations recorded in this block as belonging together, under a name; scopes nest.
 
     >>> import tinygrad_rnn as tg
     >>> a = tg.tensor([1.0, 2.0])

@@ -15,16 +15,16 @@ from .primitive import Recorded
 
 
 class Lanes(NDArrayOperatorsMixin):
-    """B arrays of one shape that look like one of them: what is done to it is done to each.
+    """B arrays of one shape that look like one of them: an operation on it is one on each.
 
     data      (B, *shape)
     owner     whose they are: arrays of two owners have no batch axis in common and do not mix
-    writable  whether it may be written to. What NumPy may give as a view, but is a copy here, may
-              not: the writing would be lost
+    writable  whether it may be written to. A copy, where NumPy may give a view, may not: the
+              writing would be lost
 
     NumPy's elementwise functions, matrix products and basic indexing work on all at once, any
-    other function of NumPy's on one after the other. What would need a value (a truth value, a
-    number, an array) raises TypeError: it differs from one to the next.
+    other function of NumPy's on one after the other. Any use as a value (a truth value, a number,
+    an array) raises TypeError: it differs from one to the next.
     """
 
     __slots__ = ("data", "owner", "writable")
@@ -162,7 +162,7 @@ class Lanes(NDArrayOperatorsMixin):
 
     def _written(self) -> None:
         if not self.writable:
-            raise TypeError("writing to what may be a view of other arrays")
+            raise TypeError("writing to an array that may be a view of others")
 
     def _differs(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError(f"arrays {self.shape} of {len(self.data)} examples have no value in common")
@@ -171,7 +171,7 @@ class Lanes(NDArrayOperatorsMixin):
 
 
 def joined(x: Any, batch: int, axis: int) -> Array:
-    """Arrays with their batch axis to be seen; what is the same for all, repeated."""
+    """Arrays with their batch axis to be seen; values that are the same for all, repeated."""
     if isinstance(x, Lanes):
         return np.moveaxis(x.data, 0, axis)
     array = np.asarray(x)
@@ -179,7 +179,7 @@ def joined(x: Any, batch: int, axis: int) -> Array:
 
 
 def added_up(x: Any, batch: int) -> Any:
-    """The sum over all arrays; what is the same for all, times their number."""
+    """The sum over all arrays; of a value that is the same for all, its multiple."""
     return x.data.sum(0) if isinstance(x, Lanes) else x * batch
 
 
@@ -256,7 +256,7 @@ def _product(a: Any, b: Any) -> Any:
 
 
 def _of(value: Any, b: int) -> Any:
-    """What a structure of arguments is for one example."""
+    """A structure of arguments as one example sees it."""
     return tree.map_leaves(lambda x: x.data[b] if isinstance(x, Lanes) else x, value)
 
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 SUM, TIMES, PRODUCT, SIGN, ATOM = 1, 2, 3, 4, 5
 """How tightly a formula holds together: a sum, a product entry by entry, of matrices, a sign or a
-power, and what needs no brackets anywhere."""
+power, and formulas that need no brackets anywhere."""
 
 Arrangement = Literal[
     "call",  # symbol(a, b)
@@ -38,7 +38,7 @@ class Notation(NamedTuple):
     binds   how tightly the formula holds together
     numpy   the same in NumPy: a sign ("+"), a function ("np.tanh"), or an expression in the names
             of the value's own arguments ("x / (1 + np.abs(x))"); left out for NumPy's ufuncs
-    word    what its pullback does, in a word, where that is no formula ("split")
+    word    the action of its pullback, in a word, where that is no formula ("split")
     """
 
     form: Arrangement = "call"

@@ -41,20 +41,20 @@ def per_example_gradients(losses: Tensor, wrt: Any, *, keep_record: bool = False
 
     losses       (B,), the loss of every example, summed over time: for most losses
                  reduction="none" gives it
-    wrt          what to differentiate by: parameters or other recorded tensors, also in nested
-                 structures, such as `cell.parameters()`
+    wrt          the values to differentiate by: parameters or other recorded tensors, also in
+                 nested structures, such as `cell.parameters()`
     keep_record  keep the saved values, so that the record can be used again
 
     Gives arrays (B, *shape) in the structure of `wrt`. Their sum over the first axis is the
     gradient of the summed loss. Of a tensor that has the batch axis itself (the first state),
     example b's gradient is 0 but in its own place.
 
-    Every rule is applied twice, however many examples there are; to that come the
-    products a_b^T g_b of every weight. What is shared by all examples and computed (a masked or
+    Every pullback rule is applied twice, however many examples there are; to that come the
+    products a_b^T g_b of every weight. A computed value shared by all examples (a masked or
     transposed weight) is differentiated example by example. An operation that mixes examples is
     refused where it is met beside one that keeps them apart. Where it is not, as in A @ h with
     activations h and a constant A, it looks like a shared value: then the result is dL_b / dW too,
-    with what L_b owes to the other examples.
+    including the influence of the other examples on L_b.
 
     Raises ValueError if losses are not (B,), if something was not recorded, or if an operation
     mixes the examples of the batch (a mean over the batch, say); RuntimeError if the record was
@@ -117,7 +117,7 @@ def _check(who: str, losses: Any, wrt: Any) -> None:
 def _read(
     who: str, losses: Tensor, wrt: Any, keep: bool, read: Callable[[_Parts, Shape, Any], Array]
 ) -> Any:
-    """What `read` makes of all that came together for each of the tensors."""
+    """`read`, applied to the sum of contributions to each of the tensors."""
     _check(who, losses, wrt)
     leaves = tree.leaves(wrt)
     if losses.size == 1:  # any axis of size 1 could be the batch, and none needs to be
@@ -132,7 +132,7 @@ def _read(
 
 
 class _Parts:
-    """What came together for one value, kept apart by example.
+    """The contributions to one value's cotangent, kept apart by example.
 
     rows      cotangents of its shape, in which examples lie along an axis: {axis: cotangent}
     dense     (B, *shape), or None
@@ -170,7 +170,7 @@ class _Parts:
         self.products.append((a, g))
         self.user = user
 
-    def _joined(self) -> tuple[Any, Any]:
+    def _concatenated(self) -> tuple[Any, Any]:
         a, g = zip(*self.products, strict=True)
         return np.concatenate(a, axis=1), np.concatenate(g, axis=1)
 
@@ -178,7 +178,7 @@ class _Parts:
         """All of it as (B, *shape)."""
         total = np.zeros((self.batch, *shape), dtype) if self.dense is None else self.dense
         if self.products:
-            a, g = self._joined()
+            a, g = self._concatenated()
             total = total + a.swapaxes(1, 2) @ g
         if self.rows:
             total = total.copy()
@@ -207,7 +207,7 @@ class _Parts:
     def norms(self, shape: Shape, dtype: Any) -> Array:
         """The lengths (B,)."""
         if self.products and self.dense is None and not self.rows:
-            squares = _squares_of_products(*self._joined())
+            squares = _squares_of_products(*self._concatenated())
         elif len(self.rows) == 1 and self.dense is None and not self.products:
             ((axis, rows),) = self.rows.items()
             squares = np.square(np.moveaxis(rows, axis, 0)).reshape(self.batch, -1).sum(1)
@@ -249,7 +249,7 @@ class _Sweep:
         self.factors = np.exp2(numbers).astype(losses.dtype)
 
     def run(self) -> list[_Parts]:
-        """What came together for each of the wanted tensors."""
+        """The contributions to each of the wanted tensors."""
         root = self.losses._node
         assert root is not None
         wanted = set(self.wanted)
@@ -285,7 +285,7 @@ class _Sweep:
         return self.parts.setdefault((node, port), _Parts(self.batch))
 
     def _back(self, node: Node, parts: list[_Parts | None], inputs: list[int]) -> None:
-        """From what came together for a node to its arguments."""
+        """From a node's contributions to those of its arguments."""
         for p in parts:
             if p is not None:
                 p.found_apart()
@@ -320,7 +320,7 @@ class _Sweep:
         )
 
     def _product(self, node: Node, axis: int, g: Any, i: int) -> bool:
-        """A matrix product with a matrix, if that is what it is."""
+        """A matrix product with a matrix, if it is one."""
         primitive, saved, source = node.primitive, node.saved, node.inputs[i]
         assert primitive is not None
         assert saved is not None
@@ -378,7 +378,7 @@ class _Sweep:
             self._of(source, port).add_dense(dense.reshape(self.batch, *shape), node)
 
     def _one_by_one(self, node: Node, cotangents: list[Any], i: int) -> None:
-        """An operation on what all examples share: its rule, once per example."""
+        """An operation on a value that all examples share: its pullback rule, once per example."""
         source, port = node.inputs[i], node.ports[i]
         assert source is not None
         shape, dtype = source.output(port)
@@ -393,7 +393,7 @@ class _Sweep:
         self._of(source, port).add_dense(np.stack(dense), node)
 
     def _pulled(self, node: Node, cotangents: list[Any], i: int) -> Any:
-        """What the rule for an argument gives; None stands for a cotangent of zeros."""
+        """The result of the pullback rule for an argument; None stands for a cotangent of zeros."""
         assert node.primitive is not None
         full = [
             np.zeros(*node.output(port)) if g is None else g for port, g in enumerate(cotangents)

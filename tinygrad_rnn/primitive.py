@@ -1,14 +1,15 @@
 """Primitives: an operation declared once, and `apply`, the one place where things get recorded.
 
-A primitive is its value (a NumPy function) and, for each argument, two linear maps: `pull` takes
-the cotangent of the result to that argument's cotangent (reverse mode), `push` takes a tangent of
-that argument to the result's tangent (forward mode). Constructors build them:
+A primitive is its value (a NumPy function) and, for each argument, two linear maps: the pullback
+rule takes the cotangent of the result to that argument's cotangent (reverse mode), the pushforward
+rule takes a tangent of that argument to the result's tangent (forward mode). Constructors build
+them, from rules under the names that mathematics has for each case:
 
 `elementwise(value, d)`       one partial derivative per argument serves both modes
 `linear(value, transpose)`    forward mode is the value itself, reverse mode its transpose
 `bilinear(value, ta, tb)`     the same in each of two arguments
 `general(value, vjp, jvp)`    the rest
-`joint(forward, backward)`    all cotangents at once, from residuals that the value leaves
+`joint(forward, backward)`    one pullback rule for all arguments, from residuals of the value
 `variadic(value, vjp, jvp)`   linear in any number of arguments
 `flat(value)`                 no derivative: comparisons, positions
 
@@ -23,8 +24,8 @@ they are called x, or a and b (and c).
 
 Rules are written with operators and with this library's own functions. Those compute directly on
 arrays and record on tensors, so one rule serves the first derivative at full speed and every
-higher one. What an operation is (`kind`) and how it is written (`notation`) is said here too, once,
-for everything that reads a record.
+higher one. The `kind` of an operation and its `notation` are said here too, once, for everything
+that reads a record.
 """
 
 from __future__ import annotations
@@ -49,21 +50,21 @@ Kind = Literal["elementwise", "linear", "bilinear", "structural", "reduction", "
 
 
 class Recorded:
-    """What `apply` looks for among its arguments: a value and the node output it came from."""
+    """A recorded argument, as `apply` looks for it: a value and the node output it came from."""
 
     __slots__ = ("__weakref__", "_like", "_node", "_port", "_value")
 
     _value: Any
     _node: Node | None
     _port: int
-    _like: np.dtype[Any]  # of truth values and integers: the precision of what they came from
+    _like: np.dtype[Any]  # of truth values and integers: the precision of their sources
 
 
 _tensor: Callable[[Any, Node | None, int], Tensor]
 
 
 def returns(tensor_type: type[Tensor]) -> type[Tensor]:
-    """Make this class what operations return; `Tensor` is built on them, so it comes later."""
+    """Make this the class of results; `Tensor` is built on operations, so it comes later."""
     global _tensor  # noqa: PLW0603
     _tensor = tensor_type
     return tensor_type
@@ -73,7 +74,7 @@ _transpose_of_pull: Callable[[Rule, Any, Any, Node], Any]
 
 
 def transposes(function: Callable[[Rule, Any, Any, Node], Any]) -> Callable[..., Any]:
-    """Make this what transposes a rule; it needs the sweeps, which come later."""
+    """Make this the way to transpose a pullback rule; it needs the sweeps, which come later."""
     global _transpose_of_pull  # noqa: PLW0603
     _transpose_of_pull = function
     return function
@@ -85,13 +86,14 @@ def wrap(value: Any, node: Node | None, port: int) -> Tensor:
 
 
 class Primitive:
-    """One operation: its name, what it is, its value and its derivative rules.
+    """One operation: its name, its kind, its value, and its pullback and pushforward rules.
 
     name        as in error messages and pictures
     value       (*arrays, **params) -> array, or a tuple of arrays if `multiple`
-    pulls       per argument: (cotangent, saved, node) -> cotangent of the argument; None for an
-                argument that has no derivative
-    pushes      per argument: (tangent, saved, node) -> tangent of the result, or None
+    pulls       per argument, the pullback rule: (cotangent, saved, node) -> cotangent of the
+                argument; None for an argument that has no derivative
+    pushes      per argument, the pushforward rule: (tangent, saved, node) -> tangent of the
+                result, or None
     needs       per argument: which saved values its rules read; -1 is the result
     kind        "elementwise" (on matching entries), "linear", "bilinear", "structural" (moves,
                 repeats or picks entries), "reduction" (brings axes down), "general", or "flat"
@@ -199,6 +201,9 @@ class Primitive:
             params = self.signature.complete(self.name, arguments, params)
         return apply(self, arguments, params)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Primitive:
+        return self  # a copied cell does the same operations
+
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
@@ -208,7 +213,7 @@ class Primitive:
 
 
 class Signature(NamedTuple):
-    """The parameters of a value: arrays by position, then what is given by name.
+    """The parameters of a value: arrays by position, then parameters by name.
 
     arguments   the names of the arrays
     params      the other parameters and their defaults (`inspect.Parameter.empty` without one)
@@ -363,7 +368,7 @@ def _partial_rule(
     if not callable(d):
         if d == 1:
             return (lambda g, saved, node: g), frozenset()
-        if d == 0:  # whatever comes from above, even infinity
+        if d == 0:  # for any cotangent, even infinity
             return (lambda g, saved, node: _zeros(g)), frozenset()
         return (lambda g, saved, node: g * d), frozenset()
     sources = _sources(name, d, 0, value, argument)
@@ -507,11 +512,11 @@ def general(
     multiple: bool = False,
     explain: Explain | None = None,
 ) -> Primitive:
-    """Any other operation: per argument a cotangent rule `vjp(g, ...)` and a tangent rule
+    """Any other operation: per argument a pullback rule `vjp(g, ...)` and a pushforward rule
     `jvp(t, ...)`; the tangents of several arguments are added up.
 
     A rule may be None, for an argument without derivative. Without `jvp` forward mode is derived:
-    a vjp is linear in the cotangent, so its transpose is the jvp.
+    a pullback rule is linear in the cotangent, so its transpose is the pushforward rule.
     """
     pull_rules: Sequence[Rule | None] = [vjp] if callable(vjp) else vjp
     push_rules: Sequence[Rule | None] = (
@@ -519,7 +524,7 @@ def general(
     )
     if len(push_rules) != len(pull_rules):
         raise TypeError(
-            f"{name}: {len(pull_rules)} cotangent rules and {len(push_rules)} tangent rules; "
+            f"{name}: {len(pull_rules)} pullback rules and {len(push_rules)} pushforward rules; "
             "wanted one of each for every argument"
         )
     signature = signature_of(name, value, len(pull_rules))
@@ -548,7 +553,7 @@ def general(
 
 
 def transposed(pull: Rule) -> Rule:
-    """The push that belongs to a pull: the transpose of a map that is linear in its cotangent."""
+    """The pushforward rule that belongs to a pullback rule: its transpose, as it is linear."""
 
     def push(t: Any, saved: Any, node: Node) -> Any:
         return _transpose_of_pull(pull, t, saved, node)
@@ -566,7 +571,7 @@ def joint(
     multiple: bool = False,
     explain: Explain | None = None,
 ) -> Primitive:
-    """An operation with one rule for all its arguments, from residuals of the forward pass.
+    """An operation with one pullback rule for all arguments, from residuals of the forward pass.
 
     forward    (*arrays, **params) -> (result, residuals); residuals are any structure of arrays
     backward   (g, residuals, ...) -> one cotangent per argument, or None for one without; further
@@ -781,8 +786,8 @@ def _apply_flat(
 ) -> Any:
     """`apply` where all tensors are truth values or integers.
 
-    What becomes of them in arithmetic with numbers is of the precision of the tensors that they
-    were computed from, as a constant would be.
+    Arithmetic of them with numbers has the precision of the tensors that they were computed from,
+    as that of a constant would.
     """
     like = next(precision(a) for a in arguments if isinstance(a, Recorded))
     values: list[Any] = [
@@ -1115,7 +1120,7 @@ def _shape_of(value: Any) -> Shape:
 
 
 def explain_broadcast(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
-    """What is wrong with shapes that are to broadcast, if that is it."""
+    """The fault of shapes that are to broadcast and do not."""
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
@@ -1130,7 +1135,7 @@ def _fail(
     params: dict[str, Any],
     error: Exception,
 ) -> NoReturn:
-    """Say again what NumPy said, with the operation, the step and the shapes."""
+    """Raise NumPy's error again, with the operation, the step and the shapes."""
     shapes = [_shape_of(value) for value in values]
     why = primitive.explain(shapes, params) if primitive.explain else None
     if why is None:
@@ -1150,7 +1155,7 @@ def _look_at(primitive: Primitive, state: State, values: Sequence[Any], y: Any) 
 
 
 def anomaly(value: Any) -> str | None:
-    """What is not finite in an array, in words; None if all of it is finite."""
+    """The values of an array that are not finite, in words; None if all of it is finite."""
     if np.isfinite(value).all():
         return None
     flat = np.ravel(value)

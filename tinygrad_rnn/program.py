@@ -1,12 +1,12 @@
 """A program: a function's operations, recorded on placeholders, without values.
 
-`trace(f, *like)` runs a function once on placeholders and keeps what it recorded as a list of
+`trace(f, *like)` runs a function once on placeholders and keeps its record as a list of
 equations over primitives. The pullback of a trace is a trace too, and each of its equations knows
-which forward equation and argument it serves. Whatever speaks of a step's mathematics reads this:
-printed derivations, equations in pictures, a compiled scan.
+which forward equation and argument it serves. A program can be printed, differentiated
+and compiled to a Python function.
 
-Equations hold for all values, so what depends on values in another way is refused on the spot, with
-the line that did it: a look at a value (`if`, `float()`, `.numpy()`), a random draw, a `detach`.
+Equations hold for all values, so any other dependence on values is refused on the spot, with the
+line that did it: a look at a value (`if`, `float()`, `.numpy()`), a random draw, a `detach`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PACKAGE = str(Path(__file__).parent)
 
 
 class ValueDependenceError(TypeError):
-    """What a function does depends on values, so no one program describes it."""
+    """A function's operations depend on values, so no one program describes it."""
 
 
 class Var:
@@ -103,7 +103,7 @@ class Trace:
     like       the examples that they were traced with
     equations  in an order in which every variable is computed before it is used
     outputs    variables or constants
-    structure  what the traced function returned, to be filled with the outputs
+    structure  the result of the traced function, to be filled with the outputs
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class Trace:
             ]
             forward = [n for n in record_order(t._node for t in ends if t._node) if n.primitive]
             number = {node: k for k, node in enumerate(forward)}
-            served: dict[int, tuple[int, int]] = {}  # serial -> what its equation serves
+            served: dict[int, tuple[int, int]] = {}  # serial -> what it serves
             begun = 0
 
             def enter(node: Node, i: int) -> None:
@@ -327,7 +327,7 @@ def _program(
 
 
 def _between(ends: Sequence[Node], inputs: set[Node | None]) -> list[Node]:
-    """What the ends were computed by, inputs excluded and not looked behind, in order."""
+    """The nodes between inputs and ends, inputs excluded, in order."""
     found = {node for node in ends if node not in inputs}
     stack = list(found)
     while stack:
@@ -363,7 +363,7 @@ def _captured(t: Tensor, known: Mapping[tuple[Node, int], Var]) -> Atom:
 
 
 def user_line() -> str:
-    """Where the running code outside this package is, and what it says there."""
+    """The place of the running code outside this package, and its line."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back  # type: ignore[assignment]
@@ -392,8 +392,8 @@ def refusing_looks(who: str, inputs: Sequence[Tensor]) -> Iterator[None]:
             how, "use tg.where for a choice per entry, and decide everything else outside"
         )
         raise ValueDependenceError(
-            f"{who}: {user_line()} looks at the value of a traced tensor through {how}, and what "
-            f"it does then is not in the record. A program holds for all values: {instead}"
+            f"{who}: {user_line()} looks at the value of a traced tensor through {how}, and "
+            f"its further use is not in the record. A program holds for all values: {instead}"
         )
 
     token = watch.set(told)
@@ -410,9 +410,9 @@ def refusing_looks(who: str, inputs: Sequence[Tensor]) -> Iterator[None]:
 def trace(f: Any, *like: Any, step: int | None = None) -> Any:
     """The program of a function, of one step of a cell, or of one step of a record.
 
-    f      a function of arrays; a `Cell`, whose program is that of one step; or what `unroll` gave,
-           with `step=`; or (as NumPy has it) a matrix, whose trace, the sum of its diagonal, is
-           returned
+    f      a function of arrays; a `Cell`, whose program is that of one step; or the result of
+           `unroll`, with `step=`; or (as NumPy has it) a matrix, whose trace, the sum of its
+           diagonal, is returned
     like   one example per argument: an array, a tensor, or a structure of them, for shapes and
            dtypes. For a cell: x, and the state if it is not that of `initial_state`
     step   which step of a record

@@ -16,7 +16,7 @@ from .tensor import Tensor
 
 
 def seen(value: Any) -> list[tuple[Any, ...]]:
-    """What is remembered of a result: (name, shape, dtype, sums) for every tensor in it."""
+    """A summary of a result: (name, shape, dtype, sums) for every tensor in it."""
     return [
         (name, leaf.shape, leaf.dtype, _sums(leaf._value))
         if isinstance(leaf, Tensor)
@@ -33,7 +33,7 @@ def _sums(value: Any) -> tuple[float, float]:
 
 
 def alike(before: tuple[float, float] | None, now: tuple[float, float] | None, dtype: Any) -> bool:
-    """Whether sums are equal but for rounding; what is not finite is not compared."""
+    """Whether sums are equal but for rounding; those that are not finite are not compared."""
     if before is None or now is None:
         return before is now
     if not np.isfinite(before).all():
@@ -76,7 +76,7 @@ def generators(roots: Sequence[Any]) -> list[Any]:
 
 
 def _reached_from(value: Any) -> list[Any]:
-    """What a function closes over or looks up, or an object has for attributes."""
+    """The values a function closes over or looks up, or the attributes of an object."""
     if isinstance(value, list | tuple | set | frozenset):
         return list(value)
     if isinstance(value, dict):

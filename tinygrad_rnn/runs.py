@@ -1,4 +1,4 @@
-"""One run of a function on stand-ins for its arguments: what every transform begins with."""
+"""One run of a function on stand-ins for its arguments: the beginning of every transform."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ same = linear("same", lambda x: x, lambda g: g)
 
 
 class recorded(_Setting):  # noqa: N801
-    """Record what happens in this block, whatever was set outside; at a place, if one is given."""
+    """Record in this block, in spite of settings outside; at a place, if one is given."""
 
     __slots__ = ("_place",)
 
@@ -36,8 +36,8 @@ class Run:
 
     chosen   those arguments, as given: a tuple
     inputs   the stand-ins for their leaves
-    value    what the function returned
-    aux      what it returned beside that value, if it was said to (has_aux); None otherwise
+    value    the function's result
+    aux      its second result, beside that value, if it has one (has_aux); None otherwise
     outputs  the leaves of the value as tensors
     outer    whether anything was used that had been recorded before
     """
@@ -89,7 +89,7 @@ class Run:
         return self._out(self.value)
 
     def beside(self, *results: Any) -> tuple[Any, ...]:
-        """Results with what the function returned beside its value, handed out in the same way."""
+        """Results with the function's second result (aux), handed out in the same way."""
         return (*results, self._out(self.aux))
 
     def _out(self, values: Any) -> Any:
@@ -149,7 +149,7 @@ def _argument(who: str, args: Sequence[Any], i: int) -> Any:
 
 
 def stand_in(leaf: Any, who: str) -> Tensor:
-    """A tensor of the same value that only this run knows, linked to what the value came from."""
+    """A tensor of the same value that only this run knows, linked to the source of the value."""
     if isinstance(leaf, Tensor):
         if leaf.recorded and current().recording:
             linked: Tensor = apply1(same, leaf)
@@ -163,7 +163,7 @@ def stand_in(leaf: Any, who: str) -> Tensor:
 
 
 def output(leaf: Any, who: str) -> Tensor:
-    """What the function returned, as a tensor; a number or array is a constant."""
+    """The function's result as a tensor; a number or array is a constant."""
     if isinstance(leaf, Tensor):
         return leaf
     if isinstance(leaf, Lanes):
@@ -212,7 +212,7 @@ def handed_out(derivative: Any, shape: Shape, dtype: Any, record: bool) -> Any:
 
 
 def matched(given: Any, pattern: Any, like: Sequence[Tensor], who: str) -> list[Any]:
-    """The leaves of tangents or cotangents, checked against what they belong to."""
+    """The leaves of tangents or cotangents, checked against the values they belong to."""
     names = tree.paths(pattern, who)
     if tree.paths(given, who) != names:
         raise ValueError(f"{who}: given {tree.paths(given, who)}, wanted the structure {names}")
@@ -223,7 +223,7 @@ def matched(given: Any, pattern: Any, like: Sequence[Tensor], who: str) -> list[
 
 
 def _as_vector(given: Any, like: Tensor, name: str) -> Any:
-    """A tangent or cotangent of the shape and dtype of what it belongs to."""
+    """A tangent or cotangent of the shape and dtype of the value it belongs to."""
     if not isinstance(given, Tensor | Lanes):
         given = real_array(given, like.dtype, name)
     elif given.dtype != like.dtype:

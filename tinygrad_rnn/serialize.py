@@ -1,6 +1,6 @@
 """A cell's parameters on disk, as safetensors: numbers and a JSON header, nothing that runs.
 
-Format: https://huggingface.co/docs/safetensors. What describes the cell (kind, sizes, vocabulary)
+Format: https://huggingface.co/docs/safetensors. The cell's description (kind, sizes, vocabulary)
 is one JSON object in the header's metadata, under the key `tinygrad_rnn`.
 """
 
@@ -25,11 +25,11 @@ class ModelFileError(ValueError):
 
 
 def save(cell: Cell, path: str | Path, description: Mapping[str, Any]) -> Path:
-    """Write the parameters of a cell, and what describes it, to a safetensors file.
+    """Write the parameters of a cell, and its description, to a safetensors file.
 
     cell          parameters are written under their names, in their own dtype
     path          an existing file is replaced, and only once all of the new one is written
-    description   whatever JSON can hold; `read` gives it back
+    description   anything JSON can hold; `read` gives it back
 
     Raises TypeError for a description that JSON cannot hold, OSError if the file cannot be written.
 
@@ -76,7 +76,7 @@ def read(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         description = None
     if not isinstance(description, dict):
         raise ModelFileError(
-            f"{path}: safetensors, but without the metadata {KEY!r} that says what model this is"
+            f"{path}: safetensors, but without the metadata {KEY!r} that describes the model"
         )
     return arrays, description
 
@@ -86,7 +86,7 @@ def load(cell: Cell, path: str | Path) -> dict[str, Any]:
 
     Nothing is changed unless everything fits. Values take the dtype of the cell's parameters.
 
-    Raises ModelFileError if names or shapes differ, and what `read` raises.
+    Raises ModelFileError if names or shapes differ, and the errors of `read`.
     """
     arrays, description = read(path)
     assign(cell, arrays, path)

@@ -182,7 +182,7 @@ def _freed(node: Node) -> RuntimeError:
 
 
 def _cotangent(part: Any, node: Node, i: int) -> Any:
-    """What a rule gave, if it is no plain array: a tensor, a number, or a fault of the rule."""
+    """A rule's result that is no plain array: a tensor, a number, or a fault of the rule."""
     if isinstance(part, Recorded):
         return part
     source = node.inputs[i]
@@ -195,8 +195,8 @@ def _cotangent(part: Any, node: Node, i: int) -> Any:
     assert node.primitive is not None
     why = "is a `return` missing?" if part is None else "wanted an array"
     raise TypeError(
-        f"backward of {node.primitive.name}{node.place}: the rule for argument {i + 1} gave "
-        f"{'nothing (None)' if part is None else 'a ' + type(part).__name__}; {why}"
+        f"backward of {node.primitive.name}{node.place}: the pullback rule for argument {i + 1} "
+        f"gave {'nothing (None)' if part is None else 'a ' + type(part).__name__}; {why}"
     )
 
 
@@ -207,7 +207,7 @@ def _gives(part: Any) -> Callable[..., Any] | None:
 
 @transposes
 def transpose_of_pull(pull: Callable[..., Any], t: Any, saved: Any, node: Node) -> Any:
-    """What a tangent of an argument makes of the result, from the rule for its cotangent alone.
+    """The tangent of the result for one of an argument, from the pullback rule alone.
 
     The rule g -> J^T g is recorded on a placeholder; its own pullback is then v -> J v.
 
@@ -225,9 +225,9 @@ def transpose_of_pull(pull: Callable[..., Any], t: Any, saved: Any, node: Node) 
     if getattr(back, "_node", None) is None:
         raise TypeError(
             f"{primitive.name}{node.place}: forward mode needs a jvp; none could be derived, "
-            "because the vjp was computed outside tg's functions"
+            "because its pullback rule (vjp) computes outside tg's functions"
         )
-    if t.shape != back.shape:  # the sweep would have summed the cotangent over what was broadcast
+    if t.shape != back.shape:  # the sweep would have summed the cotangent over axes broadcast
         t = ops.broadcast_to(t, back.shape)
     roots = [leaf._node for leaf in given if leaf._node is not None]
     found = pullback([(back, t)], roots, record=isinstance(t, Recorded), keep=True)
@@ -298,7 +298,7 @@ def _first_use(node: Node) -> int:
 def _contribute(
     cotangents: dict[Node, Any], owned: set[Node], node: Node, port: int, part: Any
 ) -> None:
-    """Add one contribution to what a node's output has got so far."""
+    """Add one contribution to the cotangent of a node's output."""
     slots: Any = cotangents
     key: Any = node
     if node.primitive is not None and node.primitive.multiple:
@@ -341,13 +341,13 @@ def _fitted(g: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:
             g = ops.reshape(ops.sum(g, over, True), shape)
         except ValueError as error:
             raise ValueError(
-                f"a rule gave a cotangent of shape {g.shape} for a value of shape {shape}"
+                f"a pullback rule gave a cotangent of shape {g.shape} for a value of shape {shape}"
             ) from error
     return g if g.dtype == dtype else g.astype(dtype)
 
 
 def as_tensors(node: Node, saved: Sequence[Any]) -> tuple[Any, ...]:
-    """Saved values as what they were: the arguments and the result, with their places."""
+    """Saved values as tensors again: the arguments and the result, with their places."""
     values: list[Any] = [
         value if value is None or source is None else wrap(value, source, port)
         for value, source, port in zip(saved, node.inputs, node.ports, strict=False)
@@ -395,8 +395,8 @@ class _Products:
 
     Contributions a_t^T g_t to a shared matrix are held back and done as one product of a few
     megabytes. Weights that are used beside each other share their g_t (U and W of a cell), which
-    are then joined only once. Rows are joined in buffers that live as long as the sweep: fresh
-    memory of that size costs more than the copying.
+    are then concatenated only once, in buffers that live as long as the sweep: fresh memory of that
+    size costs more than the copying.
     """
 
     def __init__(self) -> None:
@@ -470,7 +470,8 @@ def _look_at(node: Node, part: Any, g: Any) -> None:
     clean = not any(anomaly(p._value if isinstance(p, Recorded) else p) for p in parts)
     raise FloatingPointError(
         f"backward of {node.primitive.name}{node.place}: the cotangent (shape {value.shape}) has "
-        f"{fault}; what came from above {'was finite' if clean else 'already had such values'}"
+        f"{fault}; the cotangent of the result "
+        f"{'was finite' if clean else 'already had such values'}"
     )
 
 
@@ -528,7 +529,7 @@ def pushforward(
 
 
 def output_of(values: dict[Node, Any], node: Node, port: int) -> Any:
-    """What a sweep found for one output of a node; None if it found nothing."""
+    """The cotangent that a sweep found for one output of a node, or None."""
     value = values.get(node)
     if value is not None and node.primitive is not None and node.primitive.multiple:
         return value[port]

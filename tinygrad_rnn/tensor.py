@@ -1,4 +1,4 @@
-"""Tensors and parameters: what a program handles while it is being recorded."""
+"""Tensors and parameters: the values a program handles while it is being recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .ops.without_rule import without_rule
 from .primitive import Recorded, plain_array, returns
 
 FLOAT = np.dtype(np.float32)
-"""What numbers become that come without a dtype of their own."""
+"""The dtype of numbers that come without one of their own."""
 
 
 def real_array(data: ArrayLike, dtype: DTypeLike | None, who: str) -> Array:
@@ -104,7 +104,7 @@ class Tensor(Recorded):
 
     @property
     def recorded(self) -> bool:
-        """Whether gradients can be asked for: False for what was computed under `no_grad`."""
+        """Whether gradients can be asked for: False for values computed under `no_grad`."""
         return self._node is not None
 
     def numpy(self) -> Array:
@@ -255,7 +255,7 @@ class Tensor(Recorded):
         accumulate   add to the gradients of the previous `backward` instead of replacing them
         keep_record  keep the saved values, so that the record can be differentiated again
 
-        A second call *replaces* what the first left. Giving a parameter another value (as an
+        A second call *replaces* the gradients of the first. Giving a parameter another value (as an
         optimiser does) clears its gradient, and an optimiser refuses gradients that two different
         calls left, so neither a stale nor a doubled gradient goes unnoticed.
 
@@ -278,7 +278,7 @@ class Tensor(Recorded):
 
     @property
     def grad(self) -> Array | None:
-        """What the last `backward` left here: a read-only array of this shape, or None.
+        """The gradient from the last `backward`: a read-only array of this shape, or None.
 
         Only leaves have one: parameters and tensors made from data. For anything else that was
         recorded, ask `gradients(loss, it)`. May be set, to an array of this shape.
@@ -538,7 +538,7 @@ def ones(shape: int | Shape, name: str | None = None, dtype: DTypeLike = FLOAT) 
 
 
 def _again(kind: str, array: Array, name: str | None) -> Tensor:
-    """What was copied or pickled: an unrecorded tensor or a new leaf."""
+    """The result of copying or unpickling: an unrecorded tensor or a new leaf."""
     if kind == "parameter":
         return Parameter(array, name)
     array = array.copy()

@@ -5,7 +5,7 @@ and dataclasses of them; results have the same structure. Each call puts stand-i
 arguments, runs the function once and differentiates with respect to those stand-ins and nothing
 else. That is why transforms nest in any order without mixing up levels.
 
-One rule says what comes out, the rule of every operation: **tensors if something recorded went
+One rule holds for results, that of every operation: **tensors if something recorded went
 in, plain arrays otherwise.** Something recorded is a tensor or parameter, given as an argument or
 used by the function from outside; then the derivative is itself recorded and can be differentiated
 again. Arrays in and nothing recorded used, or a call under `no_grad()`: read-only arrays out, at
@@ -134,43 +134,43 @@ def hvp(f: Callable[..., Any], args: tuple[Any, ...], vectors: tuple[Any, ...]) 
 
 
 def vjp(f: Callable[..., Any], *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """(f(x), pull): pull(g) = g J takes a cotangent of the result to those of the arguments.
+    """(f(x), pullback): pullback(g) = g J takes a cotangent of the result to the arguments'.
 
     f        returns a tensor or a nested structure of tensors
     args     all are differentiated
-    has_aux  f returns (result, aux), with anything as aux: (f(x), pull, aux)
+    has_aux  f returns (result, aux), with anything as aux: (f(x), pullback, aux)
 
-    `pull` takes one cotangent of the structure and shapes of the result, gives a tuple with one
+    `pullback` takes one cotangent of the structure and shapes of the result, gives a tuple with one
     entry per argument, and may be called again.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> y, pull = tg.vjp(lambda a, b: a * b, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
-    >>> pull(np.array([1.0, 10.0]))
+    >>> y, pullback = tg.vjp(lambda a, b: a * b, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    >>> pullback(np.array([1.0, 10.0]))
     (array([ 3., 40.]), array([ 1., 20.]))
     """
     run = Run("vjp", f, args, range(len(args)), {}, has_aux)
 
-    def pull(cotangent: Any) -> tuple[Any, ...]:
+    def pullback(cotangent: Any) -> tuple[Any, ...]:
         seeds = matched(cotangent, run.value, run.outputs, "cotangent")
         found: tuple[Any, ...] = tree.rebuild(run.chosen, iter(run.pull(seeds, keep=True)))
         return found
 
-    return run.beside(run.result(), pull) if has_aux else (run.result(), pull)
+    return run.beside(run.result(), pullback) if has_aux else (run.result(), pullback)
 
 
 def linearize(f: Callable[..., Any], *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """(f(x), push): push(v) = J v takes tangents of the arguments to that of the result.
+    """(f(x), pushforward): pushforward(v) = J v takes tangents of the arguments to the result's.
 
     f        returns a tensor or a nested structure of tensors
     args     all are differentiated
-    has_aux  f returns (result, aux), with anything as aux: (f(x), push, aux)
+    has_aux  f returns (result, aux), with anything as aux: (f(x), pushforward, aux)
 
-    `push` takes one tangent per argument, of its structure and shapes, and may be called again:
-    f itself is not run any more.
+    `pushforward` takes one tangent per argument, of its structure and shapes, and may be called
+    again: f itself is not run any more.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> y, push = tg.linearize(lambda x: x * x, np.array([1.0, 2.0]))
-    >>> push(np.array([1.0, 0.0])), push(np.array([0.0, 1.0]))
+    >>> y, pushforward = tg.linearize(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> pushforward(np.array([1.0, 0.0])), pushforward(np.array([0.0, 1.0]))
     (array([2., 0.]), array([0., 4.]))
     """
     return _linearize("linearize", f, args, has_aux)
@@ -181,12 +181,12 @@ def _linearize(
 ) -> tuple[Any, ...]:
     run = Run(who, f, args, range(len(args)), {}, has_aux)
 
-    def push(*tangents: Any) -> Any:
+    def pushforward(*tangents: Any) -> Any:
         _pair(who, args, tangents)
         seeds = matched(tangents, run.chosen, run.inputs, "tangent")
         return tree.rebuild(run.value, iter(run.push(seeds)))
 
-    return run.beside(run.result(), push) if has_aux else (run.result(), push)
+    return run.beside(run.result(), pushforward) if has_aux else (run.result(), pushforward)
 
 
 def jvp(
@@ -206,8 +206,8 @@ def jvp(
     (array([1., 4.]), array([2., 4.]))
     """
     _pair("jvp", args, tangents)
-    value, push, *aux = _linearize("jvp", f, args, has_aux)
-    return (value, push(*tangents), *aux)
+    value, pushforward, *aux = _linearize("jvp", f, args, has_aux)
+    return (value, pushforward(*tangents), *aux)
 
 
 def _pair(who: str, args: Any, vectors: Any) -> None:
@@ -232,8 +232,8 @@ def jacobian(
 
     J has the shape of the result followed by that of the argument, and the dtype of the result.
     Where they are nested, it has the structure of the result and, in each place, that of the
-    argument (inside a tuple, if argnums is one). One sweep per entry, of the result backwards or
-    of the argument forwards, whichever are fewer.
+    argument (inside a tuple, if argnums is one). One backward sweep per entry of
+    the result, or one forward sweep per entry of the argument, whichever are fewer.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> W = np.array([[1.0, 2.0], [3.0, 4.0]])
@@ -249,13 +249,13 @@ def jacobian(
         if sum(x.size for x in xs) <= sum(y.size for y in ys):
             columns = [[run.push(v) for v in _basis(xs, k)] for k in range(len(xs))]
             rows = [
-                [_joined(run, [c[j] for c in columns[k]], -1, y, x) for k, x in enumerate(xs)]
+                [_stacked(run, [c[j] for c in columns[k]], -1, y, x) for k, x in enumerate(xs)]
                 for j, y in enumerate(ys)
             ]
         else:
             pulled = [[run.pull(g, keep=True) for g in _basis(ys, j)] for j in range(len(ys))]
             rows = [
-                [_joined(run, [r[k] for r in pulled[j]], 0, y, x) for k, x in enumerate(xs)]
+                [_stacked(run, [r[k] for r in pulled[j]], 0, y, x) for k, x in enumerate(xs)]
                 for j, y in enumerate(ys)
             ]
         pattern = run.chosen[0] if isinstance(argnums, int) else run.chosen
@@ -275,7 +275,7 @@ def _basis(tensors: Sequence[Tensor], i: int) -> Iterator[list[Any]]:
         yield vectors
 
 
-def _joined(run: Run, parts: list[Any], axis: int, y: Tensor, x: Tensor) -> Any:
+def _stacked(run: Run, parts: list[Any], axis: int, y: Tensor, x: Tensor) -> Any:
     """The block of the Jacobian of y by x, from its rows or columns."""
     block = None
     if parts:

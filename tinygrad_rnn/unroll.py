@@ -22,12 +22,12 @@ YOUNG = 3000
 
 
 class Unrolled:
-    """What `unroll` gives: everything the steps made.
+    """The result of `unroll`: everything the steps made.
 
     states   (s_0, s_1, ..., s_T): states[t] is the state after t steps
     steps    the T outputs, one per step
     state    the last state, s_T
-    outputs  the outputs joined along a first time axis, (T, B, H); joined when first asked for, so
+    outputs  the outputs stacked along a first time axis, (T, B, H), when first asked for, so
              a program that reads `steps` instead does not pay for a second copy of the states
     """
 

@@ -17,7 +17,7 @@ from .sweep import as_tensors
 from .tensor import Tensor
 
 Axes = Any
-"""An axis, None, or a structure of those: one entry per part of what it belongs to."""
+"""An axis, None, or a structure of those: one entry per part of the value it belongs to."""
 
 
 def vmap(
@@ -39,9 +39,9 @@ def vmap(
     to each example. A recorded call is then one node, as that of `checkpoint`: f runs once more in
     the backward pass, and everything that is said there holds. **One after the other**, f runs and
     is recorded B times. That happens if f asks for values (`if x > 0`, `.numpy()`), draws random
-    numbers, so that each example gets its own, or calls what knows no arrays but NumPy's; it
-    has then run once in vain. Of a map in a map, the inner one is a loop where it uses arguments of
-    the outer one.
+    numbers, so that each example gets its own, or calls a function that knows no arrays but
+    NumPy's; it has then run once in vain. Of a map in a map, the inner one is a loop where it uses
+    arguments of the outer one.
     Derivatives that are recorded themselves (`create_graph`) take the loop, too.
 
     Raises ValueError for axes that are not there or differ in size, for results that differ in
@@ -220,7 +220,7 @@ class _AtOnce(Call):
 
     def result_entering(self, j: int, g: Any) -> Any:
         axis = self.out_axes[j]
-        # what is the same for all is a result once, of one example as good as of any other
+        # a value that is the same for all is a result once, of one example as good as of any other
         return g / self.mapping.batch if axis is None else Lanes(np.moveaxis(g, axis, 0), self)
 
     def result_leaving(self, j: int, t: Any) -> Any:
@@ -256,20 +256,20 @@ def _values(results: Any) -> Any:
     return tree.map_leaves(lambda x: x._value if isinstance(x, Tensor) else x, results)
 
 
-def _spread(axes: Axes, over: Any, what: str) -> list[int | None]:
+def _spread(axes: Axes, over: Any, who: str) -> list[int | None]:
     """An axis for every leaf, from axes that may stand for whole parts of the structure."""
     if axes is None or isinstance(axes, int):
         return [axes] * len(tree.leaves(over))
     own, theirs = tree.entries(axes), tree.entries(over)
     if own is None:
-        raise TypeError(f"vmap: {what} has a {type(axes).__name__}; wanted axes (int) and None")
+        raise TypeError(f"vmap: {who} has a {type(axes).__name__}; wanted axes (int) and None")
     if theirs is None or [key for key, _ in own] != [key for key, _ in theirs]:
         has = "a leaf" if theirs is None else f"parts {[key for key, _ in theirs]}"
         raise ValueError(
-            f"vmap: {what} has parts {[key for key, _ in own]}, where what it is for has {has}"
+            f"vmap: {who} has parts {[key for key, _ in own]}; the value it is for has {has}"
         )
     pairs = zip(own, theirs, strict=True)
-    return [axis for (_, a), (_, part) in pairs for axis in _spread(a, part, what)]
+    return [axis for (_, a), (_, part) in pairs for axis in _spread(a, part, who)]
 
 
 def _checked(axis: int, leaf: Any, name: str) -> int:
@@ -278,8 +278,8 @@ def _checked(axis: int, leaf: Any, name: str) -> int:
     if shape is None or not -len(shape) <= axis < len(shape):
         given = f"a {type(leaf).__name__}" if shape is None else f"of shape {shape}"
         raise ValueError(
-            f"vmap: {name} is {given} and has no axis {axis} to map over; in_axes is None for what "
-            "is the same for all examples"
+            f"vmap: {name} is {given} and has no axis {axis} to map over; in_axes is None for "
+            "values that are the same for all examples"
         )
     return axis % len(shape)
 

@@ -46,7 +46,7 @@ Names for derivatives of the loss, which is the sum of the steps' losses
     eₜ = ∂Lₜ/∂sₜ
     δₜ = ∂L/∂aₜ, where aₜ = xₜ U + sₜ₋₁ W + b
 
-Backward, from the last step to the first; what comes from beyond the last is zero
+Backward, from the last step to the first; terms from beyond the last are zero
     δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ (1 − sₜ²)
 
 Gradients
@@ -310,6 +310,19 @@ def test_what_a_custom_operation_says_of_itself_is_printed():
     assert "⋆ sₜ₋₁" in derivation.unicode()
     assert r"\mathbin{⋆} s_{t-1}" in derivation.latex()
     assert "* s[t - 1]" in derivation.source()
+
+
+@pytest.mark.parametrize("numpy", ["(v + np.abs(v)) / 2", "-np.minimum(-v, 0)", "np.maximum(0, v)"])
+def test_an_expression_in_numpy_is_a_function_of_the_program(numpy):
+    slope = lambda y: 1.0 * (y > 0)  # noqa: E731
+    notation = tg.custom.Notation(numpy=numpy)
+    rectified = tg.custom.elementwise(
+        "rectified", lambda v: np.maximum(0, v), slope, notation=notation
+    )
+    cell = Stepping(lambda c, x, s: c.f(s @ c.W + x))
+    cell.f = rectified  # an attribute of the cell is copied with it
+    source = derive(cell).source()  # checked: the program runs
+    assert f"def rectified(v):\n    return {numpy}" in source
 
 
 def test_what_does_not_change_over_time_has_no_time():

@@ -57,8 +57,8 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
 
     One step is recorded on placeholders, and so is its pullback; both records are simplified and
     folded into equations. Names are those of the parameters (attributes), of the state (fields,
-    keys, or the step's argument), and those given with `.named()`. What is used more than once
-    and has no name gets one. The gradient with respect to h is called delta^h.
+    keys, or the step's argument), and those given with `.named()`. A value that is used more than
+    once and has no name gets one. The gradient with respect to h is called delta^h.
 
     The result is checked before it is handed out: its program must give the gradients that
     autodiff gives, to 1e-9, on other values than those it was traced with.
@@ -79,7 +79,7 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
         eₜ = ∂Lₜ/∂sₜ
         δₜ = ∂L/∂aₜ, where aₜ = xₜ U + sₜ₋₁ W + b
     <BLANKLINE>
-    Backward, from the last step to the first; what comes from beyond the last is zero
+    Backward, from the last step to the first; terms from beyond the last are zero
         δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ (1 − sₜ²)
     <BLANKLINE>
     Gradients

@@ -35,10 +35,10 @@ class Symbol(NamedTuple):
 
     name    as in the cell: "s", "W_n"; "delta_h" for the gradient with respect to h
     kind    "parameter", "constant", "input" (x), "cotangent" (e), "state", "value" (made in the
-            forward pass), "carry" (what step t+1 hands to step t), "delta" (made in the backward
+            forward pass), "carry" (handed from step t+1 to step t), "delta" (made in the backward
             pass), "size" (B, H, I), "scalar" (a float attribute of the cell), "start"
             (dL/ds_0)
-    time    offset from t (-1 for s_{t-1}); None for what does not change over time
+    time    offset from t (-1 for s_{t-1}); None for a value that does not change over time
     fixed   the time is a step's number, not an offset: s_0
     """
 
@@ -53,7 +53,7 @@ class Expr:
 
     op      the primitive; V.SYMBOL or V.NUMBER for leaves
     args    expressions
-    params  what else the operation was given (axis, index, ...)
+    params  the operation's other arguments (axis, index, ...)
     shape   of the value, with sizes that grow with the batch marked as `Batch`
     """
 
@@ -136,7 +136,7 @@ def number(value: Any, shape: Shape = ()) -> Expr:
 
 
 class Equation(NamedTuple):
-    """targets = value. With several targets the value is cut into consecutive parts."""
+    """targets = value. With several targets the value is split into consecutive parts."""
 
     targets: tuple[Expr, ...]
     value: Expr
@@ -156,7 +156,7 @@ class Gradient(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What is handed back in time: `name`_{t-1} = value, where it is dL/d(state)_{t-1} by step t.
+    """A gradient handed back in time: `name`_{t-1} = value, step t's part of dL/d(state)_{t-1}.
 
     state   the state s_{t-1} it belongs to
     name    the symbol, at t
@@ -169,7 +169,7 @@ class Carry(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """delta = dL/d(of); `definition` says what `of` is if no equation does."""
+    """delta = dL/d(of); `definition` is the formula of `of` if no equation is."""
 
     delta: Expr
     of: Expr
@@ -188,10 +188,10 @@ class Form(NamedTuple):
     carries     how the recursion goes on to step t-1
     parameters  gradients that are sums over the steps
     inputs      gradients that every step has its own of
-    initial     what dL/ds_0 adds to the gradients of parameters that s_0 is made of, in terms of
+    initial     the part of dL/ds_0 in the gradients of parameters that s_0 is made of, in terms of
                 `starts`
     starts      the symbols for dL/ds_0, in the order of `carries`
-    meanings    what the deltas are the gradients with respect to, as far as that has a name
+    meanings    the values that the deltas are the gradients with respect to
     constants   arrays that the cell uses and that are no parameters
     scalars     float attributes of the cell that occur, and their values
     sizes       letters of sizes that occur as numbers, and their values; B is not among them
@@ -286,8 +286,8 @@ def symbols(roots: Iterable[Expr]) -> list[Expr]:
 def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:
     """The backward equations as they are printed: without carries, in terms of step t+1.
 
-    What step t+1 hands back is written where it is used, or, if it is used several times, in an
-    equation of its own. Also gives dL/ds_0.
+    The gradient that step t+1 hands back is written where it is used, or, if it is used several
+    times, in an equation of its own. Also gives dL/ds_0.
     """
     first: list[Equation] = []
     by: dict[Expr, Expr] = {}
@@ -315,6 +315,6 @@ def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:
 
 
 def initial_gradients(form: Form, starts: Sequence[Gradient]) -> list[Gradient]:
-    """What dL/ds_0 adds to the gradients of the parameters that s_0 is made of, written out."""
+    """The part of dL/ds_0 in the gradients of parameters that s_0 is made of, written out."""
     by = {symbol: start.term for symbol, start in zip(form.starts, starts, strict=True)}
     return [Gradient(g.of, replaced(g.term, by)) for g in form.initial]

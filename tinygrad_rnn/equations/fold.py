@@ -37,11 +37,11 @@ _CHEAP = (
     *(V.ADD, V.SUBTRACT, V.MULTIPLY, V.NEGATIVE, V.SQUARE, V.TRANSPOSE, V.SLICE, V.RESHAPE),
     *(V.BROADCAST_TO, V.GREATER, V.LESS, V.GREATER_EQUAL, V.LESS_EQUAL, V.EQUAL),
 )
-"""What may be written again wherever it is used."""
+"""Operations that may be written again wherever their results are used."""
 
 
 class Folder:
-    """Gives names to what was read, and folds the rest into where it is used."""
+    """Gives names to some expressions, and folds the rest into those that use them."""
 
     def __init__(self, reader: Reader, cell: str) -> None:
         self.reader = reader
@@ -83,7 +83,7 @@ class Folder:
         g = self.reader.a.cotangents.get(node)
         if isinstance(g, list | tuple):
             g = g[port]
-        # what comes back through a function that is flat everywhere has no record: zeros
+        # the cotangent of a function that is flat everywhere has no record: zeros
         return self.reader.of(g) if isinstance(g, Tensor) and g.recorded else None
 
     # -- names -----------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class Folder:
         )
 
     def name_forward(self) -> None:
-        """Names for what the step makes."""
+        """Names for values of the forward pass."""
         made = [e for e in self.forward if e.op not in (V.SYMBOL, V.NUMBER)]
         for label, expr in self.states.items():
             if expr in made and expr not in self.names:
@@ -190,7 +190,7 @@ class Folder:
             self._give(part, self._free(f"{letter}_{gate if clear else k}"), "value")
 
     def _gate(self, expr: Expr) -> str | None:
-        """The name of what becomes of a value, through elementwise operations only."""
+        """The name of the value that an expression leads to, by elementwise operations only."""
         while True:
             users = [u for u in dict.fromkeys(self.uses[expr]) if u in self.before]
             if len(users) != 1 or not by_entries(users[0].op):
@@ -202,7 +202,7 @@ class Folder:
                 return "".join(labels) if all(len(label) == 1 for label in labels) else None
 
     def _consumer(self, expr: Expr) -> str | None:
-        """The name of f(expr), if that is what becomes of an expression in the forward pass."""
+        """The name of f(expr), if the forward pass uses an expression for that alone."""
         users = [u for u in dict.fromkeys(self.uses[expr]) if u in self.before]
         if len(users) != 1 or users[0] not in self.names:
             return None
@@ -213,7 +213,7 @@ class Folder:
     # -- the backward pass -----------------------------------------------------------------------
 
     def name_backward(self) -> None:
-        """Names for what the backward pass makes."""
+        """Names for values of the backward pass."""
         made = [
             e for e in self.everything if e not in self.before and e.op not in (V.SYMBOL, V.NUMBER)
         ]
@@ -230,7 +230,7 @@ class Folder:
         self._plain_delta()
 
     def _name_delta(self, expr: Expr) -> None:
-        """delta for a derivative of the loss; a letter for what only helps to compute one."""
+        """delta for a derivative of the loss; a letter for a value that helps to compute one."""
         wishes = self._wishes(expr)
         if not wishes and expr not in self.cotangent_of:
             self._give(expr, self._free(*_LETTERS), "delta")
@@ -238,7 +238,7 @@ class Folder:
         self._give(expr, self._free(*wishes, *(f"delta_{k}" for k in range(1, 100))), "delta")
 
     def _wishes(self, g: Expr) -> list[str]:
-        """What a gradient might be called, after what it is the gradient with respect to."""
+        """Possible names of a gradient, after the value it is the gradient with respect to."""
         of = [v for v in reversed(self.cotangent_of.get(g, [])) if v.op is not V.SYMBOL]
         ours = {part for group in self.letters for part in self.groups[group]}
         wishes = [
@@ -257,7 +257,7 @@ class Folder:
         return wishes or self._wishes_of_part(g)
 
     def _parts_of(self, g: Expr) -> Iterator[tuple[list[Expr], tuple[int, int, int]]]:
-        """Of what a part of a joined gradient is the gradient: values, and which part of them."""
+        """The values, and their parts, that a part of a concatenated gradient belongs to."""
         for whole, of in list(self.cotangent_of.items()):
             if whole.op is V.CONCATENATE and g in whole.args:
                 axis = whole.params["axis"]
@@ -265,7 +265,7 @@ class Folder:
                 yield of, (axis, start, start + g.shape[axis])
 
     def _wishes_of_part(self, g: Expr) -> list[str]:
-        """The same for a part of a joined gradient, after the part of the gates it belongs to."""
+        """The same for a part of a concatenated gradient, after the gates' part it belongs to."""
         for of, cut in self._parts_of(g):
             for v in of:
                 for group in [v, *self.uses[v]]:
@@ -388,13 +388,13 @@ class Folder:
                 yield Meaning(target, self._unnamed(target, g.shape), self._folded(of[-1]))
 
     def _unnamed(self, target: Expr, shape: Shape) -> Expr:
-        """A name for what a delta is the gradient of, if that has none."""
+        """A name for the value that a delta belongs to, if that has none."""
         label = target.symbol.name.replace("delta", "a", 1)
         letters = [label.replace("a", letter, 1) for letter in _LETTERS_OF_PARTS]
         return name(Symbol(self._free(*letters), "value", 0), shape)
 
     def _meaning_of_part(self, g: Expr, target: Expr) -> Iterator[Meaning]:
-        """Of a part of a joined gradient: the part of the value, with or without a name."""
+        """Of a part of a concatenated gradient: the part of the value, with or without a name."""
         for of, (axis, start, stop) in self._parts_of(g):
             whole = of[-1]
             if whole.op is V.SYMBOL:
@@ -410,7 +410,7 @@ class Folder:
 
 
 def folded(reader: Reader, cell: str) -> Form:
-    """The equations of what was read."""
+    """The equations of the expressions that were read."""
     return Folder(reader, cell).form()
 
 

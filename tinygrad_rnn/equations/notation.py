@@ -1,4 +1,4 @@
-"""How equations are written, before it is said in what: LaTeX, Unicode or MathML.
+"""How equations are written, whether as LaTeX, Unicode or MathML.
 
 An expression becomes nested boxes: names, sums, fractions, brackets. Which products are ⊙ and
 which are matrix products, and where brackets are needed, is decided here and nowhere else.
@@ -32,7 +32,7 @@ GREEK = {
 
 
 class Box(NamedTuple):
-    """A piece of an equation: what kind it is, what is in it, and how tightly it holds together.
+    """A piece of an equation: its kind, its parts, and how tightly it holds together.
 
     name      (base, label, time): the label is a superscript if there is a time, else a subscript
     number    (digits,)
@@ -163,7 +163,7 @@ def _sizes(shape: Shape) -> str:
 
 
 _letters: ContextVar[Mapping[int, str]] = ContextVar("letters", default=MappingProxyType({}))
-"""The letters of sizes, in what is being written."""
+"""The letters of sizes, in the equations being written."""
 
 
 @contextlib.contextmanager
@@ -315,7 +315,7 @@ _OWN: dict[Primitive, Callable[[Expr, list[Box]], Box | None]] = {
     V.TAKE: _entry,
     V.PART: _part,
 }
-"""Operations whose sign depends on what stands beside it."""
+"""Operations whose sign depends on their arguments."""
 _FORMS: dict[Arrangement, Callable[[Expr, list[Box]], Box | None]] = {
     "infix": _infix,
     "sign": _signed,
@@ -372,7 +372,7 @@ def _page(form: Form) -> list[Section]:
             "Names for derivatives of the loss, which is the sum of the steps' losses", meanings
         ),
         Section(
-            "Backward, from the last step to the first; what comes from beyond the last is zero",
+            "Backward, from the last step to the first; terms from beyond the last are zero",
             backward,
         ),
         Section("Gradients", sums + rest),
@@ -386,7 +386,7 @@ def left_side(targets: tuple[Expr, ...]) -> Box:
 
 
 def _with_initial(g: Gradient, first: Box | None) -> Box:
-    """A gradient as a sum over the steps, and what comes through the first state."""
+    """A gradient as a sum over the steps, and the part through the first state."""
     if first is None:
         return _over_time(g)
     if g.term.op is V.NUMBER:

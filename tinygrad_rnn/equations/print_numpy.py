@@ -86,7 +86,7 @@ class _Writer:
                 return f"np.full({self._shape(expr.shape)}, {value}, float)", _ATOM
             return value, _ATOM if expr.value >= 0 else 3
         sign = op.notation.numpy
-        if sign and not sign[0].isalnum():
+        if sign and not any(map(str.isalnum, sign)):
             return self._operator(expr, sign)
         write = _OWN.get(op)
         if write is not None:
@@ -219,7 +219,7 @@ def _take(w: _Writer, e: Expr) -> str:
     return f"{w.code(e.args[0], _ATOM)}[..., {e.params['index']}{after}]"
 
 
-def _joined(w: _Writer, e: Expr) -> str:
+def _concatenated(w: _Writer, e: Expr) -> str:
     return f"np.{e.op.name}([{', '.join(map(w.code, e.args))}], axis={e.params['axis']})"
 
 
@@ -254,8 +254,8 @@ _OWN: dict[Primitive, Callable[[_Writer, Expr], str]] = {
     V.SLICE: _cut,
     V.TAKE: _take,
     V.PART: lambda w, e: f"{w.code(e.args[0], _ATOM)}[{e.params['port']}]",
-    V.CONCATENATE: _joined,
-    V.STACK: _joined,
+    V.CONCATENATE: _concatenated,
+    V.STACK: _concatenated,
     V.SCATTER: _scatter,
     V.PLACED: _placed,
     V.GETITEM: lambda w, e: f"{w.code(e.args[0], _ATOM)}[{w._index(e.params['index'])}]",

@@ -1,6 +1,6 @@
 """Reading: two records of the same step become one set of expressions.
 
-Nothing is guessed: an expression is what the record holds. The second record, with another batch,
+Nothing is guessed: every expression stands in the record. The second record, with another batch,
 says which sizes and constants grow with the batch, and which differ though they should not.
 """
 
@@ -30,7 +30,7 @@ class Reader:
     exprs      by the node and output of the first trace
     constants  arrays that were found in the record, by name
     sizes      {size: its letter}: H of the state, I of the input
-    simplify   what the expressions were made with
+    simplify   makes the expressions
     """
 
     def __init__(self, cell: Any, a: Traced, b: Traced) -> None:
@@ -243,7 +243,7 @@ class Reader:
         return make(V.PERMUTE, [x], shape, {"axes": tagged})
 
     def _evenly(self, g: Expr, shape: Shape, axes: tuple[int, ...]) -> Expr:
-        """What a mean's cotangent gives each of the entries: g / n."""
+        """The share of each entry in a mean's cotangent: g / n."""
         kept = tuple(1 if k - len(shape) in axes else n for k, n in enumerate(shape))
         s = self.simplify
         one = s.make(V.RESHAPE, [g], kept)

@@ -1,4 +1,4 @@
-"""Numbers that remember what they are: a cell's attributes, while its step is traced."""
+"""Numbers that remember their expressions: a cell's attributes, while its step is traced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .expr import Expr, Symbol, make, name, number
 
 
 class Scalar(float):
-    """A float attribute of a cell, or what Python's arithmetic made of such ones.
+    """A float attribute of a cell, or a result of Python's arithmetic on such ones.
 
     In a record `1 - self.dt` is a number, 0.95; here it still is 1 - dt.
     """

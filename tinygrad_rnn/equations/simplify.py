@@ -1,8 +1,8 @@
-"""Local rewriting: what a recorded backward pass says in a roundabout way, said directly.
+"""Local rewriting: the roundabout terms of a recorded backward pass, said directly.
 
 Every rule takes an expression and gives an equal one, or None where it does not apply. `TIDY` are
-the rules that only remove what has no effect; they are used on the forward pass too, which is
-otherwise left as the cell's author wrote it.
+the rules that only remove operations without effect; they are used on the forward pass too, which
+is otherwise left as the cell's author wrote it.
 """
 
 from __future__ import annotations
@@ -195,8 +195,8 @@ def broadcast_by_itself(e: Expr, s: Simplifier) -> Expr | None:
     return None
 
 
-def joined_again(e: Expr, s: Simplifier) -> Expr | None:
-    """A slice of joined parts is the parts in it; all slices joined are the whole."""
+def concatenated_again(e: Expr, s: Simplifier) -> Expr | None:
+    """A slice of concatenated parts is the parts in it; all slices concatenated are the whole."""
     if e.op is V.SLICE:
         (x,) = e.args
         if x.op is V.SLICE and x.params["axis"] == e.params["axis"]:
@@ -231,7 +231,7 @@ def joined_again(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def stacked_again(e: Expr, s: Simplifier) -> Expr | None:
-    """An entry of a stack is what was put there."""
+    """An entry of a stack is the value put there."""
     if e.op is V.TAKE and e.args[0].op is V.STACK:
         stack = e.args[0]
         k: int = e.params["index"]
@@ -245,7 +245,7 @@ def stacked_again(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def of_numbers(e: Expr, s: Simplifier) -> Expr | None:
-    """Arithmetic on numbers is done; what only moves entries leaves a full array full."""
+    """Arithmetic on numbers is done; moving entries leaves a full array full."""
     if not e.args or any(arg.op is not V.NUMBER for arg in e.args):
         return None
     values = [arg.value for arg in e.args]
@@ -267,7 +267,7 @@ def of_numbers(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def zeros_and_ones(e: Expr, s: Simplifier) -> Expr | None:
-    """x + 0, 1 x, x / 1, x^1 are x; whatever is multiplied by 0 is 0."""
+    """x + 0, 1 x, x / 1, x^1 are x; 0 x is 0."""
     if not e.args:
         return None
     a, b = e.args[0], e.args[-1]
@@ -420,7 +420,7 @@ def factored(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def scattered_slice(e: Expr, s: Simplifier) -> Expr | None:
-    """What undoes a slice puts zeros around it."""
+    """The transpose of a slice puts zeros around it."""
     if e.op is not V.PLACED:
         return None
     axis, start, stop = e.params["slice"]
@@ -434,15 +434,15 @@ def scattered_slice(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def by_parts(e: Expr, s: Simplifier) -> Expr | None:
-    """An elementwise operation on joined parts, done on each part, where nothing needs cutting."""
-    joined = [arg for arg in e.args if arg.op is V.CONCATENATE]
-    if not by_entries(e.op) or not joined:
+    """An elementwise operation on concatenated parts, done on each, if nothing has to be cut."""
+    concatenated = [arg for arg in e.args if arg.op is V.CONCATENATE]
+    if not by_entries(e.op) or not concatenated:
         return None
-    axis = joined[0].params["axis"]
-    if any(arg.shape != e.shape or arg.params["axis"] != axis for arg in joined):
+    axis = concatenated[0].params["axis"]
+    if any(arg.shape != e.shape or arg.params["axis"] != axis for arg in concatenated):
         return None
     ends = {0}
-    for arg in joined:
+    for arg in concatenated:
         ends |= set(np.cumsum([part.shape[axis] for part in arg.args]).tolist())
     cuts = sorted(ends)
     parts = []
@@ -461,7 +461,7 @@ TIDY: tuple[Rule, ...] = (
     transposed_twice,
     matrix_product,
     broadcast_by_itself,
-    joined_again,
+    concatenated_again,
     stacked_again,
 )
 RULES: tuple[Rule, ...] = (

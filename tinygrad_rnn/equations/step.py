@@ -1,8 +1,9 @@
 """Tracing: one step of a cell and its pullback, recorded on placeholders.
 
-The step is recorded with other values and another batch size each time. What differs between two
-records though it should not (the operations, a constant) depends on values in a way that no
-equation shows, and the cell is refused. What grows with the batch is a size of the batch.
+The step is recorded with other values and another batch size each time. A part
+that differs between two records though it should not (the operations, a constant) depends on values
+in a way that no equation shows, and the cell is refused. A size that grows with the batch is one of
+the batch.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ from .scalar import Scalar
 BATCHES = (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67)
 """Batch sizes to trace with: the first two that divide no size of a parameter."""
 FORWARD_CHECKS = 6
-"""How many more times the step is recorded forwards, to see whether its operations change."""
+"""How many more times the forward pass is recorded, to see whether its operations change."""
 
 
 class Traced(NamedTuple):
     """One record of a step and of its pullback.
 
     batch       B
-    names       what the leaves are called
-    values      what the leaves hold
+    names       of the leaves
+    values      of the leaves
     outputs     o_t, by name
     states      s_t, the new ones, by name
     errors      placeholders dL/do_t
-    carries     placeholders for what step t+1 says of dL/ds_t
+    carries     placeholders for step t+1's part of dL/ds_t
     leaves      the parameters, x_t and s_{t-1}
     cotangents  of everything in the forward record, as far as it has one
     forward     the forward record, in order
     starts      placeholders for dL/ds_0, one per tensor of the state
-    initial     what they give for the parameters that the first state is made of, by leaf
+    initial     their part in the gradients of parameters that the first state is made of, by leaf
     scalars     the cell's float attributes, by name
     sizes       letters for sizes: H of the state, I of the input
     """
@@ -86,7 +87,7 @@ def two_traces(cell: Cell, input_size: int | None) -> tuple[Traced, Traced]:
 
 
 def _operations(nodes: list[Node]) -> list[Any]:
-    """What is done and to what, without values and sizes."""
+    """The operations and their inputs, without values and sizes."""
     index = {node: i for i, node in enumerate(nodes)}
     return [
         (
@@ -224,8 +225,8 @@ def _recorded(who: str, ends: list[Any], names: dict[Node, Symbol]) -> list[Node
             continue
         if node.kind == "detached":
             raise ValueDependenceError(
-                f"{who}: a value was detached inside the step; its gradient is cut there, and what "
-                "it was computed from is not in the record"
+                f"{who}: a value was detached inside the step; its gradient is cut there, and "
+                "its origin is not in the record"
             )
         what = f"{node.kind} {node.name() or ''}".strip()
         raise TypeError(
@@ -236,7 +237,7 @@ def _recorded(who: str, ends: list[Any], names: dict[Node, Symbol]) -> list[Node
 
 
 def _argument_names(cell: Cell) -> tuple[str, str]:
-    """What the step calls its input and its state."""
+    """The step's names for its input and its state."""
     names = list(inspect.signature(cell.step).parameters)
     if len(names) < 2:
         raise TypeError(f"{type(cell).__name__}.step: wanted step(self, x, state)")
@@ -246,7 +247,7 @@ def _argument_names(cell: Cell) -> tuple[str, str]:
 def _state_names(start: Any, end: Any, argument: str) -> list[str]:
     """A name for every tensor of the state.
 
-    Its field or key; else the name the step gave it; else what the step calls its argument, or, if
+    Its field or key; else the name the step gave it; else that of the step's argument, or, if
     there are several or it is just `state`, the name that `initial_state` gave.
     """
     paths, before, after = tree.paths(start), tree.leaves(start), tree.leaves(end)

@@ -37,7 +37,7 @@ TAKE = _own("entry", lambda x, axis, index: np.take(x, index, axis), Notation("e
 TRANSPOSE = _own("transpose", lambda x: np.swapaxes(x, -1, -2), Notation("turned"))
 PART = _own("part", lambda x, port: x[port], Notation("entries"))
 PLACED = _own("placed", _refused, hidden())
-"""Zeros, but for one slice: what undoes a slice."""
+"""Zeros, but for one slice: the transpose of a slice."""
 
 __all__ = ["NUMBER", "PART", "PLACED", "SLICE", "SYMBOL", "TAKE", "TRANSPOSE"]
 __all__ += primitives.__all__

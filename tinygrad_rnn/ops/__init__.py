@@ -32,7 +32,7 @@ from .shape import *
 from .special import *
 
 FOR_NUMPY = for_numpy()
-"""What to call instead of NumPy's functions when they are called on tensors."""
+"""The functions to call in place of NumPy's when those are called on tensors."""
 
 if not TYPE_CHECKING:  # a type checker knows no list but one spelt out, and without one sees all
     __all__ = ["custom", *OPERATORS]  # noqa: PLE0604

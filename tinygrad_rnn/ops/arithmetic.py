@@ -34,7 +34,7 @@ floor_divide = binary(
 remainder, mod = (
     binary(
         name, np.remainder, 1, lambda a, b: -floor_divide(a, b),
-        "What is left of a after whole b, with the sign of b: a % b.", "a - floor(a / b) * b",
+        "The rest of a after whole b, with the sign of b: a % b.", "a - floor(a / b) * b",
         ("1", "-floor(a / b)"), ((-7.0, 3.0), 2.0), "At the jumps, the derivative beside them.",
         domain=_BESIDE_0,
     )
@@ -42,7 +42,7 @@ remainder, mod = (
 )  # fmt: skip
 fmod = binary(
     "fmod", np.fmod, 1, lambda a, b: -trunc(a / b),
-    "What is left of a after whole b, with the sign of a.",
+    "The rest of a after whole b, with the sign of a.",
     "a - sign(a) * floor(abs(a / b)) * b", ("1", "-sign(a) * floor(abs(a / b))"),
     ((-7.0, 3.0), -1.0), "At the jumps, the derivative beside them.", domain=_BESIDE_0,
 )  # fmt: skip

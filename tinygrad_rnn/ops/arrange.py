@@ -1,4 +1,4 @@
-"""Joining, parting and turning by the names of directions, and more axes: compositions."""
+"""Stacking, splitting and turning by the names of directions, and more axes: compositions."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def append(a: Any, b: Any, axis: int | None = None) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------
-# Parting
+# Split
 
 
 @in_parts("x in pieces", "the g_i after each other")

@@ -47,7 +47,7 @@ def convolve(a: Any, b: Any, mode: str = "full") -> Any:
     mode   "full": all n + m - 1 places; "same": max(n, m) of them, from the middle; "valid": where
            the shorter lies inside the longer
 
-    Raises ValueError for what is not a vector, or empty. For batches and channels see `conv`.
+    Raises ValueError for arguments that are empty or no vectors. Batches and channels: see `conv`.
 
     >>> import tinygrad_rnn as tg
     >>> tg.convolve(tg.tensor([1.0, 2.0, 3.0]), [1.0, 1.0])
@@ -88,7 +88,7 @@ def correlate(a: Any, b: Any, mode: str = "valid") -> Any:
 
 
 def _tiles(x: Any, kernel: Shape, stride: Shape, dilation: Shape) -> Any:
-    """(B, C, *size) as a view (B, C, *kernel, *places): what every place looks at."""
+    """(B, C, *size) as a view (B, C, *kernel, *places): the entries under the kernel."""
     places = tuple(
         (n - d * (k - 1) - 1) // s + 1
         for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)

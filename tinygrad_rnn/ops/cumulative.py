@@ -19,7 +19,7 @@ __all__ = ["cummax", "cumprod", "cumsum", "prod"]
 
 
 def _along(name: str, x: Any, axis: int | None) -> tuple[Any, int]:
-    """What to run over: x and its axis, or x as one row."""
+    """x and the axis to run over, or x as one row."""
     return (ravel(x), 0) if axis is None else (x, checked_axis(name, axis, x.shape))
 
 
@@ -106,7 +106,7 @@ def prod(
     """The product over the given axes, or over all.
 
     where     booleans that broadcast to x: the entries that count
-    initial   what the product begins with, if not 1
+    initial   the start of the product, if not 1
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([0.0, 2.0, 3.0])

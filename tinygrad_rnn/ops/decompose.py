@@ -141,7 +141,7 @@ def det(x: Any) -> Any:
 
 
 class SlogdetResult(NamedTuple):
-    """What `slogdet` gives: the sign of the determinant, and the logarithm of its size."""
+    """The result of `slogdet`: the sign of the determinant, and the logarithm of its size."""
 
     sign: Any
     logabsdet: Any
@@ -217,7 +217,7 @@ def cholesky(x: Any) -> Any:
 
 
 class QRResult(NamedTuple):
-    """What `qr` gives: orthonormal columns (..., m, n), and an upper triangle (..., n, n)."""
+    """The result of `qr`: orthonormal columns (..., m, n), and an upper triangle (..., n, n)."""
 
     Q: Any
     R: Any
@@ -278,7 +278,7 @@ def _gaps(w: Any) -> Any:
 
 
 class EighResult(NamedTuple):
-    """What `eigh` gives: eigenvalues (..., n), ascending, and eigenvectors as columns."""
+    """The result of `eigh`: eigenvalues (..., n), ascending, and eigenvectors as columns."""
 
     eigenvalues: Any
     eigenvectors: Any
@@ -339,7 +339,7 @@ def eigvalsh(x: Any, UPLO: str = "L") -> Any:
 
 
 class SVDResult(NamedTuple):
-    """What `svd` gives: U (..., m, k), S (..., k) descending, Vh (..., k, n), k = min(m, n)."""
+    """The result of `svd`: U (..., m, k), S (..., k) descending, Vh (..., k, n), k = min(m, n)."""
 
     U: Any
     S: Any
@@ -399,7 +399,7 @@ _svd = general(
 def svd(x: Any, full_matrices: bool = False, compute_uv: bool = True) -> Any:
     """The reduced singular value decomposition of matrices (..., m, n).
 
-    full_matrices  what NumPy does by default; refused here (ValueError) unless m = n, because the
+    full_matrices  NumPy's default; refused here (ValueError) unless m = n, because the
                    vectors it adds are arbitrary and have no derivative
     compute_uv     False for the singular values alone, as `svdvals` gives them
 

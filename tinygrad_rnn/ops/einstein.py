@@ -1,7 +1,7 @@
 """Einstein summation, in the whole of NumPy's notation.
 
 An expression is first made simple: the ellipsis is spelt out, repeated letters of one operand
-become its diagonal, and letters that nobody else has are summed. What remains is done two operands
+become its diagonal, and letters that nobody else has are summed. The rest is done two operands
 at a time, and a product of two in which every letter is in two of (a, b, result) is bilinear with
 transposes of the same kind.
 """

@@ -65,7 +65,7 @@ def getitem(x: Any, index: Any) -> Any:
 
     index   integers, slices, None, ..., integer arrays, boolean masks, and tuples of those
 
-    Raises IndexError for what is out of bounds or no integer.
+    Raises IndexError for an index that is out of bounds or no integer.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([1.0, 2.0, 3.0])
@@ -178,7 +178,7 @@ def _spread(t: Any, a: Any, index: Any) -> Any:
     "Where an index names an entry twice, the last value stays and alone has a derivative.",
 )
 def index_update(x: Any, index: Any, values: Any) -> Any:
-    """A copy of x with some entries replaced: what `x[index] = values` would do.
+    """A copy of x with some entries replaced, as by `x[index] = values`.
 
     index    as for `getitem`
     values   broadcast to the shape of x[index]
@@ -209,7 +209,7 @@ _index_update = general(
 
 @of_one("x, but y[index] += values", "to x: g; to the values: g[index]")
 def index_add(x: Any, index: Any, values: Any) -> Any:
-    """A copy of x with values added to some entries: what `x[index] += values` would do.
+    """A copy of x with values added to some entries, as by `x[index] += values`.
 
     Unlike NumPy's `+=`, an entry that the index names twice gets both values.
 
@@ -344,7 +344,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Any:
 
     a         integers from 0 to len(choices) - 1
     choices   the tensors or arrays
-    mode      what other integers are: "raise" (IndexError), "wrap" or "clip"
+    mode      for other integers: "raise" (IndexError), "wrap" or "clip"
 
     >>> import tinygrad_rnn as tg
     >>> tg.choose([0, 1, 0], [tg.tensor([1.0, 2.0, 3.0]), 10.0])

@@ -25,7 +25,7 @@ def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
 
 
 def _edge(end: Any, x: Any, axis: int) -> Any:
-    """What is put before or after x: a number stands for one entry per row."""
+    """The entries put before or after x: a number stands for one entry per row."""
     if np.ndim(values(end)):
         return end
     shape = tuple(1 if i == axis else n for i, n in enumerate(x.shape))

@@ -20,7 +20,7 @@ from .shape import checked_axis, ravel, reshape
 __all__ = ["concatenate", "pad", "repeat", "split", "stack", "tile", "unstack"]
 
 # ------------------------------------------------------------------------------------------------
-# Joining and parting
+# Concatenate and split
 
 
 def _own_slice(i: int, node: Node) -> tuple[Any, ...]:
@@ -39,7 +39,7 @@ def _shapes(name: str, tensors: Sequence[Any]) -> list[Shape]:
     return [t.shape if hasattr(t, "shape") else np.shape(t) for t in tensors]
 
 
-def _explain_joining(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
+def _explain_concatenate(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
     shown = ", ".join(map(str, shapes))
     if "sizes" in params:
         return f"{shown} along axis {params['axis']}: all other sizes must be the same"
@@ -53,7 +53,7 @@ _concatenate = variadic(
     lambda t, i, node: _amid_zeros(t, _own_slice(i, node), node),
     kind="structural",
     notation=Notation("brackets", "[ , ]", word="split"),
-    explain=_explain_joining,
+    explain=_explain_concatenate,
 )
 
 
@@ -68,7 +68,7 @@ _stack = variadic(
     lambda t, i, node: _amid_zeros(t, _own_index(i, node), node),
     kind="structural",
     notation=Notation("brackets", "[ , ]", word="unstack"),
-    explain=_explain_joining,
+    explain=_explain_concatenate,
 )
 
 
@@ -178,7 +178,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
                      axis, or a pair per axis
     mode             "constant", or where the frame copies from x: "edge", "reflect", "symmetric"
                      or "wrap"
-    constant_values  what a constant frame is made of
+    constant_values  the entries of a constant frame
 
     >>> import tinygrad_rnn as tg
     >>> tg.pad(tg.ones(2), (1, 2))

@@ -1,4 +1,4 @@
-"""Losses: one number from what a network said and what it should have said."""
+"""Loss functions: one number from a network's outputs and their targets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _expect = elementwise(
     lambda a: a,
     notation=call(numpy="np.where((a == 0) & np.isinf(b), 0, a * b)"),
 )
-"""A probability times a logarithm: what cannot be counts nothing, 0 times -inf is 0."""
+"""A probability times a logarithm: an impossible case counts nothing, 0 times -inf is 0."""
 
 
 def _shape(x: Any) -> Shape:
@@ -170,7 +170,7 @@ def cross_entropy(
     targets          (...) integers in 0..V-1, or (..., V) probabilities (floats)
     reduction        "mean" over all targets (weighed, if there are weights), "sum", or "none" for
                      one loss per target
-    weights          (V,) what each class counts
+    weights          (V,) the weight of each class
     ignore_index     a class number whose targets count nothing
     label_smoothing  e: the target is p (1 - e) + e / V (Szegedy et al. 2016, section 7)
 
@@ -318,7 +318,7 @@ def bce_with_logits(
 
     logits    any shape
     targets   of that shape: probabilities of yes, 0 to 1
-    weights   what each entry counts; broadcasts. The mean divides by the number of entries
+    weights   of the entries; broadcasts. The mean divides by the number of entries
 
     >>> import tinygrad_rnn as tg
     >>> tg.bce_with_logits(tg.tensor([0.0, 1000.0]), [1.0, 1.0], "none")

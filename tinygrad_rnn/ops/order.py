@@ -91,7 +91,7 @@ def _weight(at: Any, method: str) -> Any:
 def quantile(
     x: Any, q: Any, axis: Axis = None, keepdims: bool = False, method: str = "linear"
 ) -> Any:
-    """What a share q of the entries lies below, over the given axes, or over all.
+    """The value that a share q of the entries lies below, over the given axes, or over all.
 
     q        a number from 0 to 1 or an array of those, whose axes come first in the result
     method   between two entries: "linear", "lower", "higher", "midpoint" or "nearest"
@@ -143,7 +143,7 @@ def percentile(
 
 @of_one("the entry of x in the middle, or the mean of the two", "g, shared between those")
 def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """What half the entries lie below: `quantile` at 1/2.
+    """The value that half the entries lie below: `quantile` at 1/2.
 
     >>> import tinygrad_rnn as tg
     >>> tg.median(tg.tensor([4.0, 1.0, 2.0, 8.0]))

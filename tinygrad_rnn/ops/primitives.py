@@ -1,7 +1,7 @@
 """The primitives that readers of a record speak of, by name.
 
-Most readers ask a primitive for its kind and its notation; what rewrites expressions has to know
-some of them in person.
+Most readers ask a primitive for its kind and its notation; rewriting expressions takes some of
+them by name.
 """
 
 from ..primitive import Primitive

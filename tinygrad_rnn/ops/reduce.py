@@ -82,7 +82,7 @@ def sum(  # noqa: A001 - NumPy's name
     """The sum over the given axes, or over all.
 
     where     truth values that broadcast to x: the entries that count
-    initial   what the sum begins with, if not 0
+    initial   the start of the sum, if not 0
 
     >>> import tinygrad_rnn as tg
     >>> tg.ones((2, 3)).sum(axis=0)
@@ -142,7 +142,7 @@ def _deviation_value(x: Any, axis: Axis) -> Any:
     if not n:
         return x
     y = x - np.sum(x, axis=axis, keepdims=True) / n
-    y -= np.sum(y, axis=axis, keepdims=True) / n  # large x: what rounding left of the mean
+    y -= np.sum(y, axis=axis, keepdims=True) / n  # large x: the mean's rounding error
     return y
 
 

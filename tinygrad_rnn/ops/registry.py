@@ -1,4 +1,4 @@
-"""Declarations: what is said about an operator, once, for its docstring, the manual and the tests.
+"""Declarations: operators described once, for their docstrings, the manual and the tests.
 
 Every public operator is made by `unary` or `binary` (from a value and its partial derivatives) or
 is a function under `@operator`. All three enter it in `OPERATORS`, which the manual, NumPy's
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
 Plain = Array | np.generic | float | Sequence[Any]
-"""What an operator takes beside tensors. Without a tensor, its result is plain too."""
+"""Arguments beside tensors. Without a tensor, the result is plain too."""
 Interval = tuple[float, float]
 
 
 class Operator(NamedTuple):
-    """What is known about one operator.
+    """The description of one operator.
 
     name         as in `tg.<name>`
     group        the file it is declared in, without the ending
@@ -125,7 +125,7 @@ class Joining(Protocol[P]):
     def __call__(self, tensors: Sequence[Any], /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
 
 
-class Parting(Protocol[P]):
+class InParts(Protocol[P]):
     """An operator with several results."""
 
     __name__: str
@@ -186,7 +186,7 @@ def of_many(
 
 def in_parts(
     equation: str, derivative: str, note: str = ""
-) -> Callable[[Callable[Concatenate[Any, P], Any]], Parting[P]]:
+) -> Callable[[Callable[Concatenate[Any, P], Any]], InParts[P]]:
     """`operator` for a function with several results."""
     return _declared(equation, derivative, note)
 
@@ -286,9 +286,9 @@ def _enter(
 
 
 def for_numpy() -> dict[Any, Callable[..., Any]]:
-    """NumPy's functions, and what to call instead of each when it is called on tensors.
+    """NumPy's functions, and the function to call in place of each when it is called on tensors.
 
-    The operator of the same name; further, what only looks at values or sizes.
+    The operator of the same name; further, functions that only look at values or sizes.
     """
     table: dict[Any, Callable[..., Any]] = {}
     for name, _, function, *_ in OPERATORS.values():
@@ -366,5 +366,5 @@ def _on_values(function: Any) -> Callable[..., Any]:
 
 
 def values(x: Any) -> Any:
-    """The plain array behind a tensor, for what has no derivative."""
+    """The plain array behind a tensor, for results without derivative."""
     return getattr(x, "_value", x)

@@ -267,7 +267,7 @@ _flip = linear(
 
 @of_one("y[i] = x[(i - shift) mod n]", "g, shifted back")
 def roll(x: Any, shift: int | tuple[int, ...], axis: Axis = None) -> Any:
-    """Shift along axes, what falls off coming in at the other end; without `axis`, as one row."""
+    """Shift along axes, the last entries coming in at the other end; without `axis`, as one row."""
     if isinstance(shift, tuple) and len(shift) == 1 and not isinstance(axis, tuple):
         shift = shift[0]
     return apply(_roll, (x,), {"shift": shift, "axis": axis})

@@ -1,4 +1,4 @@
-"""NumPy's functions that have no rule for tensors, and what does the same."""
+"""NumPy's functions that have no rule for tensors, and substitutes for them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ INSTEAD: dict[Any, str] = {
     np.resize: "tg.reshape(tg.tile(x, n), shape)",
     np.vander: "x[:, None] ** np.arange(n - 1, -1, -1)",
 }
-"""What to write for tensors: expressions in the arguments of NumPy's function."""
+"""Substitutes for tensors: expressions in the arguments of NumPy's function."""
 
 _METHODS = {
     "add.accumulate": "tg.cumsum(x, axis)",

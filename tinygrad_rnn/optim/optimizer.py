@@ -26,11 +26,11 @@ class Optimizer:
     unused       "error": a parameter without a gradient is refused; "skip": a step leaves it alone
 
     `param_groups` is a list of dicts, each with "params" and every option; options may be changed
-    between steps. `lr` reads and sets the learning rate of all groups. `state` holds what `update`
-    remembers of each parameter. `limits`, of the class, are of the options that are numbers (or
-    tuples of them): at least 0, and below what stands there.
+    between steps. `lr` reads and sets the learning rate of all groups. `state` holds the memory
+    of `update` for each parameter. `limits`, of the class, are of the options that are numbers (or
+    tuples of them): at least 0, and below the limit.
 
-    Raises TypeError for what holds no parameters, ValueError for no parameters at all, one in two
+    Raises TypeError for an object without parameters, ValueError for none at all, one in two
     groups, and an option that is unknown or out of range.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -184,15 +184,15 @@ class Optimizer:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave; arrays are copied and take the parameters' dtype.
+        """Go on from a result of `state_dict`; arrays are copied and take the parameters' dtype.
 
         Raises ValueError, and changes nothing, if the groups, the options, or the parameters'
         names or shapes differ.
         """
         if not {"parameters", "param_groups"} <= set(saved):
             raise ValueError(
-                f"{self._name}: given a dict of {', '.join(map(repr, saved))}, wanted what "
-                "state_dict() gave"
+                f"{self._name}: given a dict of {', '.join(map(repr, saved))}, wanted a "
+                "result of state_dict()"
             )
         index = {p: i for i, p in enumerate(self.state)}
         states = dict(zip(self.state, self._saved_states(saved["parameters"]), strict=True))

@@ -1,4 +1,4 @@
-"""What holds parameters, and the gradients that belong together."""
+"""Containers of parameters, and the gradients that belong together."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ Trainable = HasParameters | Mapping[str, Any] | Iterable[Any]
 Unused = Literal["error", "skip"]
 
 
-def listed(what: Trainable) -> list[Parameter]:
-    """The parameters in what was given, in order, each once."""
-    return list(dict.fromkeys(_found(what)))
+def listed(given: Trainable) -> list[Parameter]:
+    """The parameters in a container, in order, each once."""
+    return list(dict.fromkeys(_found(given)))
 
 
-def _found(what: Any) -> list[Parameter]:
-    if isinstance(what, Parameter):
-        return [what]
-    if callable(getattr(what, "parameters", None)):
-        what = what.parameters()
-    if isinstance(what, Mapping):
-        what = list(what.values())
-    elif isinstance(what, str | Tensor) or not isinstance(what, Iterable):
+def _found(given: Any) -> list[Parameter]:
+    if isinstance(given, Parameter):
+        return [given]
+    if callable(getattr(given, "parameters", None)):
+        given = given.parameters()
+    if isinstance(given, Mapping):
+        given = list(given.values())
+    elif isinstance(given, str | Tensor) or not isinstance(given, Iterable):
         raise TypeError(
-            f"optim: given {what!r:.60}; wanted parameters, cells, mappings of "
+            f"optim: given {given!r:.60}; wanted parameters, cells, mappings of "
             "parameters, or several of these"
         )
-    return [p for part in what for p in _found(part)]
+    return [p for part in given for p in _found(part)]
 
 
 def leaf_of(p: Parameter) -> Leaf:

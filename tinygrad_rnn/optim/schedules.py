@@ -56,7 +56,7 @@ class Schedule:
         return {"steps": self.steps}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave, after the optimiser has loaded its own."""
+        """Go on from a result of `state_dict`, after the optimiser has loaded its own."""
         self.steps = int(saved["steps"])
         self._set()
 
@@ -234,7 +234,7 @@ class ReduceLROnPlateau:
     optimizer   all its groups are changed
     factor      below 1
     patience    calls without progress that are put up with
-    threshold   what counts as progress, relative to the best loss
+    threshold   the least progress that counts, relative to the best loss
     min_lr      no lower than this
 
     >>> import tinygrad_rnn as tg
@@ -284,7 +284,7 @@ class ReduceLROnPlateau:
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave, after the optimiser has loaded its own."""
+        """Go on from a result of `state_dict`, after the optimiser has loaded its own."""
         self.best, self.waited = float(saved["best"]), int(saved["waited"])
 
 
