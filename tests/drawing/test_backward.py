@@ -89,14 +89,14 @@ def test_what_leaves_a_state_is_its_gradient():
 @pytest.mark.parametrize(("cut", "summed"), [(None, [1, 2, 3]), (3, [1, 3]), (2, [2, 3])])
 def test_contributions_are_summed_where_they_meet_and_none_crosses_a_cut(gallery, cut, summed):
     drawing = tg.draw(gallery.by_hand(4, cut=cut), backward=True)
-    sums = [b for b in boxes(drawing, "round") if b.back and plain(b.label) == "+"]
+    sums = [b for b in boxes(drawing, "circle") if b.back and plain(b.label) == "+"]
     assert sorted(b.column for b in sums) == summed
     for box in sums:
         assert sum(link.target is box for link in drawing.model.links) == 2
     crossing = {
         (link.source.column, link.target.column)
         for link in drawing.model.links
-        if link.kind == "back" and link.source.kind == "pull" and link.target.kind == "round"
+        if link.kind == "back" and link.source.kind == "pull" and link.target.kind == "circle"
         and link.source.column != link.target.column
     }  # fmt: skip
     assert crossing == {(t + 1, t) for t in summed}

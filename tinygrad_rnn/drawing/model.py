@@ -17,7 +17,7 @@ RAILED = ("parameter", "gradient")
 class Box:
     """Something with a place in the picture.
 
-    kind     "op", "round", "value" (a state or an output), "input", "constant", "parameter";
+    kind     "op", "circle", "value" (a state or an output), "input", "constant", "parameter";
              on the way back "pull" (a rule) and "gradient" (of a parameter)
     key      what it corresponds to in the other steps
     column   its step, BEFORE or AFTER; lag: how many steps before that a first state belongs

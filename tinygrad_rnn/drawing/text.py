@@ -7,6 +7,7 @@ import unicodedata
 from functools import cache
 from typing import NamedTuple
 
+from ..notation import GREEK
 from .advances import ADVANCES
 
 
@@ -20,16 +21,6 @@ class Run(NamedTuple):
 
 Runs = tuple[Run, ...]
 
-_LETTERS = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
-    "finalsigma sigma tau upsilon phi chi psi omega"
-)
-_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
-GREEK = {
-    **{name: chr(0x3B1 + i) for i, name in enumerate(_LETTERS.split())},
-    **dict(zip(_CAPITALS.split(), "ΓΔΘΛΞΠΣΦΨΩ", strict=True)),
-}
-"""Greek letters by their names."""
 LONGEST = 24
 """Longer names are cut in the picture; the tooltip has them whole."""
 

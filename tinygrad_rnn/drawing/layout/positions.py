@@ -41,7 +41,7 @@ def size(box: Box) -> tuple[float, float, bool]:
     if box.kind == "cell":
         widest = max([w, *(text.width(line, FONT) for line in box.lines)])
         return widest + 28, LINE * len(box.lines) + (24 if box.label else 4) + 14, False
-    if box.kind == "round":
+    if box.kind == "circle":
         return 24.0, 24.0, True
     if box.kind == "value":
         return max(44.0 if box.note else 36.0, w + 16), 44.0 if box.note else 36.0, True
@@ -228,7 +228,7 @@ class Layout:
             self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
             for box in of_step.get(step, ()):
                 place = self.rect(box.key).moved(x)
-                if box.kind == "round":  # a circle, whatever stands there in other steps
+                if box.kind == "circle":  # a circle, whatever stands there in other steps
                     place = Rect(place.x, place.y, *size(box))
                 self.rects[box] = place
             x += self.pitch

@@ -15,7 +15,7 @@ from ..text import Runs
 from .scene import Painter
 from .theme import THEMES
 
-SHAPES = {"round": "circle", "value": "ellipse", "input": "box", "constant": "box"}
+SHAPES = {"circle": "circle", "value": "ellipse", "input": "box", "constant": "box"}
 
 
 def digraph(layout: Layout, painter: Painter, theme: str, title: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from .. import text
 from ..layout.route import Rect
 from ..model import Box, Link, Model
+from ..read.notation import abbreviations
 from ..text import Run
 from .shapes import SMALL_FONT, Line, Plate, Words, arrow, shifted
 
@@ -46,7 +47,7 @@ class Legend:
         self._boxes(model)
         self._links(model)
         self._back(model.boxes)
-        self._words(model.boxes)
+        self._words(model)
         if edges != "plain" and any(link.norm for link in model.links):
             self._widths(edges, widths)
         self.bottom = self.y + 10
@@ -70,7 +71,7 @@ class Legend:
         kinds = {box.kind for box in model.boxes}
         if "input" in kinds:
             self._entry("input", 22, Plate(Rect(11, 0, 22, 16), 0.0, "input"))
-        if kinds & {"op", "round"}:
+        if kinds & {"op", "circle"}:
             self._entry("operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "op"))
         if "value" in kinds:
             words = "state or output" if model.timed else "output"
@@ -97,18 +98,22 @@ class Legend:
             self._entry("gradient, flowing back", 34, *arrow(way, "back", "back-head", 1.4))
         if any(box.kind == "pull" for box in back):
             self._entry("rule of an operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "pull"))
-        if any(box.kind == "round" and text.plain(box.label) == "+" for box in back):
-            plate = Plate(Rect(8, 0, 16, 16), 8, "back-round")
+        if any(box.kind == "circle" and text.plain(box.label) == "+" for box in back):
+            plate = Plate(Rect(8, 0, 16, 16), 8, "back-circle")
             self._entry("contributions are summed", 16, plate, Words(8, 0, (Run("+"),), 14))
 
-    def _words(self, boxes: Sequence[Box]) -> None:
+    def _words(self, model: Model) -> None:
+        boxes = model.boxes
         if any(box.note for box in boxes):
             self._entry("second line: norm of the value", 0)
         if any(box.keeps for box in boxes):
             self._entry("keeps values for the backward pass", 8, Plate(Rect(4, 0, 7, 7), 0, "kept"))
-        if any(box.symbol == "CE" or any(run.text == "CE" for line in box.lines for run in line)
-               for box in boxes):  # fmt: skip
-            self._entry("CE  cross entropy", 0)
+        written = {box.symbol for box in boxes} | {
+            run.text for box in boxes for line in box.lines for run in line
+        }
+        for short, name in abbreviations(model.order).items():
+            if short in written:
+                self._entry(f"{short}  {name}", 0)
 
     def _widths(self, edges: str, widths: Widths) -> None:
         what = "gradient that flowed back" if edges == "gradient" else "value"

@@ -139,7 +139,7 @@ class Painter:
         """The class a box is painted in."""
         if box.kind in RAILED:
             return f"parameter{box.color % PARAMETERS}"
-        if box.back and box.kind in ("round", "value", "cell"):
+        if box.back and box.kind in ("circle", "value", "cell"):
             return f"back-{box.kind}"
         return box.kind
 
@@ -221,7 +221,7 @@ class Painter:
     def _box(self, box: Box, rect: Rect) -> None:
         style = self.style_of(box)
         radius = {
-            "round": rect.h / 2,
+            "circle": rect.h / 2,
             "value": rect.h / 2,
             "op": 6.0,
             "cell": 10.0,
@@ -242,13 +242,13 @@ class Painter:
         elif box.note:
             shapes.append(Words(rect.x, rect.y - 7, label))
             shapes.append(Words(rect.x, rect.y + 9, (Run(box.note),), 10.5, "soft", face="sans"))
-        elif box.kind == "round" and len(label) == 1:
+        elif box.kind == "circle" and len(label) == 1:
             shapes.append(Words(rect.x, rect.y, label, FONT + 3))
         else:
             shapes.append(Words(rect.x, rect.y, label))
         if box.keeps:
             corner = Rect(rect.right - 3, rect.top + 3, 7, 7)
-            if box.kind == "round":
+            if box.kind == "circle":
                 corner = Rect(rect.right - 4, rect.top + 4, 7, 7)
             shapes.append(Plate(corner, 0, "kept"))
         step = "" if box.column in (BEFORE, AFTER) else str(box.column)

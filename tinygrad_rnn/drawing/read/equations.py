@@ -45,7 +45,7 @@ class Equations:
         spare = iter(TEMPORARY)
         named = {self.into[box][0].source: box.label for box in results if box.kind == "value"}
         for box in boxes:
-            if box.kind not in ("op", "round") or box.node is None:
+            if box.kind not in ("op", "circle") or box.node is None:
                 continue
             multiple = box.node.primitive is not None and box.node.primitive.multiple
             names = box.node.names or {}
@@ -85,9 +85,9 @@ class Equations:
             return known[box, port], ATOM
         if box.kind == "value" and box in self.into and self.into[box][0].source in mine:
             return box.label, ATOM
-        if box.kind in ("op", "round") and box not in mine:
+        if box.kind in ("op", "circle") and box not in mine:
             return box.name or self._unnamed(box), ATOM
-        if box not in mine or box.kind not in ("op", "round"):
+        if box not in mine or box.kind not in ("op", "circle"):
             return box.label, ATOM
         inner = self._inside(box, mine, known)
         if box.node is not None and box.node.primitive is not None and box.node.primitive.multiple:

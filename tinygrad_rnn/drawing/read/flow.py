@@ -172,12 +172,12 @@ def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
         facts = [f"shape {shape}, {dtype}"]
         value = known.of(box.node, box.port)
         if value is not None and np.size(value):
-            if values and box.kind not in ("round", "parameter"):
+            if values and box.kind not in ("circle", "parameter"):
                 box.note = f"{np.linalg.norm(value):.3g}"
             facts.append(f"mean {np.mean(value):.4g}, norm {np.linalg.norm(value):.4g}")
         box.facts[:0] = facts
         kept = [np.shape(v) for v in box.node.saved or () if v is not None and np.ndim(v)]
-        if kept and box.kind in ("op", "round"):
+        if kept and box.kind in ("op", "circle"):
             box.facts.append("keeps " + ", ".join(map(str, kept)))
             box.keeps = saved
         if box.kind == "parameter":

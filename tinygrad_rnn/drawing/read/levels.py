@@ -57,9 +57,9 @@ def _part(box: Box, layer: int | None, model: Model) -> Part:
         return "back", box.column
     if box.kind == "value" and layer is not None:
         return "states", box.column, layer, box.key[0] if is_ghost(box) else ""
-    if box.kind in ("op", "round") and drawn:
+    if box.kind in ("op", "circle") and drawn:
         return "cell", box.column, layer
-    if box.kind == "round" and is_ghost(box):
+    if box.kind == "circle" and is_ghost(box):
         return "sum so far", box.id, layer
     return "alone", box.id
 

@@ -14,29 +14,8 @@ from ..text import Run, Runs
 from .align import Key, correspondence
 from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
 from .columns import AFTER, BEFORE, columns, is_parameter
+from .notation import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
-
-SYMBOLS = {
-    "add": "+",
-    "subtract": "\N{MINUS SIGN}",
-    "multiply": "\N{CIRCLED DOT OPERATOR}",
-    "divide": "\N{DIVISION SIGN}",
-    "negative": "\N{MINUS SIGN}",
-    "sigmoid": "\N{GREEK SMALL LETTER SIGMA}",
-    "relu": "ReLU",
-    "sum": "\N{GREEK CAPITAL LETTER SIGMA}",
-    "sqrt": "\N{SQUARE ROOT}",
-    "cross_entropy": "CE",
-    "log_softmax": "log softmax",
-    "square": "( )\N{SUPERSCRIPT TWO}",
-    "transpose": "( )\N{MODIFIER LETTER CAPITAL T}",
-    "swapaxes": "( )\N{MODIFIER LETTER CAPITAL T}",
-    "getitem": "[ ]",
-    "concatenate": "[ , ]",
-    "matmul": "@",
-}
-ROUND = frozenset({"add", "subtract", "multiply", "divide", "negative"})
-"""Operations drawn as a small circle with a sign in it."""
 
 LONGEST_LAG = 3
 """How many steps back a value may come from and still be drawn if its own step is not."""
@@ -202,31 +181,19 @@ class Reader:
     def _operation(self, node: Node) -> None:
         primitive = node.primitive
         assert primitive is not None
-        name, key, column = primitive.name, self.key[node], self.column[node]
+        key, column = self.key[node], self.column[node]
         sources = [self._source(node, i) for i in range(len(node.inputs))]
         numbers = [self._number(node, i) for i in range(len(node.inputs))]
-        kind = "round" if name in ROUND else "op"
-        symbol = SYMBOLS.get(name, name.replace("_", " "))
-        label: Runs = (Run(symbol),)
+        kind = "circle" if is_circle(primitive) else "op"
+        sign = symbol(primitive)
+        label: Runs = (Run(sign),)
         called: Runs = ()
-        if name == "matmul":
-            known = [s[0].label if s and s[0].kind not in ("op", "round") else () for s in sources]
-            long = any(len(run.text) > 2 and not run.shift for name in known for run in name)
-            between = (Run(" "),) if long else ()
-            label = (
-                (*known[0], *between, *known[1])
-                if known[0] and known[1] and max(map(len, known)) <= 3
-                else (Run("\N{MIDDLE DOT} "), *known[1])
-                if known[1]
-                else (*known[0], Run(" \N{MIDDLE DOT}"))
-                if known[0]
-                else (Run(symbol),)
-            )
+        if is_product(primitive):
+            label = _product(sign, sources)
         elif any(numbers):
-            sign = "\N{MULTIPLICATION SIGN}" if name == "multiply" else label[0].text
-            number = next(n for n in numbers if n)
             kind = "op"
-            label = (Run(f"{number} {sign}" if numbers[0] else f"{sign} {number}"),)
+            number = next(n for n in numbers if n)
+            label = (Run(scaled_by(number, sign, first=bool(numbers[0]))),)
         state = key in self.carried.producers and key not in self.carried.running
         if node.names and not state and (node, 0) not in self.roots:
             names = [text.math(n, self._time(node)) for _, n in sorted(node.names.items())]
@@ -235,7 +202,15 @@ class Reader:
             label = (*listed, Run(" = "), *label)
             kind = "op"
         box = self._box(
-            name, kind, key, column, label, node, name=called, symbol=symbol, numbers=numbers
+            primitive.name,
+            kind,
+            key,
+            column,
+            label,
+            node,
+            name=called,
+            symbol=sign,
+            numbers=numbers,
         )
         self.box_of[node, 0] = box
         hidden = sum(
@@ -289,7 +264,7 @@ class Reader:
         if primitive in (COTANGENT, SEED):
             return "value", _partial(self.state_label(node.params["of"], node.params["i"]))
         if primitive in (SUM, COPY):
-            return "round", (Run("+" if primitive is SUM else "1"),)
+            return "circle", (Run("+" if primitive is SUM else "1"),)
         return primitive.name.rstrip("s"), (Run("\N{PARTIAL DIFFERENTIAL}"),)
 
     def _value(self, node: Node, port: int, maker: Box) -> Box:
@@ -377,7 +352,7 @@ class Reader:
     def _stand_in(self, how: str, made: Key) -> tuple[str, Key]:
         """Kind and key of a box that stands for a state (or running sum) of another step."""
         if made in self.carried.running:
-            return "round", (how, *made)
+            return "circle", (how, *made)
         return "value", (how, "value", *made, 0)
 
     def _is_running(self, node: Node, i: int) -> bool:
@@ -391,6 +366,7 @@ class Reader:
         if self._number(node, i):
             return None
         assert node.primitive is not None
+        bilinear = node.primitive.kind == "bilinear"
         column, value = self.column[node], None if node.saved is None else node.saved[i]
         if value is not None and (id(value), column) in self.constants:
             return self.constants[id(value), column], "constant"
@@ -399,9 +375,9 @@ class Reader:
             if value is None:
                 return None  # where a running sum begins: a number of which nothing is kept
             key = self._stand_in("first", self.carried.arrivals[self.key[node], i])[1]
-        elif value is None and node.primitive.name != "matmul":
+        elif value is None and not bilinear:
             return None
-        given = node.primitive.name == "matmul" and i == 0 and not arrives
+        given = bilinear and i == 0 and not arrives
         name = text.math("x", self._time(node)) if given else (Run("const"),)
         if arrives and not self._is_running(node, i):
             state = self.carried.arrivals[self.key[node], i]
@@ -443,6 +419,21 @@ class Reader:
             box.lag = self.carried.lags[self.key[node], i]
         self.box_of[leaf, 0] = box
         return box, "cut" if cut else "flow"
+
+
+def _product(sign: str, sources: Sequence[tuple[Box, str] | None]) -> Runs:
+    """A product with the names of its factors, as far as those are drawn with a name: x_t U."""
+    known = [s[0].label if s and s[0].kind not in ("op", "circle") else () for s in sources]
+    matrix = sign == MATRIX_PRODUCT
+    between, hole = (" ", "\N{MIDDLE DOT}") if matrix else (f" {sign} ", sign)
+    first, second = known
+    if first and second and max(map(len, known)) <= 3:
+        return *first, Run(between), *second
+    if second:
+        return Run(f"{hole} "), *second
+    if first:
+        return *first, Run(f" {hole}")
+    return (Run(sign),)
 
 
 def _partial(label: Runs) -> Runs:

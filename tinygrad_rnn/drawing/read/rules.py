@@ -101,7 +101,7 @@ class _Rules:
         self.box: dict[Node, Box] = {}
         self.names: dict[tuple[Box, int], Runs] = {}
         for box in model.boxes:
-            if box.node is None or box.kind not in ("op", "round"):
+            if box.node is None or box.kind not in ("op", "circle"):
                 continue
             self.box[box.node] = box
             names = box.node.names or {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ...graph import Node
 from .align import Key
+from .notation import is_sum
 
 
 class Carried:
@@ -53,7 +54,7 @@ class Carried:
         for (user, _), makers in arriving.items():
             for maker in makers:
                 users.setdefault(maker, set()).add(user)
-        sums = {key for key in self.producers if users[key] == {key} and _is_sum(made[key])}
+        sums = {key for key in self.producers if users[key] == {key} and _may_run_along(made[key])}
         self.running = {key for key in self.producers if users[key] <= sums}  # with what begins one
         # states of the same name get a number
         names = [(key, made[key].name()) for key in self.producers if key not in self.running]
@@ -64,8 +65,6 @@ class Carried:
                 self.upper[key] = f"({same.index(key) + 1})"
 
 
-def _is_sum(node: Node) -> bool:
+def _may_run_along(node: Node) -> bool:
     """Whether a node may be a running sum: a term is added or taken away, and it has no name."""
-    return (
-        node.primitive is not None and node.primitive.name in ("add", "subtract") and not node.names
-    )
+    return node.primitive is not None and is_sum(node.primitive) and not node.names
