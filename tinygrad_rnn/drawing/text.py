@@ -5,21 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
-from typing import NamedTuple
 
+from ..equations.print_runs import Run, Runs
 from ..notation import GREEK
 from .advances import ADVANCES
-
-
-class Run(NamedTuple):
-    """A piece of text in one style: "i" italic, "r" upright; shift -1 sub-, +1 superscript."""
-
-    text: str
-    style: str = "r"
-    shift: int = 0
-
-
-Runs = tuple[Run, ...]
 
 LONGEST = 24
 """Longer names are cut in the picture; the tooltip has them whole."""
@@ -100,3 +89,8 @@ def _em(c: str) -> float:
     if base != c:
         return _em(base)
     return 0.92 if unicodedata.bidirectional(c) == "R" else 1.3
+
+
+__all__ = [
+    "BASELINE", "LONGEST", "RISE", "SMALL", "Run", "Runs", "clean", "cut", "math", "plain", "width",
+]  # fmt: skip
