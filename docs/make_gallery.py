@@ -152,7 +152,7 @@ def main(folder: Path) -> None:
             by_hand(3), backward=True, level="step", title="Backpropagation through time"
         ),
         "elman_backward_gradient": tg.draw(
-            linear(0.8, 6), backward=True, edges="gradient", title="W = 0.8 Q, the way back"
+            linear(0.8, 6), backward=True, edges="gradient", title="W = 0.8 Q, the backward pass"
         ),
         "elman_dark": tg.draw(loss, edges="gradient", theme="dark"),
         "elman_1000": tg.draw(by_hand(1000), title="A thousand steps"),

@@ -1,4 +1,4 @@
-"""The way back: the record of the pullback, one box per rule, its sums and its equations."""
+"""The backward pass: one box per pullback rule, its sums and its equations."""
 
 import re
 
@@ -21,7 +21,7 @@ def labels(drawing, kind, step=None):
 
 def test_the_rules_of_an_elman_network(gallery):
     drawing = tg.draw(gallery.by_hand(3), backward=True)
-    assert labels(drawing, "pull", 2) == sorted(
+    assert labels(drawing, "pullback", 2) == sorted(
         ["⊙ (1 − s_2^2)", "· W^T", "s_1^T ·", "x_2^T ·", "· V^T", "s_2^T ·", "∂CE", "copy"]
     )
     assert labels(drawing, "value") == ["∂L", "∂s_1", "∂s_2", "∂s_3"]
@@ -48,7 +48,7 @@ u = np.array([[0.5, 1.5, 2.0]])
 def test_rules_are_written_with_the_names_of_the_values(function, rules):
     x = tg.tensor(u, "x")
     drawing = tg.draw(tg.square(function(x).named("y")).sum(), backward=True)
-    found = set(labels(drawing, "pull"))
+    found = set(labels(drawing, "pullback"))
     assert found - {"copy", "⊙ 2 y"} == rules
     assert {"copy", "⊙ 2 y"} <= found | {"⊙ 2 x"}
 
@@ -96,7 +96,7 @@ def test_contributions_are_summed_where_they_meet_and_none_crosses_a_cut(gallery
     crossing = {
         (link.source.column, link.target.column)
         for link in drawing.model.links
-        if link.kind == "back" and link.source.kind == "pull" and link.target.kind == "circle"
+        if link.kind == "back" and link.source.kind == "pullback" and link.target.kind == "circle"
         and link.source.column != link.target.column
     }  # fmt: skip
     assert crossing == {(t + 1, t) for t in summed}

@@ -198,7 +198,7 @@ def test_arguments_that_do_not_fit_are_refused(gallery, arguments, message):
         tg.draw(gallery.by_hand(), **arguments)
 
 
-def test_a_box_per_step_does_not_count_as_many_and_the_way_back_counts():
+def test_a_box_per_step_does_not_count_as_many_and_the_backward_pass_counts():
     loss = tg.square(tg.unroll(tg.LSTM(3, 4, rng=0), np.ones((4, 1, 3))).state.h).sum()
     assert len(tg.draw(loss, level="step", max_nodes=25).model.boxes) <= 25
     with pytest.raises(ValueError, match=r"\d+ boxes, more than max_nodes=100; "):

@@ -49,7 +49,8 @@ def runs(box: Box, within: str = "") -> Runs:
     parts = [runs(part, box.kind) if isinstance(part, Box) else (Run(part),) for part in inside]
     if box.kind in _BETWEEN:
         return (*parts[0], Run(_BETWEEN[box.kind]), *parts[1])
-    return _WRITE[box.kind](*parts)
+    written: Runs = _WRITE[box.kind](*parts)
+    return written
 
 
 def name(base: str, label: str = "", time: str = "") -> Runs:

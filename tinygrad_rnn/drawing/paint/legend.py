@@ -1,4 +1,4 @@
-"""What the shapes of a picture mean: only of those that are there."""
+"""The meanings of the shapes of a picture: only of those that are there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..layout.route import Rect
 from ..model import Box, Link, Model
 from ..read.notation import abbreviations
 from ..text import Run
-from .shapes import SMALL_FONT, Line, Plate, Words, arrow, shifted
+from .shapes import SMALL_FONT, Plate, Stroke, Words, arrow, shifted
 
 ROW = 28.0
 
@@ -79,7 +79,7 @@ class Legend:
         if "parameter" in kinds:
             box = Plate(Rect(10, 0, 20, 16), 5, "parameter0")
             use = Plate(Rect(36, 0, 6, 6), 3, "head0")
-            rail = Line([(20, 0), (46, 0)], "rail0")
+            rail = Stroke([(20, 0), (46, 0)], "rail0")
             self._entry("shared parameter, a dot per use", 46, box, rail, use)
 
     def _links(self, model: Model) -> None:
@@ -88,16 +88,18 @@ class Legend:
         if "constant" in kinds:
             self._entry("constant: no gradient", 34, *arrow(way, "constant-link", "head", 1.0))
         if "cut" in kinds:
-            marks = [Line([(13 + d, 8), (19 + d, -8)], "flow", 1.8) for d in (-3, 3)]
+            marks = [Stroke([(13 + d, 8), (19 + d, -8)], "flow", 1.8) for d in (-3, 3)]
             self._entry("detached: no gradient", 34, *arrow(way, "cut", "head", 1.6), *marks)
 
     def _back(self, boxes: Sequence[Box]) -> None:
         back = [box for box in boxes if box.back]
         if back:
             way = [(34.0, 0.0), (0.0, 0.0)]
-            self._entry("gradient, flowing back", 34, *arrow(way, "back", "back-head", 1.4))
-        if any(box.kind == "pull" for box in back):
-            self._entry("rule of an operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "pull"))
+            self._entry("gradient, in the backward pass", 34, *arrow(way, "back", "back-head", 1.4))
+        if any(box.kind == "pullback" for box in back):
+            self._entry(
+                "pullback rule of an operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "pullback")
+            )
         if any(box.kind == "circle" and text.plain(box.label) == "+" for box in back):
             plate = Plate(Rect(8, 0, 16, 16), 8, "back-circle")
             self._entry("contributions are summed", 16, plate, Words(8, 0, (Run("+"),), 14))
@@ -116,9 +118,9 @@ class Legend:
                 self._entry(f"{short}  {name}", 0)
 
     def _widths(self, edges: str, widths: Widths) -> None:
-        what = "gradient that flowed back" if edges == "gradient" else "value"
+        value = "gradient that flowed back" if edges == "gradient" else "value"
         self._row()
-        self._entry(f"width: norm of the {what} along the edge, log scale", 0)
+        self._entry(f"width: norm of the {value} along the edge, log scale", 0)
         low, high = widths.low, widths.high
         for norm in [low] if high / low < 1.12 else [low, (low * high) ** 0.5, high]:
-            self._entry(f"{norm:.2g}", 30, Line([(0, 0), (30, 0)], "flow", widths(norm)))
+            self._entry(f"{norm:.2g}", 30, Stroke([(0, 0), (30, 0)], "flow", widths(norm)))

@@ -55,7 +55,7 @@ def _styles(
         "cut": Style("", ink, 1.6, (5, 3)),
         "back": Style("", red, 1.4),
         "back-head": Style(red),
-        "pull": Style(op, red, 1.0),
+        "pullback": Style(op, red, 1.0),
         "back-circle": Style(op, red, 1.0),
         "back-value": Style(page, red, 1.5),
         "back-cell": Style(op, red, 1.2),

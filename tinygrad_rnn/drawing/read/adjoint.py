@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .. import text
 from ..model import Box, Link, Model
 from ..text import Run, Runs
-from .backward import COPY, COTANGENT, PULL, PULLS, SEED, SUM
+from .backward import COPY, COTANGENT, PULLBACK, PULLBACKS, SEED, SUM
 from .columns import is_parameter
 from .equations import ATOM, Term
 from .rules import filled
@@ -61,9 +61,9 @@ class Adjoint:
             kind = box.node.primitive
             if kind in (COTANGENT, SEED):
                 self.names[box] = box.label
-            elif kind is PULL and (name := self._of_named(box)):
+            elif kind is PULLBACK and (name := self._of_named(box)):
                 self.names[box] = name
-            elif kind in (PULL, PULLS) and self._is_shared(box):
+            elif kind in (PULLBACK, PULLBACKS) and self._is_shared(box):
                 shared.append(box)
         self._distinct([box for box in reversed(boxes) if box in self.names])
         return shared
@@ -94,7 +94,7 @@ class Adjoint:
     def _is_shared(self, box: Box) -> bool:
         out = self.out.get(box, ())
         return len(out) > 1 or any(len(self.into[k.target]) > 1 and k.target.formula is None
-                                   and k.target.kind == "pull" for k in out)  # fmt: skip
+                                   and k.target.kind == "pullback" for k in out)  # fmt: skip
 
     def _term(self, box: Box) -> Term:
         if box in self.names:
@@ -109,7 +109,9 @@ class Adjoint:
         if kind is SEED and not terms:
             return (Run("1"),), ATOM
         if not terms:  # of a step that is not drawn
-            return (Run("\N{MIDLINE HORIZONTAL ELLIPSIS}"),) if kind is PULL else box.label, ATOM
+            return (
+                Run("\N{MIDLINE HORIZONTAL ELLIPSIS}"),
+            ) if kind is PULLBACK else box.label, ATOM
         if kind is SUM and len(terms) > 1:
             return _sum(terms), 1
         if kind in (SUM, COPY, COTANGENT, SEED):

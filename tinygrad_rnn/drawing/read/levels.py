@@ -16,15 +16,15 @@ from .template import is_ghost, template_of
 from .template import stands_for as key_of
 
 Part = tuple[Any, ...]
-"""What becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
+"""Becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
 
 
 def by_step(model: Model, name: str) -> Model:
     """A model in which each recurrent layer is one box per step, with its equations in it.
 
-    What only reads the layers (a readout, a loss) becomes one box per step too, and so does the way
-    back. Operations outside of time stay as they are. A merged link carries what all that it
-    stands for carry together.
+    Boxes that only read the layers (a readout, a loss) become one box per step too, and so does the
+    backward pass. Operations outside of time stay as they are. A merged link carries the flow of
+    all that it stands for.
     """
     boxes = [box for box in model.boxes if not box.back]
     links = [link for link in model.links if link.kind not in ("back", "turn")]
@@ -49,7 +49,7 @@ def by_step(model: Model, name: str) -> Model:
 
 
 def _part(box: Box, layer: int | None, model: Model) -> Part:
-    """What a box becomes a part of."""
+    """The part that a box belongs to."""
     drawn = box.column in model.shown and not is_ghost(box)
     if box.back and is_ghost(box):
         return "back ghost", box.column
@@ -73,19 +73,19 @@ class _Writer:
         self.equations, self.adjoint = Equations(model), Adjoint(model)
 
     def box(self, part: Part, members: list[Box]) -> Box:
-        what, step, *rest = part
+        kind, step, *rest = part
         first = members[0]
-        if what == "states":
+        if kind == "states":
             key = self.states.setdefault(rest[0], key_of(first))  # one for all steps
             return _merged(members, (first.key[0], *key) if is_ghost(first) else key)
-        if what == "sum so far":  # the sum itself is now in a cell
+        if kind == "sum so far":  # the sum itself is now in a cell
             return replace(first, key=(first.key[0], "cell", rest[0]))
-        if what == "back ghost":
+        if kind == "back ghost":
             return self._cell(step, ("ghost", "cell", "back"), (Run(f"step {step}"),), [], True)
-        if what == "back":
+        if kind == "back":
             lines = self.adjoint.of(members)
-            return self._cell(step, ("cell", "back"), (Run("the way back"),), lines, True)
-        if what == "cell":
+            return self._cell(step, ("cell", "back"), (Run("backward pass"),), lines, True)
+        if kind == "cell":
             title = () if rest[0] is None else self.titles[rest[0]]
             lines = self.equations.of(members, _results(self.model, members))
             return self._cell(step, ("cell", rest[0]), title, lines)
@@ -122,7 +122,7 @@ def _merged(members: list[Box], key: Key) -> Box:
 
 
 def _results(model: Model, members: list[Box]) -> list[Box]:
-    """What leaves a group of boxes: the states and outputs they make, or their last value."""
+    """The results of a group of boxes: the states and outputs they make, or their last value."""
     mine = set(members)
     values = [
         link.target

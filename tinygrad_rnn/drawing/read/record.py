@@ -1,4 +1,4 @@
-"""From a record to what a picture shows of it."""
+"""From a record to the boxes and links of a picture."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LONGEST_LAG = 3
 """How many steps back a value may come from and still be drawn if its own step is not."""
 
 
-class Reader:
-    """Reads one record; `model()` gives what to draw."""
+class RecordReader:
+    """Reads one record; `model()` gives the content of its picture."""
 
     def __init__(
         self,
@@ -48,21 +48,21 @@ class Reader:
         self.back_nodes: set[Node] = set()
         self.boxes: list[Box] = []
         self.links: list[Link] = []
-        self.box_of: dict[tuple[Node, int], Box] = {}  # what an output is drawn from
+        self.box_of: dict[tuple[Node, int], Box] = {}  # of an output
         self.constants: dict[tuple[int, int], Box] = {}  # arrays of this record, in a column
         self._count: dict[str, int] = {}
         self._keys()
         self.carried = Carried(self.near, self.column, self.rank, self.key)
         self.back: Backward | None = None
         if backward:
-            self._way_back()
+            self._backward_pass()
 
     def _not_too_many(self, max_nodes: int) -> None:
         n = sum(column in self.visible for column in self.column.values())
         if n > max_nodes:
             raise ValueError(too_many(n, "operations", max_nodes, self.steps, self.shown))
 
-    # -- what corresponds to what ----------------------------------------------------------------
+    # -- correspondence ---------------------------------------------------------------------------
 
     def _keys(self) -> None:
         """Give corresponding operations of different steps the same key."""
@@ -73,7 +73,7 @@ class Reader:
         self.near = [n for n in self.order if self.column.get(n) in near]
         self.key = correspondence(self.near, self.column)
 
-    def _way_back(self) -> None:
+    def _backward_pass(self) -> None:
         """Put the record of the pullback behind the record."""
         states = set(self.carried.producers)
         back = Backward(
@@ -96,9 +96,9 @@ class Reader:
 
     # -- boxes -----------------------------------------------------------------------------------
 
-    def _box(self, what: str, kind: str, key: Key, column: int, *rest: Any, **more: Any) -> Box:
+    def _box(self, title: str, kind: str, key: Key, column: int, *rest: Any, **more: Any) -> Box:
         where = {BEFORE: "before", AFTER: "after"}.get(column, f"t{column}")
-        stem = f"{where}.{what}"
+        stem = f"{where}.{title}"
         n = self._count[stem] = self._count.get(stem, 0) + 1
         box = Box(stem if n == 1 else f"{stem}.{n}", kind, key, column, *rest, **more)
         self.boxes.append(box)
@@ -235,7 +235,7 @@ class Reader:
         return () if name is None else text.math(name, self._time(source))
 
     def _cotangent(self, node: Node) -> None:
-        """A box on the way back."""
+        """A box of the backward pass."""
         primitive, key, column = node.primitive, self.key[node], self.column[node]
         assert primitive is not None
         of: Node = node.params["of"]
@@ -258,7 +258,7 @@ class Reader:
                 self.links.append(Link(source[0], box, i, "back", node))
 
     def _look_of(self, node: Node) -> tuple[str, Runs]:
-        """Kind and label of a box on the way back; rules get theirs later."""
+        """Kind and label of a box of the backward pass; pullback rules get theirs later."""
         primitive = node.primitive
         assert primitive is not None
         if primitive in (COTANGENT, SEED):
@@ -278,7 +278,7 @@ class Reader:
         return box
 
     def state_label(self, node: Node, port: int = 0) -> Runs:
-        """How a state is called: by its user, or after its initial value."""
+        """The name of a state: its user's, or that of its initial value."""
         name = node.name(port)
         step = self._time(node)
         root = (node, port) in self.roots
@@ -441,11 +441,11 @@ def _partial(label: Runs) -> Runs:
     return (label[0]._replace(text="\N{PARTIAL DIFFERENTIAL}" + label[0].text), *label[1:])
 
 
-def too_many(n: int, what: str, most: int, steps: list[int], shown: list[int]) -> str:
-    """What to say of a picture that would be too large."""
+def too_many(n: int, things: str, most: int, steps: list[int], shown: list[int]) -> str:
+    """The refusal of a picture that would be too large."""
     first = steps[0] if steps else 1
     last = first + max(most // max(n // max(len(shown), 1), 1), 1) - 1
     return (
-        f"draw: {n} {what}, more than max_nodes={most}; ask for fewer steps "
+        f"draw: {n} {things}, more than max_nodes={most}; ask for fewer steps "
         f"(steps=({first}, {last}), or 'auto'), for level='rolled', or for more (max_nodes={n})"
     )

@@ -12,7 +12,7 @@ from .. import text
 from ..model import Box, Model
 from ..text import Run, Runs
 from .align import Key
-from .backward import PULL, PULLS, applied
+from .backward import PULLBACK, PULLBACKS, applied
 from .equations import ATOM, INFIX, Equations, Term, expression, squared, transposed, wrapped
 from .template import stands_for
 
@@ -45,7 +45,7 @@ def write_rules(model: Model) -> None:
     same: dict[Key, set[Runs]] = {}  # of corresponding boxes
     unseen: list[Box] = []
     for box in model.boxes:
-        if box.node is None or box.node.primitive not in (PULL, PULLS):
+        if box.node is None or box.node.primitive not in (PULLBACK, PULLBACKS):
             continue
         of, i = box.node.params["of"], box.node.params["i"]
         if of not in rules.box:
@@ -56,12 +56,12 @@ def write_rules(model: Model) -> None:
         box.symbol = word
         box.facts.append(f"rule of {name}, from its result to its argument {i + 1}")
         box.label = (Run(word),)
-        box.formula = None if box.node.primitive is PULLS else rules.of(of, i)
+        box.formula = None if box.node.primitive is PULLBACKS else rules.of(of, i)
         if box.formula is not None:
             box.facts.append(text.plain(box.formula[0]))
             if box.formula[0] != (HOLE,) and text.width(box.formula[0], 1.0) <= WIDEST:
                 box.label = _short(box.formula[0])
-        elif box.node.primitive is PULL and name not in COUNTERPARTS:
+        elif box.node.primitive is PULLBACK and name not in COUNTERPARTS:
             box.formula = rules.called(of, i)
         same.setdefault(box.key, set()).add(box.label)
     for box in unseen:  # of a step that is not drawn: written as in the others, if that is alike

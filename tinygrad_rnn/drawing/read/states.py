@@ -1,4 +1,4 @@
-"""What one step hands on to another: states, and sums that run along."""
+"""The values that one step hands on to another: states, and sums that run along."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .notation import is_sum
 class Carried:
     """Found in the operations of some steps.
 
-    producers  {key of what is handed on: +1, or -1 if time runs backwards}
-    arrivals   {(key of a user, argument): key of what arrives there, in most steps}
+    producers  {key of a value that is handed on: +1, or -1 if time runs backwards}
+    arrivals   {(key of a user, argument): key of the value that arrives there, in most steps}
     lags       {(key of a user, argument): from how many steps before}
     running    of the producers those that are running sums, or begin one: no states
     upper      {key: number of a state whose name others have too}
@@ -55,7 +55,7 @@ class Carried:
             for maker in makers:
                 users.setdefault(maker, set()).add(user)
         sums = {key for key in self.producers if users[key] == {key} and _may_run_along(made[key])}
-        self.running = {key for key in self.producers if users[key] <= sums}  # with what begins one
+        self.running = {key for key in self.producers if users[key] <= sums}  # and their starts
         # states of the same name get a number
         names = [(key, made[key].name()) for key in self.producers if key not in self.running]
         self.upper: dict[Key, str] = {}
