@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.text import math, plain
+from tinygrad_rnn.drawing.text import named, plain
+from tinygrad_rnn.equations.expr import Symbol
 from tinygrad_rnn.notation import GREEK, PRODUCT, SUM, TIMES, Notation, infix
 
 a, b = (tg.tensor(np.array([[0.3, 0.6]]), name) for name in "ab")
@@ -96,4 +97,4 @@ def test_the_legend_spells_out_what_is_abbreviated():
 
 def test_every_greek_letter_is_one_letter():
     assert all(len(sign) == 1 for sign in GREEK.values())
-    assert {plain(math(name)) for name in GREEK} == set(GREEK.values())
+    assert {plain(named(Symbol(name, "value"))) for name in GREEK} == set(GREEK.values())

@@ -15,8 +15,8 @@ from .model import Model
 from .paint.scene import Look
 from .read.flow import Values, backward_norms, describe, gradient_norms, value_norms
 from .read.levels import by_step
+from .read.pullbacks import write_rules
 from .read.record import RecordReader, too_many
-from .read.rules import write_rules
 
 __all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..equations.expr import Symbol
 from ..graph import Node
 from .read.align import Key
 from .read.backward import Backward
@@ -23,7 +25,6 @@ class Box:
     column   its step, BEFORE or AFTER; lag: how many steps before that a first state belongs
     name     the user's; symbol: of its operation; numbers: its plain arguments
     lines    equations written in it (kind "cell"); note: a second line, small
-    formula  of a rule, with a hole for the cotangent, and how strongly it binds
     keeps    mark it as keeping values for the backward pass;  back: it is part of that pass
     """
 
@@ -41,7 +42,6 @@ class Box:
     numbers: list[str] = field(default_factory=list)
     lines: list[Runs] = field(default_factory=list)
     note: str = ""
-    formula: tuple[Runs, int] | None = None
     keeps: bool = False
     back: bool = False
     facts: list[str] = field(default_factory=list)
@@ -79,10 +79,13 @@ class Model:
     uses        {parameter: number of uses in the whole record}
     timed       whether there are steps at all
     order       the whole record
-    times       how the step of a box is written
     directions  of the states and sums handed to another step: +1, or -1 if time runs backwards
     rolled      whether the one step that is shown stands for all
     back        the backward pass, if it is drawn
+    column      {operation: its step, BEFORE or AFTER}, of the whole record
+    near        steps that are drawn or beside such
+    roots       the outputs
+    symbol      (operation, port) -> the name of a value and its step, or None
     """
 
     steps: list[int]
@@ -92,7 +95,10 @@ class Model:
     uses: dict[Node, int]
     timed: bool
     order: list[Node]
-    times: dict[Box, int | str]
     directions: dict[Key, int]
     rolled: bool
     back: Backward | None
+    column: dict[Node, int]
+    near: set[int]
+    roots: list[tuple[Node, int]]
+    symbol: Callable[[Node, int], Symbol | None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any, NamedTuple
 
-from ..notation import GREEK
-from .notation import ATOM, Box, Line
+from ..notation import ATOM, GREEK
+from .notation import Box, Line
 
 
 class Run(NamedTuple):
@@ -19,7 +19,7 @@ class Run(NamedTuple):
 
 Runs = tuple[Run, ...]
 
-_TIGHT = ("odot", "scaled", "product", "transpose", "power", "part", "over")
+_TIGHT = ("odot", "scaled", "product", "infix", "turned", "raised", "part", "over")
 """A fraction in these is set in brackets: on one line its bar holds little together."""
 _BETWEEN = {"plus": " + ", "minus": " − ", "odot": " ⊙ ", "scaled": " ", "product": " "}
 
@@ -60,7 +60,7 @@ def name(base: str, label: str = "", time: str = "") -> Runs:
     (Run(text='δ', style='i', shift=0), Run(text='t', style='i', shift=-1), \
 Run(text='h', style='i', shift=1))
     """
-    base = GREEK.get(base, base)
+    base = GREEK.get(base, base).replace("'", "\N{PRIME}")
     label = ",".join(GREEK.get(part, part) for part in label.split(","))
     found = [Run(base, _style(base.rstrip("\N{PRIME}")))]
     below, above = (time, label) if time else (label, "")
@@ -88,11 +88,11 @@ def _part_of_fraction(box: Box) -> Runs:
     return runs(box) if alone else _bracketed(runs(box))
 
 
-def _transpose(x: Runs) -> Runs:
+def _turned(x: Runs) -> Runs:
     return (*_unraised(x), Run("T", "r", 1))
 
 
-def _power(base: Runs, exponent: Runs) -> Runs:
+def _raised(base: Runs, exponent: Runs) -> Runs:
     if any(run.shift for run in exponent):  # there is no second floor
         return (*base, Run("^"), *_bracketed(exponent))
     return (*_unraised(base), *(run._replace(shift=1) for run in exponent))
@@ -103,18 +103,20 @@ def _unraised(x: Runs) -> Runs:
     return _bracketed(x) if x[-1].shift > 0 else x
 
 
-def _over(over: Runs, x: Runs) -> Runs:
+def _over(over: Runs, x: Runs, sign: Runs) -> Runs:
     below = "t" if over[0].text == "time" else over[0].text
-    return (Run("Σ"), Run(below, _style(below), -1), Run(" "), *x)
+    word = len(sign[0].text) > 1 and x[0].text == "("  # written as a function
+    return (*sign, Run(below, _style(below), -1), *(() if word else (Run(" "),)), *x)
 
 
 _WRITE: dict[str, Any] = {
-    "negative": lambda x: (Run("−"), *x),
+    "signed": lambda sign, x: (*sign, *x),
+    "infix": lambda a, sign, b: _relation(a, sign, b),
     "group": _bracketed,
-    "abs": lambda x: _bracketed(x, "|", "|"),
-    "sqrt": lambda x: (Run("√"), *_bracketed(x)),
-    "transpose": _transpose,
-    "power": _power,
+    "bars": lambda x: _bracketed(x, "|", "|"),
+    "root": lambda x: (Run("√"), *_bracketed(x)),
+    "turned": _turned,
+    "raised": _raised,
     "over": _over,
     "join": lambda *parts: _bracketed(
         tuple(chain.from_iterable((Run(", "), *part) for part in parts))[1:], "[", "]"
@@ -122,7 +124,7 @@ _WRITE: dict[str, Any] = {
     "holds": lambda a, sign, b: (Run("1"), *_bracketed(_relation(a, sign, b), "[", "]")),
     "relation": lambda a, sign, b: _relation(a, sign, b),
     "part": lambda x, index: (*x, *_bracketed(index, "[", "]")),
-    "where": lambda x, a, b: (*x, Run(", where "), *a, Run(" = "), *b),
+    "given": lambda x, a, b: (*x, Run(", where "), *a, Run(" = "), *b),
 }
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ...graph import Node
 from .. import text
 from ..layout.grid import layers
 from ..model import Box, Link, Model
 from ..text import Run, Runs
-from .adjoint import Adjoint
 from .align import Key
-from .equations import Equations, broken
+from .backward import GRADIENT
+from .derived import Derived
+from .lines import broken
 from .template import is_ghost, template_of
 from .template import stands_for as key_of
 
@@ -40,7 +42,13 @@ def by_step(model: Model, name: str) -> Model:
         parts.setdefault(_part(box, layer, model), []).append(box)
     titles: list[Runs] = [(Run(f"{name} {k + 1}" if len(found) > 1 else name),)
                           for k in range(len(found))]  # fmt: skip
-    write = _Writer(model, titles)
+    layer_of = {
+        box.node: len(found) if part[2] is None else part[2]
+        for part, members in parts.items()
+        for box in members
+        if part[0] == "cell" and box.node is not None
+    }
+    write = _Writer(model, titles, layer_of)
     merged: dict[Box, Box] = {}
     for part, members in parts.items():
         merged.update(dict.fromkeys(members, write.box(part, members)))
@@ -67,10 +75,12 @@ def _part(box: Box, layer: int | None, model: Model) -> Part:
 class _Writer:
     """Makes the box of each part, with its equations."""
 
-    def __init__(self, model: Model, titles: list[Runs]) -> None:
+    def __init__(self, model: Model, titles: list[Runs], parts: dict[Node, int]) -> None:
         self.model, self.titles = model, titles
         self.states: dict[int, Key] = {}
-        self.equations, self.adjoint = Equations(model), Adjoint(model)
+        self.gradients = {box.node.params["of"]: box.label for box in model.boxes
+                          if box.node is not None and box.node.primitive is GRADIENT}  # fmt: skip
+        self.derived = Derived(model, parts, len(titles), model.back is not None)
 
     def box(self, part: Part, members: list[Box]) -> Box:
         kind, step, *rest = part
@@ -83,11 +93,12 @@ class _Writer:
         if kind == "back ghost":
             return self._cell(step, ("ghost", "cell", "back"), (Run(f"step {step}"),), [], True)
         if kind == "back":
-            lines = self.adjoint.of(members)
+            lines = self.derived.back(step, self.gradients)
             return self._cell(step, ("cell", "back"), (Run("backward pass"),), lines, True)
         if kind == "cell":
             title = () if rest[0] is None else self.titles[rest[0]]
-            lines = self.equations.of(members, _results(self.model, members))
+            operations = [box.node for box in members if box.node is not None]
+            lines = self.derived.forward(operations)
             return self._cell(step, ("cell", rest[0]), title, lines)
         return first
 
@@ -119,19 +130,3 @@ def _merged(members: list[Box], key: Key) -> Box:
     label: Runs = tuple(run for b in members for run in (Run(", "), *b.label))[1:]
     facts = [f"{text.plain(b.label)}: {'; '.join(b.facts)}" for b in members]
     return replace(members[0], label=label, key=key, facts=facts)
-
-
-def _results(model: Model, members: list[Box]) -> list[Box]:
-    """The results of a group of boxes: the states and outputs they make, or their last value."""
-    mine = set(members)
-    values = [
-        link.target
-        for link in model.links
-        if link.source in mine and link.target.kind == "value" and link.i < 0
-    ]
-    leaving = [
-        link.source
-        for link in model.links
-        if link.source in mine and link.target not in mine and link.i >= 0
-    ]
-    return values or list(dict.fromkeys(leaving)) or members[-1:]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...equations.expr import Symbol
 from ...graph import Leaf, Node, record_order
 from .. import text
 from ..model import Box, Link, Model
@@ -51,6 +52,7 @@ class RecordReader:
         self.box_of: dict[tuple[Node, int], Box] = {}  # of an output
         self.constants: dict[tuple[int, int], Box] = {}  # arrays of this record, in a column
         self._count: dict[str, int] = {}
+        self.leaf_symbols: dict[Node, Symbol] = {}
         self._keys()
         self.carried = Carried(self.near, self.column, self.rank, self.key)
         self.back: Backward | None = None
@@ -104,17 +106,6 @@ class RecordReader:
         self.boxes.append(box)
         return box
 
-    def _time(self, node: Node) -> int | str | None:
-        """How the step of a node is written."""
-        column = self.column.get(node)
-        if column is None or column not in self.rank or not self.timed:
-            return None
-        if self.rolled:
-            distance = self.rank[column] - self.rank[self.shown[0]]
-            sign = "+" if distance > 0 else "\N{MINUS SIGN}"
-            return f"t{sign}{abs(distance)}" if distance else "t"
-        return column
-
     def model(self) -> Model:
         """Everything that the picture shows."""
         self.timed = len(self.steps) > 1 or any(
@@ -142,7 +133,7 @@ class RecordReader:
             if node in self.back_nodes:
                 self._cotangent(node)
         counts = {n: uses.get(n, 0) for n in self.order if is_parameter(n)}
-        times = {b: t for b in self.boxes if b.node and (t := self._time(b.node)) is not None}
+
         directions = {
             (("value", *key, 0) if key not in self.carried.running else key): delta
             for key, delta in self.carried.producers.items()
@@ -155,18 +146,22 @@ class RecordReader:
             counts,
             self.timed,
             self.order,
-            times,
             directions,
             self.rolled,
             self.back,
+            self.column,
+            {self.column[n] for n in self.near},
+            self.roots,
+            self.symbol,
         )
 
     def _parameters(self, parameters: list[Node]) -> None:
-        names = [p.name() or "\N{GREEK SMALL LETTER THETA}" for p in parameters]
+        names = [p.name() or "theta" for p in parameters]
         for color, (node, name) in enumerate(zip(parameters, names, strict=True)):
             same = [i for i, other in enumerate(names) if other == name]
-            upper = f"({same.index(color) + 1})" if len(same) > 1 else ""
-            label = text.math(name, upper=upper)
+            own = f"{name}_{same.index(color) + 1}" if len(same) > 1 else name
+            symbol = self.leaf_symbols[node] = Symbol(text.cut(own), "parameter")
+            label = text.named(symbol)
             self.box_of[node, 0] = self._box(
                 text.clean(name),
                 "parameter",
@@ -196,7 +191,8 @@ class RecordReader:
             label = (Run(scaled_by(number, sign, first=bool(numbers[0]))),)
         state = key in self.carried.producers and key not in self.carried.running
         if node.names and not state and (node, 0) not in self.roots:
-            names = [text.math(n, self._time(node)) for _, n in sorted(node.names.items())]
+            names = [text.named(Symbol(text.cut(n), "value", **self._when(node)))
+                     for _, n in sorted(node.names.items())]  # fmt: skip
             listed = [run for n in names for run in (Run(", "), *n)][1:]
             called = tuple(listed)
             label = (*listed, Run(" = "), *label)
@@ -232,7 +228,11 @@ class RecordReader:
         if source is None or source.primitive is None or not source.primitive.multiple:
             return ()
         name = source.name(port)
-        return () if name is None else text.math(name, self._time(source))
+        return (
+            ()
+            if name is None
+            else text.named(Symbol(text.cut(name), "value", **self._when(source)))
+        )
 
     def _cotangent(self, node: Node) -> None:
         """A box of the backward pass."""
@@ -278,16 +278,31 @@ class RecordReader:
         return box
 
     def state_label(self, node: Node, port: int = 0) -> Runs:
-        """The name of a state: its user's, or that of its initial value."""
+        """The name of a state as it is written."""
+        return text.named(self.symbol(node, port) or Symbol("s", "state", **self._when(node)))
+
+    def _when(self, node: Node) -> dict[str, Any]:
+        """The step of a node, for a symbol."""
+        column = self.column.get(node)
+        if column is None or column not in self.rank or not self.timed:
+            return {}
+        if self.rolled:
+            return {"time": self.rank[column] - self.rank[self.shown[0]]}
+        return {"time": column, "fixed": True}
+
+    def symbol(self, node: Node, port: int = 0) -> Symbol | None:
+        """The name of a value: its user's, or that of the initial value of a state."""
+        if isinstance(node, Leaf):
+            return self.leaf_symbols.get(node) or Symbol(text.cut(node.name() or "x"), "input")
         name = node.name(port)
-        step = self._time(node)
+        when = self._when(node)
         root = (node, port) in self.roots
         scalar = node.output(port)[0] == ()
         state = self.key.get(node) in set(self.carried.producers) - self.carried.running
         if name is None and root and (scalar or not state):
             name = "L" if scalar else "y"
         if root and scalar:
-            step = None
+            when = {}
         if name is None:
             for (user, i), made in self.carried.arrivals.items():
                 if made != self.key.get(node):
@@ -296,7 +311,10 @@ class RecordReader:
                     source = first.inputs[i] if i < len(first.inputs) else None
                     if self.key[first] == user and isinstance(source, Leaf) and source.name():
                         name = str(source.name()).removesuffix("0").removesuffix("_")
-        return text.math(name or "s", step, self.carried.upper.get(self.key.get(node, ()), ""))
+        upper = self.carried.upper.get(self.key.get(node, ()), "")
+        if name is None:
+            return Symbol(f"s{upper}", "state", **when) if state else None
+        return Symbol(f"{text.cut(name)}{upper}", "state", **when)
 
     def _output(self, node: Node, port: int) -> None:
         box = self.box_of.get((node, port)) or self.box_of.get((node, 0))
@@ -378,7 +396,7 @@ class RecordReader:
         elif value is None and not bilinear:
             return None
         given = bilinear and i == 0 and not arrives
-        name = text.math("x", self._time(node)) if given else (Run("const"),)
+        name = text.named(Symbol("x", "input", **self._when(node))) if given else (Run("const"),)
         if arrives and not self._is_running(node, i):
             state = self.carried.arrivals[self.key[node], i]
             name = self.state_label(next(n for n in self.near if self.key[n] == state))
@@ -404,15 +422,22 @@ class RecordReader:
                 return made, "cut"
         name = leaf.name()
         if len(self.users[leaf]) > 1 and not arrives:
-            column, key, label = BEFORE, ("shared", leaf.serial), text.math(name or "x")
+            column, key, symbol = BEFORE, ("shared", leaf.serial), Symbol(name or "x", "input")
         elif arrives:
             made_by = self.carried.arrivals[self.key[node], i]
             key = self._stand_in("first", made_by)[1]
-            label = text.math(name or "s_0", upper=self.carried.upper.get(made_by, ""))
+            stem, _, step = (name or "s_0").rpartition("_")
+            upper = self.carried.upper.get(made_by, "")
+            if upper and stem and step.isdigit():
+                symbol = Symbol(stem + upper, "state", int(step), fixed=True)
+            else:
+                symbol = Symbol((name or "s_0") + upper, "state")
         else:
             key = ("input", *self.key[node], i)
             own = name is not None and name[-1].isdigit()  # the user counts steps already
-            label = text.math(name or "x", None if own else self._time(node))
+            symbol = Symbol(name or "x", "input", **({} if own else self._when(node)))
+        symbol = self.leaf_symbols[leaf] = symbol._replace(name=text.cut(symbol.name))
+        label = text.named(symbol)
         kind = "value" if arrives and column != BEFORE else "input"
         box = self._box(text.plain(label), kind, key, column, label, leaf)
         if box.key[0] == "first":

@@ -17,7 +17,7 @@ class Carried:
     arrivals   {(key of a user, argument): key of the value that arrives there, in most steps}
     lags       {(key of a user, argument): from how many steps before}
     running    of the producers those that are running sums, or begin one: no states
-    upper      {key: number of a state whose name others have too}
+    upper      {key: "_1", "_2", ... for a state whose name others have too}
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Carried:
         for key, name in names:
             same = [k for k, other in names if other == name]
             if name is not None and len(same) > 1:
-                self.upper[key] = f"({same.index(key) + 1})"
+                self.upper[key] = f"_{same.index(key) + 1}"
 
 
 def _may_run_along(node: Node) -> bool:

@@ -1,0 +1,340 @@
+"""The equations of the steps of a record: read, named and simplified by `equations`.
+
+A part of a step (a layer, a readout) is read as a program of its own, with its pullback. The
+cotangent of a value that other parts use stands there for the terms that their equations hand back,
+and these are put in where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from typing import NamedTuple
+
+from ...equations import vocabulary as V
+from ...equations.expr import (
+    Equation,
+    Expr,
+    Symbol,
+    make,
+    name,
+    number,
+    order,
+    replaced,
+)  # fmt: skip
+from ...equations.fold import Folder
+from ...equations.notation import boxed, left_side
+from ...equations.print_runs import runs
+from ...graph import Leaf, Node
+from ..model import Model
+from ..text import Run, Runs
+from .names import Constants, at_time, batch_of, when
+from .replay import Replay, Value
+from .targets import readable
+
+ELLIPSIS = name(Symbol("\N{MIDLINE HORIZONTAL ELLIPSIS}", "carry"), ())
+"""Stands for what comes from steps that are not drawn."""
+Part = tuple[int, int]
+"""A step, and which part of it, in the order of the data."""
+
+
+class Form(NamedTuple):
+    """The equations of a part of a step.
+
+    forward   (equation, operation that makes its left side)
+    backward  of the pullback
+    terms     {entering value: its cotangent by this part}
+    carries   {placeholder of a cotangent from elsewhere: its value}
+    """
+
+    forward: list[tuple[Equation, Node | None]]
+    backward: list[Equation]
+    terms: dict[Value, Expr]
+    carries: dict[Expr, Value]
+
+    def targets(self) -> list[Expr]:
+        """All left sides."""
+        equations = [*(equation for equation, _ in self.forward), *self.backward]
+        return [target for equation in equations for target in equation.targets]
+
+
+class Derived:
+    """Equations of a model's steps, as lines of text.
+
+    parts   {operation: part of its step}, the number of a layer, or `layers` for a readout
+    """
+
+    def __init__(
+        self, model: Model, parts: Mapping[Node, int], layers: int, backward: bool
+    ) -> None:
+        self.model, self.layers, self.backward = model, layers, backward
+        self.part_of: dict[Node, Part] = {
+            node: (model.column[node], parts.get(node, layers))
+            for node in model.order
+            if node.primitive is not None
+        }
+        self.members: dict[Part, list[Node]] = {}
+        self.users: dict[Value, list[Part]] = {}
+        for node, part in self.part_of.items():
+            self.members.setdefault(part, []).append(node)
+            for source, port in zip(node.inputs, node.ports, strict=True):
+                if source is not None:
+                    self.users.setdefault((source, port), []).append(part)
+        self.batch = batch_of(model)
+        self.constants = Constants(model)
+        self.labels: dict[int, dict[Value, str]] = {}  # of one step
+        self.replays: dict[Part, Replay | None] = {}
+        self.forms: dict[Part, Form] = {}
+        self.handed: dict[Part, tuple[list[Equation], dict[Expr, Expr]]] = {}
+        for part in sorted(self.members, reverse=True):  # from the end: see `_seeds`
+            if part[0] in model.near and backward:
+                self._replay(part)
+
+    # -- names -----------------------------------------------------------------------------------
+
+    def _leaving(self, column: int) -> dict[Value, str]:
+        """The values of a step that other parts use, or that are drawn as outputs, by name."""
+        if column in self.labels:
+            return self.labels[column]
+        found = self.labels[column] = {}
+        taken: set[str] = set()
+        for part in sorted(part for part in self.members if part[0] == column):
+            entering = self._names_entering(part)
+            for node in self.members[part]:
+                assert node.primitive is not None
+                for port in range(len(node.shape) if node.primitive.multiple else 1):
+                    value, (shape, dtype) = (node, port), node.output(port)
+                    symbol = self.model.symbol(node, port)
+                    outside = any(user != part for user in self.users.get(value, ()))
+                    again = symbol is not None and symbol.name in entering
+                    if dtype.kind == "f" and (outside or again or value in self.model.roots):
+                        stem = symbol.name if symbol else "v" if shape else "L"
+                        wishes = [stem, *(f"{stem}_{k}" for k in range(2, len(taken) + 3))]
+                        found[value] = next(label for label in wishes if label not in taken)
+                        taken.add(found[value])
+        return found
+
+    def _names_entering(self, part: Part) -> set[str]:
+        """The users' names of values that a part reads from others."""
+        sources = {
+            value
+            for node in self.members[part]
+            for value in zip(node.inputs, node.ports, strict=True)
+            if value[0] is not None and self.part_of.get(value[0]) != part
+        }
+        symbols = [self.model.symbol(node, port) for node, port in sources if node is not None]
+        return {symbol.name for symbol in symbols if symbol is not None}
+
+    def _symbol(self, node: Node, port: int) -> Symbol:
+        """The name of a value that enters a part."""
+        if isinstance(node, Leaf):
+            return self.model.symbol(node, port) or Symbol("x", "input")
+        column = self.part_of[node][0]
+        label = self._leaving(column).get((node, port), "v")
+        return self._timed(Symbol(label, "state"), column)
+
+    def _timed(self, symbol: Symbol, column: int) -> Symbol:
+        return symbol._replace(**when(self.model, column))
+
+    def _at(self, expr: Expr, column: int) -> Expr:
+        """An expression of a step, with the step's number on it."""
+        return at_time(readable(expr), self.model, column)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _replay(self, part: Part) -> Replay | None:
+        """A part as expressions; None while it is being read."""
+        if part not in self.replays:
+            self.replays[part] = None
+            leaving = {
+                value: label
+                for value, label in self._leaving(part[0]).items()
+                if self.part_of[value[0]] == part
+            }
+            self.replays[part] = Replay(
+                self.members[part], leaving, self._symbol, self.constants.symbol,
+                self._seeds(leaving), self.batch, backward=self.backward,
+            )  # fmt: skip
+        return self.replays[part]
+
+    def _seeds(self, leaving: Iterable[Value]) -> dict[Value, float]:
+        """The cotangents from elsewhere that are just numbers, such as that of a loss."""
+        found: dict[Value, float] = {}
+        for value in leaving if self.backward else ():
+            total: float | None = self.model.roots.count(value)
+            for part in self._others(value):
+                replay = self._replay(part) if part[0] in self.model.near else None
+                term = None if replay is None else replay.term(value)
+                if term is None or term.op is not V.NUMBER:
+                    total = None
+                    break
+                total += term.value
+            if total is not None:
+                found[value] = total
+        return found
+
+    def _others(self, value: Value) -> list[Part]:
+        """The other parts that use a value."""
+        own = self.part_of[value[0]]
+        return [part for part in dict.fromkeys(self.users.get(value, ())) if part != own]
+
+    def _form(self, part: Part) -> Form:
+        """The equations of a part; names are not those of parts before it in the same step."""
+        if part in self.forms:
+            return self.forms[part]
+        column, k = part
+        replay = self._replay(part)
+        assert replay is not None
+        folder = Folder(replay.reader, "")
+        if k == self.layers:  # a readout: its names are none of the layers'
+            for before in sorted(p for p in self.members if p[0] == column and p[1] < k):
+                folder.taken |= set(map(_name, self._form(before).targets()))
+        forward, backward = folder.equations()
+        made: dict[Expr, Node] = {}
+        for value in replay.values:
+            if value not in replay.entering:
+                made.setdefault(replay.expr(value), value[0])
+        expr_of = {target: expr for expr, target in folder.names.items()}
+        leaving = {value: replay.expr(value) for value in replay.leaving}
+        states = {
+            name(Symbol(replay.leaving[value], "state", 0), expr.shape): value
+            for value, expr in leaving.items()
+        }
+        found = []
+        for equation in forward:
+            first = equation.targets[0]
+            node = made.get(expr_of[first]) if first in expr_of else states[first][0]
+            found.append((self._equation(equation, column), node))
+        form = Form(
+            found,
+            [self._equation(equation, column) for equation in backward],
+            {
+                value: self._at(term if term.op is V.NUMBER else folded, column)
+                for value, folded in zip(replay.entering, folder.terms(), strict=True)
+                for term in [replay.term(value)]
+            },
+            {
+                self._at(name(Symbol(f"d{s.symbol.name}", "carry", 0), s.shape), column): value
+                for s, value in states.items()
+            },
+        )
+        by: dict[Expr, Expr] = {}
+        for state, value in states.items():  # a loss has no step
+            symbol = self.model.symbol(*value)
+            if symbol is not None and symbol.time is None:
+                by[self._at(state, column)] = name(symbol, state.shape)
+        if self.layers > 1 and k < self.layers:
+            by |= _numbered(form, k + 1)
+        self.forms[part] = _renamed(form, by)
+        return self.forms[part]
+
+    def _equation(self, equation: Equation, column: int) -> Equation:
+        targets = tuple(self._at(target, column) for target in equation.targets)
+        return Equation(targets, self._at(equation.value, column))
+
+    # -- cotangents from elsewhere ---------------------------------------------------------------
+
+    def _handed(self, part: Part) -> tuple[list[Equation], dict[Expr, Expr]]:
+        """Equations for cotangents from elsewhere that are used several times, and what stands
+        for each.
+        """
+        if part in self.handed:
+            return self.handed[part]
+        form, by = self._form(part), dict[Expr, Expr]()
+        named: list[Equation] = []
+        self.handed[part] = named, by
+        ends = list(form.terms.values())
+        uses = order([*(e.value for e in form.backward), *ends])
+        taken = {t.symbol.name for e in form.backward for t in e.targets}
+        late: list[tuple[Expr, Value]] = []
+        for placeholder, value in form.carries.items():
+            times = sum(expr.args.count(placeholder) for expr in uses) + ends.count(placeholder)
+            if times > 1:
+                label = f"delta_{self._leaving(part[0])[value]}"
+                label = next(f"{label}{''.join(x)}" for x in _primes() if label + x not in taken)
+                by[placeholder] = name(
+                    self._timed(Symbol(label, "delta"), part[0]), placeholder.shape
+                )
+            if times:
+                late.append((placeholder, value))
+        for placeholder, value in late:
+            outside = self._outside(value)
+            if placeholder in by and outside.op is not V.SYMBOL:
+                named.append(Equation((by[placeholder],), outside))
+            else:
+                by[placeholder] = outside
+        return self.handed[part]
+
+    def _outside(self, value: Value) -> Expr:
+        """The cotangent that other parts hand to a value."""
+        roots = self.model.roots.count(value)
+        rest: list[Expr] = [number(roots)] if roots else []
+        own = self.part_of[value[0]][0]
+        for part in sorted(self._others(value), key=lambda p: (abs(p[0] - own), p[1])):
+            if part[0] not in self.model.near:
+                rest.append(ELLIPSIS)
+                continue
+            term = self._form(part).terms[value]
+            if term.op is not V.NUMBER or term.value:
+                rest.append(replaced(term, self._handed(part)[1]))
+        return reduce(lambda a, b: make(V.ADD, [a, b], a.shape), rest) if rest else number(0)
+
+    # -- lines -----------------------------------------------------------------------------------
+
+    def forward(self, nodes: Iterable[Node]) -> list[Runs]:
+        """The equations whose left sides are made by some operations of a step."""
+        mine = set(nodes)
+        parts = sorted({self.part_of[node] for node in mine})
+        equations = [found for part in parts for found in self._form(part).forward]
+        return [_line(equation) for equation, node in equations if node in mine]
+
+    def back(self, column: int, gradients: Mapping[Node, Runs]) -> list[Runs]:
+        """The equations of the backward pass in a step, and what it adds to some gradients."""
+        lines: list[Runs] = []
+        ends: dict[Node, list[Expr]] = {}
+        for part in sorted((p for p in self.members if p[0] == column), reverse=True):
+            form, (named, by) = self._form(part), self._handed(part)
+            equations = [Equation(e.targets, replaced(e.value, by)) for e in form.backward]
+            lines += [_line(equation) for equation in [*named, *equations]]
+            for (leaf, _), term in form.terms.items():
+                if leaf in gradients and (term.op is not V.NUMBER or term.value):
+                    ends.setdefault(leaf, []).append(replaced(term, by))
+        for leaf, label in gradients.items():
+            for term in ends.get(leaf, ()):
+                lines.append((*label, Run(" += "), *runs(boxed(term))))
+        return lines
+
+
+def _name(target: Expr) -> str:
+    return target.symbol.name
+
+
+def _numbered(form: Form, k: int) -> dict[Expr, Expr]:
+    """The names that the k-th of several layers makes, with its number."""
+    return {
+        target: name(target.symbol._replace(name=f"{target.symbol.name}_{k}"), target.shape)
+        for target in form.targets()
+        if not target.symbol.name.endswith(f"_{k}")  # states have their numbers already
+    }
+
+
+def _renamed(form: Form, by: Mapping[Expr, Expr]) -> Form:
+    """The same equations with other names."""
+
+    def renamed(equation: Equation) -> Equation:
+        return Equation(tuple(by.get(t, t) for t in equation.targets), replaced(equation.value, by))
+
+    return Form(
+        [(renamed(equation), node) for equation, node in form.forward],
+        [renamed(equation) for equation in form.backward],
+        {value: replaced(term, by) for value, term in form.terms.items()},
+        form.carries,
+    )
+
+
+def _primes() -> Iterable[str]:
+    return ("'" * k for k in range(100))
+
+
+def _line(equation: Equation) -> Runs:
+    return (*runs(left_side(equation.targets)), Run(" = "), *runs(boxed(equation.value)))
