@@ -146,7 +146,7 @@ def main(folder: Path) -> None:
             loss, edges="gradient", title="The same: line width is the norm of the gradient"
         ),
         "elman_backward": tg.draw(
-            by_hand(3), backward=True, title="The record of the pullback, above the record"
+            by_hand(3), backward=True, title="The backward pass, above the forward pass"
         ),
         "elman_backward_step": tg.draw(
             by_hand(3), backward=True, level="step", title="Backpropagation through time"

@@ -10,10 +10,12 @@ from .. import text
 from ..layout.route import Rect
 from ..model import Box, Link, Model
 from ..read.notation import abbreviations
+from ..read.targets import has_targets
 from ..text import Run
 from .shapes import SMALL_FONT, Plate, Stroke, Words, arrow, shifted
 
 ROW = 28.0
+DELTA = "\N{GREEK SMALL LETTER DELTA}"
 
 
 class Widths:
@@ -113,9 +115,13 @@ class Legend:
         written = {box.symbol for box in boxes} | {
             run.text for box in boxes for line in box.lines for run in line
         }
+        if DELTA in written:
+            self._entry(f"{DELTA}  derivative of the loss", 0)
         for short, name in abbreviations(model.order).items():
             if short in written:
                 self._entry(f"{short}  {name}", 0)
+        if "y" in written and has_targets(model.order):
+            self._entry("y  targets, as 0 and 1", 0)
 
     def _widths(self, edges: str, widths: Widths) -> None:
         value = "gradient that flowed back" if edges == "gradient" else "value"

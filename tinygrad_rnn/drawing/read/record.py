@@ -293,6 +293,9 @@ class RecordReader:
     def symbol(self, node: Node, port: int = 0) -> Symbol | None:
         """The name of a value: its user's, or that of the initial value of a state."""
         if isinstance(node, Leaf):
+            origin = self.by_serial.get(node.source) if node.kind == "detached" else None
+            if origin is not None:
+                return self.symbol(origin)
             return self.leaf_symbols.get(node) or Symbol(text.cut(node.name() or "x"), "input")
         name = node.name(port)
         when = self._when(node)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from ...equations import vocabulary as V
 from ...equations.expr import Expr, Symbol, make, name, rewritten
+from ...graph import Node
 
 
 def readable(expr: Expr) -> Expr:
     """The same without sums with 0 and without the last axis as a parameter; with targets y."""
     return rewritten(expr, _readable)
+
+
+def has_targets(record: Sequence[Node]) -> bool:
+    """Whether an operation of a record was given an array of numbers of classes."""
+    return any(isinstance(v, np.ndarray) for node in record for v in node.params.values())
 
 
 def _readable(e: Expr) -> Expr:
