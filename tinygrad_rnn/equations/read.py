@@ -22,6 +22,8 @@ from .simplify import RULES, TIDY, Simplifier, cut
 from .step import Traced
 
 Output = tuple[Node, int]
+ROWS = "rows"
+"""Stands for an array with an entry per row of the batch, among the parameters of an operation."""
 
 
 class Reader:
@@ -129,7 +131,7 @@ class Reader:
         k = next(same, len(self._given))
         if k == len(self._given):
             self._given.append(given)
-        return "y" + "'" * k
+        return ROWS + "'" * k
 
     def _constant(self, where: str, p: Any, q: Any) -> Expr:
         """An argument that was no tensor."""
@@ -184,7 +186,7 @@ class Reader:
 
     def _leaf(self, p: Node, q: Node) -> Expr:
         symbol = self.a.names.get(p)
-        if symbol is None:  # something else that the first state is made of
+        if symbol is None:  # a constant that was a tensor
             assert isinstance(p, Leaf)
             assert isinstance(q, Leaf)
             return self._constant("initial_state", p.value(), q.value())

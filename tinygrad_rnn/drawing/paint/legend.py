@@ -10,7 +10,7 @@ from .. import text
 from ..layout.route import Rect
 from ..model import Box, Link, Model
 from ..read.notation import abbreviations
-from ..read.targets import has_targets
+from ..read.targets import has_targets, target_letter
 from ..text import Run
 from .shapes import SMALL_FONT, Plate, Stroke, Words, arrow, shifted
 
@@ -120,8 +120,8 @@ class Legend:
         for short, name in abbreviations(model.order).items():
             if short in written:
                 self._entry(f"{short}  {name}", 0)
-        if "y" in written and has_targets(model.order):
-            self._entry("y  targets, as 0 and 1", 0)
+        if has_targets(model) and (letter := target_letter(model)) in written:
+            self._entry(f"{letter}  targets, as 0 and 1", 0)
 
     def _widths(self, edges: str, widths: Widths) -> None:
         value = "gradient that flowed back" if edges == "gradient" else "value"

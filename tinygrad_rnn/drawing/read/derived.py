@@ -8,7 +8,7 @@ and these are put in where it is used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
+from functools import cache, reduce
 from typing import NamedTuple
 
 from ...equations import vocabulary as V
@@ -30,7 +30,7 @@ from ..model import Model
 from ..text import Run, Runs
 from .names import Constants, at_time, batch_of, when
 from .replay import Replay, Value
-from .targets import readable
+from .targets import has_targets, readable, target_letter
 
 ELLIPSIS = name(Symbol("\N{MIDLINE HORIZONTAL ELLIPSIS}", "carry"), ())
 """Stands for what comes from steps that are not drawn."""
@@ -82,6 +82,8 @@ class Derived:
                     self.users.setdefault((source, port), []).append(part)
         self.batch = batch_of(model)
         self.constants = Constants(model)
+        self.target = target_letter(model)
+        self.targets = [self.target, f"{self.target}'"] if has_targets(model) else []
         self.labels: dict[int, dict[Value, str]] = {}  # of one step
         self.replays: dict[Part, Replay | None] = {}
         self.forms: dict[Part, Form] = {}
@@ -109,7 +111,9 @@ class Derived:
                     again = symbol is not None and symbol.name in entering
                     if dtype.kind == "f" and (outside or again or value in self.model.roots):
                         stem = symbol.name if symbol else "v" if shape else "L"
-                        wishes = [stem, *(f"{stem}_{k}" for k in range(2, len(taken) + 3))]
+                        further = (when(self.model, column) and "{}_{}") or "{}_({})"
+                        numbers = range(2, len(taken) + 3)
+                        wishes = [stem, *(further.format(stem, k) for k in numbers)]
                         found[value] = next(label for label in wishes if label not in taken)
                         taken.add(found[value])
         return found
@@ -133,12 +137,18 @@ class Derived:
         label = self._leaving(column).get((node, port), "v")
         return self._timed(Symbol(label, "state"), column)
 
+    def _entering(self, column: int, symbol: Symbol) -> Symbol:
+        """A symbol as a step reads it: by how many steps away it is."""
+        if not symbol.fixed or symbol.time is None or not when(self.model, column):
+            return symbol
+        return symbol._replace(time=symbol.time - column, fixed=False)
+
     def _timed(self, symbol: Symbol, column: int) -> Symbol:
         return symbol._replace(**when(self.model, column))
 
     def _at(self, expr: Expr, column: int) -> Expr:
         """An expression of a step, with the step's number on it."""
-        return at_time(readable(expr), self.model, column)
+        return at_time(readable(expr, self.target), self.model, column)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -152,7 +162,9 @@ class Derived:
                 if self.part_of[value[0]] == part
             }
             self.replays[part] = Replay(
-                self.members[part], leaving, self._symbol, self.constants.symbol,
+                self.members[part], leaving,
+                lambda node, port: self._entering(part[0], self._symbol(node, port)),
+                lambda node, i: self._entering(part[0], self.constants.symbol(node, i)),
                 self._seeds(leaving), self.batch, backward=self.backward,
             )  # fmt: skip
         return self.replays[part]
@@ -179,14 +191,35 @@ class Derived:
         return [part for part in dict.fromkeys(self.users.get(value, ())) if part != own]
 
     def _form(self, part: Part) -> Form:
-        """The equations of a part; names are not those of parts before it in the same step."""
-        if part in self.forms:
-            return self.forms[part]
+        """The equations of a part; names that several layers make have the layer's number."""
+        if part not in self.forms:
+            form, (column, k) = self._plain_form(part), part
+            if k < self.layers:
+                leaving = self._leaving(column).values()
+                others = {
+                    target.symbol.name
+                    for other in range(self.layers)
+                    if other != k and (column, other) in self.members
+                    for target in self._plain_form((column, other)).targets()
+                }
+                by = {
+                    t: name(t.symbol._replace(name=f"{t.symbol.name}_{k + 1}"), t.shape)
+                    for t in form.targets()
+                    if t.symbol.name in others and t.symbol.name not in leaving
+                }
+                form = _renamed(form, by)
+            self.forms[part] = form
+        return self.forms[part]
+
+    @cache  # noqa: B019 - it lives as long as the drawing of one picture
+    def _plain_form(self, part: Part) -> Form:
+        """The equations of a part by itself; a readout's names are none of the layers'."""
         column, k = part
         replay = self._replay(part)
         assert replay is not None
         folder = Folder(replay.reader, "")
-        if k == self.layers:  # a readout: its names are none of the layers'
+        folder.taken |= {*self._leaving(column).values(), *self.targets}
+        if k == self.layers:
             for before in sorted(p for p in self.members if p[0] == column and p[1] < k):
                 folder.taken |= set(map(_name, self._form(before).targets()))
         forward, backward = folder.equations()
@@ -223,10 +256,7 @@ class Derived:
             symbol = self.model.symbol(*value)
             if symbol is not None and symbol.time is None:
                 by[self._at(state, column)] = name(symbol, state.shape)
-        if self.layers > 1 and k < self.layers:
-            by |= _numbered(form, k + 1)
-        self.forms[part] = _renamed(form, by)
-        return self.forms[part]
+        return _renamed(form, by)
 
     def _equation(self, equation: Equation, column: int) -> Equation:
         targets = tuple(self._at(target, column) for target in equation.targets)
@@ -307,15 +337,6 @@ class Derived:
 
 def _name(target: Expr) -> str:
     return target.symbol.name
-
-
-def _numbered(form: Form, k: int) -> dict[Expr, Expr]:
-    """The names that the k-th of several layers makes, with its number."""
-    return {
-        target: name(target.symbol._replace(name=f"{target.symbol.name}_{k}"), target.shape)
-        for target in form.targets()
-        if not target.symbol.name.endswith(f"_{k}")  # states have their numbers already
-    }
 
 
 def _renamed(form: Form, by: Mapping[Expr, Expr]) -> Form:

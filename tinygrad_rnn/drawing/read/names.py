@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...equations import vocabulary as V
-from ...equations.expr import Expr, Symbol, name, rewritten
+from ...equations.expr import Expr, Symbol, at_step, name, rewritten
 from ...graph import Node
 from ..model import Model
 from .columns import AFTER, BEFORE
@@ -24,7 +26,7 @@ class Constants:
         column = self.model.column[node]
         known = self.known.setdefault(column, {})
         value = None if node.saved is None else node.saved[i]
-        key = (node, i) if value is None else id(value)
+        key = (node, i) if value is None else _identity(value)
         if key not in known:
             data = node.primitive.kind == "bilinear" and i == 0
             label = "x" if data else "const"
@@ -32,6 +34,12 @@ class Constants:
             time = when(self.model, column) if data else {}
             known[key] = Symbol(f"{label}_{same + 1}" if same else label, "input", **time)
         return known[key]
+
+
+def _identity(value: Any) -> Any:
+    """The same for the same numbers."""
+    array = np.asarray(value)
+    return array.shape, array.dtype.str, array.tobytes()
 
 
 def when(model: Model, column: int) -> dict[str, Any]:
@@ -42,13 +50,14 @@ def when(model: Model, column: int) -> dict[str, Any]:
 
 def at_time(expr: Expr, model: Model, column: int) -> Expr:
     """An expression of a step with the step's number on it."""
-    time = {"time": None} | when(model, column)
+    if when(model, column):
+        return at_step(expr, column)
 
-    def fixed(e: Expr) -> Expr:
+    def timeless(e: Expr) -> Expr:
         done = e.op is not V.SYMBOL or e.symbol.time is None or e.symbol.fixed
-        return e if done else name(e.symbol._replace(**time), e.shape)
+        return e if done else name(e.symbol._replace(time=None), e.shape)
 
-    return rewritten(expr, fixed)
+    return rewritten(expr, timeless)
 
 
 def batch_of(model: Model) -> int | None:

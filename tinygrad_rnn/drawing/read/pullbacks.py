@@ -15,7 +15,7 @@ from .backward import PULLBACK, PULLBACKS
 from .names import Constants, at_time, batch_of
 from .notation import symbol
 from .replay import Replay, Value
-from .targets import readable
+from .targets import readable, target_letter
 
 HOLE = Run("\N{MIDDLE DOT}")
 """Stands for the cotangent that arrives."""
@@ -76,7 +76,8 @@ class _Rules:
         by = known | {name(Symbol("dy0", "carry", 0), replay.expr((node, 0)).shape): _hole(node)}
         if y is not None:
             by[replay.expr((node, 0))] = y
-        rule = at_time(readable(replaced(pulled, by)), self.model, self.model.column[node])
+        rule = readable(replaced(pulled, by), target_letter(self.model))
+        rule = at_time(rule, self.model, self.model.column[node])
         return runs(boxed(rule))
 
     def _replay(self, node: Node) -> Replay:

@@ -431,7 +431,7 @@ class RecordReader:
             key = self._stand_in("first", made_by)[1]
             stem, _, step = (name or "s_0").rpartition("_")
             upper = self.carried.upper.get(made_by, "")
-            if upper and stem and step.isdigit():
+            if stem and step.isdigit():
                 symbol = Symbol(stem + upper, "state", int(step), fixed=True)
             else:
                 symbol = Symbol((name or "s_0") + upper, "state")

@@ -92,12 +92,7 @@ class Replay:
         leaf = self.entering[value]._node
         assert leaf is not None
         g = self.reader.a.cotangents.get(leaf)
-        if isinstance(g, Tensor):
-            return self.reader.of(g)
-        if g is None:
-            return number(0)
-        array = np.asarray(g)  # nothing but the numbers it began with
-        return number(array.flat[0], array.shape)
+        return self.reader.of(g) if isinstance(g, Tensor) else number(0)
 
     # -- recording anew --------------------------------------------------------------------------
 
@@ -177,7 +172,9 @@ class Replay:
             if self.seeds.get(value) == 0:
                 continue
             if value in self.seeds:
-                seeds.append((t, np.full(t.shape, self.seeds[value], t.dtype)))
+                ones = np.full(t.shape, self.seeds[value], t.dtype)
+                carries.append(wrap(ones, Leaf("tensor", t.shape, t.dtype, None, 0, ones), 0))
+                seeds.append((t, carries[-1]))
             else:
                 carries.append(self._placeholder(t.shape, t.dtype, Symbol(f"d{label}", "carry", 0)))
                 seeds.append((t, carries[-1]))
