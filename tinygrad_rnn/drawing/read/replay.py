@@ -182,8 +182,9 @@ class Replay:
         if seeds and self._backward:
             found = pullback(seeds, forward, record=True, keep=True)
         return Traced(
-            size or 0, self._names, self._held, {}, states, [], carries, leaves, found, forward,
-            {}, self._letters(states.values()),
+            batch=size or 0, names=self._names, values=self._held, outputs={}, states=states,
+            errors=[], carries=carries, leaves=leaves, cotangents=found, forward=forward,
+            starts=[], initial={}, scalars={}, sizes=self._letters(states.values()),
         )  # fmt: skip
 
     def _letters(self, states: Iterable[Tensor]) -> dict[int, str]:
