@@ -17,6 +17,7 @@ from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
 from .columns import AFTER, BEFORE, columns, is_parameter
 from .notation import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
+from .symbols import Symbols
 
 LONGEST_LAG = 3
 """How many steps back a value may come from and still be drawn if its own step is not."""
@@ -52,7 +53,6 @@ class RecordReader:
         self.box_of: dict[tuple[Node, int], Box] = {}  # of an output
         self.constants: dict[tuple[int, int], Box] = {}  # arrays of this record, in a column
         self._count: dict[str, int] = {}
-        self.leaf_symbols: dict[Node, Symbol] = {}
         self._keys()
         self.carried = Carried(self.near, self.column, self.rank, self.key)
         self.back: Backward | None = None
@@ -118,9 +118,10 @@ class RecordReader:
                 if source is not None and source.primitive is None:
                     users.setdefault(source, set()).add(column)
                     uses[source] = uses.get(source, 0) + 1
-        self._parameters([n for n in self.order if is_parameter(n)])
         self.users = users
         self.by_serial = {n.serial: n for n in self.near}
+        self.symbols = Symbols(self)
+        self._parameters([n for n in self.order if is_parameter(n)])
         drawn = [n for n in self.near if self.column[n] in self.visible]
         self.drawn_keys = {self.key[n] for n in drawn}
         for node in drawn:
@@ -152,18 +153,14 @@ class RecordReader:
             self.column,
             {self.column[n] for n in self.near},
             self.roots,
-            self.symbol,
+            self.symbols.of,
         )
 
     def _parameters(self, parameters: list[Node]) -> None:
-        names = [p.name() or "theta" for p in parameters]
-        for color, (node, name) in enumerate(zip(parameters, names, strict=True)):
-            same = [i for i, other in enumerate(names) if other == name]
-            own = f"{name}_{same.index(color) + 1}" if len(same) > 1 else name
-            symbol = self.leaf_symbols[node] = Symbol(text.cut(own), "parameter")
-            label = text.named(symbol)
+        for color, node in enumerate(parameters):
+            label = text.named(self.symbols.parameter(node, parameters))
             self.box_of[node, 0] = self._box(
-                text.clean(name),
+                text.clean(node.name() or "theta"),
                 "parameter",
                 ("parameter", color),
                 BEFORE,
@@ -191,7 +188,7 @@ class RecordReader:
             label = (Run(scaled_by(number, sign, first=bool(numbers[0]))),)
         state = key in self.carried.producers and key not in self.carried.running
         if node.names and not state and (node, 0) not in self.roots:
-            names = [text.named(Symbol(text.cut(n), "value", **self._when(node)))
+            names = [text.named(Symbol(text.cut(n), "value", **self.symbols.when(node)))
                      for _, n in sorted(node.names.items())]  # fmt: skip
             listed = [run for n in names for run in (Run(", "), *n)][1:]
             called = tuple(listed)
@@ -231,7 +228,7 @@ class RecordReader:
         return (
             ()
             if name is None
-            else text.named(Symbol(text.cut(name), "value", **self._when(source)))
+            else text.named(Symbol(text.cut(name), "value", **self.symbols.when(source)))
         )
 
     def _cotangent(self, node: Node) -> None:
@@ -262,62 +259,20 @@ class RecordReader:
         primitive = node.primitive
         assert primitive is not None
         if primitive in (COTANGENT, SEED):
-            return "value", _partial(self.state_label(node.params["of"], node.params["i"]))
+            return "value", _partial(self.symbols.label(node.params["of"], node.params["i"]))
         if primitive in (SUM, COPY):
             return "circle", (Run("+" if primitive is SUM else "1"),)
         return primitive.name.rstrip("s"), (Run("\N{PARTIAL DIFFERENTIAL}"),)
 
     def _value(self, node: Node, port: int, maker: Box) -> Box:
         """The circle that holds a state or an output."""
-        label = self.state_label(node, port)
+        label = self.symbols.label(node, port)
         box = self._box(
             text.plain(label), "value", ("value", *maker.key, port), maker.column, label, node, port
         )
         self.box_of[node, port] = box
         self.links.append(Link(maker, box, -1, "flow", node))
         return box
-
-    def state_label(self, node: Node, port: int = 0) -> Runs:
-        """The name of a state as it is written."""
-        return text.named(self.symbol(node, port) or Symbol("s", "state", **self._when(node)))
-
-    def _when(self, node: Node) -> dict[str, Any]:
-        """The step of a node, for a symbol."""
-        column = self.column.get(node)
-        if column is None or column not in self.rank or not self.timed:
-            return {}
-        if self.rolled:
-            return {"time": self.rank[column] - self.rank[self.shown[0]]}
-        return {"time": column, "fixed": True}
-
-    def symbol(self, node: Node, port: int = 0) -> Symbol | None:
-        """The name of a value: its user's, or that of the initial value of a state."""
-        if isinstance(node, Leaf):
-            origin = self.by_serial.get(node.source) if node.kind == "detached" else None
-            if origin is not None:
-                return self.symbol(origin)
-            return self.leaf_symbols.get(node) or Symbol(text.cut(node.name() or "x"), "input")
-        name = node.name(port)
-        when = self._when(node)
-        root = (node, port) in self.roots
-        scalar = node.output(port)[0] == ()
-        state = self.key.get(node) in set(self.carried.producers) - self.carried.running
-        if name is None and root and (scalar or not state):
-            name = "L" if scalar else "y"
-        if root and scalar:
-            when = {}
-        if name is None:
-            for (user, i), made in self.carried.arrivals.items():
-                if made != self.key.get(node):
-                    continue
-                for first in self.near:
-                    source = first.inputs[i] if i < len(first.inputs) else None
-                    if self.key[first] == user and isinstance(source, Leaf) and source.name():
-                        name = str(source.name()).removesuffix("0").removesuffix("_")
-        upper = self.carried.upper.get(self.key.get(node, ()), "")
-        if name is None:
-            return Symbol(f"s{upper}", "state", **when) if state else None
-        return Symbol(f"{text.cut(name)}{upper}", "state", **when)
 
     def _output(self, node: Node, port: int) -> None:
         box = self.box_of.get((node, port)) or self.box_of.get((node, 0))
@@ -354,7 +309,7 @@ class RecordReader:
         # the step before (or after) is not shown: its state stands in for it, beside the gap
         kind, key_of_ghost = self._stand_in("ghost", self.key[source])
         sum_so_far = self.key.get(source) in self.carried.running
-        label = (Run("+"),) if sum_so_far else self.state_label(source, port)
+        label = (Run("+"),) if sum_so_far else self.symbols.label(source, port)
         if source in self.back_nodes:
             kind, label = self._look_of(source)
         ghost = self._box(
@@ -399,10 +354,14 @@ class RecordReader:
         elif value is None and not bilinear:
             return None
         given = bilinear and i == 0 and not arrives
-        name = text.named(Symbol("x", "input", **self._when(node))) if given else (Run("const"),)
+        name = (
+            text.named(Symbol("x", "input", **self.symbols.when(node)))
+            if given
+            else (Run("const"),)
+        )
         if arrives and not self._is_running(node, i):
             state = self.carried.arrivals[self.key[node], i]
-            name = self.state_label(next(n for n in self.near if self.key[n] == state))
+            name = self.symbols.label(next(n for n in self.near if self.key[n] == state))
             name = (*name[:1], Run(str(self.steps[0] - 1), "r", -1))
         kind = "input" if given else "constant"
         box = self._box(text.plain(name), kind, key, column, name, None)
@@ -423,23 +382,13 @@ class RecordReader:
             made = None if origin is None else self.box_of.get((origin, 0))
             if made is not None:
                 return made, "cut"
-        name = leaf.name()
+        symbol = self.symbols.leaf(leaf, node, i, arrives)
         if len(self.users[leaf]) > 1 and not arrives:
-            column, key, symbol = BEFORE, ("shared", leaf.serial), Symbol(name or "x", "input")
+            column, key = BEFORE, ("shared", leaf.serial)
         elif arrives:
-            made_by = self.carried.arrivals[self.key[node], i]
-            key = self._stand_in("first", made_by)[1]
-            stem, _, step = (name or "s_0").rpartition("_")
-            upper = self.carried.upper.get(made_by, "")
-            if stem and step.isdigit():
-                symbol = Symbol(stem + upper, "state", int(step), fixed=True)
-            else:
-                symbol = Symbol((name or "s_0") + upper, "state")
+            key = self._stand_in("first", self.carried.arrivals[self.key[node], i])[1]
         else:
             key = ("input", *self.key[node], i)
-            own = name is not None and name[-1].isdigit()  # the user counts steps already
-            symbol = Symbol(name or "x", "input", **({} if own else self._when(node)))
-        symbol = self.leaf_symbols[leaf] = symbol._replace(name=text.cut(symbol.name))
         label = text.named(symbol)
         kind = "value" if arrives and column != BEFORE else "input"
         box = self._box(text.plain(label), kind, key, column, label, leaf)
