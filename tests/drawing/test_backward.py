@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing import text
@@ -389,3 +390,24 @@ def test_the_printed_equations_of_a_readout_give_the_gradients(gallery):
         stand_in._node, stand_in._value = leaf, np.zeros(leaf.shape)
         wanted = tg.gradients(loss, stand_in, keep_record=True)
         np.testing.assert_allclose(gradients[f"∂{name}"], wanted, atol=1e-12)
+
+
+WORDS = re.compile(rf"(?<![\w.−^_]){NAME}(?![\w(=])")
+OTHERWISE_KNOWN = {"B", "H", "T", "const", "True"}  # sizes, and arrays that nothing names
+HIDDEN = {"long_sequence": {"L_27", "δ_4"}}  # names of the steps beside those that are drawn
+INDICES = {"memory_cell"}  # has sums over indices, which are letters too
+
+
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"odd_names"} - INDICES))
+def test_every_name_in_an_equation_is_told_somewhere_in_the_picture(name):
+    drawing = tg.draw(NETWORKS[name](), level="step", backward=True)
+    known = {letter + end for letter in "yk" for end in ("", *(f"_{t}" for t in range(100)))}
+    known |= {"y", "k"} | OTHERWISE_KNOWN | HIDDEN.get(name, set())
+    used = set()
+    for box in drawing.model.boxes:
+        known |= set(plain(box.label).partition(" = ")[0].split(", "))
+        for line in "\n".join(map(plain, box.lines)).replace("\n    ", "").splitlines():
+            left, right = re.split(r" \+?= ", line, maxsplit=1)
+            known |= set(WORDS.findall(left))
+            used |= set(WORDS.findall(right))
+    assert {word for word in used - known if not word.startswith(("Σ_", "const_"))} == set()

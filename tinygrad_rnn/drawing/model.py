@@ -86,6 +86,7 @@ class Model:
     near        steps that are drawn or beside such
     roots       the outputs
     symbol      (operation, port) -> the name of a value and its step, or None
+    first       (operation, argument) -> the name of a constant if it is the first of some states
     """
 
     steps: list[int]
@@ -102,3 +103,4 @@ class Model:
     near: set[int]
     roots: list[tuple[Node, int]]
     symbol: Callable[[Node, int], Symbol | None]
+    first: Callable[[Node, int], Symbol | None]

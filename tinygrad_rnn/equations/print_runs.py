@@ -61,7 +61,7 @@ def name(base: str, label: str = "", time: str = "") -> Runs:
 Run(text='h', style='i', shift=1))
     """
     base = GREEK.get(base, base).replace("'", "\N{PRIME}")
-    label = ",".join(GREEK.get(part, part) for part in label.split(","))
+    label = ",".join(GREEK.get(part, part) for part in label.replace("-", "−").split(","))
     found = [Run(base, _style(base.rstrip("\N{PRIME}")))]
     below, above = (time, label) if time else (label, "")
     if below:

@@ -28,12 +28,15 @@ from ...equations.print_runs import runs
 from ...graph import Leaf, Node
 from ..model import Model
 from ..text import Run, Runs
+from .columns import AFTER, BEFORE
 from .names import Constants, at_time, batch_of, when
 from .replay import Replay, Value
 from .targets import has_targets, readable, target_letter
 
 ELLIPSIS = name(Symbol("\N{MIDLINE HORIZONTAL ELLIPSIS}", "carry"), ())
-"""Stands for what comes from steps that are not drawn."""
+"""Stands for what comes from steps that are not drawn, or would be too long."""
+SHORT = 6
+"""How many symbols an expression from outside of the steps may have."""
 Part = tuple[int, int]
 """A step, and which part of it, in the order of the data."""
 
@@ -75,11 +78,13 @@ class Derived:
         }
         self.members: dict[Part, list[Node]] = {}
         self.users: dict[Value, list[Part]] = {}
+        self.reading: dict[Value, list[Node]] = {}
         for node, part in self.part_of.items():
             self.members.setdefault(part, []).append(node)
             for source, port in zip(node.inputs, node.ports, strict=True):
                 if source is not None:
                     self.users.setdefault((source, port), []).append(part)
+                    self.reading.setdefault((source, port), []).append(node)
         self.batch = batch_of(model)
         self.constants = Constants(model)
         self.target = target_letter(model)
@@ -175,15 +180,40 @@ class Derived:
         for value in leaving if self.backward else ():
             total: float | None = self.model.roots.count(value)
             for part in self._others(value):
-                replay = self._replay(part) if part[0] in self.model.near else None
-                term = None if replay is None else replay.term(value)
-                if term is None or term.op is not V.NUMBER:
+                if part[0] in self.model.near:
+                    replay = self._replay(part)
+                    term = None if replay is None else replay.term(value)
+                    more = None if term is None or term.op is not V.NUMBER else term.value
+                else:
+                    more = self._passed_on(value)
+                if more is None:
                     total = None
                     break
-                total += term.value
+                total += more
             if total is not None:
                 found[value] = total
         return found
+
+    def _term(self, part: Part, value: Value) -> Expr:
+        """The cotangent that a part hands back to a value."""
+        if part[0] not in (BEFORE, AFTER):
+            return self._form(part).terms[value]
+        replay = self._replay(part)
+        assert replay is not None
+        return self._at(_short(replay.term(value)), part[0])
+
+    def _passed_on(self, value: Value) -> float | None:
+        """1 for a sum that runs on through steps that are not drawn, up to an output."""
+        while True:
+            node, port = value
+            if self.model.roots.count(value) == 1 and value not in self.users:
+                return 1.0
+            users = self.reading.get(value, [])
+            if len(users) != 1 or users[0].primitive is not V.ADD:
+                return None
+            if users[0].output(0)[0] != node.output(port)[0]:
+                return None
+            value = users[0], 0
 
     def _others(self, value: Value) -> list[Part]:
         """The other parts that use a value."""
@@ -217,6 +247,16 @@ class Derived:
         column, k = part
         replay = self._replay(part)
         assert replay is not None
+        states = {
+            name(Symbol(label, "state", 0), replay.expr(value).shape): value
+            for value, label in replay.leaving.items()
+        }
+        carries = {
+            self._at(name(Symbol(f"d{s.symbol.name}", "carry", 0), s.shape), column): value
+            for s, value in states.items()
+        }
+        if column in (BEFORE, AFTER):  # no box has its equations, so nothing is named in it
+            return Form([], [], {}, carries)
         folder = Folder(replay.reader, "")
         folder.taken |= {*self._leaving(column).values(), *self.targets}
         if k == self.layers:
@@ -228,35 +268,32 @@ class Derived:
             if value not in replay.entering:
                 made.setdefault(replay.expr(value), value[0])
         expr_of = {target: expr for expr, target in folder.names.items()}
-        leaving = {value: replay.expr(value) for value in replay.leaving}
-        states = {
-            name(Symbol(replay.leaving[value], "state", 0), expr.shape): value
-            for value, expr in leaving.items()
-        }
         found = []
         for equation in forward:
             first = equation.targets[0]
             node = made.get(expr_of[first]) if first in expr_of else states[first][0]
             found.append((self._equation(equation, column), node))
-        form = Form(
-            found,
-            [self._equation(equation, column) for equation in backward],
-            {
-                value: self._at(term if term.op is V.NUMBER else folded, column)
-                for value, folded in zip(replay.entering, folder.terms(), strict=True)
-                for term in [replay.term(value)]
-            },
-            {
-                self._at(name(Symbol(f"d{s.symbol.name}", "carry", 0), s.shape), column): value
-                for s, value in states.items()
-            },
-        )
-        by: dict[Expr, Expr] = {}
+        terms = {
+            value: self._at(term if term.op is V.NUMBER else folded, column)
+            for value, folded in zip(replay.entering, folder.terms(), strict=True)
+            for term in [replay.term(value)]
+        }
+        timeless: dict[Expr, Expr] = {}
         for state, value in states.items():  # a loss has no step
             symbol = self.model.symbol(*value)
             if symbol is not None and symbol.time is None:
-                by[self._at(state, column)] = name(symbol, state.shape)
-        return _renamed(form, by)
+                timeless[self._at(state, column)] = name(symbol, state.shape)
+        equations = [self._equation(equation, column) for equation in backward]
+        return _renamed(Form(found, equations, terms, carries), timeless)
+
+    def unnamed(self, node: Node) -> list[Symbol]:
+        """The names made here for the values of an operation outside of steps."""
+        found = self._leaving(self.part_of[node][0]).items()
+        return [
+            Symbol(label, "value")
+            for (made, port), label in found
+            if made is node and self.model.symbol(node, port) is None
+        ]
 
     def _equation(self, equation: Equation, column: int) -> Equation:
         targets = tuple(self._at(target, column) for target in equation.targets)
@@ -279,20 +316,20 @@ class Derived:
         late: list[tuple[Expr, Value]] = []
         for placeholder, value in form.carries.items():
             times = sum(expr.args.count(placeholder) for expr in uses) + ends.count(placeholder)
-            if times > 1:
+            if times > 1 and form.backward:
                 label = f"delta_{self._leaving(part[0])[value]}"
                 label = next(f"{label}{''.join(x)}" for x in _primes() if label + x not in taken)
                 by[placeholder] = name(
                     self._timed(Symbol(label, "delta"), part[0]), placeholder.shape
                 )
-            if times:
+            if times or part[0] in (BEFORE, AFTER):
                 late.append((placeholder, value))
         for placeholder, value in late:
             outside = self._outside(value)
             if placeholder in by and outside.op is not V.SYMBOL:
                 named.append(Equation((by[placeholder],), outside))
             else:
-                by[placeholder] = outside
+                by[placeholder] = _short(outside) if part[0] in (BEFORE, AFTER) else outside
         return self.handed[part]
 
     def _outside(self, value: Value) -> Expr:
@@ -302,9 +339,10 @@ class Derived:
         own = self.part_of[value[0]][0]
         for part in sorted(self._others(value), key=lambda p: (abs(p[0] - own), p[1])):
             if part[0] not in self.model.near:
-                rest.append(ELLIPSIS)
+                passed = self._passed_on(value)
+                rest.append(ELLIPSIS if passed is None else number(passed))
                 continue
-            term = self._form(part).terms[value]
+            term = self._term(part, value)
             if term.op is not V.NUMBER or term.value:
                 rest.append(replaced(term, self._handed(part)[1]))
         return reduce(lambda a, b: make(V.ADD, [a, b], a.shape), rest) if rest else number(0)
@@ -333,6 +371,16 @@ class Derived:
             for term in ends.get(leaf, ()):
                 lines.append((*label, Run(" += "), *runs(boxed(term))))
         return lines
+
+
+def _short(expr: Expr) -> Expr:
+    """An expression from outside of the steps, if it is short."""
+    count, stack = 0, [expr]
+    while stack and count <= SHORT:
+        e = stack.pop()
+        stack.extend(e.args)
+        count += not e.args
+    return expr if count <= SHORT else ELLIPSIS
 
 
 def _name(target: Expr) -> str:

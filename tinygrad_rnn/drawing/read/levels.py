@@ -100,7 +100,16 @@ class _Writer:
             operations = [box.node for box in members if box.node is not None]
             lines = self.derived.forward(operations)
             return self._cell(step, ("cell", rest[0]), title, lines)
-        return first
+        outside = first.kind in ("op", "circle") and not first.back and not is_ghost(first)
+        return self._named(first) if outside else first
+
+    def _named(self, box: Box) -> Box:
+        """An operation outside of steps, with the name that equations have for its value."""
+        names = self.derived.unnamed(box.node) if box.node is not None else []
+        if not names:
+            return box
+        listed = [run for symbol in names for run in (Run(", "), *text.named(symbol))][1:]
+        return replace(box, kind="op", label=(*listed, Run(" = "), *box.label))
 
     def _cell(self, step: int, key: Key, title: Runs, lines: list[Runs], back: bool = False) -> Box:
         name = f"t{step}.{'back' if back else text.plain(title) or 'readout'}"

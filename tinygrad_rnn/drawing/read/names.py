@@ -32,7 +32,8 @@ class Constants:
             label = "x" if data else "const"
             same = sum(s.name.partition("_")[0] == label for s in known.values())
             time = when(self.model, column) if data else {}
-            known[key] = Symbol(f"{label}_{same + 1}" if same else label, "input", **time)
+            first = self.model.first(node, i) if column in self.model.near else None
+            known[key] = first or Symbol(f"{label}_{same + 1}" if same else label, "input", **time)
         return known[key]
 
 

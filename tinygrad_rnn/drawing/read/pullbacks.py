@@ -60,6 +60,7 @@ class _Rules:
         self.model = model
         self.constants = Constants(model)
         self.batch = batch_of(model)
+        self.target = target_letter(model)
         self.read: dict[Node, Replay] = {}
 
     def of(self, node: Node, i: int) -> Runs:
@@ -76,7 +77,7 @@ class _Rules:
         by = known | {name(Symbol("dy0", "carry", 0), replay.expr((node, 0)).shape): _hole(node)}
         if y is not None:
             by[replay.expr((node, 0))] = y
-        rule = readable(replaced(pulled, by), target_letter(self.model))
+        rule = readable(replaced(pulled, by), self.target)
         rule = at_time(rule, self.model, self.model.column[node])
         return runs(boxed(rule))
 

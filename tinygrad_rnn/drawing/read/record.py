@@ -154,6 +154,7 @@ class RecordReader:
             {self.column[n] for n in self.near},
             self.roots,
             self.symbols.of,
+            self.symbols.first,
         )
 
     def _parameters(self, parameters: list[Node]) -> None:
@@ -331,9 +332,6 @@ class RecordReader:
             return "circle", (how, *made)
         return "value", (how, "value", *made, 0)
 
-    def _is_running(self, node: Node, i: int) -> bool:
-        return self.carried.arrivals[self.key[node], i] in self.carried.running
-
     def same(self, box: Box, column: int) -> bool:
         """Whether a box stands in this column, or in none."""
         return box.column in (column, BEFORE)
@@ -359,10 +357,8 @@ class RecordReader:
             if given
             else (Run("const"),)
         )
-        if arrives and not self._is_running(node, i):
-            state = self.carried.arrivals[self.key[node], i]
-            name = self.symbols.label(next(n for n in self.near if self.key[n] == state))
-            name = (*name[:1], Run(str(self.steps[0] - 1), "r", -1))
+        if arrives and (first := self.symbols.first(node, i)) is not None:
+            name = text.named(first)
         kind = "input" if given else "constant"
         box = self._box(text.plain(name), kind, key, column, name, None)
         if box.key[0] == "first":

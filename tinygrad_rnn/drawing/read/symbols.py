@@ -65,6 +65,15 @@ class Symbols:
                     found = str(source.name()).removesuffix("0").removesuffix("_")
         return found
 
+    def first(self, node: Node, i: int) -> Symbol | None:
+        """The name of an argument that is no tensor, if it is the first of some states."""
+        reader = self.reader
+        state = reader.carried.arrivals.get((reader.key[node], i))
+        if state is None or state in reader.carried.running:
+            return None
+        made = self.of(next(n for n in reader.near if reader.key[n] == state))
+        return None if made is None else made._replace(time=reader.steps[0] - 1, fixed=True)
+
     def parameter(self, node: Node, parameters: Sequence[Node]) -> Symbol:
         """The name of a parameter, with a number if others have the same."""
         same = [p for p in parameters if p.name() == node.name()]
