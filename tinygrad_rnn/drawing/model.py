@@ -23,7 +23,7 @@ class Box:
              in the backward pass "pullback" (a rule) and "gradient" (of a parameter)
     key      the same for the corresponding boxes of the other steps
     column   its step, BEFORE or AFTER; lag: how many steps before that a first state belongs
-    name     the user's; symbol: of its operation; numbers: its plain arguments
+    name     the user's; symbol: of its operation
     lines    equations written in it (kind "cell"); note: a second line, small
     keeps    mark it as keeping values for the backward pass;  back: it is part of that pass
     """
@@ -39,7 +39,6 @@ class Box:
     lag: int = 0
     name: Runs = ()
     symbol: str = ""
-    numbers: list[str] = field(default_factory=list)
     lines: list[Runs] = field(default_factory=list)
     note: str = ""
     keeps: bool = False

@@ -9,7 +9,7 @@ from typing import Any
 from .. import text
 from ..layout.route import Rect
 from ..model import Box, Link, Model
-from ..read.notation import abbreviations
+from ..read.signs import abbreviations
 from ..read.targets import has_targets, target_letter
 from ..text import Run
 from .shapes import SMALL_FONT, Plate, Stroke, Words, arrow, shifted

@@ -13,8 +13,8 @@ from ..model import Model
 from ..text import Run, Runs
 from .backward import PULLBACK, PULLBACKS
 from .names import Constants, at_time, batch_of
-from .notation import symbol
 from .replay import Replay, Value
+from .signs import symbol
 from .targets import readable, target_letter
 
 HOLE = Run("\N{MIDDLE DOT}")

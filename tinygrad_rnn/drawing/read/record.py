@@ -15,7 +15,7 @@ from ..text import Run, Runs
 from .align import Key, correspondence
 from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
 from .columns import AFTER, BEFORE, columns, is_parameter
-from .notation import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
+from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
 from .symbols import Symbols
 
@@ -204,7 +204,6 @@ class RecordReader:
             node,
             name=called,
             symbol=sign,
-            numbers=numbers,
         )
         self.box_of[node, 0] = box
         hidden = sum(

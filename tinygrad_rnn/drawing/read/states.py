@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...graph import Node
 from .align import Key
-from .notation import is_sum
+from .signs import is_sum
 
 
 class Carried:
