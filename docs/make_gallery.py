@@ -146,13 +146,13 @@ def main(folder: Path) -> None:
             loss, edges="gradient", title="The same: line width is the norm of the gradient"
         ),
         "elman_backward": tg.draw(
-            by_hand(3), backward=True, title="The record of the pullback, above the record"
+            by_hand(3), backward=True, title="The backward pass, above the forward pass"
         ),
         "elman_backward_step": tg.draw(
             by_hand(3), backward=True, level="step", title="Backpropagation through time"
         ),
         "elman_backward_gradient": tg.draw(
-            linear(0.8, 6), backward=True, edges="gradient", title="W = 0.8 Q, the way back"
+            linear(0.8, 6), backward=True, edges="gradient", title="W = 0.8 Q, the backward pass"
         ),
         "elman_dark": tg.draw(loss, edges="gradient", theme="dark"),
         "elman_1000": tg.draw(by_hand(1000), title="A thousand steps"),

@@ -42,7 +42,7 @@ def test_a_connection_that_begins_later_leaves_the_rest_in_place(first):
     drawing = tg.draw(skipping(first=max(first, 2)))
     ops = {}
     for box in drawing.model.boxes:
-        if box.kind in ("op", "round") and box.node is not None:
+        if box.kind in ("op", "circle") and box.node is not None:
             ops.setdefault((box.node.primitive.name, box.key), set()).add(box.column)
     every = {1, 2, 3, 4, 5}
     assert sorted(name for (name, _), steps in ops.items() if steps == every) == sorted(

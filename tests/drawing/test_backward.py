@@ -1,14 +1,19 @@
-"""The way back: the record of the pullback, one box per rule, its sums and its equations."""
+"""The backward pass: one box per pullback rule, its sums and its equations."""
 
 import re
 
 import numpy as np
 import pytest
+from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing import text
-from tinygrad_rnn.drawing.read.flow import Values
 from tinygrad_rnn.drawing.text import plain
+from tinygrad_rnn.equations import derive
+from tinygrad_rnn.equations import vocabulary as V
+from tinygrad_rnn.equations.expr import Symbol, at_step, make, recursion
+from tinygrad_rnn.equations.notation import boxed
+from tinygrad_rnn.equations.print_runs import runs
 
 
 def boxes(drawing, kind, step=None):
@@ -21,8 +26,8 @@ def labels(drawing, kind, step=None):
 
 def test_the_rules_of_an_elman_network(gallery):
     drawing = tg.draw(gallery.by_hand(3), backward=True)
-    assert labels(drawing, "pull", 2) == sorted(
-        ["⊙ (1 − s_2^2)", "· W^T", "s_1^T ·", "x_2^T ·", "· V^T", "s_2^T ·", "∂CE", "copy"]
+    assert labels(drawing, "pullback", 2) == sorted(
+        ["⊙ (1 − s_2^2)", "· W^T", "s_1^T ·", "x_2^T ·", "· V^T", "s_2^T ·", "∂CE", "repeat"]
     )
     assert labels(drawing, "value") == ["∂L", "∂s_1", "∂s_2", "∂s_3"]
     assert [plain(b.label) for b in boxes(drawing, "gradient")] == ["∂U", "∂W", "∂V"]
@@ -37,20 +42,20 @@ u = np.array([[0.5, 1.5, 2.0]])
         (tg.tanh, {"⊙ (1 − y^2)"}),
         (tg.sigmoid, {"⊙ y ⊙ (1 − y)"}),
         (tg.exp, {"⊙ y"}),
-        (tg.square, {"⊙ 2 x"}),
+        (tg.square, {"2 · ⊙ x"}),
         (lambda x: x * np.array([[1.0, 2.0, 3.0]]), {"⊙ const"}),
         (lambda x: -x, {"−"}),
         (lambda x: 3.0 - x, {"−"}),
-        (lambda x: 3.0 * x, {"⊙ 3"}),
+        (lambda x: 3.0 * x, {"3 ·"}),
         (lambda x: x @ np.eye(3), {"· const^T"}),
     ],
 )
 def test_rules_are_written_with_the_names_of_the_values(function, rules):
     x = tg.tensor(u, "x")
     drawing = tg.draw(tg.square(function(x).named("y")).sum(), backward=True)
-    found = set(labels(drawing, "pull"))
-    assert found - {"copy", "⊙ 2 y"} == rules
-    assert {"copy", "⊙ 2 y"} <= found | {"⊙ 2 x"}
+    found = set(labels(drawing, "pullback"))
+    assert found - {"repeat", "2 · ⊙ y"} == rules
+    assert {"repeat", "2 · ⊙ y"} <= found
 
 
 @pytest.mark.parametrize("cell", [tg.Elman, tg.LSTM, tg.GRU])
@@ -89,14 +94,14 @@ def test_what_leaves_a_state_is_its_gradient():
 @pytest.mark.parametrize(("cut", "summed"), [(None, [1, 2, 3]), (3, [1, 3]), (2, [2, 3])])
 def test_contributions_are_summed_where_they_meet_and_none_crosses_a_cut(gallery, cut, summed):
     drawing = tg.draw(gallery.by_hand(4, cut=cut), backward=True)
-    sums = [b for b in boxes(drawing, "round") if b.back and plain(b.label) == "+"]
+    sums = [b for b in boxes(drawing, "circle") if b.back and plain(b.label) == "+"]
     assert sorted(b.column for b in sums) == summed
     for box in sums:
         assert sum(link.target is box for link in drawing.model.links) == 2
     crossing = {
         (link.source.column, link.target.column)
         for link in drawing.model.links
-        if link.kind == "back" and link.source.kind == "pull" and link.target.kind == "round"
+        if link.kind == "back" and link.source.kind == "pullback" and link.target.kind == "circle"
         and link.source.column != link.target.column
     }  # fmt: skip
     assert crossing == {(t + 1, t) for t in summed}
@@ -113,27 +118,79 @@ def test_the_gradient_of_a_state_runs_on_one_line_from_right_to_left(gallery):
     assert all(way[0][0] > way[-1][0] for way in into.values())
 
 
+def lines(drawing, step, back=True):
+    (box,) = [b for b in boxes(drawing, "cell", step) if b.back == back and b.label]
+    return "\n".join(map(plain, box.lines)).replace("\n    ", "").split("\n")
+
+
 def test_one_box_per_step_holds_backpropagation_through_time(gallery):
     drawing = tg.draw(gallery.by_hand(3), backward=True, level="step")
-    (box,) = [b for b in boxes(drawing, "cell", 2) if b.back]
-    assert [plain(line) for line in box.lines] == [
-        "δ_2^(1) = ∂CE(∂L; s_2 V)",
-        "∂s_2 = δ_3^(2) W^T + δ_2^(1) V^T",
-        "δ_2^(2) = ∂s_2 ⊙ (1 − s_2^2)",
-        "∂V += s_2^T δ_2^(1)",
-        "∂W += s_1^T δ_2^(2)",
-        "∂U += x_2^T δ_2^(2)",
+    assert lines(drawing, 2) == [
+        "δ_2^u = softmax(u_2) − y_2",
+        "δ_2 = (δ_2^u V^T + δ_3 W^T) ⊙ (1 − s_2^2)",
+        "∂U += x_2^T δ_2",
+        "∂W += s_1^T δ_2",
+        "∂V += s_2^T δ_2^u",
     ]
 
 
-def test_the_equations_of_an_lstm(gallery):
-    drawing = tg.draw(gallery.unrolled(tg.LSTM(3, 4, rng=0)), backward=True, level="step")
-    (box,) = [b for b in boxes(drawing, "cell", 2) if b.back]
-    lines = [plain(line) for line in box.lines]
-    assert "∂c_2 = ∂c_3 ⊙ f_3 + ∂h_2 ⊙ o_2 ⊙ (1 − tanh(c_2)^2)" in lines
-    assert "∂f_2 = ∂c_2 ⊙ c_1" in lines
-    assert "δ_2^(4) = ∂i_2 ⊙ i_2 ⊙ (1 − i_2)" in lines
-    assert "∂W += h_1^T δ_2^(5)" in lines
+class Normalised(tg.Cell):
+    """Layer normalisation before the activation function."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.U = tg.Parameter(rng.normal(0, 0.5, (3, 4)))
+        self.W = tg.Parameter(rng.normal(0, 0.5, (4, 4)))
+
+    def step(self, x, s):
+        s = tg.tanh(tg.layer_norm(x @ self.U + s @ self.W))
+        return s, s
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "own", "normalised"])
+def test_the_picture_says_what_the_derivation_says(gallery, name):
+    """Equation for equation; the step's loss is the squared output o, so its derivative is 2 o."""
+    cell = cells(gallery)[name]
+    run = tg.unroll(cell, np.random.default_rng(1).normal(size=(3, 2, 3)))
+    loss = tg.square(run.steps[0]).sum()
+    for o in run.steps[1:]:
+        loss = loss + tg.square(o).sum()
+    drawing = tg.draw(loss, backward=True, level="step")
+    form = derive(cell).form
+
+    def written(targets, value):
+        left, right = (plain(runs(boxed(at_step(e, 2)))) for e in (targets, value))
+        return f"{left} = {right}"
+
+    def left_of(targets):
+        if len(targets) == 1:
+            return targets[0]
+        return make(V.CONCATENATE, targets, (), {"axis": -1})
+
+    (output,) = form.outputs
+    own = plain(runs(boxed(at_step(output, 2))))
+    backward = [written(left_of(e.targets), e.value) for e in recursion(form)[0]]
+    wanted = [line.replace("e_2", f"2 {own}") for line in backward]
+    wanted += [
+        f"∂{plain(runs(boxed(g.of)))} += {plain(runs(boxed(at_step(g.term, 2))))}".replace(
+            "e_2", f"2 {own}"
+        )
+        for g in form.parameters
+    ]
+    assert lines(drawing, 2) == wanted
+    forward = [written(left_of(e.targets), e.value) for e in form.forward]
+    assert lines(drawing, 2, back=False) == forward
+
+
+def cells(gallery):
+    return {
+        "elman": tg.Elman(3, 4, rng=0, dtype=np.float64),
+        "lstm": tg.LSTM(3, 4, rng=0, dtype=np.float64),
+        "gru": tg.GRU(3, 4, rng=0, dtype=np.float64),
+        "own": gallery.Leaky(3, 4),
+        "transposed": Transposed(),
+        "normalised": Normalised(),
+    }
 
 
 def test_steps_that_are_not_drawn_hand_their_part_over(gallery):
@@ -161,17 +218,16 @@ def test_without_parameters_the_gradients_of_the_data_are_drawn():
 
 # -- the equations are right -----------------------------------------------------------------------
 
-TOKEN = re.compile(r"\^T|\^2|\^\(\d\)|∂?[^\W\d_]+(?:_\w+)?(?:\^\(\d+\))?|\d+(?:\.\d+)?|[⊙+−/(),]| ")
+NAME = r"[∂δ]?[^\W\d_]+′*(?:_−?\w+)?(?:\^\(\d+\)|\^(?!T\b|\d)\w+(?:,\w+)*)?"
+TOKEN = re.compile(rf"\^T|\^2|√|1\[|{NAME}|\d+(?:\.\d+)?| ?[⊙+/>=] | − |−|, |[()\[\]]| ")
 
 
 class Evaluated:
     """The value of a printed expression: a blank multiplies matrices, `⊙` entries."""
 
     def __init__(self, text, values):
-        for sign in "⊙+−/":
-            text = text.replace(f" {sign} ", sign)
-        self.tokens = TOKEN.findall(text.replace(", ", ","))
-        assert "".join(self.tokens) == text.replace(", ", ",")
+        self.tokens = TOKEN.findall(text)
+        assert "".join(self.tokens) == text, (self.tokens, text)
         self.values = values
         self.value = self.sum()
         assert not self.tokens
@@ -180,15 +236,24 @@ class Evaluated:
         return self.tokens.pop(0) if self.tokens and self.tokens[0] in wanted else None
 
     def sum(self):
-        value = -self.product() if self.next("−") else self.product()
-        while sign := self.next("+", "−"):
-            value = value + self.product() if sign == "+" else value - self.product()
+        value = self.term()
+        while sign := self.next(" + ", " − "):
+            value = value + self.term() if sign == " + " else value - self.term()
         return value
+
+    def term(self):
+        if self.next("−"):
+            return -self.term()
+        if self.tokens[0] in SUMS:
+            over = SUMS[self.tokens.pop(0)]
+            assert self.next(" ")
+            return over(self.product())
+        return self.product()
 
     def product(self):
         value = self.matrix()
-        while sign := self.next("⊙", "/"):
-            value = value * self.matrix() if sign == "⊙" else value / self.matrix()
+        while sign := self.next(" ⊙ ", " / "):
+            value = value * self.matrix() if sign == " ⊙ " else value / self.matrix()
         return value
 
     def matrix(self):
@@ -197,34 +262,40 @@ class Evaluated:
             value = value * self.atom() if np.ndim(value) == 0 else value @ self.atom()
         return value
 
+    def listed(self, end):
+        found = [self.sum()]
+        while self.next(", "):
+            found.append(self.sum())
+        assert self.next(end)
+        return found
+
     def atom(self):
         token = self.tokens.pop(0)
         if token == "(":
-            value = self.sum()
-            assert self.next(")")
+            (value,) = self.listed(")")
+        elif token == "[":
+            value = np.concatenate(self.listed("]"), -1)
         elif token[0].isdigit():
             value = float(token)
         elif self.next("("):
-            arguments = [self.sum()]
-            while self.next(","):
-                arguments.append(self.sum())
-            assert self.next(")")
-            value = FUNCTIONS[token](*arguments)
+            value = FUNCTIONS[token](*self.listed(")"))
         else:
             value = self.values[token]
-        while suffix := self.next("^T", "^2", "^(1)", "^(2)"):
-            if suffix in ("^T", "^2"):
-                value = value.T if suffix == "^T" else value**2
-            else:  # the gates and the candidate of a GRU
-                value = np.split(value, [8], axis=-1)[int(suffix[2]) - 1]
+        while suffix := self.next("^T", "^2"):
+            value = value.T if suffix == "^T" else value**2
         return value
 
 
+SUMS = {
+    "Σ_batch": lambda x: x.sum(axis=0),
+    "Σ_features": lambda x: x.sum(axis=-1, keepdims=True),
+    "Σ_entries": np.sum,
+}
 FUNCTIONS = {
     "tanh": np.tanh,
     "σ": lambda x: 1 / (1 + np.exp(-x)),
-    "Σ": lambda x: x.sum(axis=0),
-    "join": lambda *parts: np.concatenate(parts, -1),
+    "softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
+    "CE": lambda x, y: np.log(np.exp(x).sum(-1)) - (x * y).sum(-1),
 }
 
 
@@ -235,6 +306,8 @@ def test_the_evaluation_of_printed_expressions_knows_what_binds():
     np.testing.assert_array_equal(Evaluated("x ⊙ x A", values).value, x * (x @ A))
     np.testing.assert_array_equal(Evaluated("(x ⊙ x) A", values).value, (x * x) @ A)
     np.testing.assert_array_equal(Evaluated("2 x − x^2 + 1", values).value, 2 * x - x**2 + 1)
+    np.testing.assert_array_equal(Evaluated("Σ_batch A − (Σ_batch A)", values).value, 0 * x[0])
+    np.testing.assert_array_equal(Evaluated("[x, A] ⊙ 2", {"A": x, "x": x}).value, [[10, 12] * 2])
 
 
 class Transposed(tg.Cell):
@@ -250,40 +323,91 @@ class Transposed(tg.Cell):
         return s, s
 
 
+def assign(line, values):
+    """Evaluate one printed equation: the value of its left side, or of its parts."""
+    left, right = line.split(" = ", 1)
+    value = Evaluated(right, values).value
+    if not left.startswith("["):
+        values[left] = value
+        return
+    names = left[1:-1].split(", ")
+    gates = [len(name.partition("^")[2]) or 1 for name in names]  # a^rz are two gates
+    width = value.shape[-1] // sum(gates)
+    parts = np.split(value, np.cumsum(gates)[:-1] * width, axis=-1)
+    values.update(zip(names, parts, strict=True))
+
+
+def gradients_printed(drawing, values, T):
+    """The gradients by the printed equations of the forward and then of the backward pass."""
+    for t in range(1, T + 1):
+        for box in [b for b in boxes(drawing, "cell", t) if not b.back]:
+            for line in "\n".join(map(plain, box.lines)).replace("\n    ", "").split("\n"):
+                assign(line, values)
+    gradients = {}
+    for t in range(T, 0, -1):
+        for line in lines(drawing, t):
+            if " += " in line:
+                left, right = line.split(" += ")
+                gradients[left] = gradients.get(left, 0.0) + Evaluated(right, values).value
+            else:
+                assign(line, values)
+    return gradients
+
+
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("name", ["elman", "lstm", "gru", "own", "transposed"])
 def test_the_printed_equations_give_the_gradients(gallery, name, batch):
-    cell = {
-        "elman": tg.Elman(3, 4, rng=0, dtype=np.float64),
-        "lstm": tg.LSTM(3, 4, rng=0, dtype=np.float64),
-        "gru": tg.GRU(3, 4, rng=0, dtype=np.float64),
-        "own": gallery.Leaky(3, 4),
-        "transposed": Transposed(),
-    }[name]
-    T = 3
+    cell, T = cells(gallery)[name], 3
     xs = np.random.default_rng(1).normal(size=(T, batch, 3))
     run = tg.unroll(cell, xs)
     loss = sum((tg.square(h).sum() for h in run.steps[1:]), tg.square(run.steps[0]).sum())
     drawing = tg.draw(loss, backward=True, level="step")
-    values = {plain(text.math(key)): p.numpy() for key, p in cell.parameters().items()}
+    values = {key: p.numpy() for key, p in cell.parameters().items()}
+    values["α"] = values.get("alpha")
     values |= {f"x_{t + 1}": x for t, x in enumerate(xs)}
-    known = Values(tg.draw(loss).model, [loss])
-    for (node, port), value in known.known.items():  # every value that has a name
-        if node.name(port) is not None:
-            values[plain(text.math(node.name(port), node.place.step))] = value
-    gradients = {}
-    for t in range(T, 0, -1):
-        (box,) = [b for b in boxes(drawing, "cell", t) if b.back]
-        for line in "\n".join(map(plain, box.lines)).replace("\n    ", "").split("\n"):
-            if " += " in line:
-                left, right = line.split(" += ")
-                part = Evaluated(right, values).value
-                gradients[left] = gradients.get(left, 0.0) + part
-            else:
-                left, right = line.split(" = ", 1)
-                values[left] = Evaluated(right, values).value
+    values |= {f"{s}_0": np.zeros((batch, 4)) for s in "shc"}
+    gradients = gradients_printed(drawing, values, T)
     assert len(gradients) == len(cell.parameters())
     for key, parameter in cell.parameters().items():
         wanted = tg.gradients(loss, parameter, keep_record=True)
-        found = gradients["∂" + plain(text.math(key))]
+        found = gradients["∂" + plain(text.named(Symbol(key, "parameter")))]
         np.testing.assert_allclose(found.reshape(wanted.shape), wanted, atol=1e-12)
+    np.testing.assert_allclose(values["L"], loss.numpy())
+
+
+def test_the_printed_equations_of_a_readout_give_the_gradients(gallery):
+    loss = gallery.by_hand(3)
+    drawing = tg.draw(loss, backward=True, level="step")
+    parameters = {n.name(): n for n in drawing.model.uses}
+    rng = np.random.default_rng(0)  # the gallery's, which draws weights and then inputs
+    shapes = {"U": (3, 4), "W": (4, 4), "V": (4, 2)}
+    values = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
+    values |= {f"x_{t}": rng.normal(size=(1, 3)) for t in (1, 2, 3)}
+    values |= {f"y_{t}": np.eye(2)[[t % 2]] for t in (1, 2, 3)}
+    gradients = gradients_printed(drawing, values | {"s_0": np.zeros((1, 4))}, 3)
+    for name, leaf in parameters.items():
+        stand_in = tg.tensor(0.0)
+        stand_in._node, stand_in._value = leaf, np.zeros(leaf.shape)
+        wanted = tg.gradients(loss, stand_in, keep_record=True)
+        np.testing.assert_allclose(gradients[f"∂{name}"], wanted, atol=1e-12)
+
+
+WORDS = re.compile(rf"(?<![\w.−^_]){NAME}(?![\w(=])")
+OTHERWISE_KNOWN = {"B", "H", "T", "const", "True"}  # sizes, and arrays that nothing names
+HIDDEN = {"long_sequence": {"L_27", "δ_4"}}  # names of the steps beside those that are drawn
+INDICES = {"memory_cell"}  # has sums over indices, which are letters too
+
+
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"odd_names"} - INDICES))
+def test_every_name_in_an_equation_is_told_somewhere_in_the_picture(name):
+    drawing = tg.draw(NETWORKS[name](), level="step", backward=True)
+    known = {letter + end for letter in "yk" for end in ("", *(f"_{t}" for t in range(100)))}
+    known |= {"y", "k"} | OTHERWISE_KNOWN | HIDDEN.get(name, set())
+    used = set()
+    for box in drawing.model.boxes:
+        known |= set(plain(box.label).partition(" = ")[0].split(", "))
+        for line in "\n".join(map(plain, box.lines)).replace("\n    ", "").splitlines():
+            left, right = re.split(r" \+?= ", line, maxsplit=1)
+            known |= set(WORDS.findall(left))
+            used |= set(WORDS.findall(right))
+    assert {word for word in used - known if not word.startswith(("Σ_", "const_"))} == set()

@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.cli.draw import chosen, of_cell
-from tinygrad_rnn.drawing.read.equations import WIDEST_LINE
+from tinygrad_rnn.drawing.read.lines import WIDEST_LINE
 from tinygrad_rnn.drawing.text import plain, width
 
 
@@ -146,12 +146,12 @@ def test_one_box_per_step_holds_the_equations(gallery):
     cells = [b for b in drawing.model.boxes if b.kind == "cell" and plain(b.label) == "LSTM"]
     assert len(cells) == 3
     lines = [plain(line) for line in cells[1].lines]
-    assert lines[0].endswith(" = x_2 U + h_1 W + b")
-    assert lines[1:] == [
-        "i_2 = σ(a^(1))",
-        "f_2 = σ(a^(2))",
-        "g_2 = tanh(a^(3))",
-        "o_2 = σ(a^(4))",
+    assert lines == [
+        "[a_2^i, a_2^f, a_2^g, a_2^o] = x_2 U + h_1 W + b",
+        "i_2 = σ(a_2^i)",
+        "f_2 = σ(a_2^f)",
+        "g_2 = tanh(a_2^g)",
+        "o_2 = σ(a_2^o)",
         "c_2 = f_2 ⊙ c_1 + i_2 ⊙ g_2",
         "h_2 = o_2 ⊙ tanh(c_2)",
     ]
@@ -198,7 +198,7 @@ def test_arguments_that_do_not_fit_are_refused(gallery, arguments, message):
         tg.draw(gallery.by_hand(), **arguments)
 
 
-def test_a_box_per_step_does_not_count_as_many_and_the_way_back_counts():
+def test_a_box_per_step_does_not_count_as_many_and_the_backward_pass_counts():
     loss = tg.square(tg.unroll(tg.LSTM(3, 4, rng=0), np.ones((4, 1, 3))).state.h).sum()
     assert len(tg.draw(loss, level="step", max_nodes=25).model.boxes) <= 25
     with pytest.raises(ValueError, match=r"\d+ boxes, more than max_nodes=100; "):
@@ -295,6 +295,7 @@ def test_long_equations_are_broken_before_a_sign():
     (box,) = [b for b in drawing.model.boxes if b.id == "t2.cell"]
     lines = [plain(line) for line in box.lines]
     assert len(lines) > 2
-    assert all(line.startswith("     + ") for line in lines[1:])
+    assert all(line.startswith("     + ") for line in lines[1:-1])
+    assert lines[-1] == "s_2 = tanh(u_2 + weight_11)"
     assert all(width(line, 1.0) <= WIDEST_LINE + 4 for line in box.lines)
     assert sum(line.count("weight") for line in lines) == 12

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.drawing import text
+from tinygrad_rnn.drawing.text import plain
+from tinygrad_rnn.equations.expr import Symbol
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = [
@@ -54,15 +57,17 @@ def test_names_break_no_format(name, tmp_path):
 
 
 def test_names_are_typeset():
-    from tinygrad_rnn.drawing.text import math, plain
+    def written(name, time=None):
+        return plain(text.named(Symbol(name, "value", time, fixed=True)))
 
-    assert plain(math("s", 3)) == "s_3"
-    assert plain(math("s_0")) == "s_0"
-    assert plain(math("h", 2, "(1)")) == "h_2^(1)"
-    assert plain(math("alpha")) == "α"
-    assert plain(math("Sigma_x", 12)) == "Σ_x,12"
-    assert plain(math("W1")) == "W_1"
-    assert plain(math("two words")) == "two words"
+    assert written("s", 3) == "s_3"
+    assert written("s_0") == "s_0"
+    assert written("h_1", 2) == "h_2^(1)"
+    assert written("alpha") == "α"
+    assert written("Sigma_x", 12) == "Σ_12^x"
+    assert written("W1") == "W_1"
+    assert written("two words") == "two words"
+    assert written("s'", 2) == "s′_2"
 
 
 PROGRAM = """

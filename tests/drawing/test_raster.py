@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.layout.route import Rect
-from tinygrad_rnn.drawing.paint.shapes import Line, Plate, Words
+from tinygrad_rnn.drawing.paint.shapes import Plate, Stroke, Words
 from tinygrad_rnn.drawing.paint.theme import THEMES
 
 pytest.importorskip("matplotlib")
@@ -143,10 +143,10 @@ def test_corners_are_quarters_of_circles():
 
 def test_lines_are_painted_with_their_corners():
     way = [(0.0, 0.0), (40.0, 0.0), (40.0, 30.0)]
-    path = canvas.outline(Line(way, "flow"))
+    path = canvas.outline(Stroke(way, "flow"))
     assert path.codes is not None
     assert list(path.vertices[0]) == [0, 0]
     assert list(path.vertices[-1]) == [40, 30]
     assert [40.0, 0.0] in path.vertices.tolist()  # what the curve bends towards
-    triangle = canvas.outline(Line(way, "head", closed=True))
+    triangle = canvas.outline(Stroke(way, "head", closed=True))
     assert triangle.codes[-1] == path.CLOSEPOLY

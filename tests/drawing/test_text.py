@@ -14,7 +14,8 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.advances import ADVANCES
 from tinygrad_rnn.drawing.paint.shapes import Words
-from tinygrad_rnn.drawing.text import SMALL, Run, math, plain, width
+from tinygrad_rnn.drawing.text import SMALL, Run, named, plain, width
+from tinygrad_rnn.equations.expr import Symbol
 
 pytest.importorskip("matplotlib")
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -131,7 +132,7 @@ def test_letters_that_fill_a_square_and_marks_that_fill_nothing():
 
 
 def test_a_subscript_is_smaller_by_what_it_is_drawn_smaller():
-    base, index = math("s", 12)
+    base, index = named(Symbol("s", "state", 12, fixed=True))
     assert width((base, index), 10.0) == pytest.approx(
         width((base,), 10.0) + SMALL * width((Run("12"),), 10.0)
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.paint.shapes import Line, Plate, Words
+from tinygrad_rnn.drawing.paint.shapes import Plate, Stroke, Words
 from tinygrad_rnn.drawing.paint.theme import DASHES, OKABE_ITO, PARAMETERS, THEMES
 
 
@@ -59,7 +59,7 @@ def grounds(scene, styles):
     below = []
     for group in scene.groups:
         for shape in group.shapes:
-            if isinstance(shape, Line):
+            if isinstance(shape, Stroke):
                 yield shape, None
                 continue
             x, y = (shape.x, shape.y) if isinstance(shape, Words) else (shape.rect.x, shape.rect.y)
@@ -82,7 +82,7 @@ def test_letters_have_a_contrast_of_4_5_and_lines_one_of_3(scenes, theme):
             style = styles[shape.style]
             if isinstance(shape, Words):
                 assert contrast(style.fill, ground) >= 4.5, (shape.style, ground)
-            elif isinstance(shape, Line):
+            elif isinstance(shape, Stroke):
                 for under in ("page", "band"):
                     painted = style.fill if shape.closed else style.stroke
                     assert contrast(painted, styles[under].fill) >= 3.0, shape.style

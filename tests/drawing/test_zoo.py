@@ -19,7 +19,7 @@ from drawing.geometry import (
 from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.drawing.paint.shapes import Line, Plate
+from tinygrad_rnn.drawing.paint.shapes import Plate, Stroke
 from tinygrad_rnn.drawing.read.columns import AFTER, BEFORE, columns
 from tinygrad_rnn.drawing.read.template import is_ghost, stands_for
 
@@ -253,7 +253,7 @@ def test_the_svg_parses_and_its_view_covers_everything(name, level):
     x, y, w, h = map(float, ET.fromstring(drawing.svg).get("viewBox").split())
     for group in drawing.scene.groups:
         for shape in group.shapes:
-            points = shape.points if isinstance(shape, Line) else []
+            points = shape.points if isinstance(shape, Stroke) else []
             if isinstance(shape, Plate):
                 r = shape.rect
                 points = [(r.left, r.top), (r.right, r.bottom)]

@@ -13,10 +13,10 @@ from ..unroll import Unrolled, unroll
 from .drawing import SUFFIXES, Drawing, Stats
 from .model import Model
 from .paint.scene import Look
-from .read.flow import Values, describe, gradient_norms, value_norms, way_back_norms
+from .read.flow import Values, backward_norms, describe, gradient_norms, value_norms
 from .read.levels import by_step
-from .read.record import Reader, too_many
-from .read.rules import write_rules
+from .read.pullbacks import write_rules
+from .read.record import RecordReader, too_many
 
 __all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
 
@@ -40,18 +40,18 @@ def draw(
     theme: Literal["light", "dark", "auto"] = "light",
     max_nodes: int = 2000,
 ) -> Drawing:
-    """Draw what was recorded on the way to some outputs: time as columns, weights as rails.
+    """Draw the record of some outputs: time as columns, weights as rails.
 
-    outputs    tensors; or what `unroll` gave; or a cell, or any model with `parameters()` that is
-               called with (T, B, I), which are then shown over three steps
+    outputs    tensors; or the result of `unroll`; or a cell, or any model with `parameters()`
+               that is called with (T, B, I), which are then shown over three steps
     level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop;
                the name on a step is the class of a cell, or the `scope` it was recorded in
     steps      "auto" (all up to 12, then the first and last three), "all", (first, last), or a list
-    backward   draw the record of the pullback above the record it belongs to, one box per rule:
+    backward   draw the backward pass above the forward pass, one box per pullback rule:
                sums where contributions meet, the gradient of every state and of every parameter;
                at level "step" as equations
     edges      "gradient": line width by the norm of the gradient that flowed back along that link
-               (with `backward`, on the way back);
+               (with `backward`, in the backward pass);
                "magnitude": by the norm of the value that went forward; on a log scale
     values     write the norm of each value that is known under its name
     shapes     write the shapes of parameters beside their names
@@ -87,7 +87,9 @@ def draw(
     if backward or edges == "gradient":
         _single_numbers(tensors)
     most = max_nodes if level != "step" else max_nodes * MERGED
-    reader = Reader(tensors, _chooser(steps), most, rolled=level == "rolled", backward=backward)
+    reader = RecordReader(
+        tensors, _chooser(steps), most, rolled=level == "rolled", backward=backward
+    )
     model = reader.model()
     if not model.boxes:
         raise RuntimeError("draw: the outputs are data; nothing was computed from them")
@@ -100,7 +102,7 @@ def draw(
     if len(model.boxes) > max_nodes:
         raise ValueError(too_many(len(model.boxes), "boxes", max_nodes, model.steps, model.shown))
     if backward:
-        way_back_norms(tensors, model)
+        backward_norms(tensors, model)
     elif edges == "gradient":
         gradient_norms(tensors, model)
     elif edges == "magnitude":
@@ -119,7 +121,7 @@ def _single_numbers(tensors: Sequence[Tensor]) -> None:
 
 
 def _cell_name(outputs: Sequence[Any], model: Model) -> str:
-    """What to write on a step: the cell's class, the scope it was recorded in, or just "cell"."""
+    """The title of a step: the cell's class, the scope it was recorded in, or just "cell"."""
     for output in outputs:
         if isinstance(output, Cell):
             return type(output).__name__
@@ -127,9 +129,9 @@ def _cell_name(outputs: Sequence[Any], model: Model) -> str:
     return scopes.pop() if len(scopes) == 1 else "cell"
 
 
-def _one_of(what: str, given: Any, wanted: tuple[str, ...]) -> None:
+def _one_of(option: str, given: Any, wanted: tuple[str, ...]) -> None:
     if not isinstance(given, str) or given not in wanted:
-        raise ValueError(f"draw: {what}={given!r}; wanted one of {', '.join(map(repr, wanted))}")
+        raise ValueError(f"draw: {option}={given!r}; wanted one of {', '.join(map(repr, wanted))}")
 
 
 def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
@@ -149,7 +151,7 @@ def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
         if not isinstance(tensor, Tensor):
             raise TypeError(
                 f"draw: output {i} is a {type(tensor).__name__}; wanted a tensor, a Cell, a "
-                "model with parameters() or what unroll gave"
+                "model with parameters() or the result of unroll"
             )
         if tensor._node is None:
             raise RuntimeError(
@@ -197,6 +199,6 @@ def _chooser(steps: Any) -> Callable[[list[int]], list[int]]:
     return choose
 
 
-def _no_steps(what: str, found: list[int]) -> str:
+def _no_steps(wanted: str, found: list[int]) -> str:
     there = f"{found[0]} to {found[-1]}" if found else "none"
-    return f"draw: no {what} in this record; its steps are {there}"
+    return f"draw: no {wanted} in this record; its steps are {there}"

@@ -1,4 +1,4 @@
-"""What `draw` gives: a picture that shows, saves and explains itself."""
+"""The picture that `draw` gives: it shows, saves and explains itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html", ".json")
 
 
 class Stats(NamedTuple):
-    """What a picture consists of.
+    """The numbers of a picture.
 
     nodes      boxes that are drawn
     edges      links that are drawn
@@ -39,7 +39,7 @@ class Drawing:
     """A picture of a record.
 
     In a notebook it shows itself. `save` writes it, `svg` and `html` are its text, `digraph` is a
-    `graphviz.Digraph` to edit further, `stats` says what it consists of.
+    `graphviz.Digraph` to edit further, `stats` counts its parts.
     """
 
     def __init__(self, model: Model, title: str, theme: str, look: Look) -> None:
@@ -122,7 +122,7 @@ class Drawing:
         return f"Drawing({s.nodes} nodes, {s.edges} edges, {s.steps} steps)"
 
     def save(self, path: str | Path) -> Path:
-        """Write a file; its suffix says in what format: .svg .png .pdf .dot .html .json.
+        """Write a file; its suffix says the format: .svg .png .pdf .dot .html .json.
 
         Gives the path. SVG, HTML and JSON need nothing else installed; .dot needs the Python
         package graphviz, .png and .pdf need matplotlib. A path that is there already is replaced.

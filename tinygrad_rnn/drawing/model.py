@@ -1,9 +1,11 @@
-"""What a picture shows: boxes in columns of time, and the links between them."""
+"""The content of a picture: boxes in columns of time, and the links between them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..equations.expr import Symbol
 from ..graph import Node
 from .read.align import Key
 from .read.backward import Backward
@@ -17,14 +19,13 @@ RAILED = ("parameter", "gradient")
 class Box:
     """Something with a place in the picture.
 
-    kind     "op", "round", "value" (a state or an output), "input", "constant", "parameter";
-             on the way back "pull" (a rule) and "gradient" (of a parameter)
-    key      what it corresponds to in the other steps
+    kind     "op", "circle", "value" (a state or an output), "input", "constant", "parameter";
+             in the backward pass "pullback" (a rule) and "gradient" (of a parameter)
+    key      the same for the corresponding boxes of the other steps
     column   its step, BEFORE or AFTER; lag: how many steps before that a first state belongs
-    name     what the user calls it; symbol: what it does; numbers: its plain arguments
+    name     the user's; symbol: of its operation
     lines    equations written in it (kind "cell"); note: a second line, small
-    formula  of a rule, with a hole for what arrives, and how strongly it binds
-    keeps    mark it as keeping values for the backward pass;  back: it is on the way back
+    keeps    mark it as keeping values for the backward pass;  back: it is part of that pass
     """
 
     id: str
@@ -38,10 +39,8 @@ class Box:
     lag: int = 0
     name: Runs = ()
     symbol: str = ""
-    numbers: list[str] = field(default_factory=list)
     lines: list[Runs] = field(default_factory=list)
     note: str = ""
-    formula: tuple[Runs, int] | None = None
     keeps: bool = False
     back: bool = False
     facts: list[str] = field(default_factory=list)
@@ -52,7 +51,7 @@ class Link:
     """A value that goes from one box to another: argument `i` of the target's node.
 
     kind   "flow" inside a step, "state" between steps, "constant" (no gradient), "cut" (detached),
-           "back" on the way back, "turn" where that begins
+           "back" in the backward pass, "turn" where that begins
     norm   of the gradient that flowed back along it, or of the value; None if not known
     label  which of several named outputs of its source it is
     parts  the links it stands for, if several were merged
@@ -70,7 +69,7 @@ class Link:
 
 @dataclass
 class Model:
-    """What a picture shows.
+    """The content of a picture.
 
     steps       every step of the record, in order
     shown       those that get a column
@@ -79,10 +78,14 @@ class Model:
     uses        {parameter: number of uses in the whole record}
     timed       whether there are steps at all
     order       the whole record
-    times       how the step of a box is written
-    directions  of what one step hands to another: +1, or -1 if time runs backwards
+    directions  of the states and sums handed to another step: +1, or -1 if time runs backwards
     rolled      whether the one step that is shown stands for all
-    back        the way back, if it is drawn
+    back        the backward pass, if it is drawn
+    column      {operation: its step, BEFORE or AFTER}, of the whole record
+    near        steps that are drawn or beside such
+    roots       the outputs
+    symbol      (operation, port) -> the name of a value and its step, or None
+    first       (operation, argument) -> the name of a constant if it is the first of some states
     """
 
     steps: list[int]
@@ -92,7 +95,11 @@ class Model:
     uses: dict[Node, int]
     timed: bool
     order: list[Node]
-    times: dict[Box, int | str]
     directions: dict[Key, int]
     rolled: bool
     back: Backward | None
+    column: dict[Node, int]
+    near: set[int]
+    roots: list[tuple[Node, int]]
+    symbol: Callable[[Node, int], Symbol | None]
+    first: Callable[[Node, int], Symbol | None]

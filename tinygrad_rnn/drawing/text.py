@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import cache
-from typing import NamedTuple
 
+from ..equations.expr import Symbol, name
+from ..equations.notation import boxed
+from ..equations.print_runs import Run, Runs, runs
 from .advances import ADVANCES
 
-
-class Run(NamedTuple):
-    """A piece of text in one style: "i" italic, "r" upright; shift -1 sub-, +1 superscript."""
-
-    text: str
-    style: str = "r"
-    shift: int = 0
-
-
-Runs = tuple[Run, ...]
-
-_LETTERS = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
-    "finalsigma sigma tau upsilon phi chi psi omega"
-)
-_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
-GREEK = {
-    **{name: chr(0x3B1 + i) for i, name in enumerate(_LETTERS.split())},
-    **dict(zip(_CAPITALS.split(), "ΓΔΘΛΞΠΣΦΨΩ", strict=True)),
-}
-"""Greek letters by their names."""
 LONGEST = 24
 """Longer names are cut in the picture; the tooltip has them whole."""
-
-_NAME = re.compile(r"^(∂?[A-Za-z]+?)(?:_(-?\w{1,12})|(\d{1,12}))?('{0,3})$", re.ASCII)
 
 
 def clean(text: str) -> str:
@@ -50,36 +28,21 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def math(name: str, step: int | str | None = None, upper: str = "") -> Runs:
-    """A name as mathematics: base, subscripts and the step it belongs to.
+def named(symbol: Symbol) -> Runs:
+    """A name as it is typeset, as in equations.
 
-    >>> math("W_h", 3)
-    (Run(text='W', style='i', shift=0), Run(text='h,3', style='r', shift=-1))
-    >>> plain(math("sigma", 2)), plain(math("s_0"))
+    >>> plain(named(Symbol("W_h", "parameter"))), plain(named(Symbol("h_a", "state", 3, True)))
+    ('W_h', 'h_3^a')
+    >>> plain(named(Symbol("sigma", "value", 2, True))), plain(named(Symbol("s_0", "state")))
     ('σ_2', 's_0')
     """
-    found = _NAME.match(name)
-    if found is None:
-        base, style, below = cut(name), "r", ""
-    else:
-        base = GREEK.get(found[1], cut(found[1]))
-        style = "i" if len(base.lstrip("\N{PARTIAL DIFFERENTIAL}")) == 1 else "r"
-        below = GREEK.get(found[2] or "", found[2] or found[3] or "").replace("-", "\N{MINUS SIGN}")
-        base += "\N{PRIME}" * len(found[4])
-    if step is not None and below != str(step):
-        below = f"{below},{step}" if below else str(step)
-    runs = [Run(base, style)]
-    if below:
-        runs.append(Run(below, "i" if below[0] == "t" else "r", -1))
-    if upper:
-        runs.append(Run(upper, "r", 1))
-    return tuple(runs)
+    return runs(boxed(name(symbol, ())))
 
 
-def plain(runs: Runs) -> str:
+def plain(line: Runs) -> str:
     """The same as one line of text, for titles and formats without typesetting."""
     marks = {0: "", 1: "^", -1: "_"}
-    return "".join(marks[run.shift] + run.text for run in runs)
+    return "".join(marks[run.shift] + run.text for run in line)
 
 
 SMALL = 0.72
@@ -90,9 +53,9 @@ BASELINE = 0.34
 """How far the line stands below the middle of its letters, in parts of its size."""
 
 
-def width(runs: Runs, size: float) -> float:
+def width(line: Runs, size: float) -> float:
     """How wide some text is, at most, in the faces we ask for; in the units of `size`."""
-    return size * sum((SMALL if run.shift else 1.0) * sum(map(_em, run.text)) for run in runs)
+    return size * sum((SMALL if run.shift else 1.0) * sum(map(_em, run.text)) for run in line)
 
 
 @cache
@@ -109,3 +72,9 @@ def _em(c: str) -> float:
     if base != c:
         return _em(base)
     return 0.92 if unicodedata.bidirectional(c) == "R" else 1.3
+
+
+__all__ = [
+    "BASELINE", "LONGEST", "RISE", "SMALL", "Run", "Runs",
+    "clean", "cut", "named", "plain", "width",
+]  # fmt: skip

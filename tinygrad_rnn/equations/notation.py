@@ -21,15 +21,6 @@ from ..primitive import Primitive
 from . import vocabulary as V
 from .expr import Batch, Expr, Form, Gradient, Symbol, initial_gradients, order, recursion
 
-GREEK = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η",
-    "theta": "θ", "kappa": "κ", "lambda": "λ", "lamda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ",
-    "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω",
-    "Gamma": "Γ", "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Sigma": "Σ", "Phi": "Φ",
-    "Psi": "Ψ", "Omega": "Ω",
-}  # fmt: skip
-"""Names that are written as Greek letters, with or without a label after them."""
-
 
 class Box(NamedTuple):
     """A piece of an equation: its kind, its parts, and how tightly it holds together.
@@ -233,7 +224,7 @@ def _total(e: Expr, args: list[Box]) -> Box | None:
     """A sum or mean over the batch, over the features, or over all entries."""
     (x,), (arg,) = e.args, args
     sizes = [x.shape[axis] for axis in e.params["axis"]]
-    if len(sizes) == x.ndim:
+    if len(sizes) == x.ndim and not (x.ndim == 1 and isinstance(sizes[0], Batch)):
         over = "entries"
     elif e.params["axis"] == (-x.ndim,) and isinstance(sizes[0], Batch):
         over = "batch"

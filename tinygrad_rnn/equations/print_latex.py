@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .notation import GREEK, Box, Line, Section
+from ..notation import GREEK
+from .notation import Box, Line, Section
 
 _FUNCTIONS = "arccos arcsin arctan cos cosh exp log max min sin sinh tan tanh"
 """Functions that LaTeX has a command for."""

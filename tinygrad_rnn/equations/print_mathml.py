@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from .notation import GREEK, Box, Section
+from ..notation import GREEK
+from .notation import Box, Section
 
 
 def _with(tag: str, *children: Element, **attributes: str) -> Element:

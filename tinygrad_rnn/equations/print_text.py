@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..notation import ATOM
-from .notation import GREEK, Box, Line, Section
+from ..notation import ATOM, GREEK
+from .notation import Box, Line, Section
 
 _SUPERSCRIPT = dict(zip(
     "0123456789abcdefghijklmnoprstuvwxyz,()",

@@ -22,6 +22,8 @@ from .simplify import RULES, TIDY, Simplifier, cut
 from .step import Traced
 
 Output = tuple[Node, int]
+ROWS = "rows"
+"""Stands for an array with an entry per row of the batch, among the parameters of an operation."""
 
 
 class Reader:
@@ -37,6 +39,7 @@ class Reader:
         self.a, self.b = a, b
         self.exprs: dict[Output, Expr] = {}
         self.constants: dict[str, Array] = {}
+        self._given: list[Array] = []
         self.sizes = a.sizes
         self.simplify = Simplifier()
         self.simplify.count = self._count
@@ -109,7 +112,9 @@ class Reader:
                 )
             )
         if isinstance(p, np.ndarray):
-            if p.shape != q.shape or not np.array_equal(p, q):
+            if p.shape != q.shape:
+                return self._rows(p)
+            if not np.array_equal(p, q):
                 self._refuse(where, "other entries")
             return p
         if isinstance(p, int | np.integer) and not isinstance(p, bool):
@@ -117,6 +122,16 @@ class Reader:
         if p != q:
             self._refuse(where, f"{p} or {q}")
         return p
+
+    def _rows(self, given: Array) -> Any:
+        """What stands for an array with an entry per row of the batch: a letter, or all rows."""
+        if np.array_equal(given.ravel(), np.arange(given.size)):
+            return slice(None)
+        same = (k for k, known in enumerate(self._given) if np.array_equal(known, given))
+        k = next(same, len(self._given))
+        if k == len(self._given):
+            self._given.append(given)
+        return ROWS + "'" * k
 
     def _constant(self, where: str, p: Any, q: Any) -> Expr:
         """An argument that was no tensor."""
@@ -171,7 +186,7 @@ class Reader:
 
     def _leaf(self, p: Node, q: Node) -> Expr:
         symbol = self.a.names.get(p)
-        if symbol is None:  # something else that the first state is made of
+        if symbol is None:  # a constant that was a tensor
             assert isinstance(p, Leaf)
             assert isinstance(q, Leaf)
             return self._constant("initial_state", p.value(), q.value())
@@ -225,11 +240,7 @@ class Reader:
             return self._evenly(args[0], shape, _from_the_end(given["axis"], len(shape)))
         if op in (V.CONCATENATE, V.STACK):
             return s.make(op, args, shape, {"axis": given["axis"] - len(shape)})
-        params = {
-            key: self._param(op.name, v, other[key])
-            for key, v in given.items()
-            if not (isinstance(v, np.ndarray) and v.shape != other[key].shape)  # one per row
-        }
+        params = {key: self._param(op.name, v, other[key]) for key, v in given.items()}
         return s.make(op, args, shape, params)
 
     def _moved(self, op: Primitive, x: Expr, shape: Shape, given: dict[str, Any]) -> Expr:

@@ -249,7 +249,7 @@ def of_numbers(e: Expr, s: Simplifier) -> Expr | None:
     if not e.args or any(arg.op is not V.NUMBER for arg in e.args):
         return None
     values = [arg.value for arg in e.args]
-    if e.op in (V.RESHAPE, V.TRANSPOSE, V.PERMUTE, V.BROADCAST_TO, V.SLICE, V.TAKE):
+    if e.op in (V.RESHAPE, V.TRANSPOSE, V.PERMUTE, V.BROADCAST_TO, V.SLICE, V.TAKE, V.GETITEM):
         return number(values[0], e.shape)
     if e.op in (V.CONCATENATE, V.STACK) and len(set(values)) == 1:
         return number(values[0], e.shape)

@@ -91,6 +91,7 @@ _cross_entropy = general(
     _cross_entropy_value,
     _cross_entropy_pull,
     lambda t, x, classes: sum(softmax(x, -1) * t, -1) - getitem(t, _pick(classes)),
+    notation=call("CE"),
 )
 
 

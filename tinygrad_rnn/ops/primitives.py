@@ -29,6 +29,7 @@ IS_ZERO: Primitive = elementwise.is_zero
 SHARE: Primitive = elementwise.share
 WHERE: Primitive = elementwise._where
 GETITEM: Primitive = index._getitem
+INDEX_ADD: Primitive = index._index_add
 SCATTER: Primitive = index._scatter
 CONCATENATE: Primitive = join._concatenate
 SPLIT: Primitive = join._split
@@ -57,6 +58,7 @@ __all__ = [
     "GETITEM",
     "GREATER",
     "GREATER_EQUAL",
+    "INDEX_ADD",
     "INSIDE",
     "IS_EQUAL",
     "IS_POSITIVE",

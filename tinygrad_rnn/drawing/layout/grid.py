@@ -1,9 +1,14 @@
 """Where the inside of one step stands: every box gets a column and a row of a small grid.
 
-What one step hands to the next makes the step's graph cyclic. The cycles (strongly connected
+The links from one step to the next make the step's graph cyclic. The cycles (strongly connected
 components) are the recurrent layers. Each becomes a band of rows; bands stand above each other in
 the order of the data. In a band each state has a row of its own, a straight line from left to
-right. What feeds a band stands below it, what only reads it stands above.
+right. Boxes that feed a band stand below it, boxes that only read it stand above.
+
+A column of the grid is a step of the computation: a box stands right of those it is made from. Rows
+of a band are chains, paths of boxes; which row a chain gets is found by exchanging rows as long as
+that makes the links between them shorter or lets them miss a box. `positions` makes columns as wide
+and rows as high as their largest box.
 """
 
 from __future__ import annotations
@@ -13,23 +18,24 @@ from collections.abc import Iterable, Sequence
 
 from ..read.template import Key, Template
 
-Cell = tuple[int, int]
+GridCell = tuple[int, int]
+"""Column and row, from the left and from the bottom."""
 
 
-def place(template: Template) -> dict[Key, Cell]:
-    """Column and row (counted from the bottom) of every box of a step."""
+def grid_of(template: Template) -> dict[Key, GridCell]:
+    """The grid cell of every box of a step."""
     cores = _cores(template)
     member = {n: k for k, core in enumerate(cores) for n in core}
     owner = _owners(template, cores, member)
-    cells: dict[Key, Cell] = {}
-    sources: list[Key] = []  # handed from step to step with nothing added; above them what reads it
+    cells: dict[Key, GridCell] = {}
+    sources: list[Key] = []  # handed on as they are; their readers stand above them
     row = 0
     for k, core in enumerate(cores):
         feeders = [n for n in template.nodes if owner.get(n) == k and n not in member]
         level = _levels(feeders, template.next)
         row += max(level.values(), default=0)
         lone = len(core) == 1
-        if lone:  # a running sum follows what it sums
+        if lone:  # a running sum follows its terms
             for n in feeders:
                 at = [cells[p][0] for p in template.previous[n] if p in cells]
                 if at:
@@ -76,7 +82,7 @@ def layers(template: Template) -> list[list[Key]]:
     ]
 
 
-def _settle(cells: dict[Key, Cell], n: Key, column: int, row: int) -> None:
+def _settle(cells: dict[Key, GridCell], n: Key, column: int, row: int) -> None:
     """Put a box as near to a column as its row has room."""
     taken = {c for c, r in cells.values() if r == row}
     for distance in range(len(cells) + 2):
@@ -86,7 +92,7 @@ def _settle(cells: dict[Key, Cell], n: Key, column: int, row: int) -> None:
                 return
 
 
-def _from_zero(cells: dict[Key, Cell]) -> dict[Key, Cell]:
+def _from_zero(cells: dict[Key, GridCell]) -> dict[Key, GridCell]:
     """The same without empty columns and rows."""
     columns = {c: i for i, c in enumerate(sorted({c for c, _ in cells.values()}))}
     rows = {r: i for i, r in enumerate(sorted({r for _, r in cells.values()}))}
@@ -185,7 +191,7 @@ def _in_order(
     return [cores[k] for k in done]
 
 
-def band_of(template: Template, core: Sequence[Key]) -> dict[Key, Cell]:
+def band_of(template: Template, core: Sequence[Key]) -> dict[Key, GridCell]:
     """The grid of one recurrent layer, or of boxes that stand outside of time."""
     mine = set(core)
     after = {

@@ -9,7 +9,7 @@ from .. import text
 from ..model import RAILED, Box, Model
 from ..read.columns import AFTER, BEFORE
 from ..read.template import Template, is_ghost, stands_for, template_of
-from .grid import band_of, place
+from .grid import band_of, grid_of
 from .route import STEP_GAP, Rect, Router
 from .wires import LOOP_ROOM, Wires
 
@@ -41,7 +41,7 @@ def size(box: Box) -> tuple[float, float, bool]:
     if box.kind == "cell":
         widest = max([w, *(text.width(line, FONT) for line in box.lines)])
         return widest + 28, LINE * len(box.lines) + (24 if box.label else 4) + 14, False
-    if box.kind == "round":
+    if box.kind == "circle":
         return 24.0, 24.0, True
     if box.kind == "value":
         return max(44.0 if box.note else 36.0, w + 16), 44.0 if box.note else 36.0, True
@@ -83,7 +83,7 @@ class Layout:
             w, h, is_round = size(box)
             old = self.size.get(box.key, (0.0, 0.0, False))
             self.size[box.key] = (max(w, old[0]), max(h, old[1]), is_round or old[2])
-        self.cell = place(self.template)
+        self.cell = grid_of(self.template)
 
     def lag(self, a: Box, b: Box) -> int:
         """How many steps a link between two boxes goes forward; 0 within a step."""
@@ -153,7 +153,7 @@ class Layout:
         self.top = y
 
     def _skips(self, tracks: list[list[tuple[Any, float]]]) -> None:
-        """Give what is handed on further than to the next step a track above its row."""
+        """Give a value that is handed on further than to the next step a track above its row."""
         self.skip: dict[Box, tuple[str, int, int]] = {}
         spans: dict[Box, list[tuple[int, int]]] = {}  # (step, column in it) of both ends
         for link in self.model.links:
@@ -189,12 +189,12 @@ class Layout:
         self.pitch = x
 
     def rect(self, key: Any) -> Rect:
-        """The place of a box in the step that stands for all."""
+        """The rectangle of a box in the step that stands for all."""
         c, r = self.cell[key]
         return Rect(self.column_x[c], self.row_y[r], *self.size[key])
 
     def _outside(self) -> None:
-        """Give every box its place."""
+        """Give every box its rectangle."""
         left_boxes = [b for b in self.model.boxes if b.kind in RAILED]
         widest = max((size(b)[0] for b in left_boxes), default=0.0)
         x = 0.0
@@ -227,10 +227,10 @@ class Layout:
             self.origin[step] = x
             self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
             for box in of_step.get(step, ()):
-                place = self.rect(box.key).moved(x)
-                if box.kind == "round":  # a circle, whatever stands there in other steps
-                    place = Rect(place.x, place.y, *size(box))
-                self.rects[box] = place
+                rect = self.rect(box.key).moved(x)
+                if box.kind == "circle":  # a circle, whatever stands there in other steps
+                    rect = Rect(rect.x, rect.y, *size(box))
+                self.rects[box] = rect
             x += self.pitch
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way < 0], x)
             at = self.rank[step] + 1
@@ -240,7 +240,7 @@ class Layout:
         self._group(AFTER, x)
 
     def _ghosts(self, ghosts: list[Box], x: float) -> float:
-        """Beside a step what stands for earlier (or later) ones, in the order of time."""
+        """Beside a step the boxes that stand for earlier (or later) ones, in the order of time."""
         columns: list[tuple[int, dict[int, Box]]] = []  # of one step each, a box in a row
         for box in sorted(ghosts, key=self.when):
             step = self.when(box)
@@ -296,7 +296,7 @@ class Layout:
         return ends[-1] + STEP_GAP
 
     def _alone_at_the_steps(self, cells: dict[Any, tuple[int, int]], column: int) -> None:
-        """Give what has a rail to elsewhere a row on which nothing stands in its way."""
+        """Give a box with a rail to elsewhere a row on which nothing stands in its way."""
         for link in self.model.links:
             inside = [box for box in (link.source, link.target) if box in cells]
             railed = link.source.kind in RAILED or link.target.kind in RAILED
@@ -312,7 +312,7 @@ class Layout:
         return sorted(boxes, key=lambda b: b.node.serial if b.node is not None else 0)
 
     def _bounds(self) -> None:
-        """What everything covers: (left, top, right, bottom)."""
+        """The part of the plane that is covered: (left, top, right, bottom)."""
         rects = self.rects.values()
         ways = [*self.ways.values(), *(way for _, way in self.dotted)]
         corners = [point for way in ways for point in way]

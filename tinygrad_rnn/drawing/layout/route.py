@@ -1,4 +1,12 @@
-"""Ways for links: horizontal and vertical pieces that avoid boxes and each other."""
+"""Ways for links: horizontal and vertical pieces that avoid boxes and each other.
+
+Corners of a way lie on few free lines only: channels between the columns of boxes and tracks
+between their rows. So the ways from one box to another with up to four corners can be listed, and
+the cheapest is taken: length, a price per corner and per crossing, and a price that no detour
+outweighs for running through a box or along the line of another value. A way is found once, in the
+step that stands for all, and repeated in every step; so a way that is taken is entered in the steps
+before and after too.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +56,8 @@ class Rect(NamedTuple):
 
 
 Net = tuple[Any, int | None]
-"""What lines belong to that may lie on each other: a value, and how many steps away it was made
-(None for what all steps share)."""
+"""The owner of lines that may lie on each other: a value, and how many steps away it was made (None
+if all steps share it)."""
 
 
 class Segment(NamedTuple):
@@ -127,7 +135,7 @@ class _Lane:
 
 
 class Router:
-    """Finds ways in one step, and remembers what is taken.
+    """Finds ways in one step, and remembers those that are taken.
 
     boxes     {key: Rect}
     pitch     how far the next step is; its boxes and ways are in the way too
@@ -178,9 +186,9 @@ class Router:
         return lane
 
     def cost(self, nets: Collection[Net], way: Way, ends: Sequence[Rect], limit: float) -> float:
-        """What is wrong with a way, beyond its length; not counted on beyond a limit.
+        """The faults of a way, beyond its length; not counted on beyond a limit.
 
-        nets  what it belongs to, and what is not there;  ends: the boxes of these
+        nets  its own, and those of absent boxes;  ends: the boxes of these
         """
         total = 0.0
         for piece in segments(way):

@@ -60,7 +60,7 @@ class Wires:
     """Where the lines of a layout run.
 
     ways    {link: corners}
-    rails   of parameters, and of what stands outside of time
+    rails   of parameters, and of boxes outside of time
     dotted  [(box of another step, way)]: across gaps where steps are left out; delays
     words   {link: middle of its label}
     """
@@ -74,8 +74,8 @@ class Wires:
         self.router = Router(self.template, layout.pitch, layout.channels, layout.tracks)
         self.drops: dict[Any, Way] = {}
         for track, y in layout.track_y.items():
-            what = ("rail", track.key) if isinstance(track, Box) else "skip"
-            self.router.take((what, None), [(-layout.pitch, y), (2 * layout.pitch, y)])
+            taker = ("rail", track.key) if isinstance(track, Box) else "skip"
+            self.router.take((taker, None), [(-layout.pitch, y), (2 * layout.pitch, y)])
         inside = self._inside()
         rails: dict[tuple[Box, bool], Rail] = {}
         later: list[tuple[Link, Rail]] = []
@@ -191,16 +191,16 @@ class Wires:
         return None
 
     def _skipping(self, a: Box, b: Box) -> Way:
-        """Along a track above the row of what is handed on, over the steps between."""
+        """Along a track above the row of the value that is handed on, over the steps between."""
         track_y = self.layout.track_y
-        what, gap, k = self.layout.skip[a]
-        y = track_y[what, gap, k]
+        skip, gap, k = self.layout.skip[a]
+        y = track_y[skip, gap, k]
         highest = min(at for t, at in track_y.items() if not isinstance(t, Box) and t[1] == gap)
 
         def drop(box: Box) -> Way:
-            name = (what, gap, box.key)
+            name = (skip, gap, box.key)
             if name not in self.drops:  # one for all tracks: they begin below each other
-                self.drops[name] = self.router.drop((what, None), highest, self.template[box.key])
+                self.drops[name] = self.router.drop((skip, None), highest, self.template[box.key])
             (x, _), *rest = self.drops[name]
             return self._fitted(_moved([(x, y), *rest], self.layout.origin[box.column]), box)
 
@@ -208,7 +208,7 @@ class Wires:
         up = [(own.x, own.top), (own.x, y)] if is_ghost(a) else drop(a)[::-1]
         return simplified([*up, *drop(b)])
 
-    # -- to and from what stands outside of the steps --------------------------------------------
+    # -- to and from boxes outside of the steps --------------------------------------------------
 
     def _owner(self, link: Link) -> Box | None:
         """The box on whose rail a link runs, if it does."""
@@ -248,7 +248,7 @@ class Wires:
         else:
             rail.start, rail.end = own.right, max(xs)
 
-    # -- what is not drawn as it is ---------------------------------------------------------------
+    # -- delays, and gaps in time ------------------------------------------------------------------
 
     def _loops(self) -> None:
         """From each state of the one step around to where it enters: the delay by one step."""
@@ -327,7 +327,7 @@ class Wires:
 
 
 def _net(link: Link, step: int = 0) -> Net:
-    """What shares lines with a link: whatever else leads away from the same value."""
+    """The owner of a link's lines: they may lie on all others that lead away from its value."""
     a = link.source
     several = a.node is not None and a.node.primitive is not None and a.node.primitive.multiple
     port = link.node.ports[link.i] if several and link.node is not None and link.i >= 0 else 0

@@ -13,7 +13,7 @@ from matplotlib.transforms import Affine2D
 
 from ..layout.route import Point, Rect
 from ..text import BASELINE, RISE, SMALL, Run, width
-from .shapes import Line, Plate, Scene, Words
+from .shapes import Plate, Scene, Stroke, Words
 from .svg import rounded, towards
 from .theme import Style
 
@@ -54,7 +54,7 @@ class Picture(Artist):
         self.advances: dict[tuple[str, int], float] = {}
         # in a scene y points down, for the renderer up
         down = scene.top + ceil(scene.height)
-        self.place = Affine2D().translate(-scene.left, -down).scale(unit, -unit)
+        self.to_paper = Affine2D().translate(-scene.left, -down).scale(unit, -unit)
         for group in scene.groups:
             for shape in group.shapes:
                 if isinstance(shape, Words):
@@ -62,9 +62,9 @@ class Picture(Artist):
                 else:
                     self._paint(shape)
 
-    def _paint(self, shape: Line | Plate) -> None:
+    def _paint(self, shape: Stroke | Plate) -> None:
         style = self.styles[shape.style]
-        own = shape.width if isinstance(shape, Line) else None
+        own = shape.width if isinstance(shape, Stroke) else None
         pen = self.renderer.new_gc()
         pen.set_joinstyle("round")
         pen.set_linewidth(0.0)
@@ -74,7 +74,7 @@ class Picture(Artist):
         if style.dash:
             pen.set_dashes(0, style.dash)
         fill = to_rgba(style.fill) if style.fill else None
-        self.renderer.draw_path(pen, outline(shape), self.place, fill)
+        self.renderer.draw_path(pen, outline(shape), self.to_paper, fill)
         pen.restore()
 
     def _write(self, words: Words) -> None:
@@ -83,7 +83,7 @@ class Picture(Artist):
             for run in words.runs
         ]
         advances = [self._advance(text, font) for text, font, _ in parts]
-        x, y = self.place.transform((words.x, words.y + BASELINE * words.size))
+        x, y = self.to_paper.transform((words.x, words.y + BASELINE * words.size))
         x -= {"start": 0.0, "middle": 0.5, "end": 1.0}[words.anchor] * sum(advances)
         pen = self.renderer.new_gc()
         pen.set_foreground(self.styles[words.style].fill)
@@ -129,7 +129,7 @@ def more_fonts(missing: set[str]) -> tuple[list[str], set[str]]:
     return found, missing
 
 
-def outline(shape: Line | Plate) -> Path:
+def outline(shape: Stroke | Plate) -> Path:
     """The outline of a shape."""
     if isinstance(shape, Plate):
         return rounded_rectangle(shape.rect, shape.radius)

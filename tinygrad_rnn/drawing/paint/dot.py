@@ -15,7 +15,7 @@ from ..text import Runs
 from .scene import Painter
 from .theme import THEMES
 
-SHAPES = {"round": "circle", "value": "ellipse", "input": "box", "constant": "box"}
+SHAPES = {"circle": "circle", "value": "ellipse", "input": "box", "constant": "box"}
 
 
 def digraph(layout: Layout, painter: Painter, theme: str, title: str) -> Any:
@@ -112,16 +112,17 @@ def _rail(graph: Any, rail: Rail, painter: Painter, styles: dict[str, Any]) -> N
     at_the_end, into = rail.box.column == AFTER, rail.into
     name = painter.style_of(rail.box)
     color = styles[name].stroke if rail.box.kind == "parameter" else styles["flow"].stroke
-    places: dict[float, str] = {}
+    junctions: dict[float, str] = {}
     for _, way in rail.ways:
         x, _ = rail.junction(way)
-        if x not in places:
-            places[x] = f"{rail.box.id}.use{len(places) + 1}"
+        if x not in junctions:
+            junctions[x] = f"{rail.box.id}.use{len(junctions) + 1}"
             graph.node(
-                places[x], label="", shape="point", color=color, width="0.07", height="0.07",
+                junctions[x], label="", shape="point", color=color, width="0.07", height="0.07",
                 pos=f"{x:g},{-rail.y:g}!",
             )  # fmt: skip
-    stops = [(x, places[x]) for x in sorted(places, reverse=not at_the_end)]  # towards the box
+    towards = sorted(junctions, reverse=not at_the_end)  # the box
+    stops = [(x, junctions[x]) for x in towards]
     stops.append((rail.end if at_the_end else rail.start, rail.box.id))
     tip = 7.0 if at_the_end else -7.0
     for (x1, a), (x2, b) in pairwise(stops):
@@ -129,15 +130,15 @@ def _rail(graph: Any, rail: Rail, painter: Painter, styles: dict[str, Any]) -> N
         pos = _spline([(x1, rail.y), (x2 - tip * last, rail.y)], (x2, rail.y) if last else None)
         graph.edge(a, b, pos=pos, color=color, dir="forward" if last else "none")
     for link, way in rail.ways:
-        place = places[rail.junction(way)[0]]
+        junction = junctions[rail.junction(way)[0]]
         if into:
             graph.edge(
-                link.source.id, place, color=color, pos=_spline(way), dir="none",
+                link.source.id, junction, color=color, pos=_spline(way), dir="none",
                 penwidth=f"{painter.width_of(link):.3g}",
             )  # fmt: skip
         else:
             attributes = _edge(link, way, painter, styles) | {"color": color}
-            graph.edge(place, link.target.id, **attributes)
+            graph.edge(junction, link.target.id, **attributes)
 
 
 __all__ = ["Box", "digraph"]

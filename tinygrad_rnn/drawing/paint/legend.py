@@ -1,4 +1,4 @@
-"""What the shapes of a picture mean: only of those that are there."""
+"""The meanings of the shapes of a picture: only of those that are there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any
 from .. import text
 from ..layout.route import Rect
 from ..model import Box, Link, Model
+from ..read.signs import abbreviations
+from ..read.targets import has_targets, target_letter
 from ..text import Run
-from .shapes import SMALL_FONT, Line, Plate, Words, arrow, shifted
+from .shapes import SMALL_FONT, Plate, Stroke, Words, arrow, shifted
 
 ROW = 28.0
+DELTA = "\N{GREEK SMALL LETTER DELTA}"
 
 
 class Widths:
@@ -46,7 +49,7 @@ class Legend:
         self._boxes(model)
         self._links(model)
         self._back(model.boxes)
-        self._words(model.boxes)
+        self._words(model)
         if edges != "plain" and any(link.norm for link in model.links):
             self._widths(edges, widths)
         self.bottom = self.y + 10
@@ -70,7 +73,7 @@ class Legend:
         kinds = {box.kind for box in model.boxes}
         if "input" in kinds:
             self._entry("input", 22, Plate(Rect(11, 0, 22, 16), 0.0, "input"))
-        if kinds & {"op", "round"}:
+        if kinds & {"op", "circle"}:
             self._entry("operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "op"))
         if "value" in kinds:
             words = "state or output" if model.timed else "output"
@@ -78,7 +81,7 @@ class Legend:
         if "parameter" in kinds:
             box = Plate(Rect(10, 0, 20, 16), 5, "parameter0")
             use = Plate(Rect(36, 0, 6, 6), 3, "head0")
-            rail = Line([(20, 0), (46, 0)], "rail0")
+            rail = Stroke([(20, 0), (46, 0)], "rail0")
             self._entry("shared parameter, a dot per use", 46, box, rail, use)
 
     def _links(self, model: Model) -> None:
@@ -87,33 +90,43 @@ class Legend:
         if "constant" in kinds:
             self._entry("constant: no gradient", 34, *arrow(way, "constant-link", "head", 1.0))
         if "cut" in kinds:
-            marks = [Line([(13 + d, 8), (19 + d, -8)], "flow", 1.8) for d in (-3, 3)]
+            marks = [Stroke([(13 + d, 8), (19 + d, -8)], "flow", 1.8) for d in (-3, 3)]
             self._entry("detached: no gradient", 34, *arrow(way, "cut", "head", 1.6), *marks)
 
     def _back(self, boxes: Sequence[Box]) -> None:
         back = [box for box in boxes if box.back]
         if back:
             way = [(34.0, 0.0), (0.0, 0.0)]
-            self._entry("gradient, flowing back", 34, *arrow(way, "back", "back-head", 1.4))
-        if any(box.kind == "pull" for box in back):
-            self._entry("rule of an operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "pull"))
-        if any(box.kind == "round" and text.plain(box.label) == "+" for box in back):
-            plate = Plate(Rect(8, 0, 16, 16), 8, "back-round")
+            self._entry("gradient, in the backward pass", 34, *arrow(way, "back", "back-head", 1.4))
+        if any(box.kind == "pullback" for box in back):
+            self._entry(
+                "pullback rule of an operation", 22, Plate(Rect(11, 0, 22, 16), 5.0, "pullback")
+            )
+        if any(box.kind == "circle" and text.plain(box.label) == "+" for box in back):
+            plate = Plate(Rect(8, 0, 16, 16), 8, "back-circle")
             self._entry("contributions are summed", 16, plate, Words(8, 0, (Run("+"),), 14))
 
-    def _words(self, boxes: Sequence[Box]) -> None:
+    def _words(self, model: Model) -> None:
+        boxes = model.boxes
         if any(box.note for box in boxes):
             self._entry("second line: norm of the value", 0)
         if any(box.keeps for box in boxes):
             self._entry("keeps values for the backward pass", 8, Plate(Rect(4, 0, 7, 7), 0, "kept"))
-        if any(box.symbol == "CE" or any(run.text == "CE" for line in box.lines for run in line)
-               for box in boxes):  # fmt: skip
-            self._entry("CE  cross entropy", 0)
+        written = {box.symbol for box in boxes} | {
+            run.text for box in boxes for line in box.lines for run in line
+        }
+        if DELTA in written:
+            self._entry(f"{DELTA}  derivative of the loss", 0)
+        for short, name in abbreviations(model.order).items():
+            if short in written:
+                self._entry(f"{short}  {name}", 0)
+        if has_targets(model) and (letter := target_letter(model)) in written:
+            self._entry(f"{letter}  targets, as 0 and 1", 0)
 
     def _widths(self, edges: str, widths: Widths) -> None:
-        what = "gradient that flowed back" if edges == "gradient" else "value"
+        value = "gradient that flowed back" if edges == "gradient" else "value"
         self._row()
-        self._entry(f"width: norm of the {what} along the edge, log scale", 0)
+        self._entry(f"width: norm of the {value} along the edge, log scale", 0)
         low, high = widths.low, widths.high
         for norm in [low] if high / low < 1.12 else [low, (low * high) ** 0.5, high]:
-            self._entry(f"{norm:.2g}", 30, Line([(0, 0), (30, 0)], "flow", widths(norm)))
+            self._entry(f"{norm:.2g}", 30, Stroke([(0, 0), (30, 0)], "flow", widths(norm)))

@@ -1,4 +1,4 @@
-"""A layout as shapes: what every format is written from."""
+"""A layout as shapes, from which every format is written."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..model import RAILED, Box, Link
 from ..read.columns import AFTER, BEFORE
 from ..text import Run
 from .legend import Legend, Widths
-from .shapes import SMALL_FONT, Group, Line, Plate, Scene, Words, arrow
+from .shapes import SMALL_FONT, Group, Plate, Scene, Stroke, Words, arrow
 from .theme import PARAMETERS
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is drawn beside the graph itself; see `draw`."""
+    """Options beside the graph itself; see `draw`."""
 
     edges: str = "plain"
     shapes: bool = True
@@ -54,7 +54,7 @@ class Painter:
                 shapes = [*arrow(way, line, head, 1.4), *self._delay_words(way)]
                 self.groups.append(Group(f"delay: {label}", "", shapes, ends))
             else:
-                self.groups.append(Group(f"to {label}", "", [Line(way, "dotted")], ends))
+                self.groups.append(Group(f"to {label}", "", [Stroke(way, "dotted")], ends))
         for link, way in layout.ways.items():
             self._way(link, way)
         for box, rect in layout.rects.items():
@@ -63,7 +63,7 @@ class Painter:
             left -= self._shapes()
         y = bottom + (26 if layout.model.timed else 6)
         legend = Legend(layout.model, self.edges, self.widths, left, y + 22, max(right, left + 560))
-        self.groups.append(Group("legend", "what the shapes mean", legend.shapes))
+        self.groups.append(Group("legend", "the meanings of the shapes", legend.shapes))
         y = legend.bottom
         if self.title:
             top -= 34
@@ -139,7 +139,7 @@ class Painter:
         """The class a box is painted in."""
         if box.kind in RAILED:
             return f"parameter{box.color % PARAMETERS}"
-        if box.back and box.kind in ("round", "value", "cell"):
+        if box.back and box.kind in ("circle", "value", "cell"):
             return f"back-{box.kind}"
         return box.kind
 
@@ -171,13 +171,13 @@ class Painter:
             if gap.step is None and at < gap.left and rail.end > gap.right:
                 pieces.append([(at, rail.y), (gap.left + 10, rail.y)])
                 between = [(gap.left + 16, rail.y), (gap.right - 10, rail.y)]
-                shapes.append(Line(between, "dotted", 1.5))
+                shapes.append(Stroke(between, "dotted", 1.5))
                 at = gap.right - 8
         pieces.append([(at, rail.y), (rail.end, rail.y)])
         if rail.into:  # the head is at the box
             piece = pieces.pop(-1 if box.column == AFTER else 0)
             shapes += arrow(piece if box.column == AFTER else piece[::-1], line, head, 1.5)
-        shapes += [Line(piece, line, 1.5) for piece in pieces]
+        shapes += [Stroke(piece, line, 1.5) for piece in pieces]
         name = text.plain(box.label)
         uses = f"{len(rail.ways)} uses drawn"
         self.groups.append(Group(f"{name}, shared", uses, shapes, {"kind": "rail", "of": box.id}))
@@ -185,7 +185,7 @@ class Painter:
             width = (self.widths(link.norm) if self.edges != "plain" else None) or 1.5
             x, y = rail.junction(way)
             parts: list[Any] = (
-                [Line(way, line, width)] if rail.into else arrow(way, line, head, width)
+                [Stroke(way, line, width)] if rail.into else arrow(way, line, head, width)
             )
             parts.append(Plate(Rect(x, y, 6, 6), 3, head))
             self.groups.append(self._link_group(link, parts))
@@ -200,15 +200,15 @@ class Painter:
             (x1, y1), (x2, y2) = way[0], way[1]
             x, y = (x1 + x2) / 2, (y1 + y2) / 2
             for d in (-3, 3):
-                shapes.append(Line([(x + d - 3, y + 9), (x + d + 3, y - 9)], "flow", 1.8))
+                shapes.append(Stroke([(x + d - 3, y + 9), (x + d + 3, y - 9)], "flow", 1.8))
         self.groups.append(self._link_group(link, shapes))
 
     def _link_group(self, link: Link, shapes: list[Any]) -> Group:
         a, b = text.plain(link.source.label), text.plain(link.target.label)
         about = []
         if link.norm is not None:
-            what = "value" if self.edges == "magnitude" else "gradient"
-            about.append(f"{what} norm {link.norm:.4g}")
+            value = "value" if self.edges == "magnitude" else "gradient"
+            about.append(f"{value} norm {link.norm:.4g}")
         if link.kind == "constant":
             about.append("constant: no gradient")
         if link.kind == "cut":
@@ -221,11 +221,11 @@ class Painter:
     def _box(self, box: Box, rect: Rect) -> None:
         style = self.style_of(box)
         radius = {
-            "round": rect.h / 2,
+            "circle": rect.h / 2,
             "value": rect.h / 2,
             "op": 6.0,
             "cell": 10.0,
-            "pull": 6.0,
+            "pullback": 6.0,
             "parameter": 6.0,
             "gradient": 6.0,
         }.get(box.kind, 0.0)
@@ -242,13 +242,13 @@ class Painter:
         elif box.note:
             shapes.append(Words(rect.x, rect.y - 7, label))
             shapes.append(Words(rect.x, rect.y + 9, (Run(box.note),), 10.5, "soft", face="sans"))
-        elif box.kind == "round" and len(label) == 1:
+        elif box.kind == "circle" and len(label) == 1:
             shapes.append(Words(rect.x, rect.y, label, FONT + 3))
         else:
             shapes.append(Words(rect.x, rect.y, label))
         if box.keeps:
             corner = Rect(rect.right - 3, rect.top + 3, 7, 7)
-            if box.kind == "round":
+            if box.kind == "circle":
                 corner = Rect(rect.right - 4, rect.top + 4, 7, 7)
             shapes.append(Plate(corner, 0, "kept"))
         step = "" if box.column in (BEFORE, AFTER) else str(box.column)

@@ -14,8 +14,8 @@ CORNER = 6.0
 
 
 @dataclass
-class Line:
-    """A line with rounded corners; `width` overrides that of its class."""
+class Stroke:
+    """A line with rounded corners, or (closed) an arrow's head; `width` overrides its style's."""
 
     points: Way
     style: str
@@ -47,11 +47,11 @@ class Words:
 
 @dataclass
 class Group:
-    """Shapes that are one thing: with a title and a description, and what a page searches by."""
+    """Shapes that are one thing: with a title, a description, and data that a page searches by."""
 
     title: str
     about: str
-    shapes: list[Line | Plate | Words]
+    shapes: list[Stroke | Plate | Words]
     data: dict[str, str] = field(default_factory=dict)
 
 
@@ -79,7 +79,7 @@ def arrow(way: Way, style: str, head: str, width: float) -> list[Any]:
     tip = [(x2, y2), (back[0] - dy * half, back[1] + dx * half),
            (back[0] + dy * half, back[1] - dx * half)]  # fmt: skip
     stem: Point = (x2 - dx * long * 0.8, y2 - dy * long * 0.8)
-    return [Line([*way[:-1], stem], style, width), Line(tip, head, closed=True)]
+    return [Stroke([*way[:-1], stem], style, width), Stroke(tip, head, closed=True)]
 
 
 def shifted(shape: Any, dx: float, dy: float) -> Any:
@@ -89,4 +89,4 @@ def shifted(shape: Any, dx: float, dy: float) -> Any:
     if isinstance(shape, Plate):
         return Plate(shape.rect.moved(dx, dy), shape.radius, shape.style)
     points = [(x + dx, y + dy) for x, y in shape.points]
-    return Line(points, shape.style, shape.width, shape.closed)
+    return Stroke(points, shape.style, shape.width, shape.closed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from ..text import BASELINE, RISE, SMALL
-from .shapes import CORNER, Line, Plate, Scene, Words
+from .shapes import CORNER, Plate, Scene, Stroke, Words
 from .theme import THEMES
 
 SERIF = (
@@ -62,7 +62,7 @@ def write(scene: Scene, theme: str = "light") -> str:
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _draw(parent: ET.Element, shape: Line | Plate | Words) -> None:
+def _draw(parent: ET.Element, shape: Stroke | Plate | Words) -> None:
     if isinstance(shape, Plate):
         r = shape.rect
         attributes = {
@@ -75,7 +75,7 @@ def _draw(parent: ET.Element, shape: Line | Plate | Words) -> None:
         if shape.radius:
             attributes["rx"] = number(shape.radius)
         ET.SubElement(parent, "rect", attributes)
-    elif isinstance(shape, Line):
+    elif isinstance(shape, Stroke):
         attributes = {"class": shape.style, "d": path(shape)}
         if shape.width is not None:
             attributes["style"] = f"stroke-width:{number(shape.width)}"
@@ -84,7 +84,7 @@ def _draw(parent: ET.Element, shape: Line | Plate | Words) -> None:
         _words(parent, shape)
 
 
-def path(line: Line) -> str:
+def path(line: Stroke) -> str:
     """The `d` of a line, with rounded corners."""
     parts = []
     for command, points in rounded(line):
@@ -92,7 +92,7 @@ def path(line: Line) -> str:
     return "".join(parts)
 
 
-def rounded(line: Line) -> list[tuple[str, list[tuple[float, float]]]]:
+def rounded(line: Stroke) -> list[tuple[str, list[tuple[float, float]]]]:
     """A line as commands M, L, Q and Z with their points."""
     points = line.points
     out: list[tuple[str, list[tuple[float, float]]]] = [("M", [points[0]])]

@@ -1,1 +1,1 @@
-"""From a record to boxes and links: what a picture shows."""
+"""From a record to boxes and links, the content of a picture."""

@@ -2,8 +2,8 @@
 
 Steps are aligned as texts are compared: each is a list of operations in the order they were
 recorded, and a longest common subsequence (Needleman & Wunsch 1970), weighted by how much two
-operations have in common, says which belong together. What only some steps do (a skip connection
-that begins at step 3, a loss at the end) then leaves the rest where it is.
+operations have in common, says which belong together. Operations that only some steps have (a skip
+connection that begins at step 3, a loss at the end) then leave the rest where it is.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Key = tuple[Any, ...]
 
 
 class Token(NamedTuple):
-    """What an operation looks like from outside.
+    """An operation as it looks from outside.
 
     kind     operation and which arguments are which parameters: without that no match
-    name     what the user calls the result
+    name     of the result, by its user
     around   names of the operations that use it, and of those that made its arguments
     """
 
@@ -95,21 +95,21 @@ def _likeness(a: Token, b: Token) -> int:
 
 def _merged(common: list[tuple[int, Token]], text: tuple[Token, ...]) -> list[int]:
     """The line of each operation of a step; lines that are new are put into `common`."""
-    places = {j: i for i, j in _aligned([token for _, token in common], text)}
-    fresh = [j for j in range(len(text)) if j not in places]
-    lines = {j: common[i][0] for j, i in places.items()}
+    positions = {j: i for i, j in _aligned([token for _, token in common], text)}
+    fresh = [j for j in range(len(text)) if j not in positions]
+    lines = {j: common[i][0] for j, i in positions.items()}
     lines |= {j: len(common) + k for k, j in enumerate(fresh)}
     at = len(common)
     for j in reversed(range(len(text))):
-        if j in places:
-            at = places[j]
+        if j in positions:
+            at = positions[j]
         else:
             common.insert(at, (lines[j], text[j]))
     return [lines[j] for j in range(len(text))]
 
 
 def _aligned(a: Sequence[Token], b: Sequence[Token]) -> list[tuple[int, int]]:
-    """Pairs of places in two lists, growing in both, that have the most in common."""
+    """Pairs of positions in two lists, growing in both, that have the most in common."""
     start = 0
     while start < min(len(a), len(b)) and a[start] == b[start]:
         start += 1

@@ -1,8 +1,8 @@
-"""The record of the pullback, one node per rule, to be drawn beside the record it belongs to.
+"""The backward pass of a record, one node per pullback rule, to be drawn beside the forward pass.
 
-Rules are written with operators, so applying one to tensors records what it computes. What passes
-a gradient on unchanged (an addition) has no node; what sums contributions has one, and so has the
-gradient of every state, of every output and of every parameter.
+Rules are written with operators, so applying one to tensors records its computation. A rule that
+passes a gradient on unchanged (of an addition) has no node; a sum of contributions has one, and so
+has the gradient of every state, of every output and of every parameter.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def _kind(name: str, multiple: bool = False) -> Primitive:
     return Primitive(name, lambda *_: None, (), (), (), multiple=multiple)
 
 
-PULL = _kind("pull")
-"""A rule: from the cotangent of a result to that of one argument."""
-PULLS = _kind("pulls", multiple=True)
+PULLBACK = _kind("pullback")
+"""A pullback rule: from the cotangent of a result to that of one argument."""
+PULLBACKS = _kind("pullbacks", multiple=True)
 """The same for all arguments of an operation with many."""
 SUM = _kind("sum of cotangents")
 COPY = _kind("copy")
@@ -35,7 +35,7 @@ COPY = _kind("copy")
 COTANGENT = _kind("cotangent")
 """Of a state."""
 SEED = _kind("seed")
-"""The cotangent of an output, where the way back begins."""
+"""The cotangent of an output, where the backward pass begins."""
 GRADIENT = _kind("gradient")
 """Of a parameter."""
 MANY = 3
@@ -45,9 +45,9 @@ Source = tuple[Node, int]
 
 
 class Backward:
-    """The way back through a part of a record.
+    """The backward pass through a part of a record.
 
-    nodes   what it consists of, inputs before users
+    nodes   of the pass, inputs before users
     column  their steps;  key: as in `align`
     parts   {(node, argument): the forward (node, argument) whose contribution arrives there}
     """
@@ -70,7 +70,7 @@ class Backward:
         self._forward, self._forward_column = key, column
         self._states, self._sums, self._shown = states, sums, shown
         self._pieces: dict[Source, list[tuple[Source, tuple[Node, int] | None]]] = {}
-        self._places: dict[Key, dict[Key, int]] = {}
+        self._slots: dict[Key, dict[Key, int]] = {}
         self._same: dict[tuple[Key, int], bool] = {}
         wanted = [n for n in order if is_parameter(n)]
         wanted = wanted or [n for n in order if isinstance(n, Leaf) and n.kind == "tensor"]
@@ -96,8 +96,10 @@ class Backward:
                 self._gradient(leaf, pieces, k)
 
     def _made(self, kind: Primitive, inputs: Sequence[Source | None], of: Node, i: int) -> Node:
-        shape, dtype = of.output(i if kind is not PULL else 0) if kind is not PULLS else ((), ())
-        if kind is PULL:
+        shape, dtype = (
+            of.output(i if kind is not PULLBACK else 0) if kind is not PULLBACKS else ((), ())
+        )
+        if kind is PULLBACK:
             source = of.inputs[i]
             assert source is not None
             shape, dtype = source.output(of.ports[i])
@@ -116,7 +118,7 @@ class Backward:
         self.key[node] = (kind.name, i, *self._forward.get(of, ()))
         return node
 
-    # -- what arrives at a value -----------------------------------------------------------------
+    # -- the sum at a value ------------------------------------------------------------------------
 
     def _total(self, node: Node, port: int) -> Source | None:
         """The cotangent of a value, after all contributions to it; None if there are none."""
@@ -145,12 +147,12 @@ class Backward:
         return made, 0
 
     def _sum(self, pieces: list[Any], of: Node, port: int) -> Node:
-        """A sum; corresponding contributions of different steps have the same place in it."""
-        places = self._places.setdefault((port, *self._forward[of]), {})
+        """A sum; corresponding contributions of different steps have the same slot in it."""
+        slots = self._slots.setdefault((port, *self._forward[of]), {})
         placed: dict[int, tuple[Source, Any]] = {}
         for (source, i), part in pieces:
-            what = (self.key[source], i, self._lag(source, of))
-            placed[places.setdefault(what, len(places))] = ((source, i), part)
+            like = (self.key[source], i, self._lag(source, of))
+            placed[slots.setdefault(like, len(slots))] = ((source, i), part)
         inputs = [placed[k][0] if k in placed else None for k in range(max(placed) + 1)]
         made = self._made(SUM, inputs, of, port)
         for k, (_, part) in placed.items():
@@ -169,7 +171,7 @@ class Backward:
         for i, (_, part) in enumerate(pieces):
             self.parts[made, i] = part
 
-    # -- what leads on to the arguments ----------------------------------------------------------
+    # -- on to the arguments -----------------------------------------------------------------------
 
     def _through(self, node: Node, needed: set[Node]) -> None:
         """Back through one operation."""
@@ -181,7 +183,7 @@ class Backward:
         arguments = [i for i, source in enumerate(node.inputs) if source in needed]
         together = None
         if len(arguments) >= MANY:
-            together = self._made(PULLS, totals, node, 0)
+            together = self._made(PULLBACKS, totals, node, 0)
             together.shape = tuple(_output(node, i)[0] for i in range(len(node.inputs)))
             together.dtype = tuple(_output(node, i)[1] for i in range(len(node.inputs)))
         for i in arguments:
@@ -192,7 +194,7 @@ class Backward:
             elif len(totals) == 1 and totals[0] is not None and self._unchanged(node, i):
                 piece = totals[0]
             else:
-                piece = (self._made(PULL, totals, node, i), 0)
+                piece = (self._made(PULLBACK, totals, node, i), 0)
             self._pieces.setdefault((source, node.ports[i]), []).append((piece, (node, i)))
 
     def _unchanged(self, node: Node, i: int) -> bool:
@@ -212,7 +214,7 @@ def _output(node: Node, i: int) -> tuple[Any, Any]:
 
 
 def applied(node: Node, i: int) -> tuple[list[Tensor], Tensor]:
-    """The rule of one argument applied to new tensors: the cotangents it got, what it gave."""
+    """A pullback rule applied to new tensors: the cotangents it was given, and its result."""
     assert node.primitive is not None
     if node.saved is None:
         raise RuntimeError(

@@ -44,9 +44,9 @@ def columns(order: Sequence[Node]) -> dict[Node, int]:
     for node in reversed(operations):
         readers = [found[u] for u in users.get(node, ())]
         if found[node] == BEFORE and all(step == AFTER for step in readers):
-            found[node] = AFTER  # what only serves the end belongs to the end
+            found[node] = AFTER  # it only serves the end
         elif found[node] == AFTER and len(set(readers)) == 1 and readers[0] != BEFORE:
-            found[node] = readers[0]  # what sums up some steps for a later one belongs to that
+            found[node] = readers[0]  # it sums up some steps for this one
     return found
 
 
@@ -80,10 +80,10 @@ def _by_uses(operations: Sequence[Node]) -> dict[Node, int]:
 
 
 def _between(operations: Sequence[Node], known: dict[Node, int]) -> dict[Node, int]:
-    """Steps for the operations of a loop that use no parameter, by their place in the program.
+    """Steps for the operations of a loop that use no parameter, by their position in the program.
 
-    A pass of the loop may begin before its first use of a parameter. How long before is what the
-    operations before the first use in the record and before a later one have in common.
+    A pass of the loop may begin before its first use of a parameter. How long before is found
+    from the operations that come both before the first use in the record and before a later one.
     """
     found: dict[Node, int] = {}
     before: list[Node] = []  # since the last use of a parameter

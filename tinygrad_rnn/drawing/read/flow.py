@@ -1,4 +1,4 @@
-"""What flows along each link, and what is known of each box: gradients, values, shapes."""
+"""The gradients and values along each link, and the facts that are known of each box."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Value = tuple[Node, int]
 
 
 class _Flow:
-    """What flows along links. A link that was merged carries what all its parts do.
+    """The flow along links. A link that was merged carries the flow of all its parts.
 
     Contributions to one value are added up as they are; those to different values stand beside
     each other, so their norm is that of both together.
@@ -30,7 +30,7 @@ class _Flow:
         self._sums: dict[Link, dict[Value, Any]] = {}
 
     def expect(self, link: Link, node: Node, i: int) -> None:
-        """What flows back to argument `i` of a node is a part of a link."""
+        """The cotangent of argument `i` of a node flows along this link."""
         source = node.inputs[i]
         assert source is not None
         self._of[node, i] = link, (source, node.ports[i])
@@ -83,8 +83,8 @@ def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
             box.facts.append(f"gradient norm {np.linalg.norm(found[box.node]):.4g}")
 
 
-def way_back_norms(outputs: Sequence[Any], model: Model) -> None:
-    """Give each link of the way back the norm of the gradient on it."""
+def backward_norms(outputs: Sequence[Any], model: Model) -> None:
+    """Give each link of the backward pass the norm of the gradient on it."""
     back = model.back
     assert back is not None
     flow = _Flow()
@@ -118,7 +118,7 @@ def way_back_norms(outputs: Sequence[Any], model: Model) -> None:
 
 
 class Values:
-    """The values of what is drawn, as far as the record still has them.
+    """The values of the boxes, as far as the record still has them.
 
     A value is known where it was saved for the backward pass, by the operation that made it or by
     one that used it, or where it can be computed again from values that are known.
@@ -172,12 +172,12 @@ def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
         facts = [f"shape {shape}, {dtype}"]
         value = known.of(box.node, box.port)
         if value is not None and np.size(value):
-            if values and box.kind not in ("round", "parameter"):
+            if values and box.kind not in ("circle", "parameter"):
                 box.note = f"{np.linalg.norm(value):.3g}"
             facts.append(f"mean {np.mean(value):.4g}, norm {np.linalg.norm(value):.4g}")
         box.facts[:0] = facts
         kept = [np.shape(v) for v in box.node.saved or () if v is not None and np.ndim(v)]
-        if kept and box.kind in ("op", "round"):
+        if kept and box.kind in ("op", "circle"):
             box.facts.append("keeps " + ", ".join(map(str, kept)))
             box.keeps = saved
         if box.kind == "parameter":

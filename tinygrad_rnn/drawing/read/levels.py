@@ -5,26 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ...graph import Node
 from .. import text
 from ..layout.grid import layers
 from ..model import Box, Link, Model
 from ..text import Run, Runs
-from .adjoint import Adjoint
 from .align import Key
-from .equations import Equations, broken
+from .backward import GRADIENT
+from .derived import Derived
+from .lines import broken
 from .template import is_ghost, template_of
 from .template import stands_for as key_of
 
 Part = tuple[Any, ...]
-"""What becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
+"""Becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
 
 
 def by_step(model: Model, name: str) -> Model:
     """A model in which each recurrent layer is one box per step, with its equations in it.
 
-    What only reads the layers (a readout, a loss) becomes one box per step too, and so does the way
-    back. Operations outside of time stay as they are. A merged link carries what all that it
-    stands for carry together.
+    Boxes that only read the layers (a readout, a loss) become one box per step too, and so does the
+    backward pass. Operations outside of time stay as they are. A merged link carries the flow of
+    all that it stands for.
     """
     boxes = [box for box in model.boxes if not box.back]
     links = [link for link in model.links if link.kind not in ("back", "turn")]
@@ -40,7 +42,13 @@ def by_step(model: Model, name: str) -> Model:
         parts.setdefault(_part(box, layer, model), []).append(box)
     titles: list[Runs] = [(Run(f"{name} {k + 1}" if len(found) > 1 else name),)
                           for k in range(len(found))]  # fmt: skip
-    write = _Writer(model, titles)
+    layer_of = {
+        box.node: len(found) if part[2] is None else part[2]
+        for part, members in parts.items()
+        for box in members
+        if part[0] == "cell" and box.node is not None
+    }
+    write = _Writer(model, titles, layer_of)
     merged: dict[Box, Box] = {}
     for part, members in parts.items():
         merged.update(dict.fromkeys(members, write.box(part, members)))
@@ -49,7 +57,7 @@ def by_step(model: Model, name: str) -> Model:
 
 
 def _part(box: Box, layer: int | None, model: Model) -> Part:
-    """What a box becomes a part of."""
+    """The part that a box belongs to."""
     drawn = box.column in model.shown and not is_ghost(box)
     if box.back and is_ghost(box):
         return "back ghost", box.column
@@ -57,9 +65,9 @@ def _part(box: Box, layer: int | None, model: Model) -> Part:
         return "back", box.column
     if box.kind == "value" and layer is not None:
         return "states", box.column, layer, box.key[0] if is_ghost(box) else ""
-    if box.kind in ("op", "round") and drawn:
+    if box.kind in ("op", "circle") and drawn:
         return "cell", box.column, layer
-    if box.kind == "round" and is_ghost(box):
+    if box.kind == "circle" and is_ghost(box):
         return "sum so far", box.id, layer
     return "alone", box.id
 
@@ -67,29 +75,41 @@ def _part(box: Box, layer: int | None, model: Model) -> Part:
 class _Writer:
     """Makes the box of each part, with its equations."""
 
-    def __init__(self, model: Model, titles: list[Runs]) -> None:
+    def __init__(self, model: Model, titles: list[Runs], parts: dict[Node, int]) -> None:
         self.model, self.titles = model, titles
         self.states: dict[int, Key] = {}
-        self.equations, self.adjoint = Equations(model), Adjoint(model)
+        self.gradients = {box.node.params["of"]: box.label for box in model.boxes
+                          if box.node is not None and box.node.primitive is GRADIENT}  # fmt: skip
+        self.derived = Derived(model, parts, len(titles), model.back is not None)
 
     def box(self, part: Part, members: list[Box]) -> Box:
-        what, step, *rest = part
+        kind, step, *rest = part
         first = members[0]
-        if what == "states":
+        if kind == "states":
             key = self.states.setdefault(rest[0], key_of(first))  # one for all steps
             return _merged(members, (first.key[0], *key) if is_ghost(first) else key)
-        if what == "sum so far":  # the sum itself is now in a cell
+        if kind == "sum so far":  # the sum itself is now in a cell
             return replace(first, key=(first.key[0], "cell", rest[0]))
-        if what == "back ghost":
+        if kind == "back ghost":
             return self._cell(step, ("ghost", "cell", "back"), (Run(f"step {step}"),), [], True)
-        if what == "back":
-            lines = self.adjoint.of(members)
-            return self._cell(step, ("cell", "back"), (Run("the way back"),), lines, True)
-        if what == "cell":
+        if kind == "back":
+            lines = self.derived.back(step, self.gradients)
+            return self._cell(step, ("cell", "back"), (Run("backward pass"),), lines, True)
+        if kind == "cell":
             title = () if rest[0] is None else self.titles[rest[0]]
-            lines = self.equations.of(members, _results(self.model, members))
+            operations = [box.node for box in members if box.node is not None]
+            lines = self.derived.forward(operations)
             return self._cell(step, ("cell", rest[0]), title, lines)
-        return first
+        outside = first.kind in ("op", "circle") and not first.back and not is_ghost(first)
+        return self._named(first) if outside else first
+
+    def _named(self, box: Box) -> Box:
+        """An operation outside of steps, with the name that equations have for its value."""
+        names = self.derived.unnamed(box.node) if box.node is not None else []
+        if not names:
+            return box
+        listed = [run for symbol in names for run in (Run(", "), *text.named(symbol))][1:]
+        return replace(box, kind="op", label=(*listed, Run(" = "), *box.label))
 
     def _cell(self, step: int, key: Key, title: Runs, lines: list[Runs], back: bool = False) -> Box:
         name = f"t{step}.{'back' if back else text.plain(title) or 'readout'}"
@@ -119,19 +139,3 @@ def _merged(members: list[Box], key: Key) -> Box:
     label: Runs = tuple(run for b in members for run in (Run(", "), *b.label))[1:]
     facts = [f"{text.plain(b.label)}: {'; '.join(b.facts)}" for b in members]
     return replace(members[0], label=label, key=key, facts=facts)
-
-
-def _results(model: Model, members: list[Box]) -> list[Box]:
-    """What leaves a group of boxes: the states and outputs they make, or their last value."""
-    mine = set(members)
-    values = [
-        link.target
-        for link in model.links
-        if link.source in mine and link.target.kind == "value" and link.i < 0
-    ]
-    leaving = [
-        link.source
-        for link in model.links
-        if link.source in mine and link.target not in mine and link.i >= 0
-    ]
-    return values or list(dict.fromkeys(leaving)) or members[-1:]

@@ -1,4 +1,4 @@
-"""From a record to what a picture shows of it."""
+"""From a record to the boxes and links of a picture."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...equations.expr import Symbol
 from ...graph import Leaf, Node, record_order
 from .. import text
 from ..model import Box, Link, Model
@@ -14,36 +15,16 @@ from ..text import Run, Runs
 from .align import Key, correspondence
 from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
 from .columns import AFTER, BEFORE, columns, is_parameter
+from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
-
-SYMBOLS = {
-    "add": "+",
-    "subtract": "\N{MINUS SIGN}",
-    "multiply": "\N{CIRCLED DOT OPERATOR}",
-    "divide": "\N{DIVISION SIGN}",
-    "negative": "\N{MINUS SIGN}",
-    "sigmoid": "\N{GREEK SMALL LETTER SIGMA}",
-    "relu": "ReLU",
-    "sum": "\N{GREEK CAPITAL LETTER SIGMA}",
-    "sqrt": "\N{SQUARE ROOT}",
-    "cross_entropy": "CE",
-    "log_softmax": "log softmax",
-    "square": "( )\N{SUPERSCRIPT TWO}",
-    "transpose": "( )\N{MODIFIER LETTER CAPITAL T}",
-    "swapaxes": "( )\N{MODIFIER LETTER CAPITAL T}",
-    "getitem": "[ ]",
-    "concatenate": "[ , ]",
-    "matmul": "@",
-}
-ROUND = frozenset({"add", "subtract", "multiply", "divide", "negative"})
-"""Operations drawn as a small circle with a sign in it."""
+from .symbols import Symbols
 
 LONGEST_LAG = 3
 """How many steps back a value may come from and still be drawn if its own step is not."""
 
 
-class Reader:
-    """Reads one record; `model()` gives what to draw."""
+class RecordReader:
+    """Reads one record; `model()` gives the content of its picture."""
 
     def __init__(
         self,
@@ -69,21 +50,21 @@ class Reader:
         self.back_nodes: set[Node] = set()
         self.boxes: list[Box] = []
         self.links: list[Link] = []
-        self.box_of: dict[tuple[Node, int], Box] = {}  # what an output is drawn from
+        self.box_of: dict[tuple[Node, int], Box] = {}  # of an output
         self.constants: dict[tuple[int, int], Box] = {}  # arrays of this record, in a column
         self._count: dict[str, int] = {}
         self._keys()
         self.carried = Carried(self.near, self.column, self.rank, self.key)
         self.back: Backward | None = None
         if backward:
-            self._way_back()
+            self._backward_pass()
 
     def _not_too_many(self, max_nodes: int) -> None:
         n = sum(column in self.visible for column in self.column.values())
         if n > max_nodes:
             raise ValueError(too_many(n, "operations", max_nodes, self.steps, self.shown))
 
-    # -- what corresponds to what ----------------------------------------------------------------
+    # -- correspondence ---------------------------------------------------------------------------
 
     def _keys(self) -> None:
         """Give corresponding operations of different steps the same key."""
@@ -94,7 +75,7 @@ class Reader:
         self.near = [n for n in self.order if self.column.get(n) in near]
         self.key = correspondence(self.near, self.column)
 
-    def _way_back(self) -> None:
+    def _backward_pass(self) -> None:
         """Put the record of the pullback behind the record."""
         states = set(self.carried.producers)
         back = Backward(
@@ -117,24 +98,13 @@ class Reader:
 
     # -- boxes -----------------------------------------------------------------------------------
 
-    def _box(self, what: str, kind: str, key: Key, column: int, *rest: Any, **more: Any) -> Box:
+    def _box(self, title: str, kind: str, key: Key, column: int, *rest: Any, **more: Any) -> Box:
         where = {BEFORE: "before", AFTER: "after"}.get(column, f"t{column}")
-        stem = f"{where}.{what}"
+        stem = f"{where}.{title}"
         n = self._count[stem] = self._count.get(stem, 0) + 1
         box = Box(stem if n == 1 else f"{stem}.{n}", kind, key, column, *rest, **more)
         self.boxes.append(box)
         return box
-
-    def _time(self, node: Node) -> int | str | None:
-        """How the step of a node is written."""
-        column = self.column.get(node)
-        if column is None or column not in self.rank or not self.timed:
-            return None
-        if self.rolled:
-            distance = self.rank[column] - self.rank[self.shown[0]]
-            sign = "+" if distance > 0 else "\N{MINUS SIGN}"
-            return f"t{sign}{abs(distance)}" if distance else "t"
-        return column
 
     def model(self) -> Model:
         """Everything that the picture shows."""
@@ -148,9 +118,10 @@ class Reader:
                 if source is not None and source.primitive is None:
                     users.setdefault(source, set()).add(column)
                     uses[source] = uses.get(source, 0) + 1
-        self._parameters([n for n in self.order if is_parameter(n)])
         self.users = users
         self.by_serial = {n.serial: n for n in self.near}
+        self.symbols = Symbols(self)
+        self._parameters([n for n in self.order if is_parameter(n)])
         drawn = [n for n in self.near if self.column[n] in self.visible]
         self.drawn_keys = {self.key[n] for n in drawn}
         for node in drawn:
@@ -163,7 +134,7 @@ class Reader:
             if node in self.back_nodes:
                 self._cotangent(node)
         counts = {n: uses.get(n, 0) for n in self.order if is_parameter(n)}
-        times = {b: t for b in self.boxes if b.node and (t := self._time(b.node)) is not None}
+
         directions = {
             (("value", *key, 0) if key not in self.carried.running else key): delta
             for key, delta in self.carried.producers.items()
@@ -176,20 +147,21 @@ class Reader:
             counts,
             self.timed,
             self.order,
-            times,
             directions,
             self.rolled,
             self.back,
+            self.column,
+            {self.column[n] for n in self.near},
+            self.roots,
+            self.symbols.of,
+            self.symbols.first,
         )
 
     def _parameters(self, parameters: list[Node]) -> None:
-        names = [p.name() or "\N{GREEK SMALL LETTER THETA}" for p in parameters]
-        for color, (node, name) in enumerate(zip(parameters, names, strict=True)):
-            same = [i for i, other in enumerate(names) if other == name]
-            upper = f"({same.index(color) + 1})" if len(same) > 1 else ""
-            label = text.math(name, upper=upper)
+        for color, node in enumerate(parameters):
+            label = text.named(self.symbols.parameter(node, parameters))
             self.box_of[node, 0] = self._box(
-                text.clean(name),
+                text.clean(node.name() or "theta"),
                 "parameter",
                 ("parameter", color),
                 BEFORE,
@@ -202,40 +174,36 @@ class Reader:
     def _operation(self, node: Node) -> None:
         primitive = node.primitive
         assert primitive is not None
-        name, key, column = primitive.name, self.key[node], self.column[node]
+        key, column = self.key[node], self.column[node]
         sources = [self._source(node, i) for i in range(len(node.inputs))]
         numbers = [self._number(node, i) for i in range(len(node.inputs))]
-        kind = "round" if name in ROUND else "op"
-        symbol = SYMBOLS.get(name, name.replace("_", " "))
-        label: Runs = (Run(symbol),)
+        kind = "circle" if is_circle(primitive) else "op"
+        sign = symbol(primitive)
+        label: Runs = (Run(sign),)
         called: Runs = ()
-        if name == "matmul":
-            known = [s[0].label if s and s[0].kind not in ("op", "round") else () for s in sources]
-            long = any(len(run.text) > 2 and not run.shift for name in known for run in name)
-            between = (Run(" "),) if long else ()
-            label = (
-                (*known[0], *between, *known[1])
-                if known[0] and known[1] and max(map(len, known)) <= 3
-                else (Run("\N{MIDDLE DOT} "), *known[1])
-                if known[1]
-                else (*known[0], Run(" \N{MIDDLE DOT}"))
-                if known[0]
-                else (Run(symbol),)
-            )
+        if is_product(primitive):
+            label = _product(sign, sources)
         elif any(numbers):
-            sign = "\N{MULTIPLICATION SIGN}" if name == "multiply" else label[0].text
-            number = next(n for n in numbers if n)
             kind = "op"
-            label = (Run(f"{number} {sign}" if numbers[0] else f"{sign} {number}"),)
+            number = next(n for n in numbers if n)
+            label = (Run(scaled_by(number, sign, first=bool(numbers[0]))),)
         state = key in self.carried.producers and key not in self.carried.running
         if node.names and not state and (node, 0) not in self.roots:
-            names = [text.math(n, self._time(node)) for _, n in sorted(node.names.items())]
+            names = [text.named(Symbol(text.cut(n), "value", **self.symbols.when(node)))
+                     for _, n in sorted(node.names.items())]  # fmt: skip
             listed = [run for n in names for run in (Run(", "), *n)][1:]
             called = tuple(listed)
             label = (*listed, Run(" = "), *label)
             kind = "op"
         box = self._box(
-            name, kind, key, column, label, node, name=called, symbol=symbol, numbers=numbers
+            primitive.name,
+            kind,
+            key,
+            column,
+            label,
+            node,
+            name=called,
+            symbol=sign,
         )
         self.box_of[node, 0] = box
         hidden = sum(
@@ -257,10 +225,14 @@ class Reader:
         if source is None or source.primitive is None or not source.primitive.multiple:
             return ()
         name = source.name(port)
-        return () if name is None else text.math(name, self._time(source))
+        return (
+            ()
+            if name is None
+            else text.named(Symbol(text.cut(name), "value", **self.symbols.when(source)))
+        )
 
     def _cotangent(self, node: Node) -> None:
-        """A box on the way back."""
+        """A box of the backward pass."""
         primitive, key, column = node.primitive, self.key[node], self.column[node]
         assert primitive is not None
         of: Node = node.params["of"]
@@ -283,45 +255,24 @@ class Reader:
                 self.links.append(Link(source[0], box, i, "back", node))
 
     def _look_of(self, node: Node) -> tuple[str, Runs]:
-        """Kind and label of a box on the way back; rules get theirs later."""
+        """Kind and label of a box of the backward pass; pullback rules get theirs later."""
         primitive = node.primitive
         assert primitive is not None
         if primitive in (COTANGENT, SEED):
-            return "value", _partial(self.state_label(node.params["of"], node.params["i"]))
+            return "value", _partial(self.symbols.label(node.params["of"], node.params["i"]))
         if primitive in (SUM, COPY):
-            return "round", (Run("+" if primitive is SUM else "1"),)
+            return "circle", (Run("+" if primitive is SUM else "1"),)
         return primitive.name.rstrip("s"), (Run("\N{PARTIAL DIFFERENTIAL}"),)
 
     def _value(self, node: Node, port: int, maker: Box) -> Box:
         """The circle that holds a state or an output."""
-        label = self.state_label(node, port)
+        label = self.symbols.label(node, port)
         box = self._box(
             text.plain(label), "value", ("value", *maker.key, port), maker.column, label, node, port
         )
         self.box_of[node, port] = box
         self.links.append(Link(maker, box, -1, "flow", node))
         return box
-
-    def state_label(self, node: Node, port: int = 0) -> Runs:
-        """How a state is called: by its user, or after its initial value."""
-        name = node.name(port)
-        step = self._time(node)
-        root = (node, port) in self.roots
-        scalar = node.output(port)[0] == ()
-        state = self.key.get(node) in set(self.carried.producers) - self.carried.running
-        if name is None and root and (scalar or not state):
-            name = "L" if scalar else "y"
-        if root and scalar:
-            step = None
-        if name is None:
-            for (user, i), made in self.carried.arrivals.items():
-                if made != self.key.get(node):
-                    continue
-                for first in self.near:
-                    source = first.inputs[i] if i < len(first.inputs) else None
-                    if self.key[first] == user and isinstance(source, Leaf) and source.name():
-                        name = str(source.name()).removesuffix("0").removesuffix("_")
-        return text.math(name or "s", step, self.carried.upper.get(self.key.get(node, ()), ""))
 
     def _output(self, node: Node, port: int) -> None:
         box = self.box_of.get((node, port)) or self.box_of.get((node, 0))
@@ -358,7 +309,7 @@ class Reader:
         # the step before (or after) is not shown: its state stands in for it, beside the gap
         kind, key_of_ghost = self._stand_in("ghost", self.key[source])
         sum_so_far = self.key.get(source) in self.carried.running
-        label = (Run("+"),) if sum_so_far else self.state_label(source, port)
+        label = (Run("+"),) if sum_so_far else self.symbols.label(source, port)
         if source in self.back_nodes:
             kind, label = self._look_of(source)
         ghost = self._box(
@@ -377,11 +328,8 @@ class Reader:
     def _stand_in(self, how: str, made: Key) -> tuple[str, Key]:
         """Kind and key of a box that stands for a state (or running sum) of another step."""
         if made in self.carried.running:
-            return "round", (how, *made)
+            return "circle", (how, *made)
         return "value", (how, "value", *made, 0)
-
-    def _is_running(self, node: Node, i: int) -> bool:
-        return self.carried.arrivals[self.key[node], i] in self.carried.running
 
     def same(self, box: Box, column: int) -> bool:
         """Whether a box stands in this column, or in none."""
@@ -391,6 +339,7 @@ class Reader:
         if self._number(node, i):
             return None
         assert node.primitive is not None
+        bilinear = node.primitive.kind == "bilinear"
         column, value = self.column[node], None if node.saved is None else node.saved[i]
         if value is not None and (id(value), column) in self.constants:
             return self.constants[id(value), column], "constant"
@@ -399,14 +348,16 @@ class Reader:
             if value is None:
                 return None  # where a running sum begins: a number of which nothing is kept
             key = self._stand_in("first", self.carried.arrivals[self.key[node], i])[1]
-        elif value is None and node.primitive.name != "matmul":
+        elif value is None and not bilinear:
             return None
-        given = node.primitive.name == "matmul" and i == 0 and not arrives
-        name = text.math("x", self._time(node)) if given else (Run("const"),)
-        if arrives and not self._is_running(node, i):
-            state = self.carried.arrivals[self.key[node], i]
-            name = self.state_label(next(n for n in self.near if self.key[n] == state))
-            name = (*name[:1], Run(str(self.steps[0] - 1), "r", -1))
+        given = bilinear and i == 0 and not arrives
+        name = (
+            text.named(Symbol("x", "input", **self.symbols.when(node)))
+            if given
+            else (Run("const"),)
+        )
+        if arrives and (first := self.symbols.first(node, i)) is not None:
+            name = text.named(first)
         kind = "input" if given else "constant"
         box = self._box(text.plain(name), kind, key, column, name, None)
         if box.key[0] == "first":
@@ -426,17 +377,14 @@ class Reader:
             made = None if origin is None else self.box_of.get((origin, 0))
             if made is not None:
                 return made, "cut"
-        name = leaf.name()
+        symbol = self.symbols.leaf(leaf, node, i, arrives)
         if len(self.users[leaf]) > 1 and not arrives:
-            column, key, label = BEFORE, ("shared", leaf.serial), text.math(name or "x")
+            column, key = BEFORE, ("shared", leaf.serial)
         elif arrives:
-            made_by = self.carried.arrivals[self.key[node], i]
-            key = self._stand_in("first", made_by)[1]
-            label = text.math(name or "s_0", upper=self.carried.upper.get(made_by, ""))
+            key = self._stand_in("first", self.carried.arrivals[self.key[node], i])[1]
         else:
             key = ("input", *self.key[node], i)
-            own = name is not None and name[-1].isdigit()  # the user counts steps already
-            label = text.math(name or "x", None if own else self._time(node))
+        label = text.named(symbol)
         kind = "value" if arrives and column != BEFORE else "input"
         box = self._box(text.plain(label), kind, key, column, label, leaf)
         if box.key[0] == "first":
@@ -445,16 +393,31 @@ class Reader:
         return box, "cut" if cut else "flow"
 
 
+def _product(sign: str, sources: Sequence[tuple[Box, str] | None]) -> Runs:
+    """A product with the names of its factors, as far as those are drawn with a name: x_t U."""
+    known = [s[0].label if s and s[0].kind not in ("op", "circle") else () for s in sources]
+    matrix = sign == MATRIX_PRODUCT
+    between, hole = (" ", "\N{MIDDLE DOT}") if matrix else (f" {sign} ", sign)
+    first, second = known
+    if first and second and max(map(len, known)) <= 3:
+        return *first, Run(between), *second
+    if second:
+        return Run(f"{hole} "), *second
+    if first:
+        return *first, Run(f" {hole}")
+    return (Run(sign),)
+
+
 def _partial(label: Runs) -> Runs:
     """A name with the sign of a derivative before it."""
     return (label[0]._replace(text="\N{PARTIAL DIFFERENTIAL}" + label[0].text), *label[1:])
 
 
-def too_many(n: int, what: str, most: int, steps: list[int], shown: list[int]) -> str:
-    """What to say of a picture that would be too large."""
+def too_many(n: int, things: str, most: int, steps: list[int], shown: list[int]) -> str:
+    """The refusal of a picture that would be too large."""
     first = steps[0] if steps else 1
     last = first + max(most // max(n // max(len(shown), 1), 1), 1) - 1
     return (
-        f"draw: {n} {what}, more than max_nodes={most}; ask for fewer steps "
+        f"draw: {n} {things}, more than max_nodes={most}; ask for fewer steps "
         f"(steps=({first}, {last}), or 'auto'), for level='rolled', or for more (max_nodes={n})"
     )

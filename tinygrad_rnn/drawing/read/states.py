@@ -1,4 +1,4 @@
-"""What one step hands on to another: states, and sums that run along."""
+"""The values that one step hands on to another: states, and sums that run along."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Sequence
 
 from ...graph import Node
 from .align import Key
+from .signs import is_sum
 
 
 class Carried:
     """Found in the operations of some steps.
 
-    producers  {key of what is handed on: +1, or -1 if time runs backwards}
-    arrivals   {(key of a user, argument): key of what arrives there, in most steps}
+    producers  {key of a value that is handed on: +1, or -1 if time runs backwards}
+    arrivals   {(key of a user, argument): key of the value that arrives there, in most steps}
     lags       {(key of a user, argument): from how many steps before}
     running    of the producers those that are running sums, or begin one: no states
-    upper      {key: number of a state whose name others have too}
+    upper      {key: "_1", "_2", ... for a state whose name others have too}
     """
 
     def __init__(
@@ -53,19 +54,17 @@ class Carried:
         for (user, _), makers in arriving.items():
             for maker in makers:
                 users.setdefault(maker, set()).add(user)
-        sums = {key for key in self.producers if users[key] == {key} and _is_sum(made[key])}
-        self.running = {key for key in self.producers if users[key] <= sums}  # with what begins one
+        sums = {key for key in self.producers if users[key] == {key} and _may_run_along(made[key])}
+        self.running = {key for key in self.producers if users[key] <= sums}  # and their starts
         # states of the same name get a number
         names = [(key, made[key].name()) for key in self.producers if key not in self.running]
         self.upper: dict[Key, str] = {}
         for key, name in names:
             same = [k for k, other in names if other == name]
             if name is not None and len(same) > 1:
-                self.upper[key] = f"({same.index(key) + 1})"
+                self.upper[key] = f"_{same.index(key) + 1}"
 
 
-def _is_sum(node: Node) -> bool:
+def _may_run_along(node: Node) -> bool:
     """Whether a node may be a running sum: a term is added or taken away, and it has no name."""
-    return (
-        node.primitive is not None and node.primitive.name in ("add", "subtract") and not node.names
-    )
+    return node.primitive is not None and is_sum(node.primitive) and not node.names

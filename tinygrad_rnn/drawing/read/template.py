@@ -1,4 +1,4 @@
-"""What the steps of a network have in common: one step that stands for all."""
+"""The steps of a network, taken together: one step that stands for all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Template:
     steps: dict[Key, set[int]] = field(default_factory=dict)
     inside: dict[tuple[Key, Key], set[int]] = field(default_factory=dict)
     across: dict[tuple[Key, Key], int] = field(default_factory=dict)  # -> steps on; < 0: reversed
-    direction: dict[Key, int] = field(default_factory=dict)  # of what is handed on
+    direction: dict[Key, int] = field(default_factory=dict)  # of a value handed on
 
     def __post_init__(self) -> None:
         self.next: dict[Key, list[Key]] = {}
@@ -37,12 +37,12 @@ class Template:
             self.previous[b].append(a)
 
     def absent(self, a: Key, b: Key) -> list[Key]:
-        """What no step has that links two boxes."""
+        """The boxes that no step has which links two others."""
         linked = self.inside.get((a, b)) or self.steps.get(b, set())
         return [n for n in self.nodes if not linked & self.steps.get(n, linked)]
 
     def bypassed(self, a: Key, b: Key) -> list[Key]:
-        """What stands between two boxes in other steps, but in none that links them directly."""
+        """The boxes between two others in some steps, but in none that links those directly."""
         direct = self.inside.get((a, b), set())
         if not direct:
             return []
@@ -71,7 +71,7 @@ def stands_for(box: Box) -> Any:
 
 
 def template_of(model: Model) -> Template:
-    """What the steps of a model have in common, taken together."""
+    """The steps of a model, taken together."""
     rank = {step: k for k, step in enumerate(model.steps)}
     known = dict.fromkeys(b.key for b in model.boxes if b.column in rank and not is_ghost(b))
     template = Template()
@@ -102,7 +102,7 @@ def template_of(model: Model) -> Template:
 
 
 def _topological(known: dict[Any, None], template: Template) -> list[Any]:
-    """Keys so that each comes after what it is made from, whatever steps have it."""
+    """Keys so that each comes after those it is made from, whatever steps have it."""
     waiting: dict[Any, list[Any]] = {key: [] for key in known}
     for a, b in template.inside:
         waiting[b].append(a)

@@ -1,0 +1,409 @@
+"""The equations of the steps of a record: read, named and simplified by `equations`.
+
+A part of a step (a layer, a readout) is read as a program of its own, with its pullback. The
+cotangent of a value that other parts use stands there for the terms that their equations hand back,
+and these are put in where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache, reduce
+from typing import NamedTuple
+
+from ...equations import vocabulary as V
+from ...equations.expr import (
+    Equation,
+    Expr,
+    Symbol,
+    make,
+    name,
+    number,
+    order,
+    replaced,
+)  # fmt: skip
+from ...equations.fold import Folder
+from ...equations.notation import boxed, left_side
+from ...equations.print_runs import runs
+from ...graph import Leaf, Node
+from ..model import Model
+from ..text import Run, Runs
+from .columns import AFTER, BEFORE
+from .names import Constants, at_time, batch_of, when
+from .replay import Replay, Value
+from .targets import has_targets, readable, target_letter
+
+ELLIPSIS = name(Symbol("\N{MIDLINE HORIZONTAL ELLIPSIS}", "carry"), ())
+"""Stands for what comes from steps that are not drawn, or would be too long."""
+SHORT = 6
+"""How many symbols an expression from outside of the steps may have."""
+Part = tuple[int, int]
+"""A step, and which part of it, in the order of the data."""
+
+
+class Form(NamedTuple):
+    """The equations of a part of a step.
+
+    forward   (equation, operation that makes its left side)
+    backward  of the pullback
+    terms     {entering value: its cotangent by this part}
+    carries   {placeholder of a cotangent from elsewhere: its value}
+    """
+
+    forward: list[tuple[Equation, Node | None]]
+    backward: list[Equation]
+    terms: dict[Value, Expr]
+    carries: dict[Expr, Value]
+
+    def targets(self) -> list[Expr]:
+        """All left sides."""
+        equations = [*(equation for equation, _ in self.forward), *self.backward]
+        return [target for equation in equations for target in equation.targets]
+
+
+class Derived:
+    """Equations of a model's steps, as lines of text.
+
+    parts   {operation: part of its step}, the number of a layer, or `layers` for a readout
+    """
+
+    def __init__(
+        self, model: Model, parts: Mapping[Node, int], layers: int, backward: bool
+    ) -> None:
+        self.model, self.layers, self.backward = model, layers, backward
+        self.part_of: dict[Node, Part] = {
+            node: (model.column[node], parts.get(node, layers))
+            for node in model.order
+            if node.primitive is not None
+        }
+        self.members: dict[Part, list[Node]] = {}
+        self.users: dict[Value, list[Part]] = {}
+        self.reading: dict[Value, list[Node]] = {}
+        for node, part in self.part_of.items():
+            self.members.setdefault(part, []).append(node)
+            for source, port in zip(node.inputs, node.ports, strict=True):
+                if source is not None:
+                    self.users.setdefault((source, port), []).append(part)
+                    self.reading.setdefault((source, port), []).append(node)
+        self.batch = batch_of(model)
+        self.constants = Constants(model)
+        self.target = target_letter(model)
+        self.targets = [self.target, f"{self.target}'"] if has_targets(model) else []
+        self.labels: dict[int, dict[Value, str]] = {}  # of one step
+        self.replays: dict[Part, Replay | None] = {}
+        self.forms: dict[Part, Form] = {}
+        self.handed: dict[Part, tuple[list[Equation], dict[Expr, Expr]]] = {}
+        for part in sorted(self.members, reverse=True):  # from the end: see `_seeds`
+            if part[0] in model.near and backward:
+                self._replay(part)
+
+    # -- names -----------------------------------------------------------------------------------
+
+    def _leaving(self, column: int) -> dict[Value, str]:
+        """The values of a step that other parts use, or that are drawn as outputs, by name."""
+        if column in self.labels:
+            return self.labels[column]
+        found = self.labels[column] = {}
+        taken: set[str] = set()
+        for part in sorted(part for part in self.members if part[0] == column):
+            entering = self._names_entering(part)
+            for node in self.members[part]:
+                assert node.primitive is not None
+                for port in range(len(node.shape) if node.primitive.multiple else 1):
+                    value, (shape, dtype) = (node, port), node.output(port)
+                    symbol = self.model.symbol(node, port)
+                    outside = any(user != part for user in self.users.get(value, ()))
+                    again = symbol is not None and symbol.name in entering
+                    if dtype.kind == "f" and (outside or again or value in self.model.roots):
+                        stem = symbol.name if symbol else "v" if shape else "L"
+                        further = (when(self.model, column) and "{}_{}") or "{}_({})"
+                        numbers = range(2, len(taken) + 3)
+                        wishes = [stem, *(further.format(stem, k) for k in numbers)]
+                        found[value] = next(label for label in wishes if label not in taken)
+                        taken.add(found[value])
+        return found
+
+    def _names_entering(self, part: Part) -> set[str]:
+        """The users' names of values that a part reads from others."""
+        sources = {
+            value
+            for node in self.members[part]
+            for value in zip(node.inputs, node.ports, strict=True)
+            if value[0] is not None and self.part_of.get(value[0]) != part
+        }
+        symbols = [self.model.symbol(node, port) for node, port in sources if node is not None]
+        return {symbol.name for symbol in symbols if symbol is not None}
+
+    def _symbol(self, node: Node, port: int) -> Symbol:
+        """The name of a value that enters a part."""
+        if isinstance(node, Leaf):
+            return self.model.symbol(node, port) or Symbol("x", "input")
+        column = self.part_of[node][0]
+        label = self._leaving(column).get((node, port), "v")
+        return self._timed(Symbol(label, "state"), column)
+
+    def _entering(self, column: int, symbol: Symbol) -> Symbol:
+        """A symbol as a step reads it: by how many steps away it is."""
+        if not symbol.fixed or symbol.time is None or not when(self.model, column):
+            return symbol
+        return symbol._replace(time=symbol.time - column, fixed=False)
+
+    def _timed(self, symbol: Symbol, column: int) -> Symbol:
+        return symbol._replace(**when(self.model, column))
+
+    def _at(self, expr: Expr, column: int) -> Expr:
+        """An expression of a step, with the step's number on it."""
+        return at_time(readable(expr, self.target), self.model, column)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _replay(self, part: Part) -> Replay | None:
+        """A part as expressions; None while it is being read."""
+        if part not in self.replays:
+            self.replays[part] = None
+            leaving = {
+                value: label
+                for value, label in self._leaving(part[0]).items()
+                if self.part_of[value[0]] == part
+            }
+            self.replays[part] = Replay(
+                self.members[part], leaving,
+                lambda node, port: self._entering(part[0], self._symbol(node, port)),
+                lambda node, i: self._entering(part[0], self.constants.symbol(node, i)),
+                self._seeds(leaving), self.batch, backward=self.backward,
+            )  # fmt: skip
+        return self.replays[part]
+
+    def _seeds(self, leaving: Iterable[Value]) -> dict[Value, float]:
+        """The cotangents from elsewhere that are just numbers, such as that of a loss."""
+        found: dict[Value, float] = {}
+        for value in leaving if self.backward else ():
+            total: float | None = self.model.roots.count(value)
+            for part in self._others(value):
+                if part[0] in self.model.near:
+                    replay = self._replay(part)
+                    term = None if replay is None else replay.term(value)
+                    more = None if term is None or term.op is not V.NUMBER else term.value
+                else:
+                    more = self._passed_on(value)
+                if more is None:
+                    total = None
+                    break
+                total += more
+            if total is not None:
+                found[value] = total
+        return found
+
+    def _term(self, part: Part, value: Value) -> Expr:
+        """The cotangent that a part hands back to a value."""
+        if part[0] not in (BEFORE, AFTER):
+            return self._form(part).terms[value]
+        replay = self._replay(part)
+        assert replay is not None
+        return self._at(_short(replay.term(value)), part[0])
+
+    def _passed_on(self, value: Value) -> float | None:
+        """1 for a sum that runs on through steps that are not drawn, up to an output."""
+        while True:
+            node, port = value
+            if self.model.roots.count(value) == 1 and value not in self.users:
+                return 1.0
+            users = self.reading.get(value, [])
+            if len(users) != 1 or users[0].primitive is not V.ADD:
+                return None
+            if users[0].output(0)[0] != node.output(port)[0]:
+                return None
+            value = users[0], 0
+
+    def _others(self, value: Value) -> list[Part]:
+        """The other parts that use a value."""
+        own = self.part_of[value[0]]
+        return [part for part in dict.fromkeys(self.users.get(value, ())) if part != own]
+
+    def _form(self, part: Part) -> Form:
+        """The equations of a part; names that several layers make have the layer's number."""
+        if part not in self.forms:
+            form, (column, k) = self._plain_form(part), part
+            if k < self.layers:
+                leaving = self._leaving(column).values()
+                others = {
+                    target.symbol.name
+                    for other in range(self.layers)
+                    if other != k and (column, other) in self.members
+                    for target in self._plain_form((column, other)).targets()
+                }
+                by = {
+                    t: name(t.symbol._replace(name=f"{t.symbol.name}_{k + 1}"), t.shape)
+                    for t in form.targets()
+                    if t.symbol.name in others and t.symbol.name not in leaving
+                }
+                form = _renamed(form, by)
+            self.forms[part] = form
+        return self.forms[part]
+
+    @cache  # noqa: B019 - it lives as long as the drawing of one picture
+    def _plain_form(self, part: Part) -> Form:
+        """The equations of a part by itself; a readout's names are none of the layers'."""
+        column, k = part
+        replay = self._replay(part)
+        assert replay is not None
+        states = {
+            name(Symbol(label, "state", 0), replay.expr(value).shape): value
+            for value, label in replay.leaving.items()
+        }
+        carries = {
+            self._at(name(Symbol(f"d{s.symbol.name}", "carry", 0), s.shape), column): value
+            for s, value in states.items()
+        }
+        if column in (BEFORE, AFTER):  # no box has its equations, so nothing is named in it
+            return Form([], [], {}, carries)
+        folder = Folder(replay.reader, "")
+        folder.taken |= {*self._leaving(column).values(), *self.targets}
+        if k == self.layers:
+            for before in sorted(p for p in self.members if p[0] == column and p[1] < k):
+                folder.taken |= set(map(_name, self._form(before).targets()))
+        forward, backward = folder.equations()
+        made: dict[Expr, Node] = {}
+        for value in replay.values:
+            if value not in replay.entering:
+                made.setdefault(replay.expr(value), value[0])
+        expr_of = {target: expr for expr, target in folder.names.items()}
+        found = []
+        for equation in forward:
+            first = equation.targets[0]
+            node = made.get(expr_of[first]) if first in expr_of else states[first][0]
+            found.append((self._equation(equation, column), node))
+        terms = {
+            value: self._at(term if term.op is V.NUMBER else folded, column)
+            for value, folded in zip(replay.entering, folder.terms(), strict=True)
+            for term in [replay.term(value)]
+        }
+        timeless: dict[Expr, Expr] = {}
+        for state, value in states.items():  # a loss has no step
+            symbol = self.model.symbol(*value)
+            if symbol is not None and symbol.time is None:
+                timeless[self._at(state, column)] = name(symbol, state.shape)
+        equations = [self._equation(equation, column) for equation in backward]
+        return _renamed(Form(found, equations, terms, carries), timeless)
+
+    def unnamed(self, node: Node) -> list[Symbol]:
+        """The names made here for the values of an operation outside of steps."""
+        found = self._leaving(self.part_of[node][0]).items()
+        return [
+            Symbol(label, "value")
+            for (made, port), label in found
+            if made is node and self.model.symbol(node, port) is None
+        ]
+
+    def _equation(self, equation: Equation, column: int) -> Equation:
+        targets = tuple(self._at(target, column) for target in equation.targets)
+        return Equation(targets, self._at(equation.value, column))
+
+    # -- cotangents from elsewhere ---------------------------------------------------------------
+
+    def _handed(self, part: Part) -> tuple[list[Equation], dict[Expr, Expr]]:
+        """Equations for cotangents from elsewhere that are used several times, and what stands
+        for each.
+        """
+        if part in self.handed:
+            return self.handed[part]
+        form, by = self._form(part), dict[Expr, Expr]()
+        named: list[Equation] = []
+        self.handed[part] = named, by
+        ends = list(form.terms.values())
+        uses = order([*(e.value for e in form.backward), *ends])
+        taken = {t.symbol.name for e in form.backward for t in e.targets}
+        late: list[tuple[Expr, Value]] = []
+        for placeholder, value in form.carries.items():
+            times = sum(expr.args.count(placeholder) for expr in uses) + ends.count(placeholder)
+            if times > 1 and form.backward:
+                label = f"delta_{self._leaving(part[0])[value]}"
+                label = next(f"{label}{''.join(x)}" for x in _primes() if label + x not in taken)
+                by[placeholder] = name(
+                    self._timed(Symbol(label, "delta"), part[0]), placeholder.shape
+                )
+            if times or part[0] in (BEFORE, AFTER):
+                late.append((placeholder, value))
+        for placeholder, value in late:
+            outside = self._outside(value)
+            if placeholder in by and outside.op is not V.SYMBOL:
+                named.append(Equation((by[placeholder],), outside))
+            else:
+                by[placeholder] = _short(outside) if part[0] in (BEFORE, AFTER) else outside
+        return self.handed[part]
+
+    def _outside(self, value: Value) -> Expr:
+        """The cotangent that other parts hand to a value."""
+        roots = self.model.roots.count(value)
+        rest: list[Expr] = [number(roots)] if roots else []
+        own = self.part_of[value[0]][0]
+        for part in sorted(self._others(value), key=lambda p: (abs(p[0] - own), p[1])):
+            if part[0] not in self.model.near:
+                passed = self._passed_on(value)
+                rest.append(ELLIPSIS if passed is None else number(passed))
+                continue
+            term = self._term(part, value)
+            if term.op is not V.NUMBER or term.value:
+                rest.append(replaced(term, self._handed(part)[1]))
+        return reduce(lambda a, b: make(V.ADD, [a, b], a.shape), rest) if rest else number(0)
+
+    # -- lines -----------------------------------------------------------------------------------
+
+    def forward(self, nodes: Iterable[Node]) -> list[Runs]:
+        """The equations whose left sides are made by some operations of a step."""
+        mine = set(nodes)
+        parts = sorted({self.part_of[node] for node in mine})
+        equations = [found for part in parts for found in self._form(part).forward]
+        return [_line(equation) for equation, node in equations if node in mine]
+
+    def back(self, column: int, gradients: Mapping[Node, Runs]) -> list[Runs]:
+        """The equations of the backward pass in a step, and what it adds to some gradients."""
+        lines: list[Runs] = []
+        ends: dict[Node, list[Expr]] = {}
+        for part in sorted((p for p in self.members if p[0] == column), reverse=True):
+            form, (named, by) = self._form(part), self._handed(part)
+            equations = [Equation(e.targets, replaced(e.value, by)) for e in form.backward]
+            lines += [_line(equation) for equation in [*named, *equations]]
+            for (leaf, _), term in form.terms.items():
+                if leaf in gradients and (term.op is not V.NUMBER or term.value):
+                    ends.setdefault(leaf, []).append(replaced(term, by))
+        for leaf, label in gradients.items():
+            for term in ends.get(leaf, ()):
+                lines.append((*label, Run(" += "), *runs(boxed(term))))
+        return lines
+
+
+def _short(expr: Expr) -> Expr:
+    """An expression from outside of the steps, if it is short."""
+    count, stack = 0, [expr]
+    while stack and count <= SHORT:
+        e = stack.pop()
+        stack.extend(e.args)
+        count += not e.args
+    return expr if count <= SHORT else ELLIPSIS
+
+
+def _name(target: Expr) -> str:
+    return target.symbol.name
+
+
+def _renamed(form: Form, by: Mapping[Expr, Expr]) -> Form:
+    """The same equations with other names."""
+
+    def renamed(equation: Equation) -> Equation:
+        return Equation(tuple(by.get(t, t) for t in equation.targets), replaced(equation.value, by))
+
+    return Form(
+        [(renamed(equation), node) for equation, node in form.forward],
+        [renamed(equation) for equation in form.backward],
+        {value: replaced(term, by) for value, term in form.terms.items()},
+        form.carries,
+    )
+
+
+def _primes() -> Iterable[str]:
+    return ("'" * k for k in range(100))
+
+
+def _line(equation: Equation) -> Runs:
+    return (*runs(left_side(equation.targets)), Run(" = "), *runs(boxed(equation.value)))

@@ -1,0 +1,125 @@
+"""How pullback rules are written: `⊙ (1 − s_t²)` for tanh, `· Wᵀ` for a product."""
+
+from __future__ import annotations
+
+from itertools import count as count_from
+
+from ...equations.expr import Expr, Symbol, name, replaced
+from ...equations.notation import boxed
+from ...equations.print_runs import runs
+from ...graph import Leaf, Node
+from .. import text
+from ..model import Model
+from ..text import Run, Runs
+from .backward import PULLBACK, PULLBACKS
+from .names import Constants, at_time, batch_of
+from .replay import Replay, Value
+from .signs import symbol
+from .targets import readable, target_letter
+
+HOLE = Run("\N{MIDDLE DOT}")
+"""Stands for the cotangent that arrives."""
+WIDEST = 9.0
+"""In ems; longer rules are named after their operation."""
+DEEPEST = 6
+"""How many operations without a name are written within each other."""
+ENTRYWISE = ("\N{CIRCLED DOT OPERATOR}", "/")
+"""Before these the hole need not be written."""
+PARTIAL = "\N{PARTIAL DIFFERENTIAL}"
+
+
+def write_rules(model: Model) -> None:
+    """Give every pullback rule in a model its label."""
+    rules = _Rules(model)
+    for box in model.boxes:
+        if box.node is None or box.node.primitive not in (PULLBACK, PULLBACKS):
+            continue
+        of, i = box.node.params["of"], box.node.params["i"]
+        word = of.primitive.notation.word
+        box.label = (Run(word or PARTIAL + symbol(of.primitive)),)
+        box.facts.append(f"pullback rule of {of.primitive.name}, to its argument {i + 1}")
+        formula = rules.of(of, i) if box.node.primitive is PULLBACK and not word else ()
+        if formula:
+            box.facts.append(text.plain(formula))
+        if formula and text.width(formula, 1.0) <= WIDEST:
+            box.label = _short(formula)
+
+
+def _short(formula: Runs) -> Runs:
+    """As it is written in a box: without the hole, where the sign alone will do."""
+    if len(formula) == 2 and formula[1] == HOLE:
+        return formula[:1]
+    if formula[1:] == (Run("("), HOLE, Run(")")) or formula[2:] == (Run(" "), HOLE):
+        return tuple(run for run in formula[:2] if run.text != "(")
+    sign = formula[1].text.strip() if formula[0] == HOLE and len(formula) > 1 else ""
+    return (Run(f"{sign} "), *formula[2:]) if sign in ENTRYWISE else formula
+
+
+class _Rules:
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.constants = Constants(model)
+        self.batch = batch_of(model)
+        self.target = target_letter(model)
+        self.read: dict[Node, Replay] = {}
+
+    def of(self, node: Node, i: int) -> Runs:
+        """A rule as a formula; empty if it is too long to be written."""
+        assert node.primitive is not None
+        if node.primitive.multiple:
+            return ()
+        replay = self._replay(node)
+        pulled = replay.cotangent(node, i)
+        known = self._arguments(node, 0)
+        if pulled is None or known is None:
+            return ()
+        y = self._value((node, 0), 0)
+        by = known | {name(Symbol("dy0", "carry", 0), replay.expr((node, 0)).shape): _hole(node)}
+        if y is not None:
+            by[replay.expr((node, 0))] = y
+        rule = readable(replaced(pulled, by), self.target)
+        rule = at_time(rule, self.model, self.model.column[node])
+        return runs(boxed(rule))
+
+    def _replay(self, node: Node) -> Replay:
+        if node not in self.read:
+            assert node.primitive is not None
+            count = len(node.shape) if node.primitive.multiple else 1
+            leaving = {(node, port): f"y{port}" for port in range(count)}
+            temporary = (Symbol(f"argument {k}", "input") for k in count_from(0))
+            self.read[node] = Replay(
+                [node], leaving, lambda *_: next(temporary), lambda *_: next(temporary), {},
+                self.batch, apart=True,
+            )  # fmt: skip
+        return self.read[node]
+
+    def _value(self, value: Value, depth: int) -> Expr | None:
+        """A value by its name, or by how it is computed from values with names."""
+        node, port = value
+        shape = node.output(port)[0]
+        known = self.model.symbol(node, port)
+        if known is not None or isinstance(node, Leaf):
+            return name(known or Symbol("x", "input"), shape)
+        arguments = None if depth > DEEPEST else self._arguments(node, depth + 1)
+        return None if arguments is None else replaced(self._replay(node).expr(value), arguments)
+
+    def _arguments(self, node: Node, depth: int) -> dict[Expr, Expr] | None:
+        """Expressions for the placeholders of an operation's arguments."""
+        by: dict[Expr, Expr] = {}
+        replay = self._replay(node)
+        for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+            placeholder = replay.argument(node, i)
+            if placeholder is None:
+                continue
+            if source is None:
+                found: Expr | None = name(self.constants.symbol(node, i), placeholder.shape)
+            else:
+                found = self._value((source, port), depth)
+            if found is None:
+                return None
+            by[placeholder] = found
+        return by
+
+
+def _hole(node: Node) -> Expr:
+    return name(Symbol(HOLE.text, "cotangent"), node.output(0)[0])

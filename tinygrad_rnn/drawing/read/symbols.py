@@ -1,0 +1,99 @@
+"""How the values of a record are called: by their users, or after the first of their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...equations.expr import Symbol
+from ...graph import Leaf, Node
+from .. import text
+from ..text import Runs
+
+if TYPE_CHECKING:
+    from .record import RecordReader
+
+
+class Symbols:
+    """Names with the step they belong to, as `equations` has them."""
+
+    def __init__(self, reader: RecordReader) -> None:
+        self.reader = reader
+        self.leaves: dict[Node, Symbol] = {}
+
+    def when(self, node: Node) -> dict[str, Any]:
+        """The step of an operation, for its symbol; nothing outside of steps."""
+        reader = self.reader
+        column = reader.column.get(node)
+        if column is None or column not in reader.rank or not reader.timed:
+            return {}
+        if reader.rolled:
+            return {"time": reader.rank[column] - reader.rank[reader.shown[0]]}
+        return {"time": column, "fixed": True}
+
+    def label(self, node: Node, port: int = 0) -> Runs:
+        """The name of a state as it is written."""
+        return text.named(self.of(node, port) or Symbol("s", "state", **self.when(node)))
+
+    def of(self, node: Node, port: int = 0) -> Symbol | None:
+        """The name of a value: its user's, or that of the initial value of a state."""
+        reader = self.reader
+        if isinstance(node, Leaf):
+            origin = reader.by_serial.get(node.source) if node.kind == "detached" else None
+            if origin is not None:
+                return self.of(origin)
+            return self.leaves.get(node) or Symbol(text.cut(node.name() or "x"), "input")
+        key = reader.key.get(node, ())
+        root, scalar = (node, port) in reader.roots, node.output(port)[0] == ()
+        state = key in reader.carried.producers and key not in reader.carried.running
+        name = node.name(port)
+        if name is None and root and (scalar or not state):
+            name = "L" if scalar else "y"
+        name = name or self._of_first(key) or ("s" if state else None)
+        if name is None:
+            return None
+        when = {} if root and scalar else self.when(node)
+        return Symbol(text.cut(name) + reader.carried.upper.get(key, ""), "state", **when)
+
+    def _of_first(self, key: Any) -> str | None:
+        """The name of a state's initial value, without its step."""
+        reader, found = self.reader, None
+        for (user, i), made in reader.carried.arrivals.items():
+            for first in reader.near if made == key else ():
+                source = first.inputs[i] if i < len(first.inputs) else None
+                if reader.key[first] == user and isinstance(source, Leaf) and source.name():
+                    found = str(source.name()).removesuffix("0").removesuffix("_")
+        return found
+
+    def first(self, node: Node, i: int) -> Symbol | None:
+        """The name of an argument that is no tensor, if it is the first of some states."""
+        reader = self.reader
+        state = reader.carried.arrivals.get((reader.key[node], i))
+        if state is None or state in reader.carried.running:
+            return None
+        made = self.of(next(n for n in reader.near if reader.key[n] == state))
+        return None if made is None else made._replace(time=reader.steps[0] - 1, fixed=True)
+
+    def parameter(self, node: Node, parameters: Sequence[Node]) -> Symbol:
+        """The name of a parameter, with a number if others have the same."""
+        same = [p for p in parameters if p.name() == node.name()]
+        name = node.name() or "theta"
+        own = f"{name}_{same.index(node) + 1}" if len(same) > 1 else name
+        symbol = self.leaves[node] = Symbol(text.cut(own), "parameter")
+        return symbol
+
+    def leaf(self, leaf: Leaf, node: Node, i: int, arrives: bool) -> Symbol:
+        """The name of a tensor that an operation uses: a first state, or an input."""
+        reader, name = self.reader, leaf.name()
+        when = self.when(node)
+        if arrives:
+            made_by = reader.carried.arrivals[reader.key[node], i]
+            name = name or "s_0"
+            stem, _, step = name.rpartition("_")
+            own = bool(stem) and step.isdigit()
+            when = {"time": int(step), "fixed": True} if own else {}
+            name = (stem if own else name) + reader.carried.upper.get(made_by, "")
+        elif len(reader.users[leaf]) > 1 or (name is not None and name[-1].isdigit()):
+            when = {}  # of all steps, or the user counts them already
+        symbol = self.leaves[leaf] = Symbol(text.cut(name or "x"), "input", **when)
+        return symbol
