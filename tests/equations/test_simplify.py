@@ -185,6 +185,9 @@ CASES = {
         m("subtract", X, m("multiply", Y, X)), m("multiply", X, m("subtract", ONE, Y))
     ),
     "x + x": (m("add", X, X), m("multiply", TWO, X)),
+    "z + x + x": (m("add", m("add", Z, X), X), m("add", Z, m("multiply", TWO, X))),
+    "z - x - x": (m("subtract", m("subtract", Z, X), X), m("subtract", Z, m("multiply", TWO, X))),
+    "-x - x": (m("subtract", NEG, X), m("negative", m("multiply", TWO, X))),
     "x y + x z": (
         m("add", m("multiply", X, Y), m("multiply", X, Z)), m("multiply", X, m("add", Y, Z))
     ),

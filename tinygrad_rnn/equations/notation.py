@@ -191,6 +191,8 @@ def _multiply(e: Expr, args: list[Box]) -> Box:
         return _squared(e, args)
     if is_number(e.args[1]) and not is_number(e.args[0]):
         left, right = right, left
+    if left.kind == "number" and right.kind == "scaled" and right.inside[0].kind == "number":
+        right = group(right)  # 0.3 (0.3 u), not 0.3 0.3 u
     if is_number(e.args[0]) or is_number(e.args[1]):
         return Box("scaled", (_at_least(left, ATOM), _at_least(right, TIMES)), TIMES)
     left = left if left.kind in ("odot", "scaled") else _at_least(left, ATOM)

@@ -358,9 +358,16 @@ def signs_outside(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def twice(e: Expr, s: Simplifier) -> Expr | None:
-    """x + x is 2 x."""
-    if e.op is V.ADD and e.args[0] is e.args[1]:
-        return s.make(V.MULTIPLY, [number(2), e.args[0]], e.shape)
+    """x + x is 2 x; so is what is added, or taken away, twice in a row."""
+    if e.op not in (V.ADD, V.SUBTRACT):
+        return None
+    a, b = e.args
+    if a is b and e.op is V.ADD:
+        return s.make(V.MULTIPLY, [number(2), b], e.shape)
+    if e.op is V.SUBTRACT and a.op is V.NEGATIVE and a.args[0] is b:
+        return s.make(V.NEGATIVE, [s.make(V.MULTIPLY, [number(2), b], e.shape)], e.shape)
+    if a.op is e.op and a.args[1] is b:
+        return s.make(e.op, [a.args[0], s.make(V.MULTIPLY, [number(2), b], b.shape)], e.shape)
     return None
 
 
