@@ -373,3 +373,10 @@ def test_the_parameters_of_the_first_state_have_a_gradient(through_W):
     of_W = next(line for line in lines if line.startswith("∂L/∂W"))
     assert ("+" in of_W) == through_W
     assert "# through the first state" in derivation.source()
+
+
+@pytest.mark.parametrize("name", ["log_sigmoid", "softplus", "selu", "gelu", "mish", "log_softmax"])
+def test_programs_spell_operations_as_they_are_declared(name):
+    activation = getattr(tg, name)
+    source = derive(Stepping(lambda c, x, s: activation(s @ c.W + x))).source()
+    assert f"def {name}(" in source  # and the program was checked against autodiff
