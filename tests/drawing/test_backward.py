@@ -411,3 +411,16 @@ def test_every_name_in_an_equation_is_told_somewhere_in_the_picture(name):
             known |= set(WORDS.findall(left))
             used |= set(WORDS.findall(right))
     assert {word for word in used - known if not word.startswith(("Σ_", "const_"))} == set()
+
+
+def test_an_operation_that_cannot_be_applied_to_other_values_is_drawn_without_equations():
+    w = tg.Parameter(np.ones((2, 2)), "w")
+    s = tg.tensor(np.ones((1, 2)), "s_0")
+    step = tg.checkpoint(lambda x, s: tg.tanh(x + s @ w))
+    for t in (1, 2):
+        with tg.timestep(t):
+            s = step(np.ones((1, 2)), s).named("s")
+    for level in ("op", "step"):
+        drawing = tg.draw(tg.square(s).sum(), backward=True, level=level)
+    (box,) = [b for b in boxes(drawing, "cell", 1) if b.back]
+    assert box.lines == []

@@ -7,6 +7,7 @@ and these are put in where it is used.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from functools import cache, reduce
 from typing import NamedTuple
@@ -29,8 +30,8 @@ from ...graph import Leaf, Node
 from ..model import Model
 from ..text import Run, Runs
 from .columns import AFTER, BEFORE
-from .names import Constants, at_time, batch_of, when
-from .replay import Replay, Value
+from .names import Constants, at_time, batch_of, needed, when
+from .replay import Replay, UnreadableError, Value
 from .targets import has_targets, readable, target_letter
 
 ELLIPSIS = name(Symbol("\N{MIDLINE HORIZONTAL ELLIPSIS}", "carry"), ())
@@ -86,6 +87,7 @@ class Derived:
                     self.users.setdefault((source, port), []).append(part)
                     self.reading.setdefault((source, port), []).append(node)
         self.batch = batch_of(model)
+        self.needed = needed(model.order)
         self.constants = Constants(model)
         self.target = target_letter(model)
         self.targets = [self.target, f"{self.target}'"] if has_targets(model) else []
@@ -158,7 +160,7 @@ class Derived:
     # -- reading ---------------------------------------------------------------------------------
 
     def _replay(self, part: Part) -> Replay | None:
-        """A part as expressions; None while it is being read."""
+        """A part as expressions; None while it is being read, and if it cannot be."""
         if part not in self.replays:
             self.replays[part] = None
             leaving = {
@@ -166,12 +168,13 @@ class Derived:
                 for value, label in self._leaving(part[0]).items()
                 if self.part_of[value[0]] == part
             }
-            self.replays[part] = Replay(
-                self.members[part], leaving,
-                lambda node, port: self._entering(part[0], self._symbol(node, port)),
-                lambda node, i: self._entering(part[0], self.constants.symbol(node, i)),
-                self._seeds(leaving), self.batch, backward=self.backward,
-            )  # fmt: skip
+            with contextlib.suppress(UnreadableError):
+                self.replays[part] = Replay(
+                    self.members[part], leaving,
+                    lambda node, port: self._entering(part[0], self._symbol(node, port)),
+                    lambda node, i: self._entering(part[0], self.constants.symbol(node, i)),
+                    self._seeds(leaving), self.batch, backward=self.backward,
+                )  # fmt: skip
         return self.replays[part]
 
     def _seeds(self, leaving: Iterable[Value]) -> dict[Value, float]:
@@ -196,10 +199,11 @@ class Derived:
 
     def _term(self, part: Part, value: Value) -> Expr:
         """The cotangent that a part hands back to a value."""
+        replay = self._replay(part)
+        if replay is None:
+            return ELLIPSIS
         if part[0] not in (BEFORE, AFTER):
             return self._form(part).terms[value]
-        replay = self._replay(part)
-        assert replay is not None
         return self._at(_short(replay.term(value)), part[0])
 
     def _passed_on(self, value: Value) -> float | None:
@@ -246,7 +250,8 @@ class Derived:
         """The equations of a part by itself; a readout's names are none of the layers'."""
         column, k = part
         replay = self._replay(part)
-        assert replay is not None
+        if replay is None:
+            return Form([], [], {}, {})
         states = {
             name(Symbol(label, "state", 0), replay.expr(value).shape): value
             for value, label in replay.leaving.items()
@@ -359,18 +364,27 @@ class Derived:
     def back(self, column: int, gradients: Mapping[Node, Runs]) -> list[Runs]:
         """The equations of the backward pass in a step, and what it adds to some gradients."""
         lines: list[Runs] = []
-        ends: dict[Node, list[Expr]] = {}
+        ends: dict[Value, tuple[Runs, list[Expr]]] = {}
         for part in sorted((p for p in self.members if p[0] == column), reverse=True):
             form, (named, by) = self._form(part), self._handed(part)
             equations = [Equation(e.targets, replaced(e.value, by)) for e in form.backward]
             lines += [_line(equation) for equation in [*named, *equations]]
-            for (leaf, _), term in form.terms.items():
-                if leaf in gradients and (term.op is not V.NUMBER or term.value):
-                    ends.setdefault(leaf, []).append(replaced(term, by))
-        for leaf, label in gradients.items():
-            for term in ends.get(leaf, ()):
-                lines.append((*label, Run(" += "), *runs(boxed(term))))
+            for (source, port), term in form.terms.items():
+                outside = source in self.needed and self.part_of[source][0] in (BEFORE, AFTER)
+                label = gradients.get(source) or (self._partial(source, port) if outside else ())
+                if label and (term.op is not V.NUMBER or term.value):
+                    ends.setdefault((source, port), (label, []))[1].append(replaced(term, by))
+        order_of = {leaf: k for k, leaf in enumerate(gradients)}
+        for key in sorted(ends, key=lambda value: order_of.get(value[0], len(order_of))):
+            label, terms = ends[key]
+            lines += [(*label, Run(" += "), *runs(boxed(term))) for term in terms]
         return lines
+
+    def _partial(self, node: Node, port: int) -> Runs:
+        """The name of the derivative with respect to a value that was made outside of steps."""
+        symbol = self.model.symbol(node, port) or self._symbol(node, port)
+        first, *rest = runs(boxed(name(symbol, ())))
+        return (first._replace(text="\N{PARTIAL DIFFERENTIAL}" + first.text), *rest)
 
 
 def _short(expr: Expr) -> Expr:

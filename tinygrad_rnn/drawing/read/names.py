@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from ...equations import vocabulary as V
 from ...equations.expr import Expr, Symbol, at_step, name, rewritten
 from ...graph import Node
 from ..model import Model
-from .columns import AFTER, BEFORE
+from .columns import AFTER, BEFORE, is_parameter
 
 
 class Constants:
@@ -59,6 +60,15 @@ def at_time(expr: Expr, model: Model, column: int) -> Expr:
         return e if done else name(e.symbol._replace(time=None), e.shape)
 
     return rewritten(expr, timeless)
+
+
+def needed(record: Sequence[Node]) -> set[Node]:
+    """The operations that a gradient flows through to the parameters."""
+    found: set[Node] = set()
+    for node in record:
+        if any(is_parameter(s) or s in found for s in node.inputs):
+            found.add(node)
+    return found
 
 
 def batch_of(model: Model) -> int | None:

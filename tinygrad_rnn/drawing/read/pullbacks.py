@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import count as count_from
 
 from ...equations.expr import Expr, Symbol, name, replaced
@@ -13,7 +14,7 @@ from ..model import Model
 from ..text import Run, Runs
 from .backward import PULLBACK, PULLBACKS
 from .names import Constants, at_time, batch_of
-from .replay import Replay, Value
+from .replay import Replay, UnreadableError, Value
 from .signs import symbol
 from .targets import readable, target_letter
 
@@ -38,7 +39,10 @@ def write_rules(model: Model) -> None:
         word = of.primitive.notation.word
         box.label = (Run(word or PARTIAL + symbol(of.primitive)),)
         box.facts.append(f"pullback rule of {of.primitive.name}, to its argument {i + 1}")
-        formula = rules.of(of, i) if box.node.primitive is PULLBACK and not word else ()
+        formula: Runs = ()
+        if box.node.primitive is PULLBACK and not word:
+            with contextlib.suppress(UnreadableError):
+                formula = rules.of(of, i)
         if formula:
             box.facts.append(text.plain(formula))
         if formula and text.width(formula, 1.0) <= WIDEST:

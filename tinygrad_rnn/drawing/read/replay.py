@@ -19,7 +19,6 @@ from ...equations.read import Reader
 from ...equations.step import BATCHES, Traced
 from ...graph import Leaf, Node
 from ...primitive import apply, wrap
-from ...program import ValueDependenceError
 from ...sweep import pullback
 from ...tensor import Tensor
 from .columns import is_parameter
@@ -27,6 +26,10 @@ from .columns import is_parameter
 Value = tuple[Node, int]
 """A node and which of its outputs."""
 Naming = Callable[[Node, int], Symbol]
+
+
+class UnreadableError(Exception):
+    """Operations that cannot be applied to other values, such as a checkpoint's."""
 
 
 class Replay:
@@ -68,9 +71,16 @@ class Replay:
                     raise ValueError  # there is no other
                 one, other = (Context().run(self._again, size) for size in two)
                 self.reader = Reader(SimpleNamespace(), other, one)
-            except (ValueError, TypeError, IndexError, ValueDependenceError):
-                one = Context().run(self._again, batch)
-                self.reader = Reader(SimpleNamespace(), one, one)
+            except (ValueError, TypeError, IndexError, AttributeError):
+                self._with_one_size()
+
+    def _with_one_size(self) -> None:
+        try:
+            one = Context().run(self._again, self._batch)
+            self.reader = Reader(SimpleNamespace(), one, one)
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            names = dict.fromkeys(node.primitive.name for node in self.nodes if node.primitive)
+            raise UnreadableError(f"{', '.join(names)}: {error}") from error
 
     def expr(self, value: Value) -> Expr:
         """A value, of these operations or entering."""
