@@ -149,8 +149,8 @@ class _RareCollections:
 
     A record has no cycles and outlives every collection of its forward pass, so looking through it
     again and again costs more than recording does. Young objects are collected every few steps:
-    the cycles that a cell makes go soon. What is set are three numbers for the whole process, which
-    the last open block puts back.
+    the cycles that a cell makes go soon. The thresholds are three numbers for the whole process,
+    which the last open block puts back.
     """
 
     def __init__(self) -> None:

@@ -325,6 +325,19 @@ def test_an_expression_in_numpy_is_a_function_of_the_program(numpy):
     assert f"def rectified(v):\n    return {numpy}" in source
 
 
+@pytest.mark.parametrize(("name", "function"), [("my bend", "my_bend"), ("lambda", "_lambda")])
+def test_a_name_that_python_does_not_take_is_changed_in_the_program(name, function):
+    bend = tg.custom.elementwise(
+        name,
+        lambda x: x / (1 + np.abs(x)),
+        lambda x: 1 / (1 + abs(x)) ** 2,
+        notation=tg.custom.Notation(numpy="x / (1 + np.abs(x))"),
+    )
+    derivation = derive(Stepping(lambda c, x, s: bend(s @ c.W + x)))
+    assert f"def {function}(x):" in derivation.source()
+    assert f"{name}(" in derivation.unicode()
+
+
 def test_what_does_not_change_over_time_has_no_time():
     text = derive(Stepping(lambda c, x, s: tg.tanh(s @ (0.5 * c.W).named("A") + x))).unicode()
     assert "A = 0.5 W" in text

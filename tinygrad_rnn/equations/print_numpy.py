@@ -42,8 +42,9 @@ class _Writer:
         self.form = form
         self.kept = _kept(form)
         self.helpers: dict[str, str] = {}
-        self._helpers_of = {e.op.name for e in order(_everything(form)) if _is_helper(e.op)} | {
-            "put"
+        self._helpers_of = {
+            "put",
+            *(_helper(e.op) for e in order(_everything(form)) if _is_helper(e.op)),
         }
         self.uses_batch = False
         self.starts: dict[Symbol, str] = {}
@@ -121,8 +122,9 @@ class _Writer:
         if _is_helper(op):
             assert op.signature is not None
             names = ", ".join([*op.signature.arguments, *op.signature.params])
-            self.helpers[op.name] = f"def {op.name}({names}):\n    return {spelt}"
-            return f"{op.name}({args})"
+            function = _helper(op)
+            self.helpers[function] = f"def {function}({names}):\n    return {spelt}"
+            return f"{function}({args})"
         return f"{spelt}({args})"
 
     def needs(self, function: str, written: str) -> None:
@@ -181,6 +183,12 @@ def _spelling(op: Primitive) -> str | None:
 def _is_helper(op: Primitive) -> bool:
     """Whether it is written as an expression, which gets a function of its own."""
     return any(c in op.notation.numpy for c in " (")
+
+
+def _helper(op: Primitive) -> str:
+    """The function's name: that of the operation, or like it where Python would not take it."""
+    made = re.sub(r"\W", "_", op.name)
+    return made if made.isidentifier() and not keyword.iskeyword(made) else f"_{made}"
 
 
 def _number(value: float) -> str:

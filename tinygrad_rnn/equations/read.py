@@ -124,7 +124,7 @@ class Reader:
         return p
 
     def _rows(self, given: Array) -> Any:
-        """What stands for an array with an entry per row of the batch: a letter, or all rows."""
+        """The symbol of an array with an entry per row of the batch: a letter, or all rows."""
         if np.array_equal(given.ravel(), np.arange(given.size)):
             return slice(None)
         same = (k for k, known in enumerate(self._given) if np.array_equal(known, given))
