@@ -200,7 +200,7 @@ def test_interleaved_settings_of_different_kinds():
 
     def seen():
         state = current()
-        return (state.place.step, state.place.scopes, state.recording, state.anomalies)
+        return (state.place.step, state.place.scopes, state.recording, bool(state.inspectors))
 
     apart = [(3, ("a",), False, True), (None, (), True, False)]
     for order in itertools.permutations(range(4)):

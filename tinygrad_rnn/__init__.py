@@ -7,17 +7,19 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from . import optim
-from . import program as _program
+from . import tracing as _tracing
+from .anomaly import detect_anomaly
 from .autodiff import Use, gradients, gradients_of_uses
 from .checkpoint import checkpoint
 from .gradcheck import check_gradients
-from .graph import detect_anomaly, no_grad, scope, timestep
+from .graph import no_grad, scope, timestep
 from .nn import GRU, LSTM, Cell, Elman, LSTMState, init
 from .ops import *  # noqa: F403 - the vocabulary
 from .ops import custom
 from .ops.registry import OPERATORS as _OPERATORS
 from .per_example import per_example_gradients, per_example_norms
-from .program import Trace, ValueDependenceError
+from .program import Trace
+from .refusals import ValueDependenceError
 from .tensor import Parameter, Tensor, ones, tensor, zeros
 from .transforms import (
     grad,
@@ -33,7 +35,7 @@ from .transforms import (
 from .unroll import Unrolled, detach, unroll
 from .vmap import vmap
 
-trace = _program.trace  # type: ignore[assignment] # of a program; of a matrix too
+trace = _tracing.trace  # type: ignore[assignment] # of a program; of a matrix too
 
 if TYPE_CHECKING:
     from . import study

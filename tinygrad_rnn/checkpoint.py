@@ -161,6 +161,11 @@ class Call:
             current().place,
         )
         results = [wrap(output._value, node, port) for port, output in enumerate(outputs)]
+        y = tuple([output._value for output in outputs])
+        for inspector in current().inspectors:
+            inspector.operation(
+                primitive, node.place, values, y if primitive.multiple else y[0], node
+            )
         for output, result in zip(outputs, results, strict=True):
             of_precision(result, precision(output))
             if output.name is not None:

@@ -15,7 +15,7 @@ import inspect
 import itertools
 import operator
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -51,35 +51,49 @@ class Place:
         return "".join(f" in {part}" for part in parts)
 
 
+class Inspector:
+    """Is shown what is computed while it is set. It changes nothing, but may raise."""
+
+    def operation(
+        self, primitive: Primitive, place: Place, values: Sequence[Any], y: Any, node: Node | None
+    ) -> None:
+        """An operation was computed: from these values, with this result, recorded or not."""
+
+    def cotangent(self, node: Node, part: Any, g: Any) -> None:
+        """A backward sweep went through a node: from its cotangent to one of an argument."""
+
+    def look(self, tensor: Any, how: str) -> None:
+        """Somebody reads a tensor's value, or draws numbers for it, and in which way."""
+
+
 class State:
     """The settings of recording. One immutable value per thread and per async task.
 
-    setting   the context manager whose block this state belongs to; None outside any
-    outer     the state around that block
+    inspectors  who is shown every operation
+    setting     the context manager whose block this state belongs to; None outside any
+    outer       the state around that block
     """
 
-    __slots__ = ("anomalies", "outer", "place", "recording", "setting")
+    __slots__ = ("inspectors", "outer", "place", "recording", "setting")
 
     def __init__(
         self,
         place: Place,
         recording: bool,
-        anomalies: bool,
+        inspectors: tuple[Inspector, ...] = (),
         setting: _Setting | None = None,
         outer: State | None = None,
     ) -> None:
         self.place = place
         self.recording = recording
-        self.anomalies = anomalies
+        self.inspectors = inspectors
         self.setting = setting
         self.outer = outer
 
 
-_state: ContextVar[State] = ContextVar("tinygrad_rnn", default=State(Place(), True, False))
+_state: ContextVar[State] = ContextVar("tinygrad_rnn", default=State(Place(), True))
 current = _state.get
 """The recording state of the running thread or task."""
-watch: ContextVar[Callable[[Any, str], None] | None] = ContextVar("watch", default=None)
-"""While a program is traced: told of every tensor whose value is looked at, and by which call."""
 
 
 class Node:
@@ -290,7 +304,7 @@ class timestep(_Setting):  # noqa: N801 - reads as a statement: `with timestep(t
 
     def _changed(self, outer: State) -> State:
         place = Place(self._step, outer.place.scopes)
-        return State(place, outer.recording, outer.anomalies, self, outer)
+        return State(place, outer.recording, outer.inspectors, self, outer)
 
 
 class scope(_Setting):  # noqa: N801
@@ -312,7 +326,7 @@ class scope(_Setting):  # noqa: N801
 
     def _changed(self, outer: State) -> State:
         place = Place(outer.place.step, (*outer.place.scopes, self._name))
-        return State(place, outer.recording, outer.anomalies, self, outer)
+        return State(place, outer.recording, outer.inspectors, self, outer)
 
 
 class no_grad(_Setting):  # noqa: N801
@@ -331,26 +345,4 @@ class no_grad(_Setting):  # noqa: N801
     __slots__ = ()
 
     def _changed(self, outer: State) -> State:
-        return State(outer.place, False, outer.anomalies, self, outer)
-
-
-class detect_anomaly(_Setting):  # noqa: N801
-    """Stop at the first operation that makes NaN or infinity, forward or backward, and name it.
-
-    Slower (every result is looked at), so it is for finding a fault, not for training.
-
-    Raises FloatingPointError: names the operation, the step and the shapes.
-
-    >>> import tinygrad_rnn as tg
-    >>> with tg.detect_anomaly(), tg.timestep(7):
-    ...     tg.log(tg.tensor([0.0]))
-    Traceback (most recent call last):
-    ...
-    FloatingPointError: log in timestep 7: the result (shape (1,)) has 1 value that is -inf; \
-the arguments were finite
-    """
-
-    __slots__ = ()
-
-    def _changed(self, outer: State) -> State:
-        return State(outer.place, outer.recording, True, self, outer)
+        return State(outer.place, False, outer.inspectors, self, outer)

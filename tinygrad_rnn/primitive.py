@@ -710,7 +710,7 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
             isinstance(x, Recorded)
             and x._node is not None
             and state.recording
-            and not state.anomalies
+            and not state.inspectors
             and primitive.together is None
         ):
             result = _apply_one(primitive, x, x._node, params, state)
@@ -835,8 +835,8 @@ def _run(
     like   the precision that truth values and integers take when they meet other numbers
     """
     try:
-        if state.anomalies:
-            with np.errstate(all="ignore"):  # reported below, with the operation and the step
+        if state.inspectors:
+            with np.errstate(all="ignore"):  # for an inspector to report, with the operation
                 y = primitive.value(*values, **params)
         else:
             y = primitive.value(*values, **params)
@@ -847,29 +847,27 @@ def _run(
     last = y
     if primitive.together is not None:
         y, last = y  # the residuals are kept in place of the result
-    if state.anomalies:
-        _look_at(primitive, state, values, y)
     recorded = tuple([node is not None for node in nodes])
-    if not (state.recording and True in recorded):
+    node = None
+    if state.recording and True in recorded:
+        marks = None
+        if False in recorded:
+            marks = _protected(primitive, recorded, arguments, values)
+        if params:
+            params = {name: _own(value) for name, value in params.items()}
+        values.append(last)
+        saved = tuple(
+            [v if keep else None for v, keep in zip(values, primitive.keeps(recorded), strict=True)]
+        )
         if primitive.multiple:
-            return tuple([_tensor(part, None, 0) for part in y])
-        return _single(y, None, like)
-    marks = None
-    if False in recorded:
-        marks = _protected(primitive, recorded, arguments, values)
-    if params:
-        params = {name: _own(value) for name, value in params.items()}
-    values.append(last)
-    saved = tuple(
-        [v if keep else None for v, keep in zip(values, primitive.keeps(recorded), strict=True)]
-    )
-    if primitive.multiple:
-        shape: Any = tuple([part.shape for part in y])
-        kind: Any = tuple([part.dtype for part in y])
-    else:
-        shape, kind = y.shape, y.dtype
-    node = Node(primitive, tuple(nodes), tuple(ports), saved, params, shape, kind, state.place)
-    node.marks = marks
+            shape: Any = tuple([part.shape for part in y])
+            kind: Any = tuple([part.dtype for part in y])
+        else:
+            shape, kind = y.shape, y.dtype
+        node = Node(primitive, tuple(nodes), tuple(ports), saved, params, shape, kind, state.place)
+        node.marks = marks
+    for inspector in state.inspectors:
+        inspector.operation(primitive, state.place, values[: len(nodes)], y, node)
     if primitive.multiple:
         return tuple([_tensor(part, node, port) for port, part in enumerate(y)])
     return _single(y, node, like)
@@ -892,7 +890,7 @@ def apply1(primitive: Primitive, x: Any) -> Any:
         return primitive.value(x)
     state = current()
     node = x._node
-    if node is None or not state.recording or state.anomalies:
+    if node is None or not state.recording or state.inspectors:
         return apply(primitive, (x,), _NO_PARAMS)
     value = x._value
     y = primitive.value(value)
@@ -938,7 +936,7 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
         x, a_node, a_port = _constant(a, z.dtype, primitive, state), None, 0
     else:
         return primitive.value(a, b)
-    if (a_node is None and b_node is None) or not state.recording or state.anomalies:
+    if (a_node is None and b_node is None) or not state.recording or state.inspectors:
         return apply(primitive, (a, b), _NO_PARAMS)
     try:
         y = primitive.value(x, z)
@@ -1141,24 +1139,3 @@ def _fail(
     if why is None:
         why = f"{error} (given {', '.join(map(str, shapes))})"
     raise type(error)(f"{primitive.name}{state.place}: {why}") from error
-
-
-def _look_at(primitive: Primitive, state: State, values: Sequence[Any], y: Any) -> None:
-    for part in y if primitive.multiple else (y,):
-        fault = anomaly(part)
-        if fault:
-            clean = not any(anomaly(value) for value in values)
-            raise FloatingPointError(
-                f"{primitive.name}{state.place}: the result (shape {part.shape}) has {fault}; "
-                f"the arguments {'were finite' if clean else 'already had such values'}"
-            )
-
-
-def anomaly(value: Any) -> str | None:
-    """The values of an array that are not finite, in words; None if all of it is finite."""
-    if np.isfinite(value).all():
-        return None
-    flat = np.ravel(value)
-    bad = flat[~np.isfinite(flat)]
-    few = "1 value that is" if bad.size == 1 else f"{bad.size} values that are not finite, first"
-    return f"{few} {bad[0]}"

@@ -1,39 +1,27 @@
 """A program: a function's operations, recorded on placeholders, without values.
 
-`trace(f, *like)` runs a function once on placeholders and keeps its record as a list of
-equations over primitives. The pullback of a trace is a trace too, and each of its equations knows
-which forward equation and argument it serves. A program can be printed, differentiated
-and compiled to a Python function.
-
-Equations hold for all values, so any other dependence on values is refused on the spot, with the
-line that did it: a look at a value (`if`, `float()`, `.numpy()`), a random draw, a `detach`.
+A trace is the record of a function on placeholders, as a list of equations over primitives. The
+pullback of a trace is a trace too, and each of its equations knows which forward equation and
+argument it serves. A program can be printed, differentiated and compiled to a Python function.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import linecache
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import ops, tree
-from .graph import Array, Leaf, Node, Place, Shape, record_order, watch
-from .nn.cell import Cell
-from .primitive import Primitive, apply
+from . import tree
+from .graph import Array, Leaf, Node, Place, Shape, record_order
+from .primitive import Primitive, apply, of_precision
+from .refusals import (
+    between,
+)
 from .sweep import pullback
-from .tensor import Parameter, Tensor, tensor
-
-PACKAGE = str(Path(__file__).parent)
-
-
-class ValueDependenceError(TypeError):
-    """A function's operations depend on values, so no one program describes it."""
+from .tensor import FLOAT, Tensor, tensor
 
 
 class Var:
@@ -125,11 +113,7 @@ class Trace:
 
         values   one per input, of the traced shape
         """
-        if len(values) != len(self.inputs):
-            names = ", ".join(v.name for v in self.inputs)
-            raise TypeError(
-                f"this program takes {len(self.inputs)} inputs ({names}), given {len(values)}"
-            )
+        self._check(values)
         known: dict[Var, Any] = dict(zip(self.inputs, values, strict=True))
 
         def of(atom: Atom) -> Any:
@@ -137,6 +121,8 @@ class Trace:
 
         for equation in self.equations:
             arguments = [of(atom) for atom in equation.inputs]
+            if any(isinstance(a, Tensor) for a in arguments):
+                arguments = [_whole(a) for a in arguments]
             y = apply(equation.primitive, arguments, dict(equation.params))
             parts = y if equation.primitive.multiple else (y,)
             for var, part in zip(equation.outputs, parts, strict=True):
@@ -144,6 +130,20 @@ class Trace:
                 if var.named and isinstance(part, Tensor):
                     part.named(var.name)
         return self._filled([of(atom) for atom in self.outputs])
+
+    def _check(self, values: Sequence[Any]) -> None:
+        if len(values) != len(self.inputs):
+            names = ", ".join(v.name for v in self.inputs)
+            raise TypeError(
+                f"this program takes {len(self.inputs)} inputs ({names}), given {len(values)}"
+            )
+        for var, value in zip(self.inputs, values, strict=True):
+            shape = value.shape if hasattr(value, "shape") else np.shape(value)
+            if shape != var.shape:
+                raise ValueError(
+                    f"this program was traced with {var} of shape {var.shape}, given {shape}; "
+                    "trace again for other shapes"
+                )
 
     def _filled(self, found: list[Any]) -> Any:
         return tree.rebuild(self.structure, iter(found))
@@ -170,7 +170,12 @@ class Trace:
         lines.append(f"    return [{', '.join(map(of, self.outputs))}]")
         exec("\n".join(lines), scope)  # noqa: S102 - names are ours, none is a user's
         program = scope["program"]
-        return lambda *values: self._filled(program(*values))
+
+        def compiled(*values: Any) -> Any:
+            self._check(values)
+            return self._filled(program(*values))
+
+        return compiled
 
     def _variables(self) -> Iterator[Var]:
         yield from self.inputs
@@ -181,7 +186,7 @@ class Trace:
         """The program of the backward pass: it takes the inputs and a cotangent for every output,
         and gives the cotangents of the wanted inputs.
 
-        wanted   numbers or names of inputs; all if left out
+        wanted   numbers or names of inputs; all that are floats if left out
 
         Its first equations are those of the forward pass that it needs.
 
@@ -198,8 +203,13 @@ class Trace:
         t7 = matmul(t5, t6)                      (1, 2)    back through t1
         outputs  t7
         """
-        chosen = range(len(self.inputs)) if wanted is None else [self._number(w) for w in wanted]
-        leaves = [tensor(a, v.name) for v, a in zip(self.inputs, self.like, strict=True)]
+        floats = [k for k, v in enumerate(self.inputs) if v.dtype.kind == "f"]
+        chosen = floats if wanted is None else [self._number(w) for w in wanted]
+        for k in chosen:
+            if k not in floats:
+                given = self.inputs[k]
+                raise ValueError(f"{given} holds {given.dtype}, which has no derivative")
+        leaves = placeholders(self.like, [v.name for v in self.inputs])
         return Context().run(self._pulled_back, leaves, list(chosen))
 
     def _number(self, wanted: int | str) -> int:
@@ -216,7 +226,9 @@ class Trace:
                 t for t in tree.leaves(self(*leaves)) if isinstance(t, Tensor) and t.recorded
             ]
             ends = [t for t in outputs if t.dtype.kind == "f"]
-            word = ["g"] if len(ends) == 1 else [f"g{k + 1}" for k in range(len(ends))]
+            taken = {v.name for v in self.inputs}
+            free = (f"g{k}" for k in itertools.count(1) if f"g{k}" not in taken)
+            word = ["g"] if len(ends) == 1 and "g" not in taken else [next(free) for _ in ends]
             seeds = [
                 (t, tensor(np.ones(t.shape, t.dtype), name))
                 for t, name in zip(ends, word, strict=True)
@@ -241,7 +253,7 @@ class Trace:
             found.get(n, np.zeros(leaves[i].shape, leaves[i].dtype)) if n else None
             for i, n in zip(chosen, nodes, strict=True)
         ]
-        return _program([*leaves, *(g for _, g in seeds)], results, tuple(results), served=served)
+        return program_of([*leaves, *(g for _, g in seeds)], results, tuple(results), served=served)
 
     def __str__(self) -> str:
         given = ", ".join(f"{v.name} {v.shape}" for v in self.inputs)
@@ -273,11 +285,30 @@ def _shown(value: Any) -> str:
     return "..." if value is Ellipsis else repr(value)
 
 
+def _whole(value: Any) -> Any:
+    """Integers as a tensor, or beside another they would become floats."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
+        return of_precision(Tensor(value, None, 0), FLOAT)
+    return value
+
+
+def placeholders(values: Sequence[Array], names: Sequence[str]) -> list[Tensor]:
+    """New tensors of some values. Integers take the precision of the floats among these."""
+    precision = next((v.dtype for v in values if v.dtype.kind == "f"), FLOAT)
+    return [_placeholder(v, name, precision) for v, name in zip(values, names, strict=True)]
+
+
+def _placeholder(like: Any, name: str, precision: np.dtype[Any]) -> Tensor:
+    """A new tensor of an array's value; integers and truth values stay what they are."""
+    made = Tensor(like, Leaf("tensor", like.shape, like.dtype, name, 0, like), 0)
+    return of_precision(made, precision)
+
+
 # ------------------------------------------------------------------------------------------------
 # From a record to a program
 
 
-def _program(
+def program_of(
     inputs: Sequence[Tensor],
     outputs: Sequence[Any],
     structure: Any,
@@ -297,7 +328,7 @@ def _program(
     equations: list[Equation] = []
     own = {t._node for t in inputs}
     ends = [t._node for t in outputs if isinstance(t, Tensor) and t._node is not None]
-    for node in _between(ends, own):
+    for node in between(ends, own):
         if node.primitive is None:
             continue
         multiple = node.primitive.multiple
@@ -326,18 +357,6 @@ def _program(
     return Trace(given, [t._value for t in inputs], equations, results, structure)
 
 
-def _between(ends: Sequence[Node], inputs: set[Node | None]) -> list[Node]:
-    """The nodes between inputs and ends, inputs excluded, in order."""
-    found = {node for node in ends if node not in inputs}
-    stack = list(found)
-    while stack:
-        for source in stack.pop().inputs:
-            if source is not None and source not in found and source not in inputs:
-                found.add(source)
-                stack.append(source)
-    return sorted(found, key=lambda node: node.serial)
-
-
 def _atom(node: Node, i: int, known: Mapping[tuple[Node, int], Var]) -> Atom:
     """An argument of a recorded operation."""
     source = node.inputs[i]
@@ -360,227 +379,3 @@ def _captured(t: Tensor, known: Mapping[tuple[Node, int], Var]) -> Atom:
     """A result: a variable, or a tensor that was not computed here."""
     var = None if t._node is None else known.get((t._node, t._port))
     return Constant(t._value, t.name) if var is None else var
-
-
-def user_line() -> str:
-    """The place of the running code outside this package, and its line."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        frame = frame.f_back  # type: ignore[assignment]
-    if frame is None:
-        return ""
-    file, line = frame.f_code.co_filename, frame.f_lineno
-    text = linecache.getline(file, line, frame.f_globals).strip()
-    return f"{Path(file).name}, line {line}" + (f": `{text}`" if text else "")
-
-
-INSTEAD = {
-    ".detach()": "detach outside the traced function, or give the detached value as an input",
-    "a random draw": "draw a mask outside and give it as an input",
-}
-
-
-@contextlib.contextmanager
-def refusing_looks(who: str, inputs: Sequence[Tensor]) -> Iterator[None]:
-    """While this lasts, a look at a value that was computed from the inputs is an error."""
-    own = {t._node for t in inputs}
-
-    def told(t: Tensor, how: str) -> None:
-        if t._node is None or own.isdisjoint(record_order([t._node])):
-            return
-        instead = INSTEAD.get(
-            how, "use tg.where for a choice per entry, and decide everything else outside"
-        )
-        raise ValueDependenceError(
-            f"{who}: {user_line()} looks at the value of a traced tensor through {how}, and "
-            f"its further use is not in the record. A program holds for all values: {instead}"
-        )
-
-    token = watch.set(told)
-    try:
-        yield
-    finally:
-        watch.reset(token)
-
-
-# ------------------------------------------------------------------------------------------------
-# Tracing
-
-
-def trace(f: Any, *like: Any, step: int | None = None) -> Any:
-    """The program of a function, of one step of a cell, or of one step of a record.
-
-    f      a function of arrays; a `Cell`, whose program is that of one step; or the result of
-           `unroll`, with `step=`; or (as NumPy has it) a matrix, whose trace, the sum of its
-           diagonal, is returned
-    like   one example per argument: an array, a tensor, or a structure of them, for shapes and
-           dtypes. For a cell: x, and the state if it is not that of `initial_state`
-    step   which step of a record
-
-    The inputs of a cell's program are its parameters, by name, then x and the state; its outputs
-    are the step's output and the new state.
-
-    Raises ValueDependenceError (a TypeError) for a function that looks at values, draws random
-    numbers, detaches, or does other things the second time, with the line that does it.
-
-    >>> import tinygrad_rnn as tg, numpy as np
-    >>> program = tg.trace(lambda x, W: tg.tanh(x @ W), np.ones((1, 3)), np.ones((3, 2)))
-    >>> print(program)
-    inputs   x (1, 3), W (3, 2)
-    t1 = matmul(x, W)                        (1, 2)
-    t2 = tanh(t1)                            (1, 2)
-    outputs  t2
-    >>> program.compile()(np.ones((1, 3)), np.ones((3, 2))).round(3)
-    array([[0.995, 0.995]])
-    """
-    if step is not None:
-        return _of_record(f, step)
-    if isinstance(f, Cell):
-        return _of_cell(f, *like)
-    if not callable(f):
-        return ops.trace(f, *like)
-    names = _argument_names(f, len(like))
-    parts = [part for name, value in zip(names, like, strict=True)
-             for part in tree.paths(value, name)]  # fmt: skip
-    who = getattr(f, "__qualname__", type(f).__name__)
-
-    def call(leaves: Sequence[Tensor]) -> Any:
-        given = iter(leaves)
-        return f(*[tree.rebuild(value, given) for value in like])
-
-    return _traced(who, call, parts, tree.leaves(like))
-
-
-def _of_cell(cell: Cell, x: Any, state: Any = None) -> Trace:
-    own = cell.parameters()
-    if state is None:
-        state = cell.initial_state(len(tree.leaves(x)[0]))
-    who = f"{type(cell).__name__}.step"
-    names = [*own, *tree.paths(x, "x"), *tree.paths(state, "s")]
-
-    def call(leaves: Sequence[Tensor]) -> Any:
-        given = iter(leaves)
-        replaced = {name: next(given) for name in own}
-        with _in_place_of(own, replaced):
-            return cell.step(tree.rebuild(x, given), tree.rebuild(state, given))
-
-    return _traced(who, call, names, [*own.values(), *tree.leaves(x), *tree.leaves(state)])
-
-
-@contextlib.contextmanager
-def _in_place_of(own: Mapping[str, Parameter], others: Mapping[str, Tensor]) -> Iterator[None]:
-    """Parameters that stand for placeholders, as long as this lasts."""
-    before = {name: (p._value, p._node) for name, p in own.items()}
-    try:
-        for name, p in own.items():
-            p._value, p._node = others[name]._value, others[name]._node
-        yield
-    finally:
-        for name, p in own.items():
-            p._value, p._node = before[name]
-
-
-def _argument_names(f: Callable[..., Any], n: int) -> list[str]:
-    import inspect
-
-    try:
-        found = [
-            p.name
-            for p in inspect.signature(f).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-    except ValueError:
-        found = []
-    return [*found[:n], *(f"x{k + 1}" for k in range(len(found), n))]
-
-
-def _traced(
-    who: str, call: Callable[[Sequence[Tensor]], Any], names: Sequence[str], like: Sequence[Any]
-) -> Trace:
-    """Record a function twice, with other values; the programs must be the same."""
-    programs = []
-    for rng in (None, np.random.default_rng(0)):
-        leaves = [
-            tensor(_placeholder(value, rng, f"{who}: {name}"), name)
-            for name, value in zip(names, like, strict=True)
-        ]
-        with refusing_looks(who, leaves):
-            result = Context().run(_quiet, watch.get(), call, leaves)
-        outputs = tree.leaves(result)
-        for t, path in zip(outputs, tree.paths(result), strict=True):
-            if not isinstance(t, Tensor):
-                raise TypeError(
-                    f"{who}: the function returned, at {path or 'the top'}, a {type(t).__name__}; "
-                    "wanted a tensor, computed with tg's functions"
-                )
-        programs.append(_program(leaves, outputs, _bare(result), names=names))
-    _same(who, *programs)
-    return programs[0]
-
-
-def _bare(result: Any) -> Any:
-    """The structure of a result, holding on to none of its values."""
-    return tree.rebuild(result, itertools.repeat(0.0))
-
-
-def _quiet(told: Any, call: Callable[..., Any], leaves: Sequence[Tensor]) -> Any:
-    """The call, always recorded, whatever is set outside; placeholders' values mean nothing."""
-    watch.set(told)
-    with np.errstate(all="ignore"):
-        return call(leaves)
-
-
-def _placeholder(like: Any, rng: np.random.Generator | None, who: str) -> Array:
-    """The example the first time, another value of the same kind the second."""
-    value = like._value if isinstance(like, Tensor) else np.asarray(like)
-    if value.dtype.kind not in "fiub":
-        raise TypeError(f"{who}: given {value.dtype}; wanted real numbers")
-    value = np.asarray(value, value.dtype if value.dtype.kind == "f" else np.float64)
-    if rng is None:
-        return value
-    if not value.any():
-        return np.asarray(rng.uniform(0.1, 0.9, value.shape), value.dtype)
-    return np.asarray(value * rng.uniform(1.1, 1.4), value.dtype)
-
-
-def _same(who: str, one: Trace, other: Trace) -> None:
-    """Raise if two recordings of a function are not the same program."""
-    for k, (a, b) in enumerate(itertools.zip_longest(one.equations, other.equations)):
-        if a is None or b is None or a.primitive is not b.primitive:
-            first, second = (e.primitive.name if e else "nothing" for e in (a, b))
-            raise ValueDependenceError(
-                f"{who}: operation {k + 1} is {first} the first time and {second} the second: the "
-                "function changes or reads something outside itself; give that as an argument"
-            )
-        for p, q in zip(a.inputs, b.inputs, strict=True):
-            if isinstance(p, Constant) and isinstance(q, Constant) and not _equal(p.value, q.value):
-                raise ValueDependenceError(
-                    f"{who}: {a.primitive.name} (operation {k + 1}) has another constant of shape "
-                    f"{np.shape(p.value)} each time: random numbers, or values computed outside "
-                    "the record; draw or compute them outside and give them as an argument"
-                )
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
-
-
-def _of_record(run: Any, step: int) -> Trace:
-    """One step cut out of a record: from the state before it to its output and the state after."""
-    if not 1 <= step <= len(run.steps):
-        raise ValueError(f"trace: step={step}; wanted 1 to {len(run.steps)}, a step of this record")
-    before = tree.leaves(run.states[step - 1])
-    outputs = [*tree.leaves(run.steps[step - 1]), *tree.leaves(run.states[step])]
-    ends = [t._node for t in outputs if t._node is not None]
-    first = {(t._node, t._port): t.name or "s" for t in before}
-    entering: dict[tuple[Node, int], str] = {}
-    for node in record_order(ends):
-        if node.place.step != step or node.primitive is None:
-            continue
-        for source, port in zip(node.inputs, node.ports, strict=True):
-            if source is not None and (source.place.step != step or source.primitive is None):
-                name = first.get((source, port)) or source.name(port)
-                entering.setdefault((source, port), name or f"x{len(entering) + 1}")
-    inputs = [Tensor(np.ones(n.output(k)[0], n.output(k)[1]), n, k) for n, k in entering]
-    structure = _bare((run.steps[step - 1], run.states[step]))
-    return _program(inputs, outputs, structure, names=list(entering.values()))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from . import tree
+from .reach import reached
 from .tensor import Tensor
 
 
@@ -60,51 +59,5 @@ def generators(roots: Sequence[Any]) -> list[Any]:
     random = sys.modules.get("numpy.random")
     if random is None:  # nobody has asked for it, so there are none
         return []
-    found = []
-    met: dict[int, Any] = {}
-    stack = list(roots)
-    while stack:
-        value = stack.pop()
-        if id(value) in met:
-            continue
-        met[id(value)] = value
-        if isinstance(value, random.Generator):
-            found.append(value)
-        else:
-            stack += _reached_from(value)
-    return found
-
-
-def _reached_from(value: Any) -> list[Any]:
-    """The values a function closes over or looks up, or the attributes of an object."""
-    if isinstance(value, list | tuple | set | frozenset):
-        return list(value)
-    if isinstance(value, dict):
-        return list(value.values())
-    if isinstance(value, MethodType):
-        return [value.__self__, value.__func__]
-    if isinstance(value, functools.partial):
-        return [value.func, value.args, value.keywords]
-    if isinstance(value, FunctionType):
-        if value.__module__.partition(".")[0] in _NOT_THEIRS:
-            return []
-        # a cell is empty as long as the variable has no value
-        cells = [c.cell_contents for c in value.__closure__ or () if c != CellType()]
-        named = [value.__globals__.get(name) for name in _names(value.__code__)]
-        return [*cells, value.__defaults__, value.__kwdefaults__, *named]
-    if isinstance(value, _PLAIN) or value is None:
-        return []
-    methods = [m for m in vars(type(value)).values() if isinstance(m, FunctionType)]
-    return [*getattr(value, "__dict__", {}).values(), *methods]
-
-
-_PLAIN = (Tensor, np.ndarray, np.generic, str, bytes, int, float, complex, ModuleType, type)
-
-_NOT_THEIRS = {__name__.partition(".")[0], "numpy"}
-"""Packages whose functions have no generators of their own."""
-
-
-def _names(code: CodeType) -> set[str]:
-    """The names that a function's text, and functions written in it, look up."""
-    inner = [_names(c) for c in code.co_consts if isinstance(c, CodeType)]
-    return set(code.co_names).union(*inner)
+    found = reached({str(k): root for k, root in enumerate(roots)})
+    return [value for _, value in found if isinstance(value, random.Generator)]

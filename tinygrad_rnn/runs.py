@@ -28,7 +28,7 @@ class recorded(_Setting):  # noqa: N801
         self._place = place
 
     def _changed(self, outer: State) -> State:
-        return State(self._place or outer.place, True, outer.anomalies, self, outer)
+        return State(self._place or outer.place, True, outer.inspectors, self, outer)
 
 
 class Run:

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import ops
 from .graph import Leaf, Node, Shape, current, record_order
-from .primitive import Recorded, anomaly, fingerprint, transposes, wrap
+from .primitive import Recorded, fingerprint, of_precision, transposes, wrap
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -56,8 +56,8 @@ def pullback(
     cotangents: dict[Node, Any] = {}
     owned: set[Node] = set()  # whose cotangent is an array made here, so may be added into
     products = _Products()
-    anomalies = current().anomalies
-    simple = not record and visit is None and not anomalies
+    inspectors = current().inspectors
+    simple = not record and visit is None and not inspectors
     for output, g in seeds:
         assert output._node is not None
         _contribute(cotangents, owned, output._node, output._port, g)
@@ -75,11 +75,12 @@ def pullback(
     def watched(rule: Callable[..., Any], g: Any, saved: Any, node: Node, i: int) -> Any:
         if enter is not None:
             enter(node, i)
-        if not anomalies:
+        if not inspectors:
             return rule(g, saved, node)
-        with np.errstate(all="ignore"):  # reported below, with operation and step
+        with np.errstate(all="ignore"):  # for an inspector to report, with the step
             part = rule(g, saved, node)
-        _look_at(node, part, g)
+        for inspector in inspectors:
+            inspector.cotangent(node, part, g)
         return part
 
     try:
@@ -348,11 +349,12 @@ def _fitted(g: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:
 
 def as_tensors(node: Node, saved: Sequence[Any]) -> tuple[Any, ...]:
     """Saved values as tensors again: the arguments and the result, with their places."""
+    assert node.primitive is not None
+    like = node.dtype[0] if node.primitive.multiple else node.dtype
     values: list[Any] = [
-        value if value is None or source is None else wrap(value, source, port)
+        value if value is None or source is None else of_precision(wrap(value, source, port), like)
         for value, source, port in zip(saved, node.inputs, node.ports, strict=False)
     ]
-    assert node.primitive is not None
     result = saved[-1]
     if result is not None and node.primitive.together is None:
         if node.primitive.multiple:
@@ -459,20 +461,6 @@ class _Products:
         if buffer is None or len(buffer) < count:
             buffer = self._buffers[key] = np.empty((count, first.shape[1]), first.dtype)
         return np.concatenate(rows, out=buffer[:count])
-
-
-def _look_at(node: Node, part: Any, g: Any) -> None:
-    value = part._value if isinstance(part, Recorded) else part
-    fault = anomaly(value)
-    if fault is None or node.primitive is None:
-        return
-    parts = g if node.primitive.multiple else [g]
-    clean = not any(anomaly(p._value if isinstance(p, Recorded) else p) for p in parts)
-    raise FloatingPointError(
-        f"backward of {node.primitive.name}{node.place}: the cotangent (shape {value.shape}) has "
-        f"{fault}; the cotangent of the result "
-        f"{'was finite' if clean else 'already had such values'}"
-    )
 
 
 # ------------------------------------------------------------------------------------------------

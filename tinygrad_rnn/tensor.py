@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import ops
 from .autodiff import backward
-from .graph import Array, Leaf, Node, Shape, current, watch
+from .graph import Array, Leaf, Node, Shape, current
 from .ops.registry import Binary, Unary
 from .ops.without_rule import without_rule
 from .primitive import Recorded, plain_array, returns
@@ -127,9 +127,8 @@ class Tensor(Recorded):
         return self._value.tolist()
 
     def _looked_at(self, how: str) -> None:
-        told = watch.get()
-        if told is not None:
-            told(self, how)
+        for inspector in current().inspectors:
+            inspector.look(self, how)
 
     def _number(self, how: str) -> Any:
         """The value for one of Python's conversions, unless that would cut the record unseen."""

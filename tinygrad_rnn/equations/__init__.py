@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..graph import Place
 from ..nn import Cell
-from ..program import ValueDependenceError
+from ..refusals import ValueDependenceError
+from ..runs import recorded
 from . import notation, print_latex, print_mathml, print_numpy, print_text
 from .check import check
 from .expr import Form
@@ -91,7 +93,8 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
     >>> "delta = (e[t - 1] + ds) * (1 - s[t] * s[t])" in elman.source()
     True
     """
-    with np.errstate(all="ignore"):  # a placeholder may lie outside a function's domain
+    # whatever is set outside; and a placeholder may lie outside a function's domain
+    with recorded(Place()), np.errstate(all="ignore"):
         a, b = two_traces(cell, input_size)
         form = folded(Reader(cell, a, b), type(cell).__name__)
         check(cell, form)

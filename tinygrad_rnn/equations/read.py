@@ -7,13 +7,13 @@ says which sizes and constants grow with the batch, and which differ though they
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..graph import Array, Leaf, Node, Shape, record_order
 from ..primitive import Primitive
-from ..program import ValueDependenceError
+from ..refusals import ValueDependenceError
 from ..tensor import Tensor
 from . import vocabulary as V
 from .expr import Batch, Expr, Symbol, make, name, number
@@ -43,6 +43,8 @@ class Reader:
         self.sizes = a.sizes
         self.simplify = Simplifier()
         self.simplify.count = self._count
+        self._where = "the backward pass"
+        self._node: Node | None = None
         self._attributes = {k: v for k, v in vars(cell).items() if isinstance(v, np.ndarray)}
         orders = []
         for traced in (a, b):
@@ -52,7 +54,7 @@ class Reader:
             ends = [t._node for t in [*found, *given] if t._node is not None]
             orders.append(record_order([*traced.forward, *ends]))
         if len(orders[0]) != len(orders[1]):
-            self._refuse("the backward pass", "other operations")
+            self._refuse("other operations")
         forward = set(a.forward)
         for p, q in zip(*orders, strict=True):
             self.simplify.rules = TIDY if p in forward else RULES
@@ -64,13 +66,15 @@ class Reader:
         assert t._node is not None
         return self.exprs[t._node, t._port]
 
-    def _refuse(self, where: str, what: str) -> None:
-        raise ValueDependenceError(
-            f"{where} uses {what} for other values: it was computed from the values of traced "
-            "tensors outside the record (as `.numpy()` or `float()` do), or from random numbers. "
-            "Equations hold for all values; write it with tg's operations, or compute it outside "
-            "the step"
+    def _refuse(self, what: str) -> NoReturn:
+        does = (
+            f"gives {self._where} {what} for other values or batch sizes: it was computed outside "
+            "the record. Equations hold for all; write it with tg's operations, or compute it "
+            "outside the step"
         )
+        if self.a.run is None:
+            raise ValueDependenceError(f"the record {does}")
+        self.a.run.refuse(does, self._node)
 
     # -- sizes and constants ---------------------------------------------------------------------
 
@@ -80,7 +84,6 @@ class Reader:
         factor = p // self.a.batch
         if p != factor * self.a.batch or q != factor * self.b.batch:
             self._refuse(
-                "the step",
                 f"sizes ({p} and {q} for batches of {self.a.batch} and "
                 f"{self.b.batch}) that are no multiple of the batch's, and others",
             )
@@ -100,27 +103,24 @@ class Reader:
             found = self.simplify.make(V.MULTIPLY, [found, factor], ())
         return found
 
-    def _param(self, where: str, p: Any, q: Any) -> Any:
+    def _param(self, p: Any, q: Any) -> Any:
         """A keyword argument of an operation, with the batch's size recognised in it."""
         if isinstance(p, tuple | list):
-            return tuple(self._param(where, m, n) for m, n in zip(p, q, strict=True))
+            return tuple(self._param(m, n) for m, n in zip(p, q, strict=True))
         if isinstance(p, slice):
             return slice(
-                *(
-                    self._param(where, getattr(p, k), getattr(q, k))
-                    for k in ("start", "stop", "step")
-                )
+                *(self._param(getattr(p, k), getattr(q, k)) for k in ("start", "stop", "step"))
             )
         if isinstance(p, np.ndarray):
             if p.shape != q.shape:
                 return self._rows(p)
             if not np.array_equal(p, q):
-                self._refuse(where, "other entries")
+                self._refuse("other entries")
             return p
         if isinstance(p, int | np.integer) and not isinstance(p, bool):
             return self._size(int(p), int(q))
         if p != q:
-            self._refuse(where, f"{p} or {q}")
+            self._refuse(f"{p} or {q}")
         return p
 
     def _rows(self, given: Array) -> Any:
@@ -133,7 +133,7 @@ class Reader:
             self._given.append(given)
         return ROWS + "'" * k
 
-    def _constant(self, where: str, p: Any, q: Any) -> Expr:
+    def _constant(self, p: Any, q: Any) -> Expr:
         """An argument that was no tensor."""
         if isinstance(p, Scalar):
             return p.expr
@@ -147,10 +147,9 @@ class Reader:
         size = name(Symbol("B", "size"), ())
         if p.ndim == 0 and np.isclose(p * sizes[0], q * sizes[1], rtol=1e-12):
             return make(V.DIVIDE, [number(p * sizes[0]), size], ())
-        if p.ndim == 0 and np.isclose(p * sizes[1], q * sizes[0], rtol=1e-12):
-            return self.simplify.make(V.MULTIPLY, [number(p / sizes[0]), size], ())
-        self._refuse(where, "another constant")
-        raise AssertionError
+        if p.ndim != 0 or not np.isclose(p * sizes[1], q * sizes[0], rtol=1e-12):
+            self._refuse("another constant")
+        return self.simplify.make(V.MULTIPLY, [number(p / sizes[0]), size], ())
 
     def _named(self, array: Array) -> Expr:
         known = [*self.constants.items(), *self._attributes.items()]
@@ -166,15 +165,15 @@ class Reader:
             self.exprs[p, 0] = self._leaf(p, q)
             return
         op = p.primitive
+        self._where, self._node = op.name, p
         if op is not q.primitive or len(p.inputs) != len(q.inputs):
-            self._refuse("the backward pass", "other operations")
-        where = f"{op.name}{p.place}"
+            self._refuse("other operations")
         args = []
         for i, source in enumerate(p.inputs):
             if source is None:
                 assert p.saved is not None
                 assert q.saved is not None
-                args.append(self._constant(where, p.saved[i], q.saved[i]))
+                args.append(self._constant(p.saved[i], q.saved[i]))
             else:
                 args.append(self.exprs[source, p.ports[i]])
         if op.multiple:
@@ -189,7 +188,7 @@ class Reader:
         if symbol is None:  # a constant that was a tensor
             assert isinstance(p, Leaf)
             assert isinstance(q, Leaf)
-            return self._constant("initial_state", p.value(), q.value())
+            return self._constant(p.value(), q.value())
         if symbol.kind == "constant":
             self.constants[symbol.name] = self.a.values[p]
         return name(symbol, self._shape(p.shape, q.shape))
@@ -206,7 +205,7 @@ class Reader:
         if op is V.UNSTACK:
             params = {"axis": axis - args[0].ndim, "index": k}
             return self.simplify.make(V.TAKE, args, shape, params)
-        params = {key: self._param(op.name, v, q.params[key]) for key, v in p.params.items()}
+        params = {key: self._param(v, q.params[key]) for key, v in p.params.items()}
         whole = make(op, args, (), params)
         return make(V.PART, [whole], shape, {"port": k})
 
@@ -240,7 +239,7 @@ class Reader:
             return self._evenly(args[0], shape, _from_the_end(given["axis"], len(shape)))
         if op in (V.CONCATENATE, V.STACK):
             return s.make(op, args, shape, {"axis": given["axis"] - len(shape)})
-        params = {key: self._param(op.name, v, other[key]) for key, v in given.items()}
+        params = {key: self._param(v, other[key]) for key, v in given.items()}
         return s.make(op, args, shape, params)
 
     def _moved(self, op: Primitive, x: Expr, shape: Shape, given: dict[str, Any]) -> Expr:

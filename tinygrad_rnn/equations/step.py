@@ -1,14 +1,15 @@
 """Tracing: one step of a cell and its pullback, recorded on placeholders.
 
-The step is recorded with other values and another batch size each time. A part
-that differs between two records though it should not (the operations, a constant) depends on values
-in a way that no equation shows, and the cell is refused. A size that grows with the batch is one of
+The step is recorded with other values and another batch size each time. A part that differs between
+two records though it should not (the operations, a constant) depends on values in a way that no
+equation shows, and the cell is refused (`refusals.py`). A size that grows with the batch is one of
 the batch.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,15 +17,15 @@ import numpy as np
 from .. import sweep, tree
 from ..graph import Array, Leaf, Node, Shape, record_order
 from ..nn import Cell
-from ..program import ValueDependenceError, refusing_looks
+from ..refusals import Recording, checked_pair, record_twice, refuse_differences, step_of
 from ..tensor import Parameter, Tensor, tensor
 from .expr import Symbol
 from .scalar import Scalar
 
 BATCHES = (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67)
 """Batch sizes to trace with: the first two that divide no size of a parameter."""
-FORWARD_CHECKS = 6
-"""How many more times the forward pass is recorded, to see whether its operations change."""
+MORE_BATCHES = (2, 3, 5, 29, 67, 257)
+"""Batch sizes to record the step with once more, to see whether its operations change."""
 
 
 class Traced(NamedTuple):
@@ -44,6 +45,7 @@ class Traced(NamedTuple):
     initial     their part in the gradients of parameters that the first state is made of, by leaf
     scalars     the cell's float attributes, by name
     sizes       letters for sizes: H of the state, I of the input
+    run         the run of a user's step that it comes from, which knows the lines
     """
 
     batch: int
@@ -60,6 +62,7 @@ class Traced(NamedTuple):
     initial: dict[Node, Any]
     scalars: dict[str, float]
     sizes: dict[int, str]
+    run: Recording | None = None
 
 
 def two_traces(cell: Cell, input_size: int | None) -> tuple[Traced, Traced]:
@@ -71,38 +74,17 @@ def two_traces(cell: Cell, input_size: int | None) -> tuple[Traced, Traced]:
     sizes = {size} | {n for p in cell.parameters().values() for n in p.shape}
     first, second = [b for b in BATCHES if all(n % b for n in sizes)][:2]
     a, b = (_trace(cell, size, batch, seed=batch) for batch in (first, second))
-    operations = [_operations(t.forward) for t in (a, b)]
-    operations += [
-        _operations(_trace(cell, size, first, seed, backward=False).forward)
-        for seed in range(FORWARD_CHECKS)
-    ]
-    if any(other != operations[0] for other in operations):
-        numbers = " or ".join(map(str, sorted({len(o) for o in operations})))
-        raise ValueDependenceError(
-            f"{type(cell).__name__}.step records other operations for other values ({numbers} of "
-            "them), so no one set of equations describes it. Use tg.where for a choice per entry, "
-            "and decide everything else outside the step"
-        )
+    more = (_trace(cell, size, batch, batch, backward=False) for batch in MORE_BATCHES)
+    for other in (b, *more):
+        assert a.run is not None
+        assert other.run is not None
+        refuse_differences(a.run, other.run, exact=False)
     return a, b
-
-
-def _operations(nodes: list[Node]) -> list[Any]:
-    """The operations and their inputs, without values and sizes."""
-    index = {node: i for i, node in enumerate(nodes)}
-    return [
-        (
-            node.primitive.name if node.primitive else "leaf",
-            tuple(None if source is None else index[source] for source in node.inputs),
-            node.ports,
-        )
-        for node in nodes
-    ]
 
 
 def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) -> Traced:
     """Record one step on placeholders with random values, and its pullback."""
     rng = np.random.default_rng(seed)
-    who = f"{type(cell).__name__}.step"
     values: dict[Node, Array] = {}
     names: dict[Node, Symbol] = {}
 
@@ -128,15 +110,16 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
         placeholder(np.shape(part), Symbol(state_name, "state", -1), part)
         for part in map(plain, tree.leaves(start))
     ]
-    with refusing_looks(who, [*parameters, x, *before]):
+    subject, leaves = step_of(cell), [*parameters, x, *before]
+
+    def step(leaves: Sequence[Tensor]) -> Any:
         result = cell.step(x, tree.rebuild(start, iter(before)))
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"{who}: wanted a pair (output, state), given {type(result).__name__}")
+        return checked_pair(subject, result, len(before))
+
+    run, _ = record_twice(subject, step, leaves, leaves)
+    run.when = f"for a batch of {batch}"
+    result = run.result
     after = tree.leaves(result[1])
-    if len(after) != len(before):
-        raise TypeError(
-            f"{who}: the state went in with {len(before)} tensors and came out with {len(after)}"
-        )
     states = dict(zip(_state_names(start, result[1], state_name), after, strict=True))
     for label, old in zip(states, before, strict=True):
         assert old._node is not None
@@ -146,10 +129,10 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
         for path in tree.paths(result[0])
     ]
     outputs = dict(zip(labels, tree.leaves(result[0]), strict=True))
-    forward = _recorded(who, [*outputs.values(), *states.values()], names)
+    forward = _listed(run, [*outputs.values(), *states.values()], names)
     traced = Traced(
-        batch, names, values, outputs, states, [], [], [*parameters, x, *before], {}, forward,
-        [], {}, scalars, _letters(size, after, {*names.values()}),
+        batch, names, values, outputs, states, [], [], leaves, {}, forward,
+        [], {}, scalars, _letters(size, after, {*names.values()}), run,
     )  # fmt: skip
     if backward:
         for label, output in outputs.items():
@@ -210,28 +193,20 @@ def varied(cell: Cell, rng: np.random.Generator) -> tuple[Cell, list[Parameter]]
     return copied, list(copied.parameters().values())
 
 
-def _recorded(who: str, ends: list[Any], names: dict[Node, Symbol]) -> list[Node]:
-    """The record behind some tensors, once it is sure that it is all there."""
-    for end in ends:
-        if not isinstance(end, Tensor) or end._node is None:
-            raise TypeError(
-                f"{who}: an output or a new state is not recorded (given "
-                f"{'a tensor' if isinstance(end, Tensor) else 'a ' + type(end).__name__} that was "
-                "made from constants only, or under no_grad())"
-            )
-    order = record_order([end._node for end in ends])
+def _listed(run: Recording, ends: list[Tensor], names: dict[Node, Symbol]) -> list[Node]:
+    """The record behind some tensors, once it is sure that the cell lists all it begins with."""
+    order = record_order([end._node for end in ends if end._node])
     for node in order:
         if not isinstance(node, Leaf) or node in names:
             continue
-        if node.kind == "detached":
-            raise ValueDependenceError(
-                f"{who}: a value was detached inside the step; its gradient is cut there, and "
-                "its origin is not in the record"
-            )
         what = f"{node.kind} {node.name() or ''}".strip()
-        raise TypeError(
-            f"{who}: uses a {what} of shape {node.shape} that cell.parameters() does not list; "
-            "make it an attribute of the cell"
+        if node.kind == "detached":
+            what = "detached value"
+        user = next((n for n in order if node in n.inputs), None)
+        run.refuse(
+            f"uses a {what} of shape {node.shape} that cell.parameters() does not list; make it "
+            "an attribute of the cell, or a NumPy array if it is a constant",
+            user,
         )
     return order
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..graph import Array, Shape, current, watch
+from ..graph import Array, Shape, current
 from ..notation import Notation
-from ..primitive import Primitive, Recorded, apply, general, linear
+from ..primitive import Primitive, Recorded, apply, general, linear, wrap
 from .compare import equal
 from .elementwise import where
 from .registry import of_one, of_two, operator, values
@@ -74,19 +74,18 @@ def getitem(x: Any, index: Any) -> Any:
     >>> tg.gradients(x[[0, 0, 2]].sum(), x)
     array([2., 0., 1.], dtype=float32)
     """
-    return apply(_getitem, (x,), {"index": _plain(index)})
+    return apply(_getitem, (x,), {"index": plain_index(index)})
 
 
-def _plain(index: Any) -> Any:
+def plain_index(index: Any, how: str = "an index") -> Any:
     """An index without tensors: positions and truth values are taken as they are now."""
     if type(index) is int or type(index) is slice:
         return index
     if isinstance(index, tuple):
-        return tuple([_plain(part) for part in index]) if _has_tensor(index) else index
+        return tuple([plain_index(part) for part in index]) if _has_tensor(index) else index
     if isinstance(index, Recorded) and index._value.dtype.kind in "iub":
-        told = watch.get()
-        if told is not None:
-            told(index, "an index")
+        for inspector in current().inspectors:
+            inspector.look(index, how)
         return index._value
     return index
 
@@ -112,7 +111,7 @@ def scatter(x: Any, index: Any, shape: Shape) -> Any:
     >>> tg.scatter(tg.tensor([1.0, 2.0, 3.0]), ([0, 0, 2],), (4,))
     tensor([3., 0., 3., 0.], dtype=float32)
     """
-    return apply(_scatter, (x,), {"index": _plain(index), "to": shape})
+    return apply(_scatter, (x,), {"index": plain_index(index), "to": shape})
 
 
 _getitem = linear(
@@ -187,7 +186,7 @@ def index_update(x: Any, index: Any, values: Any) -> Any:
     >>> tg.index_update(tg.zeros(3), 1, 5.0)
     tensor([0., 5., 0.], dtype=float32)
     """
-    return apply(_index_update, (x, values), {"index": _plain(index)})
+    return apply(_index_update, (x, values), {"index": plain_index(index)})
 
 
 _index_update = general(
@@ -217,7 +216,7 @@ def index_add(x: Any, index: Any, values: Any) -> Any:
     >>> tg.index_add(tg.zeros(3), [1, 1], [5.0, 2.0])
     tensor([0., 7., 0.], dtype=float32)
     """
-    return apply(_index_add, (x, values), {"index": _plain(index)})
+    return apply(_index_add, (x, values), {"index": plain_index(index)})
 
 
 _index_add = general(
@@ -234,7 +233,7 @@ _index_add = general(
 
 
 def _integers(name: str, indices: Any) -> Array:
-    found = np.asarray(values(indices))
+    found = np.asarray(values(plain_index(indices)))
     if found.dtype.kind not in "iu" and not (found.size == 0 and found.dtype == np.float64):
         raise IndexError(
             f"{name}{current().place}: indices of {found.dtype}, shape {found.shape}; "
@@ -282,7 +281,9 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
             [3.]], dtype=float32)
     """
     axis = checked_axis("take_along_axis", axis, x.shape)
-    found = _checked("take_along_axis", indices, x.shape[axis], f"axis {axis} of shape {x.shape}")
+    # as an argument of an operation, positions may be a tensor
+    plain = values(indices)
+    found = _checked("take_along_axis", plain, x.shape[axis], f"axis {axis} of shape {x.shape}")
     try:
         if found.ndim != x.ndim:
             raise ValueError
@@ -303,7 +304,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
     if whole != x.shape:
         x = broadcast_to(x, whole)
     if isinstance(indices, Recorded):
-        return apply(_pick, (x, indices), {"axis": axis})
+        return _by_position(_pick, x, indices, axis=axis)
     index = tuple(
         found if i == axis else np.arange(n).reshape([-1 if j == i else 1 for j in range(x.ndim)])
         for i, n in enumerate(x.shape)
@@ -322,20 +323,16 @@ def _put_value(g: Any, indices: Any, axis: int, to: Shape) -> Any:
 _pick: Primitive = general(
     "take_along_axis",
     lambda x, indices, axis: np.take_along_axis(x, indices, axis),
-    [lambda g, indices, axis, shape: _put_along(g, indices, axis, shape), None],
-    [lambda t, indices, axis: apply(_pick, (t, indices), {"axis": axis}), None],
+    [lambda g, indices, axis, shape: _by_position(_put, g, indices, axis=axis, to=shape), None],
+    [lambda t, indices, axis: _by_position(_pick, t, indices, axis=axis), None],
     notation=Notation("call", numpy="np.take_along_axis"),
 )
-_put = general(
+_put: Primitive = general(
     "put_along_axis",
     _put_value,
-    [lambda g, indices, axis: apply(_pick, (g, indices), {"axis": axis}), None],
-    [lambda t, indices, axis, to: _put_along(t, indices, axis, to), None],
+    [lambda g, indices, axis: _by_position(_pick, g, indices, axis=axis), None],
+    [lambda t, indices, axis, to: _by_position(_put, t, indices, axis=axis, to=to), None],
 )
-
-
-def _put_along(g: Any, indices: Any, axis: int, to: Shape) -> Any:
-    return apply(_put, (g, indices), {"axis": axis, "to": to})
 
 
 @operator("choices[k] where a = k", "to choices[k]: g where a = k, else 0")
@@ -351,7 +348,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Any:
     tensor([ 1., 10.,  3.], dtype=float32)
     """
     n = len(choices)
-    found = _integers("choose", a)
+    found = _integers("choose", values(a) if mode == "raise" else a)
     if mode == "raise":
         if found.size and not (found.min() >= 0 and found.max() < n):
             raise IndexError(
@@ -411,7 +408,7 @@ def one_hot(indices: Any, num_classes: int, dtype: DTypeLike = np.float32) -> Ar
 def embedding(indices: Any, weight: Any) -> Any:
     """The rows of a table that class numbers name: one_hot(indices, V) @ weight, without the zeros.
 
-    indices  integers (...), from 0 to V-1
+    indices  integers (...), from 0 to V-1. Those that are a tensor are recorded
     weight   (V, D)
 
     Gives (..., D).
@@ -422,11 +419,34 @@ def embedding(indices: Any, weight: Any) -> Any:
     tensor([[3., 4.],
             [3., 4.]], dtype=float32)
     """
-    found = _integers("embedding", indices)
+    found = _integers("embedding", values(indices))
     n = weight.shape[0]
     if found.size and not (found.min() >= 0 and found.max() < n):
         raise IndexError(
             f"embedding{current().place}: class numbers from {found.min()} to {found.max()}, "
             f"wanted 0 to {n - 1} for a table of shape {weight.shape}"
         )
+    if isinstance(indices, Recorded):
+        return _by_position(_rows, weight, indices)
     return getitem(weight, found)
+
+
+def _by_position(primitive: Primitive, x: Any, indices: Any, **params: Any) -> Any:
+    """Apply an operation to x and positions, which beside a tensor stay integers as a tensor."""
+    if isinstance(x, Recorded) and not isinstance(indices, Recorded):
+        indices = wrap(indices, None, 0)
+    return apply(primitive, (x, indices), params)
+
+
+_rows: Primitive = general(
+    "embedding",
+    lambda weight, indices: weight[indices],
+    [lambda g, indices, shape: _by_position(_put_rows, g, indices, to=shape), None],
+    [lambda t, indices: _by_position(_rows, t, indices), None],
+)
+_put_rows: Primitive = general(
+    "put_rows",
+    lambda g, indices, to: _scatter_value(g, indices, to),
+    [lambda g, indices: _by_position(_rows, g, indices), None],
+    [lambda t, indices, to: _by_position(_put_rows, t, indices, to=to), None],
+)

@@ -11,7 +11,7 @@ from ..notation import call
 from ..primitive import apply, apply1, apply2, elementwise, general
 from .activation import sigmoid
 from .elementwise import abs, clip, divide, is_positive, log, multiply, square, where
-from .index import getitem, index_add
+from .index import getitem, index_add, plain_index
 from .reduce import below_top, log_softmax, mean, softmax, sum
 from .registry import of_two, values
 from .shape import expand_dims
@@ -99,7 +99,7 @@ def _class_numbers(
     name: str, scores: Any, targets: Any, ignore_index: int | None
 ) -> tuple[Array, Array | None]:
     """The classes, with 0 where they are ignored, and 1 or 0 for which count (None if all do)."""
-    classes = np.asarray(values(targets))
+    classes = np.asarray(values(plain_index(targets, "class numbers")))
     where = f"{name}{current().place}"
     shape = _shape(scores)
     if classes.dtype.kind not in "iu":

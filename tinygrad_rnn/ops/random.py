@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import current, watch
+from ..graph import current
 from .elementwise import multiply
 from .registry import of_one, values
 
@@ -30,8 +30,7 @@ def dropout(x: Any, rate: float, rng: np.random.Generator | int) -> Any:
     if not 0 <= rate < 1:
         raise ValueError(f"dropout{current().place}: rate {rate}; wanted 0 <= rate < 1")
     plain = values(x)
-    told = watch.get()
-    if told is not None:
-        told(x, "a random draw")
+    for inspector in current().inspectors:
+        inspector.look(x, "a random draw")
     kept = np.random.default_rng(rng).random(np.shape(plain)) >= rate
     return multiply(x, kept.astype(plain.dtype) / (1 - rate))
