@@ -769,8 +769,10 @@ def test_class_numbers_are_looked_at_where_nothing_records_them():
     for f, instead in (
         (lambda i, x: tg.take(x, i, axis=0), "tg.embedding(i, x) for rows"),
         (lambda i, x: x[i], "tg.embedding(i, x) for rows"),
+        (lambda i, x: x[x > 0], "tg.where for a mask"),
         (lambda i, x: tg.one_hot(i, 2) @ x, "tg.embedding(i, x) for rows x[i] or one_hot(i) @ x"),
         (lambda i, x: tg.cross_entropy(x, i), "give the rows of tg.one_hot as targets"),
     ):
-        with pytest.raises(tg.ValueDependenceError, match=re.escape(instead)):
+        with pytest.raises(tg.ValueDependenceError) as caught:
             tg.trace(f, ids, scores)
+        assert instead in re.sub("`.lambda.*`", "", str(caught.value))  # the line has it too

@@ -144,8 +144,10 @@ class Stepping(tg.Cell):
 
 
 def refused(step, match, error=ValueDependenceError):
-    with pytest.raises(error, match=match):
+    with pytest.raises(error) as caught:
         derive(Stepping(step))
+    told = re.sub("`refused.*`", "", str(caught.value))  # without the line, which has the match
+    assert re.search(match, told), told
 
 
 def test_a_branch_on_a_value_is_refused():
@@ -156,14 +158,14 @@ def test_a_branch_on_a_value_is_refused():
 
 def test_a_value_that_is_baked_in_is_refused():
     refused(lambda c, x, s: s @ c.W * float(x.sum()), r"float\(\)|item\(\)")
-    refused(lambda c, x, s: s @ c.W + np.tanh(x.numpy()), "another constant")
-    refused(lambda c, x, s: s @ c.W + x * x.numpy().max(), r"another constant|float\(\)|item\(\)")
+    refused(lambda c, x, s: s @ c.W + np.tanh(x.numpy()), r"through \.numpy\(\)")
+    refused(lambda c, x, s: s @ c.W + x * x.numpy().max(), r"through \.numpy\(\)")
 
 
 def test_random_numbers_in_a_step_are_refused():
     rng = np.random.default_rng(0)
-    refused(lambda c, x, s: (s @ c.W) * rng.normal(size=H), "another constant")
-    refused(lambda c, x, s: s @ c.W if rng.random() < 0.5 else x + s @ c.W, "other operations")
+    refused(lambda c, x, s: (s @ c.W) * rng.normal(size=H), "draws .* from rng")
+    refused(lambda c, x, s: s @ c.W if rng.random() < 0.5 else x + s @ c.W, "draws .* from rng")
 
 
 def test_detached_values_are_refused():

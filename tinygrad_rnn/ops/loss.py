@@ -202,7 +202,7 @@ def cross_entropy(
         terms = apply2(_expect, p, log_softmax(logits))
         losses = -sum(terms if weights is None else multiply(terms, weights), -1)
         return _reduced(name, losses, reduction)
-    classes, counted = _class_numbers(name, logits, plain, ignore_index)
+    classes, counted = _class_numbers(name, logits, targets, ignore_index)
     if not label_smoothing:
         losses = apply(_cross_entropy, (logits,), {"classes": classes})
         losses = _weighed(losses, weights, classes)
