@@ -231,6 +231,43 @@ def test_one_rule_for_all_must_give_one_cotangent_each():
         tg.gradients(short(x, x).sum(), x)
 
 
+@pytest.mark.parametrize("forward", [lambda a: 2 * a, lambda a: (a, a, a), lambda a: [a, a]])
+def test_a_forward_pass_gives_a_pair(forward):
+    """Two rows of a result would be taken for the result and its residuals."""
+    wrong = joint("wrong", forward, lambda g, kept: (g,), arguments=1)
+    with pytest.raises(
+        TypeError, match=r"the forward pass gave a .*; wanted \(result, residuals\)"
+    ):
+        wrong(tg.tensor(X))
+
+
+def test_an_argument_without_cotangent_has_no_tangent():
+    shifted = joint(
+        "shifted",
+        lambda a, b: (tg.exp(a) + tg.floor(b), tg.exp(a)),
+        lambda g, kept: (g * kept, None),
+        arguments=2,
+    )
+    _, t = tg.jvp(shifted, (X, X), (X, np.ones_like(X)))
+    np.testing.assert_allclose(t, X * np.exp(X))
+
+
+def test_a_tangent_rule_without_return_is_named():
+    bad = general("bad", lambda x: x * x, lambda g, x: 2 * g * x, lambda t: None)
+    with pytest.raises(TypeError, match=r"tangent of bad: .* argument 1 gave nothing .*`return`"):
+        tg.jvp(bad, (X,), (X,))
+
+
+def test_a_parameter_may_be_called_self():
+    p = elementwise("p", lambda x, self: x * self, lambda self: self)
+    np.testing.assert_array_equal(p(X, self=2.0), 2 * X)
+
+
+def test_a_ufunc_is_a_transpose():
+    minus = linear("minus", np.negative, np.negative)
+    tg.check_gradients(minus, X)
+
+
 def test_a_tangent_rule_may_be_left_out():
     unit = general(
         "unit",
@@ -296,6 +333,28 @@ def broken(*rules: Any) -> Any:
     [
         (broken(lambda g, z: g * z), r"broken: a rule's parameter 'z' is none of .*\(x, b\)"),
         (broken(lambda g, *, b: g * b), "'b' comes after"),
+        (broken(lambda g, *, b=1.0: g * b), r"'b' comes after \*"),
+        (broken(lambda g, k=1.0, b=2.0: g * b), "'b' comes after 'k', which has a value of its"),
+        (broken(lambda: 1.0), "takes no cotangent"),
+        (broken(lambda *, g: g), "takes no cotangent"),
+        (lambda: elementwise("e", np.sin, lambda *a: a[0]), r"takes \*a, which does not tell"),
+        (lambda: elementwise("e", np.sin, None), "is a NoneType; wanted a function or a number"),
+        (lambda: elementwise("e", np.sin, np.ones(3)), "is a ndarray; wanted a function"),
+        (lambda: elementwise("e", np.sin, "cos"), "is a str; wanted a function"),
+        (lambda: elementwise("e", np.modf, 1), "does not give one array of numbers"),
+        (lambda: elementwise("e", np.frompyfunc(abs, 1, 1), 1), "does not give one array"),
+        (
+            lambda: elementwise("e", lambda x, **k: x, lambda x, k=1.0: k),
+            r"'k' may be one of the value's \*\*; name it",
+        ),
+        (
+            lambda: joint("e", lambda a: (a, a), lambda g, kept, y: (g * y,), arguments=1),
+            "asks for y; .* among the residuals",
+        ),
+        (
+            lambda: joint("e", lambda a: (a, a), lambda g, kept, shape: (g,), arguments=1),
+            "asks for shape",
+        ),
         (lambda: elementwise("e", np.tanh, lambda y: y, lambda y: y), "2 derivatives for a value"),
         (lambda: elementwise("e", lambda: 1.0, lambda: 1.0), r"0 arguments \(\); wanted one"),
         (lambda: elementwise("e", np.tanh, np.arctan2), "takes 2 arguments, wanted 1"),
