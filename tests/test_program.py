@@ -170,6 +170,25 @@ def draws(x: Any) -> Any:
     return x * np.random.normal(size=x.shape)  # noqa: NPY002
 
 
+def at_random(x: Any) -> Any:
+    return x[np.random.permutation(3)] * 2  # noqa: NPY002
+
+
+called: list[Any] = []
+
+
+def alternates(x: Any) -> Any:
+    called.append(x)
+    y, z = tg.exp(x), tg.exp(-x)
+    return y - z if len(called) % 2 else z - y
+
+
+def alternates_at_the_end(x: Any) -> Any:
+    called.append(x)
+    y = tg.exp(x)
+    return y if len(called) % 2 else (y, x)[1]
+
+
 grown: list[Any] = []
 
 
@@ -191,14 +210,30 @@ def grows(x: Any) -> Any:
         (lambda x: x * x.numpy(), r"\.numpy\(\)"),
         (draws, r"draws: multiply \(operation 1\) has another constant of shape \(3,\)"),
         (grows, "grows: operation 2 is nothing the first time and tanh the second"),
+        (at_random, r"at_random: getitem \(operation 1\) has index=.* the first time and"),
+        (alternates, r"alternates: subtract \(operation 4\) takes .* the first time and"),
+        (alternates_at_the_end, "operation 1 is exp the first time and nothing the second"),
+        (lambda x: tg.take(x, tg.argmax(x)), "the indices of take"),
+        (lambda x: tg.embedding(tg.argmax(x), x), "the indices of embedding"),
+        (lambda x: tg.cross_entropy(x, tg.argmax(x)), "the class numbers given to cross_entropy"),
+        (lambda x: tg.nll(x, tg.argmax(x)), "the class numbers given to nll"),
+        (lambda x: x if tg.allclose(x, 1) else -x, "allclose"),
+        (lambda x: x * tg.isclose(x, 1), "isclose"),
+        (lambda x: tg.choose(tg.argsort(x), [x, x], mode="wrap"), r"choose\(mode='wrap'\)"),
         (lambda x: 1.0, "returned, at the top, a float; wanted a tensor"),
         (lambda x: (x, None), "returned, at 1, a NoneType"),
     ],
 )
 def test_what_depends_on_values_is_refused(f, message):
     grown.clear()
+    called.clear()
     with pytest.raises(TypeError, match=message):
         tg.trace(f, np.ones(3))
+
+
+def test_the_largest_entry_marked_by_its_position():
+    program = tg.trace(lambda x: x * tg.one_hot(tg.argmax(x), 3), np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(program(np.array([3.0, 2.0, 1.0])), [3.0, 0.0, 0.0])
 
 
 def test_a_cell_that_counts_is_refused():

@@ -545,20 +545,55 @@ def _placeholder(like: Any, rng: np.random.Generator | None, who: str) -> Array:
 
 def _same(who: str, one: Trace, other: Trace) -> None:
     """Raise if two recordings of a function are not the same program."""
+    places: tuple[dict[Var, int], dict[Var, int]] = ({}, {})  # in order
+    for place, program in zip(places, (one, other), strict=True):
+        place.update((var, k) for k, var in enumerate(program.inputs))
     for k, (a, b) in enumerate(itertools.zip_longest(one.equations, other.equations)):
         if a is None or b is None or a.primitive is not b.primitive:
             first, second = (e.primitive.name if e else "nothing" for e in (a, b))
-            raise ValueDependenceError(
-                f"{who}: operation {k + 1} is {first} the first time and {second} the second: the "
-                "function changes or reads something outside itself; give that as an argument"
-            )
+            raise _changed(who, f"operation {k + 1} is {first} the first time and {second}")
+        what = f"{a.primitive.name} (operation {k + 1})"
         for p, q in zip(a.inputs, b.inputs, strict=True):
-            if isinstance(p, Constant) and isinstance(q, Constant) and not _equal(p.value, q.value):
-                raise ValueDependenceError(
-                    f"{who}: {a.primitive.name} (operation {k + 1}) has another constant of shape "
-                    f"{np.shape(p.value)} each time: random numbers, or values computed outside "
-                    "the record; draw or compute them outside and give them as an argument"
-                )
+            _same_atom(who, what, p, q, places)
+        for name, value in a.params.items():
+            if not _equal_params(value, b.params[name]):
+                given = f"{name}={_shown(value)} the first time and {_shown(b.params[name])}"
+                raise _changed(who, f"{what} has {given}")
+        for place, equation in zip(places, (a, b), strict=True):
+            place.update((var, len(place) + n) for n, var in enumerate(equation.outputs))
+    for n, (p, q) in enumerate(zip(one.outputs, other.outputs, strict=True)):
+        _same_atom(who, f"output {n + 1}", p, q, places)
+
+
+def _changed(who: str, what: str) -> ValueDependenceError:
+    return ValueDependenceError(
+        f"{who}: {what} the second: the function changes, draws random numbers or reads something "
+        "outside itself; give that as an argument"
+    )
+
+
+def _same_atom(
+    who: str, what: str, p: Atom, q: Atom, places: tuple[dict[Var, int], dict[Var, int]]
+) -> None:
+    """Raise if an argument or output of two recordings is another variable or constant."""
+    if isinstance(p, Constant) and isinstance(q, Constant):
+        if not _equal(p.value, q.value):
+            raise ValueDependenceError(
+                f"{who}: {what} has another constant of shape {np.shape(p.value)} each time: "
+                "random numbers, or values computed outside the record; draw or compute them "
+                "outside and give them as an argument"
+            )
+    elif isinstance(p, Constant) or isinstance(q, Constant) or places[0][p] != places[1][q]:
+        raise _changed(who, f"{what} takes {p!r} the first time and {q!r}")
+
+
+def _equal_params(a: Any, b: Any) -> bool:
+    """Whether parameters of an operation are the same: numbers, indices, structures of them."""
+    if isinstance(a, tuple | list):
+        return type(a) is type(b) and len(a) == len(b) and all(map(_equal_params, a, b))
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return _equal(a, b)
+    return bool(a is b or a == b)
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..graph import Array, Shape, current, watch
+from ..graph import Array, Shape, current
 from ..notation import Notation
 from ..primitive import Primitive, Recorded, apply, general, linear
 from .compare import equal
 from .elementwise import where
-from .registry import of_one, of_two, operator, values
-from .shape import broadcast_to, checked_axis, ravel, reshape
+from .registry import looked_at, of_one, of_two, operator, values
+from .shape import astype, broadcast_to, checked_axis, expand_dims, ravel, reshape
 
 __all__ = [
     "choose", "embedding", "getitem", "index_add", "index_update", "one_hot", "scatter", "select",
@@ -84,10 +84,7 @@ def _plain(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple([_plain(part) for part in index]) if _has_tensor(index) else index
     if isinstance(index, Recorded) and index._value.dtype.kind in "iub":
-        told = watch.get()
-        if told is not None:
-            told(index, "an index")
-        return index._value
+        return looked_at(index, "an index")
     return index
 
 
@@ -265,6 +262,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     if axis is None:
         x, axis = ravel(x), 0
     axis = checked_axis("take", axis, x.shape)
+    indices = looked_at(indices, "the indices of take")
     found = _checked("take", indices, x.shape[axis], f"axis {axis} of shape {x.shape}")
     return getitem(x, (*([slice(None)] * axis), found))
 
@@ -359,6 +357,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Any:
                 f"wanted 0 to {n - 1}"
             )
     elif mode in ("wrap", "clip"):
+        found = _integers("choose", looked_at(a, f"choose(mode={mode!r})"))
         a = found % n if mode == "wrap" else np.clip(found, 0, n - 1)
     else:
         raise ValueError(f'choose{current().place}: mode {mode!r}; wanted "raise", "wrap", "clip"')
@@ -388,8 +387,10 @@ def select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0.0
 
 
 @operator("y[..., k] = 1 if k == indices[...] else 0", "")
-def one_hot(indices: Any, num_classes: int, dtype: DTypeLike = np.float32) -> Array:
-    """Class numbers (...) as rows (..., num_classes) of zeros with a single 1: a plain array.
+def one_hot(indices: Any, num_classes: int, dtype: DTypeLike = np.float32) -> Any:
+    """Class numbers (...) as rows (..., num_classes) of zeros with a single 1.
+
+    A plain array, or a tensor if the class numbers are one (`argmax`), so that it is recorded.
 
     Raises IndexError for class numbers outside 0..num_classes-1.
 
@@ -404,6 +405,8 @@ def one_hot(indices: Any, num_classes: int, dtype: DTypeLike = np.float32) -> Ar
             f"one_hot{current().place}: class numbers from {found.min()} to {found.max()}, "
             f"wanted 0 to {num_classes - 1}"
         )
+    if isinstance(indices, Recorded):
+        return astype(equal(expand_dims(indices, -1), np.arange(num_classes)), dtype)
     return np.equal(found[..., None], np.arange(num_classes)).astype(dtype)
 
 
@@ -422,7 +425,7 @@ def embedding(indices: Any, weight: Any) -> Any:
     tensor([[3., 4.],
             [3., 4.]], dtype=float32)
     """
-    found = _integers("embedding", indices)
+    found = _integers("embedding", looked_at(indices, "the indices of embedding"))
     n = weight.shape[0]
     if found.size and not (found.min() >= 0 and found.max() < n):
         raise IndexError(

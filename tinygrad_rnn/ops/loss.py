@@ -13,7 +13,7 @@ from .activation import sigmoid
 from .elementwise import abs, clip, divide, is_positive, log, multiply, square, where
 from .index import getitem, index_add
 from .reduce import below_top, log_softmax, mean, softmax, sum
-from .registry import of_two, values
+from .registry import looked_at, of_two, values
 from .shape import expand_dims
 
 __all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "l1", "mse", "nll"]
@@ -99,7 +99,7 @@ def _class_numbers(
     name: str, scores: Any, targets: Any, ignore_index: int | None
 ) -> tuple[Array, Array | None]:
     """The classes, with 0 where they are ignored, and 1 or 0 for which count (None if all do)."""
-    classes = np.asarray(values(targets))
+    classes = np.asarray(looked_at(targets, f"the class numbers given to {name}"))
     where = f"{name}{current().place}"
     shape = _shape(scores)
     if classes.dtype.kind not in "iu":
@@ -202,7 +202,7 @@ def cross_entropy(
         terms = apply2(_expect, p, log_softmax(logits))
         losses = -sum(terms if weights is None else multiply(terms, weights), -1)
         return _reduced(name, losses, reduction)
-    classes, counted = _class_numbers(name, logits, plain, ignore_index)
+    classes, counted = _class_numbers(name, logits, targets, ignore_index)
     if not label_smoothing:
         losses = apply(_cross_entropy, (logits,), {"classes": classes})
         losses = _weighed(losses, weights, classes)
