@@ -453,3 +453,52 @@ def test_truth_values_in_ordinary_code():
 def test_a_list_of_truth_values_beside_a_tensor():
     x = tg.tensor(X[0])
     assert tg.logical_and(x > 0, [True, False, True]).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda m: tg.where(m, 1.0, 0.0),
+        lambda m: m / 2,
+        lambda m: m / m,
+        lambda m: m.sum() / m.size,
+        lambda m: m / m.sum(),
+        lambda m: tg.var(m),
+        lambda m: tg.argmax(m) / 2,
+        lambda m: m.astype(float),
+        lambda m: m.detach() * 1.0,
+        lambda m: tg.stop_gradient(m) / 2,
+        lambda m: sum(m) * 1.0,
+        lambda m: tg.split(m, 3, 1)[0] / 2,
+        lambda m: tg.one_hot(tg.argmax(m, -1), 3),
+    ],
+)
+def test_numbers_that_truth_values_become_have_their_precision(f, dtype):
+    mask = tg.tensor(X.astype(dtype)) > 0
+    with np.errstate(invalid="ignore"):
+        found = f(mask)
+        assert found.dtype == dtype
+        with tg.no_grad():
+            np.testing.assert_array_equal(found.numpy(), f(tg.tensor(X.astype(dtype)) > 0).numpy())
+
+
+def test_another_precision_may_be_asked_for():
+    assert (tg.tensor(X.astype(np.float32)) > 0).astype(np.float64).dtype == np.float64
+
+
+def test_a_number_without_gradient_is_a_number():
+    x = tg.tensor(X)
+    assert float((tg.argmax(x, 1) == np.array([2, 0])).mean()) == 1.0
+    assert float((x > 0).mean() * 2 - (x > 0).sum() / 6) == pytest.approx(4 / 6)
+    for lost in (lambda: float(x.sum()), lambda: float((x * (x > 0)).mean())):
+        with pytest.raises(TypeError, match="its gradient would be lost"):
+            lost()
+
+
+def test_whether_an_entry_is_there():
+    x = tg.tensor(X)
+    assert 0.25 in x
+    assert 3 not in x
+    with pytest.raises(ValueError, match=r"\.any\(\) or \.all\(\) of a comparison"):
+        [2 * x, x].remove(x)

@@ -341,7 +341,7 @@ def _source(parameter: str, value: Signature) -> Source | None:
         return value.arguments.index(parameter)
     if parameter in value.params:
         return "." + parameter
-    return {"y": -1, "shape": "shape"}.get(parameter)
+    return -1 if parameter == "y" else "shape" if parameter == "shape" else None
 
 
 def _adapt(name: str, rule: Rule, value: Signature, argument: int) -> tuple[Rule, frozenset[int]]:
@@ -844,7 +844,8 @@ def _apply_flat(
         ]
     nodes = [a._node if isinstance(a, Recorded) else None for a in arguments]
     ports = [a._port if isinstance(a, Recorded) else 0 for a in arguments]
-    return _run(primitive, arguments, values, nodes, ports, params, state, like)
+    result = _run(primitive, arguments, values, nodes, ports, params, state, like, flat=True)
+    return tuple([of_precision(part, like) for part in result]) if primitive.multiple else result
 
 
 def precision(tensor: Recorded) -> np.dtype[Any]:
@@ -869,10 +870,13 @@ def _run(
     params: dict[str, Any],
     state: State,
     like: np.dtype[Any],
+    flat: bool = False,
 ) -> Any:
     """Compute the result and record it, if one of the arguments is recorded.
 
     like   the precision that truth values and integers take when they meet other numbers
+    flat   the tensors among the arguments are all such; numbers that they become, as in a fraction
+           or a choice between numbers, are of that precision, unless another is asked for
     """
     try:
         if state.anomalies:
@@ -884,6 +888,8 @@ def _run(
         raise
     except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
         _fail(primitive, state, values, params, error)
+    if flat and not primitive.multiple and primitive.kind != "structural" and y.dtype.kind == "f":
+        y = y.astype(like)
     last = y
     if primitive.together is not None:
         y, last = y  # the residuals are kept in place of the result

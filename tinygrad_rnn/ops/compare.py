@@ -211,8 +211,8 @@ def argsort(x: Any, axis: int | None = -1, *, stable: bool = False) -> Any:
 # Answers for `assert` and `if`: plain truth values
 
 
-def _plain(name: str, *given: Any) -> list[Any]:
-    return [looked_at(x, name) for x in given]
+def _plain(name: str, a: Any, b: Any) -> tuple[Any, Any]:
+    return looked_at(a, name), looked_at(b, name)
 
 
 @operator("|a - b| <= atol + rtol |b|", "")

@@ -387,10 +387,12 @@ def select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0.0
 
 
 @operator("y[..., k] = 1 if k == indices[...] else 0", "")
-def one_hot(indices: Any, num_classes: int, dtype: DTypeLike = np.float32) -> Any:
+def one_hot(indices: Any, num_classes: int, dtype: DTypeLike | None = None) -> Any:
     """Class numbers (...) as rows (..., num_classes) of zeros with a single 1.
 
-    A plain array, or a tensor if the class numbers are one (`argmax`), so that it is recorded.
+    A plain array; or a tensor if the class numbers are one (`argmax`), so that it is recorded.
+
+    dtype   left out, float32, or the precision of what the class numbers were computed from
 
     Raises IndexError for class numbers outside 0..num_classes-1.
 
@@ -406,8 +408,10 @@ def one_hot(indices: Any, num_classes: int, dtype: DTypeLike = np.float32) -> An
             f"wanted 0 to {num_classes - 1}"
         )
     if isinstance(indices, Recorded):
-        return astype(equal(expand_dims(indices, -1), np.arange(num_classes)), dtype)
-    return np.equal(found[..., None], np.arange(num_classes)).astype(dtype)
+        positions: Any = indices
+        hot = equal(expand_dims(positions, -1), np.arange(num_classes))
+        return astype(hot, float if dtype is None else dtype)
+    return np.equal(found[..., None], np.arange(num_classes)).astype(dtype or np.float32)
 
 
 @of_two("y[...] = weight[indices[...]]", "zeros, with g added in at the rows")
