@@ -502,3 +502,18 @@ def test_whether_an_entry_is_there():
     assert 3 not in x
     with pytest.raises(ValueError, match=r"\.any\(\) or \.all\(\) of a comparison"):
         [2 * x, x].remove(x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: tg.tanh(x) / (1 + (x > 0).sum()),
+        lambda x: x * x * (1 - (x > 0)),
+        lambda x: x * x / (tg.argmax(x) + 1),
+        lambda x: (x * x + 1) ** (x > 0),
+        lambda x: tg.fmin(x * x, x > 0),
+        lambda x: x * x * tg.one_hot(tg.argmax(x, -1), 3),
+    ],
+)
+def test_derivatives_of_derivatives_beside_truth_values(f):
+    tg.check_gradients(f, X)

@@ -251,3 +251,8 @@ def test_a_look_at_what_does_not_depend_on_the_inputs_is_allowed():
 def test_wrong_number_of_inputs():
     with pytest.raises(TypeError, match=r"takes 1 inputs \(x\), given 2"):
         tg.trace(lambda x: x * 2, np.ones(2))(1, 2)
+
+
+def test_a_tensor_made_inside_is_a_constant():
+    program = tg.trace(lambda x: tg.concatenate([x + tg.zeros(2), tg.ones(1)]), np.ones(2))
+    np.testing.assert_array_equal(program(np.array([1.0, 2.0])), [1.0, 2.0, 1.0])

@@ -849,9 +849,12 @@ def _apply_flat(
 
 
 def precision(tensor: Recorded) -> np.dtype[Any]:
-    """The precision of a tensor, or of those that truth values or integers were computed from."""
+    """The precision of a tensor, or of those that truth values or integers were computed from.
+
+    Float32, as of all numbers that come without a dtype, if they were computed from none.
+    """
     dtype: np.dtype[Any] = tensor._value.dtype
-    return dtype if dtype.kind == "f" else tensor._like
+    return dtype if dtype.kind == "f" else getattr(tensor, "_like", _SINGLE)
 
 
 def of_precision(tensor: Tensor, like: np.dtype[Any]) -> Tensor:

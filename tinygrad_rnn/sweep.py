@@ -18,7 +18,7 @@ import numpy as np
 
 from . import ops
 from .graph import Leaf, Node, Shape, current, record_order
-from .primitive import Recorded, anomaly, fingerprint, transposes, wrap
+from .primitive import Recorded, anomaly, fingerprint, of_precision, transposes, wrap
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -355,11 +355,12 @@ def _fitted(g: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:
 
 def as_tensors(node: Node, saved: Sequence[Any]) -> tuple[Any, ...]:
     """Saved values as tensors again: the arguments and the result, with their places."""
+    assert node.primitive is not None
+    like = node.dtype[0] if node.primitive.multiple else node.dtype
     values: list[Any] = [
-        value if value is None or source is None else wrap(value, source, port)
+        value if value is None or source is None else of_precision(wrap(value, source, port), like)
         for value, source, port in zip(saved, node.inputs, node.ports, strict=False)
     ]
-    assert node.primitive is not None
     result = saved[-1]
     if result is not None and node.primitive.together is None:
         if node.primitive.multiple:

@@ -444,3 +444,12 @@ def test_a_gradient_that_is_zero_up_to_rounding_is_right():
             return s, s
 
     assert "∂L/∂b = " in derive(Centred()).unicode()
+
+
+def test_tensors_made_in_a_step_are_constants():
+    def step(c, x, s):
+        return s @ c.W + x * tg.tensor(np.arange(float(H))) + tg.ones(s.shape)
+
+    assert "sₜ = sₜ₋₁ W + xₜ ⊙ K₁ + 1" in derive(Stepping(step), H).unicode()
+    rng = np.random.default_rng(0)
+    refused(lambda c, x, s: s @ c.W + x * tg.tensor(rng.normal(size=H)), "another constant")

@@ -220,9 +220,12 @@ def _recorded(who: str, ends: list[Any], names: dict[Node, Symbol]) -> list[Node
                 "made from constants only, or under no_grad())"
             )
     order = record_order([end._node for end in ends])
+    begun = max((node.serial for node in names), default=0)
     for node in order:
         if not isinstance(node, Leaf) or node in names:
             continue
+        if node.kind == "tensor" and node.serial > begun:
+            continue  # made in the step: a constant, if it is the same each time
         if node.kind == "detached":
             raise ValueDependenceError(
                 f"{who}: a value was detached inside the step; its gradient is cut there, and "
