@@ -517,3 +517,24 @@ def test_whether_an_entry_is_there():
 )
 def test_derivatives_of_derivatives_beside_truth_values(f):
     tg.check_gradients(f, X)
+
+
+def test_residuals_do_not_change_with_a_buffer_that_is_filled_anew():
+    scaled = joint(
+        "scaled",
+        lambda a, b, m: (a * b * m, (b, m)),
+        lambda g, kept: (g * kept[0] * kept[1], None),
+        arguments=2,
+    )
+    x, buffer, mask = tg.tensor(np.ones(2)), np.ones(2), np.ones(2)
+    total: Any = 0.0
+    for k in (1, 2, 3):
+        buffer[...], mask[...] = k, k
+        total = total + scaled(x, buffer, m=mask)
+    np.testing.assert_array_equal(tg.gradients(total.sum(), x), [14.0, 14.0])
+
+
+def test_a_derived_tangent_knows_how_errors_are_handled():
+    inverse = general("inverse", lambda x: 1 / x, lambda g, x: -g / (x * x))
+    with np.errstate(all="ignore"):
+        assert np.isnan(tg.jvp(inverse, (np.zeros(1),), (np.zeros(1),))[1])

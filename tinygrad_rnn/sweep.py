@@ -226,7 +226,13 @@ def transpose_of_pull(pull: Callable[..., Any], t: Any, saved: Any, node: Node) 
         wrap(np.zeros(shape, dtype), Leaf("tensor", shape, dtype, None), 0)
         for shape, dtype in outputs
     ]
-    back: Any = Context().run(pull, given if multiple else given[0], saved, node)  # always recorded
+    errors = np.geterr()  # which another context would not know
+
+    def pulled() -> Any:
+        with np.errstate(**errors):
+            return pull(given if multiple else given[0], saved, node)
+
+    back: Any = Context().run(pulled)  # always recorded
     if back is None and primitive.together is not None:
         return None  # an argument without derivative
     if getattr(back, "_node", None) is None:
