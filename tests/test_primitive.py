@@ -538,3 +538,13 @@ def test_a_derived_tangent_knows_how_errors_are_handled():
     inverse = general("inverse", lambda x: 1 / x, lambda g, x: -g / (x * x))
     with np.errstate(all="ignore"):
         assert np.isnan(tg.jvp(inverse, (np.zeros(1),), (np.zeros(1),))[1])
+
+
+def test_an_error_inside_a_rule_says_where():
+    forgetful = elementwise("forgetful", lambda x: x * x, lambda x: None)
+    x = tg.tensor(X)
+    with tg.timestep(3):
+        y = forgetful(x).sum()
+    with pytest.raises(TypeError) as caught:
+        tg.gradients(y, x)
+    assert "in the backward pass of forgetful in timestep 3" in caught.value.__notes__

@@ -156,7 +156,9 @@ def pullback(
                     _contribute(cotangents, owned, source, node.ports[i], part)
             if not keep:
                 node.saved = None
-    except BaseException:
+    except BaseException as error:
+        if node.primitive is not None and node.primitive.name not in str(error):
+            error.add_note(f"in the backward pass of {node.primitive.name}{node.place}")
         _interrupted.update([n for n in order if n.serial > node.serial and n.saved is None])
         raise
     return found
