@@ -453,3 +453,17 @@ def test_tensors_made_in_a_step_are_constants():
     assert "sₜ = sₜ₋₁ W + xₜ ⊙ K₁ + 1" in derive(Stepping(step), H).unicode()
     rng = np.random.default_rng(0)
     refused(lambda c, x, s: s @ c.W + x * tg.tensor(rng.normal(size=H)), "another constant")
+
+
+def test_parts_that_are_empty():
+    """Halves of a state with one unit: the second one has none."""
+
+    class Halves(tg.Cell):
+        def __init__(self):
+            self.W, self.hidden_size, self.input_size = tg.Parameter([[0.5]]), 1, 1
+
+        def step(self, x, s):
+            s = tg.tanh(x + s @ self.W)
+            return s, tg.concatenate([s[:, :1], s[:, 1:]], -1) * 2
+
+    assert "δ" in derive(Halves()).unicode()
