@@ -231,6 +231,43 @@ def test_one_rule_for_all_must_give_one_cotangent_each():
         tg.gradients(short(x, x).sum(), x)
 
 
+@pytest.mark.parametrize("forward", [lambda a: 2 * a, lambda a: (a, a, a), lambda a: [a, a]])
+def test_a_forward_pass_gives_a_pair(forward):
+    """Two rows of a result would be taken for the result and its residuals."""
+    wrong = joint("wrong", forward, lambda g, kept: (g,), arguments=1)
+    with pytest.raises(
+        TypeError, match=r"the forward pass gave a .*; wanted \(result, residuals\)"
+    ):
+        wrong(tg.tensor(X))
+
+
+def test_an_argument_without_cotangent_has_no_tangent():
+    shifted = joint(
+        "shifted",
+        lambda a, b: (tg.exp(a) + tg.floor(b), tg.exp(a)),
+        lambda g, kept: (g * kept, None),
+        arguments=2,
+    )
+    _, t = tg.jvp(shifted, (X, X), (X, np.ones_like(X)))
+    np.testing.assert_allclose(t, X * np.exp(X))
+
+
+def test_a_tangent_rule_without_return_is_named():
+    bad = general("bad", lambda x: x * x, lambda g, x: 2 * g * x, lambda t: None)
+    with pytest.raises(TypeError, match=r"tangent of bad: .* argument 1 gave nothing .*`return`"):
+        tg.jvp(bad, (X,), (X,))
+
+
+def test_a_parameter_may_be_called_self():
+    p = elementwise("p", lambda x, self: x * self, lambda self: self)
+    np.testing.assert_array_equal(p(X, self=2.0), 2 * X)
+
+
+def test_a_ufunc_is_a_transpose():
+    minus = linear("minus", np.negative, np.negative)
+    tg.check_gradients(minus, X)
+
+
 def test_a_tangent_rule_may_be_left_out():
     unit = general(
         "unit",
@@ -296,6 +333,28 @@ def broken(*rules: Any) -> Any:
     [
         (broken(lambda g, z: g * z), r"broken: a rule's parameter 'z' is none of .*\(x, b\)"),
         (broken(lambda g, *, b: g * b), "'b' comes after"),
+        (broken(lambda g, *, b=1.0: g * b), r"'b' comes after \*"),
+        (broken(lambda g, k=1.0, b=2.0: g * b), "'b' comes after 'k', which has a value of its"),
+        (broken(lambda: 1.0), "takes no cotangent"),
+        (broken(lambda *, g: g), "takes no cotangent"),
+        (lambda: elementwise("e", np.sin, lambda *a: a[0]), r"takes \*a, which does not tell"),
+        (lambda: elementwise("e", np.sin, None), "is a NoneType; wanted a function or a number"),
+        (lambda: elementwise("e", np.sin, np.ones(3)), "is a ndarray; wanted a function"),
+        (lambda: elementwise("e", np.sin, "cos"), "is a str; wanted a function"),
+        (lambda: elementwise("e", np.modf, 1), "does not give one array of numbers"),
+        (lambda: elementwise("e", np.frompyfunc(abs, 1, 1), 1), "does not give one array"),
+        (
+            lambda: elementwise("e", lambda x, **k: x, lambda x, k=1.0: k),
+            r"'k' may be one of the value's \*\*; name it",
+        ),
+        (
+            lambda: joint("e", lambda a: (a, a), lambda g, kept, y: (g * y,), arguments=1),
+            "asks for y; .* among the residuals",
+        ),
+        (
+            lambda: joint("e", lambda a: (a, a), lambda g, kept, shape: (g,), arguments=1),
+            "asks for shape",
+        ),
         (lambda: elementwise("e", np.tanh, lambda y: y, lambda y: y), "2 derivatives for a value"),
         (lambda: elementwise("e", lambda: 1.0, lambda: 1.0), r"0 arguments \(\); wanted one"),
         (lambda: elementwise("e", np.tanh, np.arctan2), "takes 2 arguments, wanted 1"),
@@ -394,3 +453,98 @@ def test_truth_values_in_ordinary_code():
 def test_a_list_of_truth_values_beside_a_tensor():
     x = tg.tensor(X[0])
     assert tg.logical_and(x > 0, [True, False, True]).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda m: tg.where(m, 1.0, 0.0),
+        lambda m: m / 2,
+        lambda m: m / m,
+        lambda m: m.sum() / m.size,
+        lambda m: m / m.sum(),
+        lambda m: tg.var(m),
+        lambda m: tg.argmax(m) / 2,
+        lambda m: m.astype(float),
+        lambda m: m.detach() * 1.0,
+        lambda m: tg.stop_gradient(m) / 2,
+        lambda m: sum(m) * 1.0,
+        lambda m: tg.split(m, 3, 1)[0] / 2,
+        lambda m: tg.one_hot(tg.argmax(m, -1), 3),
+    ],
+)
+def test_numbers_that_truth_values_become_have_their_precision(f, dtype):
+    mask = tg.tensor(X.astype(dtype)) > 0
+    with np.errstate(invalid="ignore"):
+        found = f(mask)
+        assert found.dtype == dtype
+        with tg.no_grad():
+            np.testing.assert_array_equal(found.numpy(), f(tg.tensor(X.astype(dtype)) > 0).numpy())
+
+
+def test_another_precision_may_be_asked_for():
+    assert (tg.tensor(X.astype(np.float32)) > 0).astype(np.float64).dtype == np.float64
+
+
+def test_a_number_without_gradient_is_a_number():
+    x = tg.tensor(X)
+    assert float((tg.argmax(x, 1) == np.array([2, 0])).mean()) == 1.0
+    assert float((x > 0).mean() * 2 - (x > 0).sum() / 6) == pytest.approx(4 / 6)
+    for lost in (lambda: float(x.sum()), lambda: float((x * (x > 0)).mean())):
+        with pytest.raises(TypeError, match="its gradient would be lost"):
+            lost()
+
+
+def test_whether_an_entry_is_there():
+    x = tg.tensor(X)
+    assert 0.25 in x
+    assert 3 not in x
+    with pytest.raises(ValueError, match=r"\.any\(\) or \.all\(\) of a comparison"):
+        [2 * x, x].remove(x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: tg.tanh(x) / (1 + (x > 0).sum()),
+        lambda x: x * x * (1 - (x > 0)),
+        lambda x: x * x / (tg.argmax(x) + 1),
+        lambda x: (x * x + 1) ** (x > 0),
+        lambda x: tg.fmin(x * x, x > 0),
+        lambda x: x * x * tg.one_hot(tg.argmax(x, -1), 3),
+    ],
+)
+def test_derivatives_of_derivatives_beside_truth_values(f):
+    tg.check_gradients(f, X)
+
+
+def test_residuals_do_not_change_with_a_buffer_that_is_filled_anew():
+    scaled = joint(
+        "scaled",
+        lambda a, b, m: (a * b * m, (b, m)),
+        lambda g, kept: (g * kept[0] * kept[1], None),
+        arguments=2,
+    )
+    x, buffer, mask = tg.tensor(np.ones(2)), np.ones(2), np.ones(2)
+    total: Any = 0.0
+    for k in (1, 2, 3):
+        buffer[...], mask[...] = k, k
+        total = total + scaled(x, buffer, m=mask)
+    np.testing.assert_array_equal(tg.gradients(total.sum(), x), [14.0, 14.0])
+
+
+def test_a_derived_tangent_knows_how_errors_are_handled():
+    inverse = general("inverse", lambda x: 1 / x, lambda g, x: -g / (x * x))
+    with np.errstate(all="ignore"):
+        assert np.isnan(tg.jvp(inverse, (np.zeros(1),), (np.zeros(1),))[1])
+
+
+def test_an_error_inside_a_rule_says_where():
+    forgetful = elementwise("forgetful", lambda x: x * x, lambda x: None)
+    x = tg.tensor(X)
+    with tg.timestep(3):
+        y = forgetful(x).sum()
+    with pytest.raises(TypeError) as caught:
+        tg.gradients(y, x)
+    assert "in the backward pass of forgetful in timestep 3" in caught.value.__notes__

@@ -325,6 +325,27 @@ def test_a_matrix_has_a_trace():
     assert tg.trace(tg.tensor(np.eye(3))).item() == 3.0
 
 
+def test_the_largest_entry_marked_by_its_position():
+    program = tg.trace(lambda x: x * tg.one_hot(tg.argmax(x), 3), np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(program(np.array([3.0, 2.0, 1.0])), [3.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: tg.take(x, tg.argmax(x)),
+        lambda x: tg.cross_entropy(x, tg.argmax(x)),
+        lambda x: tg.nll(x, tg.argmax(x)),
+        lambda x: x if tg.allclose(x, 1) else -x,
+        lambda x: x * tg.isclose(x, 1),
+        lambda x: tg.choose(tg.argsort(x), [x, x, x], mode="wrap"),
+    ],
+)
+def test_values_that_would_be_baked_in_are_refused(f):
+    with pytest.raises(tg.ValueDependenceError, match=r"test_program\.py, line"):
+        tg.trace(f, np.array([3.0, 1.0, 2.0]))
+
+
 def test_a_look_at_what_does_not_depend_on_the_inputs_is_allowed():
     w = tg.Parameter(np.array([2.0]), "w")
     program = tg.trace(lambda x: x * w.numpy()[0] if w.item() > 1 else x, np.ones(2))
@@ -334,3 +355,8 @@ def test_a_look_at_what_does_not_depend_on_the_inputs_is_allowed():
 def test_wrong_number_of_inputs():
     with pytest.raises(TypeError, match=r"takes 1 inputs \(x\), given 2"):
         tg.trace(lambda x: x * 2, np.ones(2))(1, 2)
+
+
+def test_a_tensor_made_inside_is_a_constant():
+    program = tg.trace(lambda x: tg.concatenate([x + tg.zeros(2), tg.ones(1)]), np.ones(2))
+    np.testing.assert_array_equal(program(np.array([1.0, 2.0])), [1.0, 2.0, 1.0])

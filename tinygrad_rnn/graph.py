@@ -189,7 +189,9 @@ class Leaf(Node):
     ) -> None:
         super().__init__(None, (), (), None, {}, shape, dtype, current().place)
         self.value: Callable[[], Any] = (
-            weakref.ref(value) if isinstance(value, np.ndarray) else lambda: value
+            weakref.ref(value)
+            if isinstance(value, np.ndarray) and not current().inspectors  # a trace holds them
+            else lambda: value
         )
         self.kind = kind
         self.grad: Array | None = None

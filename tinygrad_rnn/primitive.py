@@ -192,7 +192,7 @@ class Primitive:
             self._reads[recorded] = reads
         return reads
 
-    def __call__(self, *arguments: Any, **params: Any) -> Any:
+    def __call__(self, /, *arguments: Any, **params: Any) -> Any:
         """Apply it: arguments by position, parameters by name; left out, they have their default.
 
         Raises TypeError for another number of arguments and for parameters that it does not have.
@@ -250,6 +250,8 @@ def signature_of(name: str, value: Callable[..., Any], count: int) -> Signature:
     """The signature of a value whose first `count` parameters are arrays."""
     if isinstance(value, np.ufunc):
         names = ("x",) if value.nin == 1 else ("a", "b", "c", "d")[: value.nin]
+        if value.nout != 1 or all(kinds.endswith("O") for kinds in value.types):
+            raise TypeError(f"{name}: {value} does not give one array of numbers")
         if value.nin != count:
             raise TypeError(
                 f"{name}: {count} derivatives for a value of {value.nin} arguments; wanted one each"
@@ -285,42 +287,61 @@ def _sources(name: str, rule: Rule, told: int, value: Signature, argument: int) 
     A parameter is written ".name", so that none is taken for "shape".
     """
     if isinstance(rule, np.ufunc):
-        if rule.nin != told + 1:
+        if rule.nin not in (told, told + 1) or rule.nin == 0:
             raise TypeError(
                 f"{name}: the rule {rule} takes {rule.nin} arguments, wanted {told + 1}"
             )
-        return [argument]
+        return [argument] * (rule.nin - told)
     try:
         parameters = list(inspect.signature(rule).parameters.values())
-    except ValueError:
+    except (ValueError, TypeError):
         raise TypeError(
             f"{name}: the rule {rule!r} does not tell its parameters; wrap it: lambda x: ..."
         ) from None
+    starred = [p for p in parameters if p.kind is p.VAR_POSITIONAL]
+    placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(placed) < told and not starred:
+        raise TypeError(f"{name}: the rule {rule!r} takes no cotangent or tangent to begin with")
+    if starred and not told:
+        raise TypeError(
+            f"{name}: a rule takes *{starred[0].name}, which does not tell what it needs; name it"
+        )
     found: list[Source] = []
-    for p in parameters[told:]:
-        if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD, p.VAR_POSITIONAL):
-            if p.kind is p.KEYWORD_ONLY and p.default is p.empty:
-                raise TypeError(
-                    f"{name}: a rule's parameter {p.name!r} comes after *; remove the *"
-                )
-            break
-        if p.name in value.arguments:
-            found.append(value.arguments.index(p.name))
-        elif p.name in value.params:
-            found.append("." + p.name)
-        elif p.name == "y":
-            found.append(-1)
-        elif p.name == "shape":
-            found.append("shape")
-        elif p.default is not p.empty:
-            break  # its own default holds
-        else:
+    left: str | None = None  # the first parameter that keeps its own default
+    for p in [*placed[told:], *(p for p in parameters if p.kind is p.KEYWORD_ONLY)]:
+        source = _source(p.name, value)
+        if source is None and p.default is p.empty:
             own = ", ".join([*value.arguments, *value.params])
             raise TypeError(
                 f"{name}: a rule's parameter {p.name!r} is none of the value's own ({own}), nor y "
                 "(the result) or shape (of the argument)"
             )
+        if source is None and value.others:
+            raise TypeError(
+                f"{name}: a rule's parameter {p.name!r} may be one of the value's **; name it "
+                "in the value's signature"
+            )
+        if source is None:
+            left = left or p.name
+        elif p.kind is p.KEYWORD_ONLY:
+            raise TypeError(f"{name}: a rule's parameter {p.name!r} comes after *; remove the *")
+        elif left is not None:
+            raise TypeError(
+                f"{name}: a rule's parameter {p.name!r} comes after {left!r}, which has a value "
+                "of its own; put it first"
+            )
+        else:
+            found.append(source)
     return found
+
+
+def _source(parameter: str, value: Signature) -> Source | None:
+    """Where a rule's parameter of this name comes from; None if it is none of the value's."""
+    if parameter in value.arguments:
+        return value.arguments.index(parameter)
+    if parameter in value.params:
+        return "." + parameter
+    return -1 if parameter == "y" else "shape" if parameter == "shape" else None
 
 
 def _adapt(name: str, rule: Rule, value: Signature, argument: int) -> tuple[Rule, frozenset[int]]:
@@ -352,7 +373,7 @@ def _fetcher(sources: Sequence[Source], argument: int) -> Callable[[Any, Node], 
 
 
 Partial = Callable[..., Any] | float
-"""A partial derivative: a function of values named as in rules, or a constant."""
+"""A partial derivative: a function of values named as in rules, or a number."""
 
 
 def _zeros(g: Any) -> Any:
@@ -366,6 +387,11 @@ def _partial_rule(
 ) -> tuple[Rule, frozenset[int]]:
     """The map v -> v * d, which is its own transpose."""
     if not callable(d):
+        if not isinstance(d, int | float | np.integer | np.floating):
+            raise TypeError(
+                f"{name}: a partial derivative is a {type(d).__name__}; wanted a function or a "
+                "number (0 for an argument without derivative)"
+            )
         if d == 1:
             return (lambda g, saved, node: g), frozenset()
         if d == 0:  # for any cotangent, even infinity
@@ -596,12 +622,26 @@ def joint(
     """
     signature = signature_of(name, forward, arguments)
     sources = _sources(name, backward, 2, signature, 0)
+    for source, word in ((-1, "y"), ("shape", "shape")):
+        if source in sources:
+            raise TypeError(
+                f"{name}: the backward pass asks for {word}; what it needs, beside arguments and "
+                "parameters, is to be among the residuals"
+            )
     fetch = _fetcher(sources, 0)
+
+    def value(*given: Any, **params: Any) -> Any:
+        made = forward(*given, **params)
+        if type(made) is not tuple or len(made) != 2:
+            raise TypeError(
+                f"the forward pass gave a {type(made).__name__}; wanted (result, residuals)"
+            )
+        return made
 
     def together(g: Any, saved: Any, node: Node) -> Sequence[Any]:
         *given, residuals = saved
         if any(isinstance(value, Recorded) for value in given):
-            result, residuals = forward(*given, **node.params)
+            result, residuals = value(*given, **node.params)
             saved = (*given, result)
         parts = backward(g, residuals, *fetch(saved, node))
         if not isinstance(parts, Sequence) or len(parts) != arguments:
@@ -619,7 +659,7 @@ def joint(
     everything = frozenset({-1, *range(arguments)})
     return Primitive(
         name,
-        forward,
+        value,
         pulls,
         [transposed(one) for one in pulls],
         [everything] * arguments,
@@ -804,13 +844,17 @@ def _apply_flat(
         ]
     nodes = [a._node if isinstance(a, Recorded) else None for a in arguments]
     ports = [a._port if isinstance(a, Recorded) else 0 for a in arguments]
-    return _run(primitive, arguments, values, nodes, ports, params, state, like)
+    result = _run(primitive, arguments, values, nodes, ports, params, state, like, flat=True)
+    return tuple([of_precision(part, like) for part in result]) if primitive.multiple else result
 
 
 def precision(tensor: Recorded) -> np.dtype[Any]:
-    """The precision of a tensor, or of those that truth values or integers were computed from."""
+    """The precision of a tensor, or of those that truth values or integers were computed from.
+
+    Float32, as of all numbers that come without a dtype, if they were computed from none.
+    """
     dtype: np.dtype[Any] = tensor._value.dtype
-    return dtype if dtype.kind == "f" else tensor._like
+    return dtype if dtype.kind == "f" else getattr(tensor, "_like", _SINGLE)
 
 
 def of_precision(tensor: Tensor, like: np.dtype[Any]) -> Tensor:
@@ -829,11 +873,20 @@ def _run(
     params: dict[str, Any],
     state: State,
     like: np.dtype[Any],
+    flat: bool = False,
 ) -> Any:
     """Compute the result and record it, if one of the arguments is recorded.
 
     like   the precision that truth values and integers take when they meet other numbers
+    flat   the tensors among the arguments are all such; numbers that they become, as in a fraction
+           or a choice between numbers, are of that precision, unless another is asked for
     """
+    if primitive.together is not None:  # what it leaves as residuals may be its arguments
+        values = [
+            v.copy() if type(v) is np.ndarray and n is None and v.nbytes <= COPIED_BYTES else v
+            for v, n in zip(values, nodes, strict=True)
+        ]
+        params = {name: _own(value) for name, value in params.items()}
     try:
         if state.inspectors:
             with np.errstate(all="ignore"):  # for an inspector to report, with the operation
@@ -844,6 +897,8 @@ def _run(
         raise
     except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
         _fail(primitive, state, values, params, error)
+    if flat and not primitive.multiple and primitive.kind != "structural" and y.dtype.kind == "f":
+        y = y.astype(like)
     last = y
     if primitive.together is not None:
         y, last = y  # the residuals are kept in place of the result

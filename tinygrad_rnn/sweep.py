@@ -157,7 +157,9 @@ def pullback(
                     _contribute(cotangents, owned, source, node.ports[i], part)
             if not keep:
                 node.saved = None
-    except BaseException:
+    except BaseException as error:
+        if node.primitive is not None and node.primitive.name not in str(error):
+            error.add_note(f"in the backward pass of {node.primitive.name}{node.place}")
         _interrupted.update([n for n in order if n.serial > node.serial and n.saved is None])
         raise
     return found
@@ -193,10 +195,15 @@ def _cotangent(part: Any, node: Node, i: int) -> Any:
         return np.full(shape if isinstance(part, float | int) else (), part, dtype)
     if hasattr(part, "__array_ufunc__") and hasattr(part, "dtype"):
         return part  # an array of another library
+    raise _no_array("backward", "pullback", part, node, i)
+
+
+def _no_array(sweep: str, rule: str, part: Any, node: Node, i: int) -> TypeError:
+    """The error for a rule that gave something that is no array."""
     assert node.primitive is not None
     why = "is a `return` missing?" if part is None else "wanted an array"
-    raise TypeError(
-        f"backward of {node.primitive.name}{node.place}: the pullback rule for argument {i + 1} "
+    return TypeError(
+        f"{sweep} of {node.primitive.name}{node.place}: the {rule} rule for argument {i + 1} "
         f"gave {'nothing (None)' if part is None else 'a ' + type(part).__name__}; {why}"
     )
 
@@ -222,7 +229,15 @@ def transpose_of_pull(pull: Callable[..., Any], t: Any, saved: Any, node: Node) 
         wrap(np.zeros(shape, dtype), Leaf("tensor", shape, dtype, None), 0)
         for shape, dtype in outputs
     ]
-    back: Any = Context().run(pull, given if multiple else given[0], saved, node)  # always recorded
+    errors = np.geterr()  # which another context would not know
+
+    def pulled() -> Any:
+        with np.errstate(**errors):
+            return pull(given if multiple else given[0], saved, node)
+
+    back: Any = Context().run(pulled)  # always recorded
+    if back is None and primitive.together is not None:
+        return None  # an argument without derivative
     if getattr(back, "_node", None) is None:
         raise TypeError(
             f"{primitive.name}{node.place}: forward mode needs a jvp; none could be derived, "
@@ -501,10 +516,14 @@ def pushforward(
             if push is None:
                 continue
             part = push(t, saved, node)
+            if part is None and primitive.together is not None:
+                continue
             if primitive.multiple:
                 for port, piece in enumerate(part):
                     _contribute(tangents, set(), node, port, piece)
             else:
+                if part.__class__ is not np.ndarray:
+                    part = _tangent(part, node, i)
                 if part.shape != node.shape:
                     part = ops.broadcast_to(part, node.shape)
                 if part.dtype != node.dtype:
@@ -514,6 +533,15 @@ def pushforward(
         None if output._node is None else output_of(tangents, output._node, output._port)
         for output in outputs
     ]
+
+
+def _tangent(part: Any, node: Node, i: int) -> Any:
+    """What a tangent rule gave, if it is no plain array: a tensor, a number, or a fault."""
+    if isinstance(part, float | int):
+        return np.asarray(part, node.dtype)
+    if hasattr(part, "shape") and hasattr(part, "dtype"):
+        return part
+    raise _no_array("tangent", "pushforward", part, node, i)
 
 
 def output_of(values: dict[Node, Any], node: Node, port: int) -> Any:

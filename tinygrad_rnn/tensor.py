@@ -13,7 +13,7 @@ from .autodiff import backward
 from .graph import Array, Leaf, Node, Shape, current
 from .ops.registry import Binary, Unary
 from .ops.without_rule import without_rule
-from .primitive import Recorded, plain_array, returns
+from .primitive import Recorded, of_precision, plain_array, precision, returns
 
 FLOAT = np.dtype(np.float32)
 """The dtype of numbers that come without one of their own."""
@@ -53,6 +53,23 @@ def _of_dtype(value: ArrayLike, dtype: np.dtype[Any], who: str) -> Array:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{who}: given {array.dtype} of shape {array.shape}, wanted real numbers")
     return np.array(array, dtype)
+
+
+def _has_gradient(node: Node | None) -> bool:
+    """Whether a gradient could flow back from here to any leaf: not through comparisons alone."""
+    stack = [] if node is None else [node]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if node.primitive is None:
+            return True
+        for i, source in enumerate(node.inputs):
+            if source is None or source in seen or node.primitive.pulls[i] is None:
+                continue
+            if source.output(node.ports[i])[1].kind == "f":
+                seen.add(source)
+                stack.append(source)
+    return False
 
 
 @returns
@@ -134,7 +151,7 @@ class Tensor(Recorded):
         """The value for one of Python's conversions, unless that would cut the record unseen."""
         self._looked_at(how)
         value = self.item()
-        if self._node is not None and current().recording and self.dtype.kind == "f":
+        if current().recording and self.dtype.kind == "f" and _has_gradient(self._node):
             raise TypeError(
                 f"{how} of {self._what()} that is recorded: its gradient would be lost without a "
                 "word, as in out[t] = loss with an array `out`; use .item() for the number or "
@@ -172,6 +189,11 @@ class Tensor(Recorded):
 
     def __bool__(self) -> bool:
         self._looked_at("`if`, `while`, `and`, `or`, `not` or bool()")
+        if self.size != 1:
+            raise ValueError(
+                f"bool() needs a single entry, given shape {self.shape}: .any() or .all() of a "
+                "comparison is one (`in` and .remove() of a list compare too; `is` does not)"
+            )
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -183,6 +205,9 @@ class Tensor(Recorded):
         if not self.shape:
             raise TypeError("iteration over a tensor without axes (shape ())")
         return iter(ops.unstack(self))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
 
     def __repr__(self) -> str:
         text = np.array2string(np.asarray(self._value), separator=", ", prefix="tensor(")
@@ -239,7 +264,7 @@ class Tensor(Recorded):
         self._looked_at(".detach()")
         name = node.name(self._port)
         leaf = Leaf("detached", self.shape, self.dtype, name, node.serial, self._value)
-        return Tensor(self._value, leaf, 0)
+        return of_precision(Tensor(self._value, leaf, 0), precision(self))
 
     def backward(
         self,

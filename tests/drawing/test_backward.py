@@ -424,3 +424,34 @@ def test_an_operation_that_cannot_be_applied_to_other_values_is_drawn_without_eq
         drawing = tg.draw(tg.square(s).sum(), backward=True, level=level)
     (box,) = [b for b in boxes(drawing, "cell", 1) if b.back]
     assert box.lines == []
+
+
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+@pytest.mark.parametrize(
+    "gate",
+    [
+        lambda a: tg.where(a > 0, tg.tanh(a), a),
+        lambda a: tg.tanh(a) / (1 + (a > 0).sum(-1, keepdims=True)),
+        lambda a: tg.tanh(tg.take_along_axis(a, tg.argsort(a, -1), -1)),
+        lambda a: fused(a, (a > 0) * 1.0),
+    ],
+)
+def test_no_gradient_is_drawn_through_a_comparison(level, gate):
+    W = tg.Parameter(np.eye(2), "W")
+    s = tg.tensor(np.ones((1, 2)), "s")
+    for t in (1, 2, 3):
+        with tg.timestep(t):
+            s = gate(s @ W).named("s")
+    drawing = tg.draw((s * s).sum(), level=level, backward=True)
+    assert drawing.svg
+    backward = [plain(b.label) for b in drawing.model.boxes if b.back]
+    assert backward
+    assert not any("argsort" in label for label in backward)
+
+
+fused = tg.custom.joint(
+    "fused",
+    lambda a, b: (tg.tanh(a) * b, (1 - tg.tanh(a) ** 2, b)),
+    lambda g, kept: (g * kept[0] * kept[1], None),
+    arguments=2,
+)

@@ -299,3 +299,22 @@ def test_long_equations_are_broken_before_a_sign():
     assert lines[-1] == "s_2 = tanh(u_2 + weight_11)"
     assert all(width(line, 1.0) <= WIDEST_LINE + 4 for line in box.lines)
     assert sum(line.count("weight") for line in lines) == 12
+
+
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+@pytest.mark.parametrize("last_only", [False, True])
+def test_a_state_that_is_a_sum_is_a_state(level, last_only):
+    """s_t = x_t V + s_{t-1} is no running sum of losses, though it is made like one."""
+
+    class Adding(tg.Cell):
+        def __init__(self):
+            self.V, self.hidden_size = tg.Parameter(np.ones((2, 3))), 3
+
+        def step(self, x, s):
+            s = x @ self.V + s
+            return s, s
+
+    run = tg.unroll(Adding(), np.ones((3, 1, 2)))
+    steps = run.steps[-1:] if last_only else run.steps
+    for backward in (False, True):
+        assert tg.draw(sum((o * o).sum() for o in steps), level=level, backward=backward).svg

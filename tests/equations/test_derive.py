@@ -395,3 +395,77 @@ def test_programs_spell_operations_as_they_are_declared(name):
     activation = getattr(tg, name)
     source = derive(Stepping(lambda c, x, s: activation(s @ c.W + x))).source()
     assert f"def {name}(" in source  # and the program was checked against autodiff
+
+
+def test_what_is_computed_twice_has_no_delta_of_its_own():
+    """x U stands in two places; no single gradient of one place is dL/d(x U)."""
+
+    class Twice(tg.Cell):
+        def __init__(self):
+            rng = np.random.default_rng(0)
+            self.U, self.W = parameter(rng, I, H), parameter(rng, H, H)
+
+        def step(self, x, s):
+            z = tg.sigmoid(x @ self.U + s @ self.W)
+            s = z * s + tg.tanh(x @ self.U)
+            return s, s
+
+    text = derive(Twice()).unicode()
+    assert "uₜ = xₜ U" in text
+    assert "∂L/∂uₜ" not in text
+    assert "= ∂L/∂aₜ, where aₜ = uₜ + sₜ₋₁ W" in text
+    assert "∂L/∂U = Σₜ (xₜᵀ yₜ + xₜᵀ δₜ)" in text
+
+
+@pytest.mark.parametrize(
+    ("step", "line"),
+    [
+        (lambda c, x, s: s[:, ::-1] @ c.W + x, "uₜ = sₜ₋₁[:, ::−1]"),
+        (lambda c, x, s: tg.stack([s @ c.W, x], 1).sum(1), "stack(sₜ₋₁ W, xₜ, axis=−2)"),
+        (
+            lambda c, x, s: s @ c.W * ((x > 0) & (x < 1) | (x > 2)),
+            "1[((xₜ > 0) ∧ (xₜ < 1)) ∨ (xₜ > 2)]",
+        ),
+        (lambda c, x, s: s @ c.W * tg.one_hot(tg.argmax(x, -1), H), "argmax(xₜ, axis=−1)"),
+        (lambda c, x, s: tg.tanh(x @ c.W), "δₜ = eₜ ⊙ (1 − sₜ²)"),
+    ],
+)
+def test_lines_say_what_the_step_does(step, line):
+    assert line in derive(Stepping(step), H).unicode()
+
+
+def test_a_gradient_that_is_zero_up_to_rounding_is_right():
+    class Centred(tg.Cell):
+        def __init__(self):
+            rng = np.random.default_rng(0)
+            self.U, self.W, self.b = (parameter(rng, *n) for n in ((I, H), (H, H), (H,)))
+
+        def step(self, x, s):
+            a = x @ self.U + s @ self.W + self.b
+            s = tg.tanh(a - tg.mean(a, 0))  # of the batch: b comes to nothing
+            return s, s
+
+    assert "∂L/∂b = " in derive(Centred()).unicode()
+
+
+def test_tensors_made_in_a_step_are_constants():
+    def step(c, x, s):
+        return s @ c.W + x * tg.tensor(np.arange(float(H))) + tg.ones(s.shape)
+
+    assert "sₜ = sₜ₋₁ W + xₜ ⊙ K₁ + 1" in derive(Stepping(step), H).unicode()
+    rng = np.random.default_rng(0)
+    refused(lambda c, x, s: s @ c.W + x * tg.tensor(rng.normal(size=H)), "draws random numbers")
+
+
+def test_parts_that_are_empty():
+    """Halves of a state with one unit: the second one has none."""
+
+    class Halves(tg.Cell):
+        def __init__(self):
+            self.W, self.hidden_size, self.input_size = tg.Parameter([[0.5]]), 1, 1
+
+        def step(self, x, s):
+            s = tg.tanh(x + s @ self.W)
+            return s, tg.concatenate([s[:, :1], s[:, 1:]], -1) * 2
+
+    assert "δ" in derive(Halves()).unicode()

@@ -453,3 +453,17 @@ def test_operations_of_ones_own_are_gates_and_keep_the_state():
     assert found["squash 1"].ends == (-1.0, 1.0)
     assert found["f"].ends == (0.0, 1.0)
     assert retention(run) == {"f": pytest.approx(found["f"].values.mean())}
+
+
+def test_a_gate_that_is_one_number():
+    class Leaky(tg.Cell):
+        def __init__(self):
+            self.W, self.keep = tg.Parameter(np.eye(2)), tg.Parameter(np.array(0.0))
+
+        def step(self, x, s):
+            k = tg.sigmoid(self.keep).named("k")
+            s = k * s + (1 - k) * tg.tanh(x @ self.W)
+            return s, s
+
+    found = gates(tg.unroll(Leaky(), np.ones((3, 4, 2))))["k"].values
+    np.testing.assert_array_equal(found, np.full((3, 1, 1), 0.5))

@@ -17,6 +17,8 @@ from .print_numpy import NoCounterpartError, program
 from .step import plain, varied
 
 T, B, TOLERANCE = 3, 5, 1e-9
+ROUNDING = 1e-3
+"""Gradients smaller than this are held against it: one may be nothing but rounding errors."""
 
 
 def check(cell: Cell, form: Form) -> None:
@@ -82,8 +84,8 @@ def errors(cell: Cell, form: Form, text: str | None, seed: int = 0) -> dict[str,
 
 
 def _difference(found: Array, wanted: Array) -> float:
-    """Relative to the largest entry; infinite if the shapes or the NaNs are not the same."""
+    """Relative to the largest entry (or `ROUNDING`); infinite if shapes or NaNs differ."""
     if found.shape != wanted.shape or (np.isnan(found) != np.isnan(wanted)).any():
         return np.inf
-    largest = np.nanmax(np.abs(wanted), initial=0.0) or 1.0
+    largest = max(np.nanmax(np.abs(wanted), initial=0.0), ROUNDING)
     return float(np.nanmax(np.abs(found - wanted), initial=0.0) / largest)

@@ -304,12 +304,20 @@ def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:
             by[carry.name] = name(Symbol(label, "delta", 0), carry.name.shape)
     values = {c.name: replaced(c.value, by) for c in form.carries}
     for carry in form.carries:
-        later = shifted(values[carry.name], 1)
+        later = shifted(values[carry.name], 1)  # zero, if the state before goes nowhere
         if carry.name in by:
             first.append(Equation((by[carry.name],), later))
         else:
             by[carry.name] = later
-    equations = first + [Equation(e.targets, replaced(e.value, by)) for e in form.backward]
+    nothing = {by[c.name] for c in form.carries if by[c.name].op is V.NUMBER}
+
+    def summed(expr: Expr) -> Expr:
+        if expr.op is not V.ADD or nothing.isdisjoint(expr.args):
+            return expr
+        return expr.args[0] if expr.args[1] in nothing else expr.args[1]
+
+    bodies = [rewritten(replaced(e.value, by), summed) for e in form.backward]
+    equations = first + [Equation(e.targets, b) for e, b in zip(form.backward, bodies, strict=True)]
     starts = [Gradient(at_step(c.state, 1), at_step(values[c.name], 1)) for c in form.carries]
     return equations, starts
 

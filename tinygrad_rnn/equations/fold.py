@@ -6,7 +6,7 @@ once, or if the equation would grow too long; everything else is folded into whe
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from ..graph import Node, Shape
@@ -77,6 +77,12 @@ class Folder:
                 g = self._cotangent(node, port)
                 if g is not None and (node, port) in reader.exprs:
                     self.cotangent_of[g].append(reader.exprs[node, port])
+        gradients = Counter(v for of in self.cotangent_of.values() for v in dict.fromkeys(of))
+        for g, of in list(self.cotangent_of.items()):
+            # computed twice, and one here: each of the gradients is that of one use only
+            self.cotangent_of[g] = [v for v in of if gradients[v] == 1]
+            if not self.cotangent_of[g]:
+                del self.cotangent_of[g]
 
     def _cotangent(self, node: Node | None, port: int) -> Expr | None:
         assert node is not None

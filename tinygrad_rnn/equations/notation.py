@@ -128,7 +128,7 @@ def _call(expr: Expr, args: list[Box]) -> Box:
     extra = [Box("words", (f"{k}={_shown(v)}",)) for k, v in told]
     if expr.op.notation.form == "hidden":
         extra = [Box("words", (_sizes(expr.shape),))]
-    symbol = "" if expr.op.notation.form == "total" else expr.op.notation.symbol
+    symbol = "" if expr.op.notation.form in ("total", "brackets") else expr.op.notation.symbol
     return Box("call", (symbol or expr.op.name, *args, *extra))
 
 
@@ -140,7 +140,8 @@ def _shown(value: Any) -> str:
             else f"({', '.join(map(_shown, value))})"
         )
     if isinstance(value, slice):
-        return ":".join("" if end is None else _shown(end) for end in (value.start, value.stop))
+        ends = [value.start, value.stop, *([] if value.step in (None, 1) else [value.step])]
+        return ":".join("" if end is None else _shown(end) for end in ends)
     if value is Ellipsis:
         return "…"
     if isinstance(value, Batch):
@@ -177,7 +178,10 @@ def _infix(e: Expr, args: list[Box]) -> Box:
 
 def _plus(e: Expr, args: list[Box]) -> Box:
     left, right = args
-    signed = right.kind == "signed"
+    first = right
+    while first.kind in ("plus", "minus"):
+        first = first.inside[0]
+    signed = first.kind == "signed"
     return Box("plus", (left, group(right) if signed else right), SUM)
 
 
@@ -271,8 +275,13 @@ def _signed(e: Expr, args: list[Box]) -> Box:
 
 
 def _indicator(e: Expr, args: list[Box]) -> Box:
-    inside = [_at_least(arg, SUM) for arg in args]
+    inside = [_at_least(_bare(arg), SUM) for arg in args]
     return Box("holds", (inside[0], e.op.notation.symbol, inside[1]))
+
+
+def _bare(box: Box) -> Box:
+    """A relation inside another, which need not be turned into 1 or 0 first."""
+    return group(Box("relation", box.inside, SUM)) if box.kind == "holds" else box
 
 
 def _choice(e: Expr, args: list[Box]) -> Box:

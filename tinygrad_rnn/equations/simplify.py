@@ -68,6 +68,8 @@ class Simplifier:
 
     def part(self, expr: Expr, axis: int, start: int, stop: int) -> Expr | None:
         """A slice of an expression, if it can be had without cutting an array."""
+        if start == stop:
+            return number(0, _with_size(expr.shape, axis, 0))  # nothing
         if -axis > expr.ndim or expr.shape[axis] == 1:
             return expr  # it is broadcast along that axis
         if (start, stop) == (0, expr.shape[axis]):
@@ -452,6 +454,8 @@ def by_parts(e: Expr, s: Simplifier) -> Expr | None:
     for arg in concatenated:
         ends |= set(np.cumsum([part.shape[axis] for part in arg.args]).tolist())
     cuts = sorted(ends)
+    if len(cuts) == 2:
+        return None  # all parts but one are empty: nothing is cut
     parts = []
     for start, stop in itertools.pairwise(cuts):
         pieces = [s.part(arg, axis, start, stop) for arg in e.args]

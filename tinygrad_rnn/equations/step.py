@@ -196,9 +196,12 @@ def varied(cell: Cell, rng: np.random.Generator) -> tuple[Cell, list[Parameter]]
 def _listed(run: Recording, ends: list[Tensor], names: dict[Node, Symbol]) -> list[Node]:
     """The record behind some tensors, once it is sure that the cell lists all it begins with."""
     order = record_order([end._node for end in ends if end._node])
+    begun = max((node.serial for node in names), default=0)
     for node in order:
         if not isinstance(node, Leaf) or node in names:
             continue
+        if node.kind == "tensor" and node.serial > begun:
+            continue  # made in the step: a constant, if it is the same each time
         what = f"{node.kind} {node.name() or ''}".strip()
         if node.kind == "detached":
             what = "detached value"

@@ -131,7 +131,8 @@ fmax = binary(
     ((2.0, 3.0), 3.0), "Where a = b, each has half the derivative.",
 )  # fmt: skip
 fmin = binary(
-    "fmin", np.fmin, lambda a, b: apply2(_share, -a, -b), lambda a, b: apply2(_share, -b, -a),
+    "fmin", np.fmin,
+    lambda a, b: apply2(_share, 0.0 - a, 0.0 - b), lambda a, b: apply2(_share, 0.0 - b, 0.0 - a),
     "The smaller of two; of a number and NaN, the number.", "minimum(a, b)", ("a < b", "b < a"),
     ((2.0, 3.0), 2.0), "Where a = b, each has half the derivative.",
 )  # fmt: skip

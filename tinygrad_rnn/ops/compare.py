@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import Array
 from ..notation import Notation
 from ..primitive import Primitive, apply, explain_broadcast, flat
-from .registry import of_one, of_two, operator, values
+from .registry import looked_at, of_one, of_two, operator
 from .shape import Axis, explain_axis
 
 __all__ = [
@@ -211,12 +211,16 @@ def argsort(x: Any, axis: int | None = -1, *, stable: bool = False) -> Any:
 # Answers for `assert` and `if`: plain truth values
 
 
+def _plain(name: str, a: Any, b: Any) -> tuple[Any, Any]:
+    return looked_at(a, name), looked_at(b, name)
+
+
 @operator("|a - b| <= atol + rtol |b|", "")
 def isclose(
     a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Array:
     """Whether entries are the same up to rounding, as a plain boolean array."""
-    return np.asarray(np.isclose(values(a), values(b), rtol, atol, equal_nan))
+    return np.asarray(np.isclose(*_plain("isclose", a, b), rtol, atol, equal_nan))
 
 
 @operator("all |a - b| <= atol + rtol |b|", "")
@@ -224,10 +228,10 @@ def allclose(
     a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
     """Whether all entries are the same up to rounding."""
-    return bool(np.allclose(values(a), values(b), rtol, atol, equal_nan))
+    return bool(np.allclose(*_plain("allclose", a, b), rtol, atol, equal_nan))
 
 
 @operator("all a = b", "")
 def array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
     """Whether shapes and all entries are the same."""
-    return bool(np.array_equal(values(a), values(b), equal_nan))
+    return bool(np.array_equal(*_plain("array_equal", a, b), equal_nan))

@@ -157,7 +157,7 @@ def _by_base(a: Any, b: Any) -> Any:
 
 
 def _by_exponent(a: Any, b: Any, y: Any) -> Any:
-    return y * log(a + _mask(is_zero, a) * (1 - _mask(is_positive, -b)))
+    return y * log(a + _mask(is_zero, a) * (1 - _mask(is_positive, 0.0 - b)))
 
 
 power = binary(

@@ -14,8 +14,8 @@ from ..notation import Notation
 from ..primitive import Primitive, Recorded, apply, general, linear, wrap
 from .compare import equal
 from .elementwise import where
-from .registry import of_one, of_two, operator, values
-from .shape import broadcast_to, checked_axis, ravel, reshape
+from .registry import looked_at, of_one, of_two, operator, values
+from .shape import astype, broadcast_to, checked_axis, expand_dims, ravel, reshape
 
 __all__ = [
     "choose", "embedding", "getitem", "index_add", "index_update", "one_hot", "scatter", "select",
@@ -84,9 +84,7 @@ def plain_index(index: Any, how: str = "an index") -> Any:
     if isinstance(index, tuple):
         return tuple([plain_index(part) for part in index]) if _has_tensor(index) else index
     if isinstance(index, Recorded) and index._value.dtype.kind in "iub":
-        for inspector in current().inspectors:
-            inspector.look(index, how)
-        return index._value
+        return looked_at(index, how)
     return index
 
 
@@ -264,6 +262,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     if axis is None:
         x, axis = ravel(x), 0
     axis = checked_axis("take", axis, x.shape)
+    indices = looked_at(indices, "the indices of take")
     found = _checked("take", indices, x.shape[axis], f"axis {axis} of shape {x.shape}")
     return getitem(x, (*([slice(None)] * axis), found))
 
@@ -356,6 +355,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Any:
                 f"wanted 0 to {n - 1}"
             )
     elif mode in ("wrap", "clip"):
+        found = _integers("choose", looked_at(a, f"choose(mode={mode!r})"))
         a = found % n if mode == "wrap" else np.clip(found, 0, n - 1)
     else:
         raise ValueError(f'choose{current().place}: mode {mode!r}; wanted "raise", "wrap", "clip"')
@@ -385,8 +385,12 @@ def select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0.0
 
 
 @operator("y[..., k] = 1 if k == indices[...] else 0", "")
-def one_hot(indices: Any, num_classes: int, dtype: DTypeLike = np.float32) -> Array:
-    """Class numbers (...) as rows (..., num_classes) of zeros with a single 1: a plain array.
+def one_hot(indices: Any, num_classes: int, dtype: DTypeLike | None = None) -> Any:
+    """Class numbers (...) as rows (..., num_classes) of zeros with a single 1.
+
+    A plain array; or a tensor if the class numbers are one (`argmax`), so that it is recorded.
+
+    dtype   left out, float32, or the precision of what the class numbers were computed from
 
     Raises IndexError for class numbers outside 0..num_classes-1.
 
@@ -395,13 +399,17 @@ def one_hot(indices: Any, num_classes: int, dtype: DTypeLike = np.float32) -> Ar
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)
     """
-    found = _integers("one_hot", indices)
+    found = _integers("one_hot", values(indices))
     if found.size and not (found.min() >= 0 and found.max() < num_classes):
         raise IndexError(
             f"one_hot{current().place}: class numbers from {found.min()} to {found.max()}, "
             f"wanted 0 to {num_classes - 1}"
         )
-    return np.equal(found[..., None], np.arange(num_classes)).astype(dtype)
+    if isinstance(indices, Recorded):
+        positions: Any = indices
+        hot = equal(expand_dims(positions, -1), np.arange(num_classes))
+        return astype(hot, float if dtype is None else dtype)
+    return np.equal(found[..., None], np.arange(num_classes)).astype(dtype or np.float32)
 
 
 @of_two("y[...] = weight[indices[...]]", "zeros, with g added in at the rows")

@@ -11,9 +11,9 @@ from ..notation import call
 from ..primitive import apply, apply1, apply2, elementwise, general
 from .activation import sigmoid
 from .elementwise import abs, clip, divide, is_positive, log, multiply, square, where
-from .index import getitem, index_add, plain_index
+from .index import getitem, index_add
 from .reduce import below_top, log_softmax, mean, softmax, sum
-from .registry import of_two, values
+from .registry import looked_at, of_two, values
 from .shape import expand_dims
 
 __all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "l1", "mse", "nll"]
@@ -99,7 +99,7 @@ def _class_numbers(
     name: str, scores: Any, targets: Any, ignore_index: int | None
 ) -> tuple[Array, Array | None]:
     """The classes, with 0 where they are ignored, and 1 or 0 for which count (None if all do)."""
-    classes = np.asarray(values(plain_index(targets, "class numbers")))
+    classes = np.asarray(looked_at(targets, f"the class numbers given to {name}"))
     where = f"{name}{current().place}"
     shape = _shape(scores)
     if classes.dtype.kind not in "iu":

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from ..graph import Shape, current
 from ..notation import Notation, call, hidden
-from ..primitive import apply, linear
+from ..primitive import Recorded, apply, linear, precision
 from .registry import of_one
 
 __all__ = [
@@ -157,9 +157,14 @@ _astype = linear(
 def astype(x: Any, dtype: DTypeLike) -> Any:
     """The same numbers in another precision: float32 or float64.
 
+    dtype   Python's `float` makes numbers of truth values and integers, in the precision of what
+            they were computed from
+
     Raises TypeError for a tensor and another dtype: integers have no gradient, and half precision
     cannot count past 2048.
     """
+    if dtype is float and isinstance(x, Recorded) and x._value.dtype.kind != "f":
+        dtype = precision(x)
     wanted = np.dtype(dtype)
     if hasattr(x, "_value") and (wanted.kind != "f" or wanted.itemsize not in (4, 8)):
         raise TypeError(

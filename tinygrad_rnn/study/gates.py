@@ -93,7 +93,8 @@ def gates(run: Unrolled) -> dict[str, Gate]:
     for (node, port), (name, activation) in named_outputs(run).items():
         y = cut_out(activation, node, port)
         slope = _piece(_slope(activation), activation, node, port)
-        found[name].append((activation, y.reshape(len(y), -1), slope.reshape(len(y), -1)))
+        rows = (y.shape[0] if y.ndim else 1, -1)  # a gate for all sequences has one
+        found[name].append((activation, y.reshape(rows), slope.reshape(rows)))
     result: dict[str, Gate] = {}
     for name, by_step in found.items():
         activations, values, slopes = zip(*by_step, strict=True)

@@ -76,7 +76,7 @@ class Backward:
         wanted = wanted or [n for n in order if isinstance(n, Leaf) and n.kind == "tensor"]
         needed = set(wanted)
         for node in order:
-            if any(source in needed for source in node.inputs):
+            if any(s in needed and _has_rule(node, i) for i, s in enumerate(node.inputs)):
                 needed.add(node)
         known = set(near)
         for node, port in roots:
@@ -180,7 +180,7 @@ class Backward:
         totals = [self._total(node, port) for port in ports]
         if not any(totals):
             return
-        arguments = [i for i, source in enumerate(node.inputs) if source in needed]
+        arguments = [i for i, s in enumerate(node.inputs) if s in needed and _has_rule(node, i)]
         together = None
         if len(arguments) >= MANY:
             together = self._made(PULLBACKS, totals, node, 0)
@@ -203,7 +203,7 @@ class Backward:
         if name not in self._same:
             g, part = Context().run(applied, node, i)  # recording, whatever is set outside
             size = int(np.prod(_output(node, i)[0]))
-            self._same[name] = part._node is g[0]._node and part.size == size
+            self._same[name] = part is not None and part._node is g[0]._node and part.size == size
         return self._same[name]
 
 
@@ -211,6 +211,17 @@ def _output(node: Node, i: int) -> tuple[Any, Any]:
     """Shape and dtype of an argument."""
     source = node.inputs[i]
     return ((), None) if source is None else source.output(node.ports[i])
+
+
+def _has_rule(node: Node, i: int) -> bool:
+    """Whether a gradient flows back to an argument: comparisons and positions have none."""
+    dtype = _output(node, i)[1]
+    return (
+        node.primitive is not None
+        and node.primitive.pulls[i] is not None
+        and dtype is not None
+        and dtype.kind == "f"
+    )
 
 
 def applied(node: Node, i: int) -> tuple[list[Tensor], Tensor]:

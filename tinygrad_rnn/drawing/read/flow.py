@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import tree
 from ...autodiff import checked_seeds
 from ...graph import Node
 from ...sweep import output_of, pullback
@@ -143,7 +144,7 @@ class Values:
         primitive = node.primitive
         if primitive is None or (node, 0) in self.known or node.saved is None:
             return
-        y = node.saved[-1]
+        y = None if primitive.together is not None else node.saved[-1]  # residuals are no result
         if y is None:
             arguments = [
                 saved if source is None else self.known.get((source, port))
@@ -152,6 +153,7 @@ class Values:
             if any(a is None for a in arguments):
                 return
             y = primitive.value(*arguments, **node.params)
+            y = y if primitive.together is None else y[0]
         for port, part in enumerate(y if primitive.multiple else (y,)):
             self.known[node, port] = part
 
@@ -176,7 +178,8 @@ def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
                 box.note = f"{np.linalg.norm(value):.3g}"
             facts.append(f"mean {np.mean(value):.4g}, norm {np.linalg.norm(value):.4g}")
         box.facts[:0] = facts
-        kept = [np.shape(v) for v in box.node.saved or () if v is not None and np.ndim(v)]
+        values_kept = [v for v in tree.leaves(box.node.saved or ()) if v is not None]
+        kept = [np.shape(v) for v in values_kept if np.ndim(v)]
         if kept and box.kind in ("op", "circle"):
             box.facts.append("keeps " + ", ".join(map(str, kept)))
             box.keeps = saved

@@ -106,6 +106,7 @@ class Replay:
 
     # -- recording anew --------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")  # placeholders' values mean nothing
     def _again(self, size: int | None) -> Traced:
         """Apply the operations to placeholders, and pull placeholders back through them."""
         self.values, self.entering, self.arguments = {}, {}, {}

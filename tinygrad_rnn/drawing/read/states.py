@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ...graph import Node
+from ...graph import Leaf, Node
 from .align import Key
 from .signs import is_sum
 
@@ -54,7 +54,14 @@ class Carried:
         for (user, _), makers in arriving.items():
             for maker in makers:
                 users.setdefault(maker, set()).add(user)
-        sums = {key for key in self.producers if users[key] == {key} and _may_run_along(made[key])}
+        begun = {  # with a value that was given, as a state is
+            key_of[node]
+            for node in near
+            for i, source in enumerate(node.inputs)
+            if isinstance(source, Leaf) and (key_of[node], i) in arriving
+        }
+        alone = {key for key in self.producers if users[key] == {key} and key not in begun}
+        sums = {key for key in alone if _may_run_along(made[key])}
         self.running = {key for key in self.producers if users[key] <= sums}  # and their starts
         # states of the same name get a number
         names = [(key, made[key].name()) for key in self.producers if key not in self.running]
