@@ -548,3 +548,12 @@ def test_an_error_inside_a_rule_says_where():
     with pytest.raises(TypeError) as caught:
         tg.gradients(y, x)
     assert "in the backward pass of forgetful in timestep 3" in caught.value.__notes__
+
+
+def test_a_derivative_with_more_axes_than_its_operation_is_refused():
+    wrong = elementwise("wrong", lambda x: 2 * x, lambda x: np.full((2, 3), 2.0))
+    x = tg.tensor(X[0])
+    with tg.timestep(2):
+        y = wrong(x).sum()
+    with pytest.raises(ValueError, match=r"wrong in timestep 2: .* makes \(2, 3\) of .* \(3,\)"):
+        tg.gradients(y, x)

@@ -408,6 +408,26 @@ def _partial_rule(
     return (lambda g, saved, node: g * d(*fetch(saved, node))), needs
 
 
+def _checked_once(name: str, rule: Rule, rules: list[Rule], i: int) -> Rule:
+    """The rule, looked at in its first use: entry by entry means that no axis is added.
+
+    A cotangent with more axes would be summed over them, as one that was broadcast is.
+    """
+
+    def first(g: Any, saved: Any, node: Node) -> Any:
+        part = rule(g, saved, node)
+        shape = getattr(part, "shape", g.shape)
+        if shape != g.shape:
+            raise ValueError(
+                f"{name}{node.place}: the derivative for argument {i + 1} makes {shape} of a "
+                f"cotangent of shape {g.shape}; wanted a value for every entry"
+            )
+        rules[i] = rule
+        return part
+
+    return first
+
+
 # ------------------------------------------------------------------------------------------------
 # Constructors
 
@@ -431,6 +451,8 @@ def elementwise(
     signature = signature_of(name, value, len(d))
     rules = [_partial_rule(name, partial, signature, i) for i, partial in enumerate(d)]
     maps = [rule for rule, _ in rules]
+    for i, rule in enumerate(maps):
+        maps[i] = _checked_once(name, rule, maps, i)
     if activation is None:
         activation = len(d) == 1 and callable(d[0])
     return Primitive(
