@@ -557,3 +557,18 @@ def test_a_derivative_with_more_axes_than_its_operation_is_refused():
         y = wrong(x).sum()
     with pytest.raises(ValueError, match=r"wrong in timestep 2: .* makes \(2, 3\) of .* \(3,\)"):
         tg.gradients(y, x)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_cotangent_with_more_axes_than_its_argument_is_refused(together):
+    if together:
+        wrong = joint(
+            "wrong", lambda x: (2 * x, ()), lambda g, kept: (np.ones((2, 3)),), arguments=1
+        )
+    else:
+        wrong = general("wrong", lambda x: 2 * x, lambda g: np.ones((2, 3)))
+    x = tg.tensor(X[0])
+    with tg.timestep(2):
+        y = wrong(x).sum()
+    with pytest.raises(ValueError, match=r"wrong in timestep 2: .* \(2, 3\); wanted \(3,\)"):
+        tg.gradients(y, x)
