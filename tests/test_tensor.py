@@ -319,6 +319,21 @@ def test_masked_entries_and_what_holds_no_numbers_are_refused():
     assert w.version == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("sigmoid", r"; use tg\.sigmoid\(x\)$"),
+        ("view", r"; use x\.reshape\(shape\)$"),
+        ("copy", "; use x, whose value never changes$"),
+        ("colour", "has no attribute 'colour'$"),
+    ],
+)
+def test_an_attribute_of_other_libraries_is_answered(name, instead):
+    with pytest.raises(AttributeError, match=instead):
+        getattr(tg.tensor([1.0]), name)
+    assert not hasattr(tg.Parameter([1.0]), name)
+
+
 def test_numpy_functions_dispatch_or_refuse():
     x = tg.tensor([1.0, 4.0])
     assert isinstance(np.sqrt(x), tg.Tensor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -12,7 +12,7 @@ from . import ops
 from .autodiff import backward
 from .graph import Array, Leaf, Node, Shape, current
 from .ops.registry import Binary, Unary
-from .ops.without_rule import without_rule
+from .ops.without_rule import without_attribute, without_rule
 from .primitive import Recorded, of_precision, plain_array, precision, returns
 
 FLOAT = np.dtype(np.float32)
@@ -403,6 +403,11 @@ class Tensor(Recorded):
         if ours is None:
             raise without_rule(function)
         return ours(*args, **kwargs)
+
+    if not TYPE_CHECKING:  # for a type checker a tensor has the attributes that it has
+
+        def __getattr__(self, name: str) -> Any:
+            raise without_attribute(name, ops.__all__)
 
     # comparisons are recorded too; they give truth values, which have no derivative
 

@@ -59,6 +59,36 @@ _METHODS = {
     "multiply.reduce": "tg.prod(x, axis)",
     "subtract.at": "tg.index_add(x, indices, -b)",
 }
+_ATTRIBUTES = {
+    "add_": "x + b, which gives a new tensor",
+    "chunk": "tg.split(x, n)",
+    "clone": "x, whose value never changes",
+    "contiguous": "x, which has no memory layout",
+    "copy": "x, whose value never changes",
+    "detach_": "x.detach(), which gives a new tensor",
+    "dim": "x.ndim",
+    "double": "x.astype(np.float64)",
+    "fill": "tg.full_like(x, number)",
+    "flat": "tg.ravel(x)",
+    "float": "x.astype(np.float32)",
+    "gather": "tg.take_along_axis(x, index, axis)",
+    "masked_fill": "tg.where(mask, number, x)",
+    "mul_": "x * b, which gives a new tensor",
+    "nonzero": "np.nonzero(x.numpy())",
+    "numel": "x.size",
+    "permute": "x.transpose(axes)",
+    "pow": "x ** n",
+    "put": "tg.index_update(x, indices, b)",
+    "requires_grad": "tg.Parameter(value), or x.detach()",
+    "searchsorted": "np.searchsorted(x.numpy(), b)",
+    "sub_": "x - b, which gives a new tensor",
+    "t": "x.T",
+    "unsqueeze": "tg.expand_dims(x, axis)",
+    "view": "x.reshape(shape)",
+    "zero_": "tg.zeros_like(x)",
+}
+"""Substitutes for methods and attributes of PyTorch's tensors and NumPy's arrays."""
+
 _COMPLEX = {np.angle, np.conjugate, np.imag, np.real}
 
 
@@ -98,3 +128,15 @@ def without_rule(
     instead = _instead(theirs, method, options, ours)
     use = "" if instead is None else f"{instead}, or "
     return TypeError(f"{name} has no rule for tensors; use {use}{value}")
+
+
+def without_attribute(name: str, ours: Collection[str]) -> AttributeError:
+    """The error for an attribute that tensors don't have.
+
+    ours    the names of our functions; many are methods of PyTorch's tensors
+    """
+    instead = _ATTRIBUTES.get(name)
+    if instead is None and name in ours:
+        instead = f"tg.{name}(x)"
+    use = "" if instead is None else f"; use {instead}"
+    return AttributeError(f"a tensor has no attribute {name!r}{use}")
