@@ -77,14 +77,14 @@ def getitem(x: Any, index: Any) -> Any:
     return apply(_getitem, (x,), {"index": plain_index(index)})
 
 
-def plain_index(index: Any, how: str = "an index") -> Any:
+def plain_index(index: Any) -> Any:
     """An index without tensors: positions and truth values are taken as they are now."""
     if type(index) is int or type(index) is slice:
         return index
     if isinstance(index, tuple):
         return tuple([plain_index(part) for part in index]) if _has_tensor(index) else index
     if isinstance(index, Recorded) and index._value.dtype.kind in "iub":
-        return looked_at(index, how)
+        return looked_at(index, "an index")
     return index
 
 
@@ -262,7 +262,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     if axis is None:
         x, axis = ravel(x), 0
     axis = checked_axis("take", axis, x.shape)
-    indices = looked_at(indices, "the indices of take")
+    indices = looked_at(indices, "an index")
     found = _checked("take", indices, x.shape[axis], f"axis {axis} of shape {x.shape}")
     return getitem(x, (*([slice(None)] * axis), found))
 

@@ -99,7 +99,7 @@ def _class_numbers(
     name: str, scores: Any, targets: Any, ignore_index: int | None
 ) -> tuple[Array, Array | None]:
     """The classes, with 0 where they are ignored, and 1 or 0 for which count (None if all do)."""
-    classes = np.asarray(looked_at(targets, f"the class numbers given to {name}"))
+    classes = np.asarray(looked_at(targets, "class numbers"))
     where = f"{name}{current().place}"
     shape = _shape(scores)
     if classes.dtype.kind not in "iu":
