@@ -360,3 +360,11 @@ def test_wrong_number_of_inputs():
 def test_a_tensor_made_inside_is_a_constant():
     program = tg.trace(lambda x: tg.concatenate([x + tg.zeros(2), tg.ones(1)]), np.ones(2))
     np.testing.assert_array_equal(program(np.array([1.0, 2.0])), [1.0, 2.0, 1.0])
+
+
+def test_a_trace_that_lacks_its_example_or_its_step_says_so():
+    cell = tg.Elman(3, 4)
+    with pytest.raises(TypeError, match=r"one step of Elman: given 0 examples; wanted x"):
+        tg.trace(cell)
+    with pytest.raises(TypeError, match=r"which step\? tg\.trace\(run, step=2\)"):
+        tg.trace(tg.unroll(cell, np.ones((2, 1, 3))))

@@ -51,8 +51,15 @@ def trace(f: Any, *like: Any, step: int | None = None) -> Any:
     if step is not None:
         return _of_record(f, step)
     if isinstance(f, Cell):
+        if len(like) not in (1, 2):
+            raise TypeError(
+                f"trace of one step of {type(f).__name__}: given {len(like)} examples; wanted x "
+                "with its batch, (B, I), and perhaps the state: tg.trace(cell, np.ones((1, I)))"
+            )
         return _of_cell(f, *like)
     if not callable(f):
+        if hasattr(f, "steps"):
+            raise TypeError("trace of a record: which step? tg.trace(run, step=2)")
         return ops.trace(f, *like)
     names = _argument_names(f, len(like))
     parts = [part for name, value in zip(names, like, strict=True)
