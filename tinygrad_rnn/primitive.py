@@ -408,7 +408,7 @@ def _partial_rule(
     return (lambda g, saved, node: g * d(*fetch(saved, node))), needs
 
 
-def _checked_once(name: str, rule: Rule, rules: list[Rule | None], i: int, entrywise: bool) -> Rule:
+def _checked_once(name: str, rule: Rule, rules: list[Rule], i: int) -> Rule:
     """The rule, looked at in its first use: entry by entry means that no axis is added.
 
     A cotangent with more axes would be summed over them, as one that was broadcast is.
@@ -416,32 +416,16 @@ def _checked_once(name: str, rule: Rule, rules: list[Rule | None], i: int, entry
 
     def first(g: Any, saved: Any, node: Node) -> Any:
         part = rule(g, saved, node)
-        _check_axes(name, part, g, node, i, entrywise)
-        rules[i] = rule
-        return part
-
-    return first
-
-
-def _check_axes(name: str, part: Any, g: Any, node: Node, i: int, entrywise: bool = False) -> None:
-    """Refuse a cotangent with axes that are neither the argument's nor the result's."""
-    shape, source = getattr(part, "shape", None), node.inputs[i]
-    if shape is None or source is None:
-        return
-    if entrywise:
+        shape = getattr(part, "shape", g.shape)
         if shape != g.shape:
             raise ValueError(
                 f"{name}{node.place}: the derivative for argument {i + 1} makes {shape} of a "
                 f"cotangent of shape {g.shape}; wanted a value for every entry"
             )
-        return
-    wanted = source.output(node.ports[i])[0]
-    extra = shape[: max(0, len(shape) - len(wanted))]
-    if extra and (isinstance(g, list) or g.shape[: len(extra)] != extra):
-        raise ValueError(
-            f"{name}{node.place}: the pullback rule for argument {i + 1} gives a cotangent of "
-            f"shape {shape}; wanted {wanted}, the argument's"
-        )
+        rules[i] = rule
+        return part
+
+    return first
 
 
 # ------------------------------------------------------------------------------------------------
@@ -466,16 +450,16 @@ def elementwise(
     """
     signature = signature_of(name, value, len(d))
     rules = [_partial_rule(name, partial, signature, i) for i, partial in enumerate(d)]
-    maps: list[Rule | None] = []
+    pulls = [rule for rule, _ in rules]
     for i, (rule, _) in enumerate(rules):
-        maps.append(_checked_once(name, rule, maps, i, True))
+        pulls[i] = _checked_once(name, rule, pulls, i)
     if activation is None:
         activation = len(d) == 1 and callable(d[0])
     return Primitive(
         name,
         value,
-        maps,
-        maps,
+        pulls,
+        [rule for rule, _ in rules],  # a tangent is broadcast, so these may add axes
         [n for _, n in rules],
         kind="elementwise",
         notation=notation,
@@ -600,7 +584,7 @@ def general(
         push, also = (None, frozenset()) if along is None else _adapt(name, along, signature, i)
         if jvp is None and pull is not None:
             push = transposed(pull)
-        pulls.append(pull and _checked_once(name, pull, pulls, i, False))
+        pulls.append(pull)
         pushes.append(push)
         needs.append(read | also)
     return Primitive(
@@ -688,8 +672,6 @@ def joint(
                 + (f" of {len(parts)}" if isinstance(parts, Sequence) else "")
                 + f"; wanted a tuple of {arguments}, one cotangent per argument"
             )
-        for i, part in enumerate(parts):
-            _check_axes(name, part, g, node, i)
         return parts
 
     def pull(i: int) -> Rule:
