@@ -17,7 +17,7 @@ SIZES = {"input": 8, "hidden": 16, "batch": 4}
 
 OURS = """
 import numpy as np, tinygrad_rnn as tg
-cell = tg.LSTM({input}, {hidden}, rng=0)
+cell = tg.LSTMCell({input}, {hidden}, rng=0)
 run = tg.unroll(cell, np.random.default_rng(0).normal(size=(T, {batch}, {input})))
 loss = tg.square(run.steps[-1]).sum()
 started = time.perf_counter()

@@ -98,9 +98,9 @@ def networks() -> dict[str, Callable[[], tg.Tensor]]:
     unrolled = gallery["unrolled"]
     return {
         "Elman by hand": lambda: gallery["by_hand"](3),
-        "LSTM": lambda: unrolled(tg.LSTM(3, 4, rng=0)),
-        "GRU, reset after": lambda: unrolled(tg.GRU(3, 4, rng=0)),
-        "GRU, reset before": lambda: unrolled(tg.GRU(3, 4, reset="before", rng=0)),
+        "LSTM": lambda: unrolled(tg.LSTMCell(3, 4, rng=0)),
+        "GRU, reset after": lambda: unrolled(tg.GRUCell(3, 4, rng=0)),
+        "GRU, reset before": lambda: unrolled(tg.GRUCell(3, 4, reset="before", rng=0)),
         "GRU, nine parameters": NETWORKS["gru_reset_after"],
         "minimal gated unit": NETWORKS["minimal_gated_unit"],
         "LSTM with peepholes": NETWORKS["peepholes"],

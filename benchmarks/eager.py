@@ -65,7 +65,7 @@ class MGU(tg.Cell):
         return s, s
 
 
-CELLS: dict[str, Any] = {"elman": tg.Elman, "lstm": tg.LSTM, "gru": tg.GRU, "mgu": MGU}
+CELLS: dict[str, Any] = {"elman": tg.ElmanCell, "lstm": tg.LSTMCell, "gru": tg.GRUCell, "mgu": MGU}
 
 
 def torch_steps(torch: Any) -> dict[str, Callable[..., Any]]:
@@ -231,7 +231,7 @@ def memory() -> None:
     T, B, H = 2000, 32, 256
     rng = np.random.default_rng(0)
     xs = rng.normal(size=(T, B, H)).astype(np.float32)
-    cell = tg.Elman(H, H, rng=rng)
+    cell = tg.ElmanCell(H, H, rng=rng)
     tg.unroll(cell, xs[:2])
 
     def resident() -> int:
@@ -255,7 +255,7 @@ def memory() -> None:
 def length() -> None:
     """Time per step of long sequences over that of short ones."""
     rng = np.random.default_rng(0)
-    cell = tg.Elman(8, 32, rng=rng)
+    cell = tg.ElmanCell(8, 32, rng=rng)
     V = tg.Parameter(rng.normal(0, 0.1, (32, 8)), "V", dtype=np.float32)
 
     def step(T: int) -> float:

@@ -102,7 +102,7 @@ SIZES = [(25, 64), (50, 64), (100, 64), (100, 32), (100, 128)]
 
 def functions(T: int, H: int) -> dict[str, Callable[[], Any]]:
     rng = np.random.default_rng(0)
-    cell = tg.LSTM(8, H, rng=rng, dtype=np.float64)
+    cell = tg.LSTMCell(8, H, rng=rng, dtype=np.float64)
     xs = rng.normal(size=(T, 4, 8))
     targets = rng.normal(size=(T, 4, H))
     run = tg.unroll(cell, xs)

@@ -36,7 +36,7 @@ RULES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # options of b
 def both(H: int, rule: str) -> tuple[Callable[[], float], Callable[[], float], Callable[[], None]]:
     """Our step and theirs, which give their time, and a check of the results."""
     rng = np.random.default_rng(0)
-    cell = tg.GRU(64, H, rng=rng)
+    cell = tg.GRUCell(64, H, rng=rng)
     V = tg.Parameter(rng.normal(0, H**-0.5, (H, 64)).astype(np.float32), "V")
     c = tg.Parameter(np.zeros(64, np.float32), "c")
     mine = [*cell.parameters().values(), V, c]

@@ -44,7 +44,7 @@ def peak(f: Callable[[], Any]) -> int:
 
 
 def of_a_batch(T: int, B: int, H: int) -> None:
-    cell = tg.LSTM(H, H, rng=0)
+    cell = tg.LSTMCell(H, H, rng=0)
     named = cell.parameters()
     parameters = list(named.values())
     xs = np.random.default_rng(0).normal(size=(T, B, H)).astype(np.float32)
@@ -72,7 +72,7 @@ def of_a_batch(T: int, B: int, H: int) -> None:
 
 
 def of_a_long_sequence(T: int, B: int, H: int, length: int) -> None:
-    cell = tg.LSTM(H, H, rng=0)
+    cell = tg.LSTMCell(H, H, rng=0)
     parameters = list(cell.parameters().values())
     xs = np.random.default_rng(0).normal(size=(T, B, H)).astype(np.float32)
 

@@ -43,7 +43,7 @@ def unrolled(cell: tg.Cell, T: int = 3) -> tg.Tensor:
 def linear(rho: float, T: int = 8) -> tg.Tensor:
     """s_t = x_t U + s_{t-1} W with W = rho times an orthogonal matrix, one loss at the end."""
     rng = np.random.default_rng(0)
-    cell = tg.Elman(3, 4, activation="identity", rng=0, dtype=np.float64)
+    cell = tg.ElmanCell(3, 4, activation="identity", rng=0, dtype=np.float64)
     cell.W.assign(rho * np.linalg.qr(rng.normal(size=(4, 4)))[0])
     run = tg.unroll(cell, rng.normal(size=(T, 1, 3)))
     return run.state.sum()
@@ -89,7 +89,7 @@ def attending(T: int = 3) -> tg.Tensor:
 def stacked(T: int = 3) -> tg.Tensor:
     """Two LSTMs, the second on the outputs of the first."""
     rng = np.random.default_rng(0)
-    lower, upper = tg.LSTM(3, 4, rng=0), tg.LSTM(4, 4, rng=1)
+    lower, upper = tg.LSTMCell(3, 4, rng=0), tg.LSTMCell(4, 4, rng=1)
     V = tg.Parameter(rng.normal(size=(4, 2)), "V")
     below, above, loss = lower.initial_state(1), upper.initial_state(1), 0.0
     for t in range(1, T + 1):
@@ -103,7 +103,7 @@ def stacked(T: int = 3) -> tg.Tensor:
 def bidirectional(T: int = 3) -> tg.Tensor:
     """One network reads forwards, another backwards; both are read out at every step."""
     rng = np.random.default_rng(0)
-    forwards, backwards = tg.Elman(3, 4, rng=0), tg.Elman(3, 4, rng=1)
+    forwards, backwards = tg.ElmanCell(3, 4, rng=0), tg.ElmanCell(3, 4, rng=1)
     V, V_r = (tg.Parameter(rng.normal(size=(4, 2)), name) for name in ("V", "V_r"))
     xs = [tg.tensor(rng.normal(size=(1, 3)), "x", np.float32) for _ in range(T)]
     s, r = tg.zeros((1, 4), "s_0"), tg.zeros((1, 4), f"r_{T + 1}")
@@ -161,11 +161,15 @@ def main(folder: Path) -> None:
         ),
         "elman_cut_backward": tg.draw(by_hand(cut=3), backward=True),
         "elman_step": tg.draw(loss, level="step", title="One box per step"),
-        "lstm": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), title="LSTM"),
-        "lstm_step": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), level="step"),
-        "lstm_rolled": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), level="rolled"),
-        "lstm_backward_step": tg.draw(unrolled(tg.LSTM(3, 4, rng=0)), backward=True, level="step"),
-        "gru": tg.draw(unrolled(tg.GRU(3, 4, rng=0), 2), title="GRU, reset gate after the product"),
+        "lstm": tg.draw(unrolled(tg.LSTMCell(3, 4, rng=0)), title="LSTM"),
+        "lstm_step": tg.draw(unrolled(tg.LSTMCell(3, 4, rng=0)), level="step"),
+        "lstm_rolled": tg.draw(unrolled(tg.LSTMCell(3, 4, rng=0)), level="rolled"),
+        "lstm_backward_step": tg.draw(
+            unrolled(tg.LSTMCell(3, 4, rng=0)), backward=True, level="step"
+        ),
+        "gru": tg.draw(
+            unrolled(tg.GRUCell(3, 4, rng=0), 2), title="GRU, reset gate after the product"
+        ),
         "stacked": tg.draw(stacked(2), title="Two LSTMs, one on the other"),
         "bidirectional": tg.draw(bidirectional(), title="One network per direction of time"),
         "skipping": tg.draw(skipping(), title="A skip connection that begins at step 3"),

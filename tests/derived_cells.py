@@ -128,12 +128,12 @@ class TwoOutputs(tg.Cell):
 
 
 BUILT_IN = {
-    "elman tanh": lambda: tg.Elman(I, H, rng=0),
-    "elman relu": lambda: tg.Elman(I, H, activation="relu", rng=0),
-    "elman identity": lambda: tg.Elman(I, H, activation="identity", rng=0),
-    "lstm": lambda: tg.LSTM(I, H, rng=0),
-    "gru after": lambda: tg.GRU(I, H, rng=0),
-    "gru before": lambda: tg.GRU(I, H, reset="before", rng=0),
+    "elman tanh": lambda: tg.ElmanCell(I, H, rng=0),
+    "elman relu": lambda: tg.ElmanCell(I, H, activation="relu", rng=0),
+    "elman identity": lambda: tg.ElmanCell(I, H, activation="identity", rng=0),
+    "lstm": lambda: tg.LSTMCell(I, H, rng=0),
+    "gru after": lambda: tg.GRUCell(I, H, rng=0),
+    "gru before": lambda: tg.GRUCell(I, H, reset="before", rng=0),
 }
 USERS = {
     cell.__name__: cell

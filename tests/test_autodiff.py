@@ -308,7 +308,7 @@ def test_only_the_record_between_input_and_output_is_walked(monkeypatch):
 # -- single uses ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [tg.Elman, tg.LSTM, tg.GRU])
+@pytest.mark.parametrize("make", [tg.ElmanCell, tg.LSTMCell, tg.GRUCell])
 def test_gradients_of_uses_are_labelled_and_sum_to_the_whole(make):
     cell = make(2, 3, rng=0, dtype=np.float64)
     run = tg.unroll(cell, RNG.normal(size=(5, 2, 2)))
@@ -382,7 +382,7 @@ def test_no_steps_is_an_error():
 # -- second derivatives --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [tg.Elman, tg.LSTM, tg.GRU])
+@pytest.mark.parametrize("make", [tg.ElmanCell, tg.LSTMCell, tg.GRUCell])
 def test_second_derivatives_of_unrolled_cells(make):
     cell, xs = make(2, 3, rng=0, dtype=np.float64), RNG.normal(size=(3, 2, 2))
     parameters = cell.parameters()
@@ -627,7 +627,7 @@ SMALL, LARGE = 3, 2 * COPIED_BYTES
 
 def test_one_buffer_for_all_steps(rng):
     xs = rng.normal(size=(3, 2, 4)).astype(np.float32)
-    cell = tg.Elman(4, 3, rng=rng)
+    cell = tg.ElmanCell(4, 3, rng=rng)
     (tg.unroll(cell, xs).outputs ** 2).sum().backward()
     wanted = cell.U.grad
 

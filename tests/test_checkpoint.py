@@ -22,7 +22,7 @@ def close(a, b, tolerance=1e-12):
 
 
 def cell_and_data():
-    return tg.LSTM(3, 4, rng=0, dtype=np.float64), RNG.normal(size=(6, 2, 3))
+    return tg.LSTMCell(3, 4, rng=0, dtype=np.float64), RNG.normal(size=(6, 2, 3))
 
 
 def in_segments(cell, xs, run):

@@ -131,7 +131,7 @@ def test_a_missing_package_is_named_with_the_extra(call, monkeypatch, package, a
 def test_a_cell_with_a_size_of_its_own_is_drawn(call, tmp_path):
     (tmp_path / "own_size.py").write_text(
         "import tinygrad_rnn as tg\n"
-        "class Own(tg.Elman):\n"
+        "class Own(tg.ElmanCell):\n"
         "    def __init__(self): super().__init__(7, 2, rng=0)\n"
     )
     code, out, err = call("draw", "--cell", "own_size.py:Own", "--steps", 2, "-o", "own.svg")

@@ -92,7 +92,9 @@ def test_a_user_function_that_differentiates_inside():
 # -- cells and closures --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cell", [tg.Elman(2, 3, rng=0), tg.LSTM(2, 3, rng=1), tg.GRU(2, 3, rng=2)])
+@pytest.mark.parametrize(
+    "cell", [tg.ElmanCell(2, 3, rng=0), tg.LSTMCell(2, 3, rng=1), tg.GRUCell(2, 3, rng=2)]
+)
 def test_closed_over_parameters(cell):
     xs = RNG.normal(size=(3, 2, 2))
     before = {name: (p, p.numpy().copy(), p._node) for name, p in cell.parameters().items()}
@@ -106,7 +108,7 @@ def test_closed_over_parameters(cell):
 
 
 def test_a_wrong_cell_is_found_in_its_parameter():
-    cell = tg.Elman(2, 3, rng=0)
+    cell = tg.ElmanCell(2, 3, rng=0)
     broken = lambda x: tg.tanh(x @ cell.U + tg.stop_gradient(cell.b))  # noqa: E731
     given = RNG.normal(size=(1, 2))
     fails(r"by parameter b\[\d\] is 0, central", broken, given, parameters=cell)
@@ -116,7 +118,7 @@ def test_a_wrong_cell_is_found_in_its_parameter():
 
 
 def test_parameters_are_put_back_after_a_failure():
-    cell = tg.Elman(2, 3, rng=0)
+    cell = tg.ElmanCell(2, 3, rng=0)
 
     def f():
         raise KeyError("oops")

@@ -313,7 +313,7 @@ def test_a_setting_may_be_bound_to_a_name():
 
 
 def test_a_dropped_loss_frees_its_record_at_once(no_collector):
-    cell = tg.LSTM(3, 4, rng=0)
+    cell = tg.LSTMCell(3, 4, rng=0)
     loss = (tg.unroll(cell, np.ones((5, 2, 3))).outputs ** 2).sum()
     arrays, nodes = saved_arrays(loss), [weakref.ref(n) for n in record_order([loss._node])]
     parameters = {p._node for p in cell.parameters().values()}
@@ -336,7 +336,7 @@ def test_a_record_of_a_record_is_freed_too(no_collector):
 
 
 def test_saved_values_are_freed_by_backward(no_collector):
-    cell = tg.Elman(3, 4, rng=0)
+    cell = tg.ElmanCell(3, 4, rng=0)
     run = tg.unroll(cell, np.ones((5, 2, 3)))
     loss = (run.state**2).sum()
     arrays = saved_arrays(loss)
@@ -394,7 +394,7 @@ def test_an_interrupted_backward_says_so():
 
 def test_an_elman_step_keeps_one_array():
     T, B, H = 200, 32, 256
-    cell = tg.Elman(8, H, rng=0)
+    cell = tg.ElmanCell(8, H, rng=0)
     xs = np.ones((T, B, 8), np.float32)
     state = cell.initial_state(B)
     tracemalloc.start()
@@ -410,7 +410,7 @@ def test_an_elman_step_keeps_one_array():
 
 
 @pytest.mark.parametrize(
-    "cell", [tg.Elman(3, 4, rng=0), tg.LSTM(3, 4, rng=0)], ids=["one", "tuple"]
+    "cell", [tg.ElmanCell(3, 4, rng=0), tg.LSTMCell(3, 4, rng=0)], ids=["one", "tuple"]
 )
 def test_a_detached_state_keeps_nothing_alive_and_passes_no_gradient(cell, no_collector):
     xs = np.ones((3, 2, 3))
@@ -451,7 +451,7 @@ def test_a_million_operations_in_a_row():
 def test_results_do_not_depend_on_hash_seeds():
     program = (
         "import numpy as np, tinygrad_rnn as tg\n"
-        "cell = tg.GRU(3, 4, rng=0)\n"
+        "cell = tg.GRUCell(3, 4, rng=0)\n"
         "loss = (tg.unroll(cell, np.ones((6, 2, 3))).outputs ** 2).sum()\n"
         "uses = tg.gradients_of_uses(loss, cell.W, keep_record=True)\n"
         "print([(u.step, u.operation, u.gradient.tobytes().hex()) for u in uses])\n"

@@ -159,7 +159,7 @@ def test_chrono(T_max, rng):
 
 def test_chrono_biases_make_memory_last():
     """With no weights, an LSTM's memory falls off as (1 - 1/T)^t."""
-    cell = tg.LSTM(1, 5, rng=0, dtype=np.float64)
+    cell = tg.LSTMCell(1, 5, rng=0, dtype=np.float64)
     cell.U.assign(np.zeros(cell.U.shape))
     cell.W.assign(np.zeros(cell.W.shape))
     cell.b.assign(init.chrono(cell.b.shape, 0, T_max=50, dtype=np.float64))

@@ -137,7 +137,7 @@ def test_accumulation_begins_anew_after_a_step(rng):
 
 
 def test_a_parameter_listed_twice_is_updated_once(rng):
-    cell = tg.Elman(2, 3, rng=rng)
+    cell = tg.ElmanCell(2, 3, rng=rng)
     optimiser = tg.optim.SGD([cell, cell.W], lr=0.1)
     assert len(optimiser.parameters) == 3
     with pytest.raises(ValueError, match="no parameters"):
@@ -172,7 +172,7 @@ def test_clip_names_the_gradient_that_is_not_finite():
 
 
 def test_what_holds_parameters():
-    cell, w = tg.Elman(2, 3, rng=0), tg.Parameter([1.0], "w")
+    cell, w = tg.ElmanCell(2, 3, rng=0), tg.Parameter([1.0], "w")
     wanted = [*cell.parameters().values(), w]
     for given in ([cell, w], [cell.parameters(), w], {"cell": cell, "w": w}, [[cell], {"w": w}]):
         assert tg.optim.SGD(given, 0.1).parameters == wanted

@@ -75,7 +75,7 @@ def test_options_are_looked_at_in_every_step():
 
 
 def model(seed=0):
-    cell = tg.Elman(2, 3, rng=seed, dtype=np.float64)
+    cell = tg.ElmanCell(2, 3, rng=seed, dtype=np.float64)
     return [{"params": cell}, {"params": [tg.Parameter(np.ones((3, 2)), "V")], "lr": 0.02}]
 
 

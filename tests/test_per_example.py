@@ -37,11 +37,11 @@ class Normalised(tg.Cell):
 
 
 CELLS = {
-    "elman": lambda: tg.Elman(I, H, rng=0, dtype=F64),
-    "relu": lambda: tg.Elman(I, H, activation="relu", rng=0, dtype=F64),
-    "lstm": lambda: tg.LSTM(I, H, rng=0, dtype=F64),
-    "gru": lambda: tg.GRU(I, H, rng=0, dtype=F64),
-    "gru before": lambda: tg.GRU(I, H, reset="before", rng=0, dtype=F64),
+    "elman": lambda: tg.ElmanCell(I, H, rng=0, dtype=F64),
+    "relu": lambda: tg.ElmanCell(I, H, activation="relu", rng=0, dtype=F64),
+    "lstm": lambda: tg.LSTMCell(I, H, rng=0, dtype=F64),
+    "gru": lambda: tg.GRUCell(I, H, rng=0, dtype=F64),
+    "gru before": lambda: tg.GRUCell(I, H, reset="before", rng=0, dtype=F64),
     "user's": lambda: Normalised(0),
 }
 
@@ -193,7 +193,7 @@ def test_a_tensor_on_the_way_and_one_output_of_several():
 
 
 def test_in_the_precision_of_the_parameters():
-    cell, (xs, targets) = tg.LSTM(I, H, rng=0), data()
+    cell, (xs, targets) = tg.LSTMCell(I, H, rng=0), data()
     wanted = looped(losses_of, cell, xs, targets)
     losses = losses_of(cell, xs, targets)
     for name, found in tg.per_example_gradients(losses, cell.parameters()).items():

@@ -73,9 +73,9 @@ class Own(tg.Cell):
 
 
 CELLS = {
-    "elman": lambda: tg.Elman(3, 4, rng=0, dtype=np.float64),
-    "lstm": lambda: tg.LSTM(3, 4, rng=0, dtype=np.float64),
-    "gru": lambda: tg.GRU(3, 4, rng=0, dtype=np.float64),
+    "elman": lambda: tg.ElmanCell(3, 4, rng=0, dtype=np.float64),
+    "lstm": lambda: tg.LSTMCell(3, 4, rng=0, dtype=np.float64),
+    "gru": lambda: tg.GRUCell(3, 4, rng=0, dtype=np.float64),
     "own": Own,
 }
 
@@ -363,8 +363,8 @@ def test_a_tensor_made_inside_is_a_constant():
 
 
 def test_a_trace_that_lacks_its_example_or_its_step_says_so():
-    cell = tg.Elman(3, 4)
-    with pytest.raises(TypeError, match=r"one step of Elman: given 0 examples; wanted x"):
+    cell = tg.ElmanCell(3, 4)
+    with pytest.raises(TypeError, match=r"one step of ElmanCell: given 0 examples; wanted x"):
         tg.trace(cell)
     with pytest.raises(TypeError, match=r"which step\? tg\.trace\(run, step=2\)"):
         tg.trace(tg.unroll(cell, np.ones((2, 1, 3))))

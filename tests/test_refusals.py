@@ -692,8 +692,8 @@ def test_an_error_of_the_users_own_comes_through(look):
 
 def test_tracing_records_whatever_is_set_outside():
     with tg.no_grad(), tg.timestep(4):
-        assert len(tg.trace(tg.Elman(3, 4, rng=0), np.ones((2, 3))).equations) > 3
-        assert "tanh" in derive(tg.Elman(3, 4)).unicode()
+        assert len(tg.trace(tg.ElmanCell(3, 4, rng=0), np.ones((2, 3))).equations) > 3
+        assert "tanh" in derive(tg.ElmanCell(3, 4)).unicode()
 
 
 def test_anomalies_are_found_inside_a_traced_function():

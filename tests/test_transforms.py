@@ -395,7 +395,7 @@ def test_results_are_tensors_exactly_if_something_recorded_went_in():
 
 
 def test_backward_reaches_through_a_gradient_to_closed_over_parameters():
-    cell = tg.Elman(2, 3, rng=0, dtype=np.float64)
+    cell = tg.ElmanCell(2, 3, rng=0, dtype=np.float64)
     x = RNG.normal(size=(1, 2))
     s = cell.initial_state(1)
 
@@ -411,7 +411,7 @@ def test_backward_reaches_through_a_gradient_to_closed_over_parameters():
             for sign in (1, -1):
                 moved = kept.copy()
                 moved[i] += sign * 1e-6
-                other = tg.Elman(2, 3, rng=0, dtype=np.float64)
+                other = tg.ElmanCell(2, 3, rng=0, dtype=np.float64)
                 other.parameters()[p.name].assign(moved)
                 cell, saved = other, cell
                 expected[i] += sign * penalty().item() / 2e-6
@@ -427,7 +427,7 @@ def test_value_stays_connected():
 
 
 def test_gradient_of_an_unrolled_cell_through_its_state():
-    cell = tg.LSTM(2, 3, rng=0, dtype=np.float64)
+    cell = tg.LSTMCell(2, 3, rng=0, dtype=np.float64)
     xs = RNG.normal(size=(4, 2, 2))
     f = lambda s: (tg.unroll(cell, xs, s).outputs ** 2).sum()  # noqa: E731
     state = tg.LSTMState(RNG.normal(size=(2, 3)), RNG.normal(size=(2, 3)))

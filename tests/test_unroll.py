@@ -40,7 +40,7 @@ class Nested(tg.Cell):
 
 
 def test_states_and_outputs(rng):
-    cell, xs = tg.Elman(2, 3, rng=rng), rng.normal(size=(5, 4, 2))
+    cell, xs = tg.ElmanCell(2, 3, rng=rng), rng.normal(size=(5, 4, 2))
     run = tg.unroll(cell, xs)
     assert len(run) == 5
     assert len(run.states) == 6
@@ -54,13 +54,13 @@ def test_states_and_outputs(rng):
 
 
 def test_float64_data_leave_a_float32_cell_float32(rng):
-    run = tg.unroll(tg.LSTM(2, 3, rng=rng), rng.normal(size=(3, 1, 2)))
+    run = tg.unroll(tg.LSTMCell(2, 3, rng=rng), rng.normal(size=(3, 1, 2)))
     assert run.outputs.dtype == np.float32
     run.outputs.sum().backward()
 
 
 @pytest.mark.parametrize(("T", "B"), [(1, 1), (1, 3), (4, 1), (3, 0)])
-@pytest.mark.parametrize("cell", [tg.Elman, tg.LSTM, tg.GRU])
+@pytest.mark.parametrize("cell", [tg.ElmanCell, tg.LSTMCell, tg.GRUCell])
 def test_short_sequences_and_small_batches(cell, T, B, rng):
     cell = cell(2, 3, rng=rng)
     run = tg.unroll(cell, rng.normal(size=(T, B, 2)))
@@ -93,7 +93,7 @@ def test_a_detached_state_is_cut_in_every_part(rng):
 
 def test_xs_as_tensor_array_and_list_agree(rng):
     xs = rng.normal(size=(4, 2, 3))
-    cell = tg.Elman(3, 3, rng=rng, dtype=np.float64)
+    cell = tg.ElmanCell(3, 3, rng=rng, dtype=np.float64)
     x = tg.tensor(xs)
     losses = [(tg.unroll(cell, given).outputs ** 2).sum() for given in (x, xs, list(xs))]
     assert losses[0].item() == losses[1].item() == losses[2].item()
@@ -105,7 +105,7 @@ def test_xs_as_tensor_array_and_list_agree(rng):
 
 
 def test_steps_are_marked_from_one(rng):
-    cell = tg.GRU(2, 3, rng=rng)
+    cell = tg.GRUCell(2, 3, rng=rng)
     loss = tg.unroll(cell, rng.normal(size=(3, 1, 2))).outputs.sum()
     assert [use.step for use in tg.gradients_of_uses(loss, cell.W)] == [1, 2, 3]
 
@@ -120,7 +120,7 @@ class Knot:
 
 
 def test_the_collector_is_as_before(rng):
-    cell, xs, before = tg.Elman(2, 3, rng=rng), np.ones((2, 1, 2)), gc.get_threshold()
+    cell, xs, before = tg.ElmanCell(2, 3, rng=rng), np.ones((2, 1, 2)), gc.get_threshold()
     assert gc.isenabled()
     tg.unroll(cell, xs)
     with pytest.raises(ValueError, match="inner sizes"):
@@ -139,9 +139,9 @@ def test_the_collector_is_as_before(rng):
 def test_thresholds_after_unrolls_inside_each_other_and_in_threads():
     before = gc.get_threshold()
 
-    class Waits(tg.Elman):
+    class Waits(tg.ElmanCell):
         def step(self, x, s):
-            tg.unroll(tg.Elman(2, 3, rng=0), np.ones((1, 1, 2)))
+            tg.unroll(tg.ElmanCell(2, 3, rng=0), np.ones((1, 1, 2)))
             barrier.wait(10)
             return super().step(x, s)
 
@@ -158,7 +158,7 @@ def test_thresholds_after_unrolls_inside_each_other_and_in_threads():
         thread.join()
     assert gc.get_threshold() == before
 
-    class Sets(tg.Elman):
+    class Sets(tg.ElmanCell):
         def step(self, x, s):
             gc.set_threshold(701, 11, 12)
             return super().step(x, s)
@@ -173,7 +173,7 @@ def test_thresholds_after_unrolls_inside_each_other_and_in_threads():
 def test_cycles_that_a_cell_makes_are_collected_while_it_runs():
     alive, most = set(), []
 
-    class Knots(tg.Elman):
+    class Knots(tg.ElmanCell):
         def step(self, x, s):
             Knot(alive)
             most.append(len(alive))
@@ -187,7 +187,7 @@ def test_cycles_that_were_made_between_unrolls_are_collected():
     program = (  # in a process of its own, where there is little else to collect
         "import collections, weakref, numpy as np, tinygrad_rnn as tg\n"
         "class Knot: pass\n"
-        "cell, xs = tg.Elman(2, 3, rng=0), np.ones((60, 1, 2))\n"
+        "cell, xs = tg.ElmanCell(2, 3, rng=0), np.ones((60, 1, 2))\n"
         "alive, recent = set(), collections.deque(maxlen=20)\n"
         "for _ in range(1000):\n"
         "    knot = Knot()\n"
@@ -208,7 +208,7 @@ def test_cycles_that_were_made_between_unrolls_are_collected():
 
 
 def test_what_is_refused(rng):
-    cell = tg.Elman(2, 3, rng=rng)
+    cell = tg.ElmanCell(2, 3, rng=rng)
     for xs in (
         np.zeros((0, 1, 2)),
         tg.tensor(np.zeros((0, 1, 2))),
@@ -223,14 +223,14 @@ def test_what_is_refused(rng):
     with pytest.raises(ValueError, match=r"matmul in timestep 1: \(4, 5\) @ \(2, 3\): inner sizes"):
         tg.unroll(cell, np.ones((3, 4, 5)))
 
-    class NoPair(tg.Elman):
+    class NoPair(tg.ElmanCell):
         def step(self, x, s):
             return super().step(x, s)[0]
 
     with pytest.raises(TypeError, match=r"NoPair.step in timestep 1: wanted a pair"):
         tg.unroll(NoPair(2, 3), np.ones((2, 1, 2)))
 
-    class Grows(tg.Elman):
+    class Grows(tg.ElmanCell):
         def step(self, x, s):
             s = super().step(x, s)[0]
             return s, (s, s)

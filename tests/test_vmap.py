@@ -190,7 +190,7 @@ def test_maps_of_maps(size):
 
 
 def test_a_cell_of_single_examples():
-    cell = tg.LSTM(3, 4, rng=0, dtype=np.float64)
+    cell = tg.LSTMCell(3, 4, rng=0, dtype=np.float64)
     xs = RNG.normal(size=(5, B, 3))
     run = tg.vmap(lambda xs: tg.unroll(cell, xs[:, None]).outputs[:, 0], 1, 1, loop=False)
     close(run(xs), tg.unroll(cell, xs).outputs)

@@ -13,7 +13,7 @@ from .autodiff import Use, gradients, gradients_of_uses
 from .checkpoint import checkpoint
 from .gradcheck import check_gradients
 from .graph import no_grad, scope, timestep
-from .nn import GRU, LSTM, Cell, Elman, LSTMState, init
+from .nn import Cell, ElmanCell, GRUCell, LSTMCell, LSTMState, init
 from .ops import *  # noqa: F403 - the vocabulary
 from .ops import custom
 from .ops.registry import OPERATORS as _OPERATORS
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from .drawing.draw import draw
 
 __all__ = [
-    "GRU",
-    "LSTM",
+    "GRUCell",
+    "LSTMCell",
     "Cell",
-    "Elman",
+    "ElmanCell",
     "LSTMState",
     "Parameter",
     "Tensor",

@@ -47,7 +47,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     structure, shape or dtype, other values (beyond rounding), or if it uses other tensors.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> cell = tg.LSTM(3, 4, rng=0)
+    >>> cell = tg.LSTMCell(3, 4, rng=0)
     >>> segment = tg.checkpoint(lambda xs, state: tg.unroll(cell, xs, state).state)
     >>> state, xs = cell.initial_state(2), np.ones((6, 2, 3))
     >>> for chunk in (xs[:3], xs[3:]):

@@ -66,7 +66,7 @@ def check_gradients(
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.check_gradients(lambda a, b: a @ tg.tanh(b), np.ones((2, 3)), np.ones(3))
-    >>> cell = tg.Elman(2, 3, rng=0)
+    >>> cell = tg.ElmanCell(2, 3, rng=0)
     >>> tg.check_gradients(lambda x: cell.step(x, tg.zeros((1, 3)))[0], np.ones((1, 2)),
     ...                    parameters=cell)
 

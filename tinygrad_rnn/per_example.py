@@ -86,7 +86,7 @@ def per_example_norms(losses: Tensor, wrt: Any, *, keep_record: bool = False) ->
     weight per example as the cotangent:
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> cell = tg.GRU(3, 4, rng=0)
+    >>> cell = tg.GRUCell(3, 4, rng=0)
     >>> xs = np.random.default_rng(0).normal(size=(5, 8, 3))
     >>> losses = tg.square(tg.unroll(cell, xs).outputs).sum(axis=(0, 2))
     >>> norms = tg.per_example_norms(losses, cell.parameters(), keep_record=True)

@@ -35,7 +35,7 @@ def save(cell: Cell, path: str | Path, description: Mapping[str, Any]) -> Path:
 
     >>> import tempfile, tinygrad_rnn as tg
     >>> from tinygrad_rnn import serialize
-    >>> cell = tg.Elman(3, 4, rng=0)
+    >>> cell = tg.ElmanCell(3, 4, rng=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     about = {"kind": "elman", "sizes": [3, 4]}
     ...     path = serialize.save(cell, folder + "/elman.safetensors", about)

@@ -76,7 +76,7 @@ def unroll(cell: Cell, xs: Any, state: Any = None) -> Unrolled:
     a state whose structure changes.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> run = tg.unroll(tg.Elman(3, 4, rng=0), np.ones((5, 2, 3)))
+    >>> run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((5, 2, 3)))
     >>> len(run), run.outputs.shape, run.states[0].name, run.states[5] is run.state
     (5, (5, 2, 4), 's_0', True)
     """
@@ -115,7 +115,7 @@ def detach(state: Any) -> Any:
     All parts are cut at once, because a state that is cut in half still holds on to the past.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> cell, xs = tg.LSTM(3, 4, rng=0), np.ones((6, 2, 3))
+    >>> cell, xs = tg.LSTMCell(3, 4, rng=0), np.ones((6, 2, 3))
     >>> state = None
     >>> for chunk in (xs[:3], xs[3:]):
     ...     run = tg.unroll(cell, chunk, state)

@@ -58,7 +58,7 @@ def test_rules_are_written_with_the_names_of_the_values(function, rules):
     assert {"repeat", "2 · ⊙ y"} <= found
 
 
-@pytest.mark.parametrize("cell", [tg.Elman, tg.LSTM, tg.GRU])
+@pytest.mark.parametrize("cell", [tg.ElmanCell, tg.LSTMCell, tg.GRUCell])
 def test_what_arrives_at_a_parameter_is_what_its_uses_contribute(cell):
     run = tg.unroll(cell(3, 4, rng=0, dtype=np.float64), np.ones((4, 2, 3)))
     loss = tg.square(run.outputs).sum()
@@ -76,7 +76,7 @@ def test_what_arrives_at_a_parameter_is_what_its_uses_contribute(cell):
 
 
 def test_what_leaves_a_state_is_its_gradient():
-    cell = tg.Elman(3, 4, rng=0, dtype=np.float64)
+    cell = tg.ElmanCell(3, 4, rng=0, dtype=np.float64)
     s, states, loss = tg.zeros((1, 4), "s_0", np.float64), [], 0.0
     for t in (1, 2, 3):
         with tg.timestep(t):
@@ -184,9 +184,9 @@ def test_the_picture_says_what_the_derivation_says(gallery, name):
 
 def cells(gallery):
     return {
-        "elman": tg.Elman(3, 4, rng=0, dtype=np.float64),
-        "lstm": tg.LSTM(3, 4, rng=0, dtype=np.float64),
-        "gru": tg.GRU(3, 4, rng=0, dtype=np.float64),
+        "elman": tg.ElmanCell(3, 4, rng=0, dtype=np.float64),
+        "lstm": tg.LSTMCell(3, 4, rng=0, dtype=np.float64),
+        "gru": tg.GRUCell(3, 4, rng=0, dtype=np.float64),
         "own": gallery.Leaky(3, 4),
         "transposed": Transposed(),
         "normalised": Normalised(),

@@ -16,7 +16,7 @@ def norms(drawing):
 
 
 def test_contributions_on_the_rails_are_those_of_the_uses(gallery):
-    run = tg.unroll(tg.LSTM(3, 4, rng=0, dtype=np.float64), np.ones((5, 2, 3)))
+    run = tg.unroll(tg.LSTMCell(3, 4, rng=0, dtype=np.float64), np.ones((5, 2, 3)))
     loss = tg.square(run.state.h).sum()
     model = tg.draw(loss, edges="gradient").model
     for node, uses in model.uses.items():
@@ -106,7 +106,7 @@ def test_too_many_boxes_are_refused_with_a_way_out(gallery):
 
 @pytest.mark.parametrize("level", ["op", "step", "rolled"])
 def test_a_cell_an_unrolled_and_several_outputs_can_be_given(level):
-    cell = tg.GRU(3, 4, rng=0)
+    cell = tg.GRUCell(3, 4, rng=0)
     assert tg.draw(cell, level=level).stats.steps == 3
     run = tg.unroll(cell, np.ones((4, 1, 3)))
     assert tg.draw(run, level=level).stats.steps == 4
@@ -117,7 +117,7 @@ class Model:
     """A cell with a readout, called with a sequence."""
 
     def __init__(self):
-        self.cell = tg.Elman(3, 4, rng=0)
+        self.cell = tg.ElmanCell(3, 4, rng=0)
         self.V = tg.Parameter(np.ones((4, 2), np.float32), "V")
 
     def parameters(self):
@@ -142,8 +142,8 @@ def test_a_model_that_cannot_be_called_with_a_sequence_is_refused():
 
 
 def test_one_box_per_step_holds_the_equations(gallery):
-    drawing = tg.draw(gallery.unrolled(tg.LSTM(3, 4, rng=0)), level="step")
-    cells = [b for b in drawing.model.boxes if b.kind == "cell" and plain(b.label) == "LSTM"]
+    drawing = tg.draw(gallery.unrolled(tg.LSTMCell(3, 4, rng=0)), level="step")
+    cells = [b for b in drawing.model.boxes if b.kind == "cell" and plain(b.label) == "LSTMCell"]
     assert len(cells) == 3
     lines = [plain(line) for line in cells[1].lines]
     assert lines == [
@@ -158,7 +158,7 @@ def test_one_box_per_step_holds_the_equations(gallery):
 
 
 def test_rolled_has_one_step_and_a_loop_per_state():
-    drawing = tg.draw(tg.LSTM(3, 4, rng=0), level="rolled")
+    drawing = tg.draw(tg.LSTMCell(3, 4, rng=0), level="rolled")
     assert len(drawing.model.shown) == 1
     assert len([g for g in drawing.scene.groups if g.title.startswith("delay")]) == 2
     assert "(× 3)" in drawing.svg
@@ -199,7 +199,7 @@ def test_arguments_that_do_not_fit_are_refused(gallery, arguments, message):
 
 
 def test_a_box_per_step_does_not_count_as_many_and_the_backward_pass_counts():
-    loss = tg.square(tg.unroll(tg.LSTM(3, 4, rng=0), np.ones((4, 1, 3))).state.h).sum()
+    loss = tg.square(tg.unroll(tg.LSTMCell(3, 4, rng=0), np.ones((4, 1, 3))).state.h).sum()
     assert len(tg.draw(loss, level="step", max_nodes=25).model.boxes) <= 25
     with pytest.raises(ValueError, match=r"\d+ boxes, more than max_nodes=100; "):
         tg.draw(loss, backward=True, max_nodes=100)
@@ -227,7 +227,7 @@ def test_merged_links_carry_what_their_parts_do_together():
 
 
 def test_gradients_of_what_is_not_a_single_number_are_refused():
-    run = tg.unroll(tg.Elman(3, 4, rng=0), np.ones((2, 1, 3)))
+    run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((2, 1, 3)))
     with pytest.raises(ValueError, match=r"output 0 has shape \(1, 4\); .* draw a loss"):
         tg.draw(run.state, edges="gradient")
 

@@ -76,7 +76,8 @@ spec = importlib.util.spec_from_file_location("gallery", "docs/make_gallery.py")
 gallery = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(gallery)
 import tinygrad_rnn as tg
-for loss in (gallery.by_hand(), gallery.unrolled(tg.LSTM(3, 4, rng=0)), gallery.bidirectional()):
+lstm = gallery.unrolled(tg.LSTMCell(3, 4, rng=0))
+for loss in (gallery.by_hand(), lstm, gallery.bidirectional()):
     d = tg.draw(loss, edges="gradient")
     for part in (d.svg, d.html, d.json, d.digraph.source, tg.draw(loss, level="step").svg):
         sys.stdout.buffer.write(part.encode())

@@ -18,15 +18,15 @@ def networks(gallery):
         "elman": gallery.by_hand(),
         "long": gallery.by_hand(1000),
         "cut": gallery.by_hand(cut=3),
-        "lstm": gallery.unrolled(tg.LSTM(3, 4, rng=0)),
-        "gru": gallery.unrolled(tg.GRU(3, 4, rng=0)),
-        "gru_before": gallery.unrolled(tg.GRU(3, 4, reset="before", rng=0)),
+        "lstm": gallery.unrolled(tg.LSTMCell(3, 4, rng=0)),
+        "gru": gallery.unrolled(tg.GRUCell(3, 4, rng=0)),
+        "gru_before": gallery.unrolled(tg.GRUCell(3, 4, reset="before", rng=0)),
         "stacked": gallery.stacked(),
         "bidirectional": gallery.bidirectional(),
         "own": gallery.unrolled(gallery.Leaky(3, 4)),
         "joined": tg.mse(
             tg.unroll(
-                tg.Elman(3, 4, rng=0), tg.tensor(np.ones((4, 1, 3), np.float32), "xs")
+                tg.ElmanCell(3, 4, rng=0), tg.tensor(np.ones((4, 1, 3), np.float32), "xs")
             ).outputs,
             np.zeros((4, 1, 4)),
         ),
@@ -123,7 +123,9 @@ def test_crossings_are_few_and_do_not_grow_faster_than_steps(gallery):
     # per step: the way of x U and the way to V each cross the rails between them, once
     assert few[8] - few[4] <= 4 * 4
     assert few[16] - few[8] == 2 * (few[8] - few[4])
-    assert tg.draw(gallery.unrolled(tg.LSTM(3, 4, rng=0), 4), steps="all").stats.crossings <= 5 * 4
+    assert (
+        tg.draw(gallery.unrolled(tg.LSTMCell(3, 4, rng=0), 4), steps="all").stats.crossings <= 5 * 4
+    )
 
 
 def test_a_reverse_layer_runs_from_right_to_left(gallery):
@@ -159,7 +161,7 @@ def test_steps_without_marks_are_found_from_the_uses_of_parameters():
 
 
 def test_parts_of_a_split_that_have_names_are_told_apart(gallery):
-    layout = tg.draw(gallery.unrolled(tg.GRU(3, 4, rng=0), 2)).layout
+    layout = tg.draw(gallery.unrolled(tg.GRUCell(3, 4, rng=0), 2)).layout
     assert sorted(plain(link.label) for link in layout.words) == ["r_1", "r_2", "z_1", "z_2"]
     for link, (x, y) in layout.words.items():
         words = Rect(x, y, width(link.label, WORDS), WORDS)

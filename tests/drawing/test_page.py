@@ -28,8 +28,8 @@ def browser(tmp_path_factory):
 def losses(gallery):
     return {
         "elman": gallery.by_hand,
-        "lstm": lambda: gallery.unrolled(tg.LSTM(3, 4, rng=0)),
-        "gru": lambda: gallery.unrolled(tg.GRU(3, 4, rng=0)),
+        "lstm": lambda: gallery.unrolled(tg.LSTMCell(3, 4, rng=0)),
+        "gru": lambda: gallery.unrolled(tg.GRUCell(3, 4, rng=0)),
     }
 
 

@@ -85,7 +85,7 @@ def test_parts_of_a_label_follow_each_other_whatever_way_they_are_read(monkeypat
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_box_is_painted_where_the_scene_has_it(gallery, theme, tmp_path):
-    drawing = tg.draw(gallery.unrolled(tg.LSTM(3, 4, rng=0)), theme=theme)
+    drawing = tg.draw(gallery.unrolled(tg.LSTMCell(3, 4, rng=0)), theme=theme)
     scene, styles = drawing.scene, THEMES[theme]
     pixels = Image.open(drawing.save(tmp_path / "picture.png"))
     assert pixels.mode == "RGB"

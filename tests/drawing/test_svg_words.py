@@ -8,7 +8,7 @@ import tinygrad_rnn as tg
 
 
 def test_a_label_made_of_parts_has_no_white_space_between_them():
-    run = tg.unroll(tg.Elman(2, 3, rng=0), np.ones((2, 1, 2)))
+    run = tg.unroll(tg.ElmanCell(2, 3, rng=0), np.ones((2, 1, 2)))
     root = ET.fromstring(tg.draw(run.state.sum()).svg)
     labels = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "s1" in labels

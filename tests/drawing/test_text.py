@@ -72,7 +72,7 @@ def test_kerning_does_not_make_two_letters_wider_than_the_table_says():
 
 @pytest.fixture(scope="module")
 def labels(gallery):
-    cells = [tg.LSTM(3, 4, rng=0), tg.GRU(3, 4, rng=0), gallery.Leaky(3, 4)]
+    cells = [tg.LSTMCell(3, 4, rng=0), tg.GRUCell(3, 4, rng=0), gallery.Leaky(3, 4)]
     losses = [gallery.by_hand(1000), gallery.stacked(2), gallery.bidirectional()]
     losses += [gallery.unrolled(cell) for cell in cells]
     drawings = [

@@ -38,14 +38,16 @@ def test_forty_parameters_differ_in_colour_or_dash_and_neighbours_in_both():
 @pytest.fixture(scope="module")
 def scenes(gallery):
     loss = gallery.by_hand()
-    lstm = gallery.unrolled(tg.LSTM(3, 4, rng=0))
+    lstm = gallery.unrolled(tg.LSTMCell(3, 4, rng=0))
     pictures = [
         tg.draw(loss, edges="gradient", values=True, saved=True, title="A title"),
         tg.draw(loss, backward=True),
         tg.draw(gallery.by_hand(1000, cut=3)),
         tg.draw(lstm),
         tg.draw(
-            tg.mse(tg.unroll(tg.Elman(3, 4, rng=0), np.ones((2, 1, 3))).outputs, np.ones((2, 1, 4)))
+            tg.mse(
+                tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((2, 1, 3))).outputs, np.ones((2, 1, 4))
+            )
         ),
         tg.draw(lstm, level="step"),
         tg.draw(lstm, level="rolled"),

@@ -357,7 +357,7 @@ def quasi_recurrent():
 @network
 def encoder_decoder():
     """One cell reads, another writes what follows; the decoder gets its own last output."""
-    encoder, decoder = tg.Elman(I, H, rng=0), tg.Elman(O, H, rng=1)
+    encoder, decoder = tg.ElmanCell(I, H, rng=0), tg.ElmanCell(O, H, rng=1)
     (V,) = parameters(V=(H, O))
     s, y, loss = tg.zeros((1, H), "s_0"), tg.zeros((1, O), "y_0"), 0.0
     for t, x in enumerate(inputs(3), start=1):
@@ -411,7 +411,7 @@ def clockwork():
 @network
 def residual_stack():
     """Three Elman layers with a way around each."""
-    cells = [tg.Elman(H, H, rng=k) for k in range(3)]
+    cells = [tg.ElmanCell(H, H, rng=k) for k in range(3)]
     states = [cell.initial_state(1) for cell in cells]
     (V,) = parameters(V=(H, O))
     loss = 0.0
@@ -428,7 +428,7 @@ def residual_stack():
 @network
 def three_lstms():
     """Three LSTMs, one on the other: ten parameters."""
-    cells = [tg.LSTM(I if k == 0 else H, H, rng=k) for k in range(3)]
+    cells = [tg.LSTMCell(I if k == 0 else H, H, rng=k) for k in range(3)]
     states = [cell.initial_state(1) for cell in cells]
     (V,) = parameters(V=(H, O))
     loss = 0.0
@@ -443,7 +443,7 @@ def three_lstms():
 @network
 def one_cell_for_two_layers():
     """Both layers use the same weights."""
-    cell = tg.Elman(H, H, rng=0)
+    cell = tg.ElmanCell(H, H, rng=0)
     s, r, loss = cell.initial_state(1), tg.zeros((1, H), "r_0"), 0.0
     for t, x in enumerate(inputs(3, H), start=1):
         with tg.timestep(t):
@@ -457,7 +457,7 @@ def one_cell_for_two_layers():
 def bidirectional_gru():
     """Two GRUs in opposite directions, read together at every step."""
     xs, (V,) = inputs(3), parameters(V=(2 * H, O))
-    right, left = tg.GRU(I, H, rng=0), tg.GRU(I, H, rng=1)
+    right, left = tg.GRUCell(I, H, rng=0), tg.GRUCell(I, H, rng=1)
     h, g, forwards, backwards, loss = right.initial_state(1), tg.zeros((1, H), "g_4"), [], {}, 0.0
     for t in (1, 2, 3):
         with tg.timestep(t):
@@ -538,7 +538,7 @@ class Nested(tg.Cell):
     """A fast and a slow pair, the slow one an average of the fast one's output."""
 
     def __init__(self):
-        self.fast = tg.LSTM(I, H, rng=0)
+        self.fast = tg.LSTMCell(I, H, rng=0)
         self.a = tg.Parameter(np.full(H, 0.1))
 
     def initial_state(self, batch_size):
@@ -809,7 +809,7 @@ def unmarked():
 
 @network
 def unmarked_lstm():
-    cell = tg.LSTM(I, H, rng=0)
+    cell = tg.LSTMCell(I, H, rng=0)
     state = cell.initial_state(1)
     for x in inputs(3):
         h, state = cell.step(x, state)

@@ -37,7 +37,7 @@ def test_the_program_gives_autodiffs_gradients(name, T, B, last_only):
 
 def test_elman_is_the_textbooks():
     assert (
-        derive(tg.Elman(3, 4)).unicode()
+        derive(tg.ElmanCell(3, 4)).unicode()
         == """\
 Forward, from the first step to the last
     sₜ = tanh(xₜ U + sₜ₋₁ W + b)
@@ -63,12 +63,12 @@ def equations(cell):
 
 
 def test_other_activations_of_elman():
-    assert "δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ 1[sₜ > 0]" in equations(tg.Elman(3, 4, activation="relu"))
-    assert "δₜ = eₜ + δₜ₊₁ Wᵀ" in equations(tg.Elman(3, 4, activation="identity"))
+    assert "δₜ = (eₜ + δₜ₊₁ Wᵀ) ⊙ 1[sₜ > 0]" in equations(tg.ElmanCell(3, 4, activation="relu"))
+    assert "δₜ = eₜ + δₜ₊₁ Wᵀ" in equations(tg.ElmanCell(3, 4, activation="identity"))
 
 
 def test_lstm_is_the_textbooks():
-    lines = equations(tg.LSTM(3, 4))
+    lines = equations(tg.LSTMCell(3, 4))
     for line in [
         "[aⁱₜ, aᶠₜ, aᵍₜ, aᵒₜ] = xₜ U + hₜ₋₁ W + b",
         "cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ",
@@ -83,7 +83,7 @@ def test_lstm_is_the_textbooks():
 
 
 def test_grus_gradients_are_joined_as_its_gates_are_parted():
-    after, before = equations(tg.GRU(3, 4)), equations(tg.GRU(3, 4, reset="before"))
+    after, before = equations(tg.GRUCell(3, 4)), equations(tg.GRUCell(3, 4, reset="before"))
     assert "δⁿₜ = δʰₜ ⊙ (1 − zₜ) ⊙ (1 − nₜ²)" in after
     assert "δᵘₜ = [δʳₜ, δᶻₜ, δᵘ˒ⁿₜ]" in after
     assert "δʳᶻₜ = [δʳₜ, δᶻₜ]" in before
@@ -101,7 +101,7 @@ def test_names_come_from_the_cell():
 def test_parameters_of_inner_cells():
     class Readout(tg.Cell):
         def __init__(self):
-            self.inner = tg.Elman(I, H, rng=0)
+            self.inner = tg.ElmanCell(I, H, rng=0)
             self.V = parameter(np.random.default_rng(0), H, 2)
             self.input_size = I
 
@@ -119,7 +119,7 @@ def test_parameters_of_inner_cells():
 
 
 def test_the_cell_is_left_as_it_was():
-    cell = tg.LSTM(3, 4, rng=0)
+    cell = tg.LSTMCell(3, 4, rng=0)
     before = {name: (p.numpy().copy(), p.version) for name, p in cell.parameters().items()}
     derive(cell)
     for name, p in cell.parameters().items():
@@ -255,7 +255,7 @@ def test_the_manuals_page_prints_what_it_says():
     (shown,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     assert printed.getvalue().startswith(shown)
     assert "hₜ = (1 − fₜ) ⊙ hₜ₋₁ + fₜ ⊙ mₜ" in printed.getvalue()
-    source = derive(tg.Elman(3, 4)).source()
+    source = derive(tg.ElmanCell(3, 4)).source()
     (fragment,) = re.findall(r"```\n(    for t.*?)```", page, re.DOTALL)
     for line in fragment.splitlines():
         assert line.strip() == "..." or line in source

@@ -162,7 +162,7 @@ def test_mathml_is_wellformed_and_has_every_equation(name):
 
 
 def test_mathml_of_elmans_recursion():
-    section = ElementTree.fromstring(derive(tg.Elman(3, 4)).mathml())
+    section = ElementTree.fromstring(derive(tg.ElmanCell(3, 4)).mathml())
     row = section.findall("./math")[2].find("./mtable/mtr")
     assert "".join(row.itertext()).replace(" ", "").replace("\n", "") == (
         "δt=(et+δt+1\u2062W⊤)⊙(1−st2)"

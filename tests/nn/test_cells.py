@@ -8,8 +8,8 @@ import tinygrad_rnn as tg
 
 class Stacked(tg.Cell):
     def __init__(self, rng):
-        self.lower = tg.Elman(2, 3, rng=rng)
-        self.upper = [tg.Elman(3, 3, rng=rng), tg.Elman(3, 4, rng=rng)]
+        self.lower = tg.ElmanCell(2, 3, rng=rng)
+        self.upper = [tg.ElmanCell(3, 3, rng=rng), tg.ElmanCell(3, 4, rng=rng)]
         self.V = tg.Parameter(np.ones((4, 2)))
 
     def initial_state(self, batch_size):
@@ -38,7 +38,7 @@ def test_parameters_are_named_after_attributes(rng):
     assert all(np.abs(p.grad).max() > 0 for p in cell.parameters().values())
 
 
-@pytest.mark.parametrize("make", [tg.Elman, tg.LSTM, tg.GRU])
+@pytest.mark.parametrize("make", [tg.ElmanCell, tg.LSTMCell, tg.GRUCell])
 def test_the_same_seed_draws_the_same_weights(make):
     a, b, c = make(2, 3, rng=5), make(2, 3, rng=5), make(2, 3, rng=6)
     for name, p in a.parameters().items():
@@ -49,33 +49,33 @@ def test_the_same_seed_draws_the_same_weights(make):
 
 
 def test_float64_cells_have_float64_states():
-    assert tg.LSTM(2, 3, dtype=np.float64).initial_state(1).c.dtype == np.float64
+    assert tg.LSTMCell(2, 3, dtype=np.float64).initial_state(1).c.dtype == np.float64
 
 
 def test_relu_and_identity(rng):
     xs = rng.normal(size=(1, 2, 2))
     for activation, f in (("relu", lambda a: np.maximum(a, 0)), ("identity", lambda a: a)):
-        cell = tg.Elman(2, 3, activation=activation, rng=rng, dtype=np.float64)
+        cell = tg.ElmanCell(2, 3, activation=activation, rng=rng, dtype=np.float64)
         a = xs[0] @ cell.U.numpy() + cell.b.numpy()
         np.testing.assert_allclose(tg.unroll(cell, xs).state.numpy(), f(a), rtol=1e-14)
 
 
 def test_identity_activation_still_names_the_state(rng):
-    run = tg.unroll(tg.Elman(2, 3, activation="identity", rng=rng), np.ones((2, 1, 2)))
+    run = tg.unroll(tg.ElmanCell(2, 3, activation="identity", rng=rng), np.ones((2, 1, 2)))
     assert [s.name for s in run.states] == ["s_0", "s", "s"]
 
 
 def test_unknown_choices_are_refused():
     with pytest.raises(ValueError, match="activation: given 'sine'"):
-        tg.Elman(2, 3, activation="sine")
+        tg.ElmanCell(2, 3, activation="sine")
     with pytest.raises(ValueError, match="reset: given 'never'"):
-        tg.GRU(2, 3, reset="never")
+        tg.GRUCell(2, 3, reset="never")
     with pytest.raises(TypeError, match="Cell has no step"):
         tg.Cell().step(None, None)
 
 
 def test_repr_gives_the_sizes():
-    assert repr(tg.Elman(2, 3)) == "Elman(U (2, 3), W (3, 3), b (3,))"
+    assert repr(tg.ElmanCell(2, 3)) == "ElmanCell(U (2, 3), W (3, 3), b (3,))"
 
 
 # ------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_a_cell_may_set_its_input_size():
     cell = Stepping(lambda c, x, s: s + x.sum(-1, keepdims=True) * c.a, a=(4,))
     cell.input_size = 9
     assert cell.input_size == 9
-    assert tg.LSTM(2, 3).input_size == 2
+    assert tg.LSTMCell(2, 3).input_size == 2
     assert Stacked(np.random.default_rng(0)).input_size == 2
 
 
@@ -179,7 +179,7 @@ def test_shared_parameters_stay_shared():
 
 
 def test_wrong_parameters_are_refused():
-    cell = tg.Elman(2, 3)
+    cell = tg.ElmanCell(2, 3)
     values = {name: p.numpy() for name, p in cell.parameters().items()}
     with pytest.raises(ValueError, match=r"'V' is unknown, 'b' is missing; wanted U, W, b"):
         cell.with_parameters({"U": values["U"], "W": values["W"], "V": values["U"]})

@@ -15,17 +15,17 @@ def test_built_in_cells_can_be_made(words, rng):
 
 
 def test_the_case_does_not_matter():
-    assert cell_named("Lstm") == (tg.LSTM, "LSTM")
+    assert cell_named("Lstm") == (tg.LSTMCell, "LSTM")
 
 
 def test_cells_in_files(tmp_path, rng):
     file = tmp_path / "mine_by_name.py"
     file.write_text(
         "import tinygrad_rnn as tg\n"
-        "class Mine(tg.Elman): pass\n"
-        "class Fixed(tg.Elman):\n"
+        "class Mine(tg.ElmanCell): pass\n"
+        "class Fixed(tg.ElmanCell):\n"
         "    def __init__(self): super().__init__(4, 5)\n"
-        "class Odd(tg.Elman):\n"
+        "class Odd(tg.ElmanCell):\n"
         "    def __init__(self, a, b, c, d): pass\n"
     )
     assert make_cell(*cell_named(f"{file}:Mine"), 2, 3, rng).W.shape == (3, 3)

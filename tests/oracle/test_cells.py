@@ -72,19 +72,19 @@ def gru_before(cell, p, xs, states):
 
 
 CELLS = {
-    "elman tanh": (lambda i, h, rng: tg.Elman(i, h, rng=rng, dtype=np.float64), elman),
+    "elman tanh": (lambda i, h, rng: tg.ElmanCell(i, h, rng=rng, dtype=np.float64), elman),
     "elman relu": (
-        lambda i, h, rng: tg.Elman(i, h, activation="relu", rng=rng, dtype=np.float64),
+        lambda i, h, rng: tg.ElmanCell(i, h, activation="relu", rng=rng, dtype=np.float64),
         elman,
     ),
     "elman identity": (
-        lambda i, h, rng: tg.Elman(i, h, activation="identity", rng=rng, dtype=np.float64),
+        lambda i, h, rng: tg.ElmanCell(i, h, activation="identity", rng=rng, dtype=np.float64),
         elman,
     ),
-    "lstm": (lambda i, h, rng: tg.LSTM(i, h, rng=rng, dtype=np.float64), lstm),
-    "gru after": (lambda i, h, rng: tg.GRU(i, h, rng=rng, dtype=np.float64), gru_after),
+    "lstm": (lambda i, h, rng: tg.LSTMCell(i, h, rng=rng, dtype=np.float64), lstm),
+    "gru after": (lambda i, h, rng: tg.GRUCell(i, h, rng=rng, dtype=np.float64), gru_after),
     "gru before": (
-        lambda i, h, rng: tg.GRU(i, h, reset="before", rng=rng, dtype=np.float64),
+        lambda i, h, rng: tg.GRUCell(i, h, reset="before", rng=rng, dtype=np.float64),
         gru_before,
     ),
 }

@@ -112,9 +112,9 @@ def gru_before(p, x, h):
 
 
 CELLS = {
-    "elman": (tg.Elman(I, H), elman),
-    "gru": (tg.GRU(I, H), gru),
-    "gru before": (tg.GRU(I, H, reset="before"), gru_before),
+    "elman": (tg.ElmanCell(I, H), elman),
+    "gru": (tg.GRUCell(I, H), gru),
+    "gru before": (tg.GRUCell(I, H, reset="before"), gru_before),
 }
 
 

@@ -259,7 +259,7 @@ def test_the_command_says_what_is_wrong(words, message):
 
 
 def test_the_users_cell_stays_as_it_is(folder):
-    cell = tg.GRU(8, 16, rng=0)
+    cell = tg.GRUCell(8, 16, rng=0)
     before = {name: (p.numpy().copy(), p.version) for name, p in cell.parameters().items()}
     chosen = subject("gru", 4)
     report(type(chosen)(cell, *list(vars(chosen).values())[1:]), folder / "out")

@@ -102,15 +102,15 @@ def test_integer_inputs_have_no_row(rng):
 
 
 def test_large_gradients_are_sampled_and_the_row_says_so(rng):
-    found = study.compare(tg.Elman(2, 12, rng=rng), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
+    found = study.compare(tg.ElmanCell(2, 12, rng=rng), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
     rows = {row.name: row for row in found.rows}
     assert rows["W"].differences.entries == ENTRIES
     assert rows["W"].hand.entries == 144
     assert rows["b"].differences.entries == 12
     assert f"{ENTRIES} differences" in str(found)
     assert f"{ENTRIES} by hand" not in str(found)
-    again = study.compare(tg.Elman(2, 12, rng=0), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
-    more = study.compare(tg.Elman(2, 12, rng=0), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
+    again = study.compare(tg.ElmanCell(2, 12, rng=0), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
+    more = study.compare(tg.ElmanCell(2, 12, rng=0), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
     assert again.rows == more.rows
 
 
@@ -157,7 +157,7 @@ def test_as_text_markdown_and_rich(rng):
         return gradients | {"b": gradients["b"] / 2}, between
 
     xs, ys = rng.normal(size=(4, 2, 3)), rng.normal(size=(4, 2, 4))
-    found = study.compare(tg.Elman(3, 4, rng=0), xs, ys, hand=hand)
+    found = study.compare(tg.ElmanCell(3, 4, rng=0), xs, ys, hand=hand)
     console = Console(width=80, file=io.StringIO())
     with console.capture() as captured:
         console.print(found)
@@ -223,13 +223,13 @@ def without(gradients, name):
 def test_what_a_pass_gives_is_checked(change, error, message, rng):
     xs, ys = rng.normal(size=(5, 2, 3)), rng.normal(size=(5, 2, 4))
     with pytest.raises(error, match=message):
-        study.compare(tg.Elman(3, 4, rng=0), xs, ys, hand=derived(change))
+        study.compare(tg.ElmanCell(3, 4, rng=0), xs, ys, hand=derived(change))
 
 
 def test_gradients_of_x_and_state_may_be_left_out(rng):
     hand = derived(lambda g, _: without(without(g, "x"), "s_0"))
     xs, ys = rng.normal(size=(5, 2, 3)), rng.normal(size=(5, 2, 4))
-    found = study.compare(tg.Elman(3, 4, rng=0), xs, ys, hand=hand)
+    found = study.compare(tg.ElmanCell(3, 4, rng=0), xs, ys, hand=hand)
     assert [row.name for row in found.rows if row.hand is None] == ["x", "s_0"]
     assert found.agrees
 
@@ -237,7 +237,7 @@ def test_gradients_of_x_and_state_may_be_left_out(rng):
 def test_names_in_between_that_the_cell_does_not_have_are_noted(rng):
     hand = derived(lambda g, b: (g | {"b": g["b"] * 2}, {"mystery": b["a"]}))
     xs, ys = rng.normal(size=(5, 2, 3)), rng.normal(size=(5, 2, 4))
-    found = study.compare(tg.Elman(3, 4, rng=0), xs, ys, hand=hand)
+    found = study.compare(tg.ElmanCell(3, 4, rng=0), xs, ys, hand=hand)
     assert any("'mystery'" in note and "a, s" in note for note in found.notes)
 
 
@@ -252,14 +252,14 @@ def test_names_in_between_that_the_cell_does_not_have_are_noted(rng):
 def test_a_loss_that_is_no_sum_over_steps(loss, message, rng):
     xs, ys = rng.normal(size=(5, 2, 3)), rng.normal(size=(5, 2, 4))
     with pytest.raises(ValueError, match=message):
-        study.compare(tg.Elman(3, 4, rng=0), xs, ys, loss=loss)
+        study.compare(tg.ElmanCell(3, 4, rng=0), xs, ys, loss=loss)
 
 
 def test_targets_for_another_number_of_steps(rng):
     with pytest.raises(ValueError, match=r"xs \(5, 2, 3\) and 4 targets"):
-        study.compare(tg.Elman(3, 4, rng=0), rng.normal(size=(5, 2, 3)), np.zeros((4, 2, 4)))
+        study.compare(tg.ElmanCell(3, 4, rng=0), rng.normal(size=(5, 2, 3)), np.zeros((4, 2, 4)))
 
 
 def test_no_loss_at_all(rng):
     with pytest.raises(ValueError, match="no step has a loss"):
-        study.compare(tg.Elman(3, 4, rng=0), rng.normal(size=(2, 2, 3)), [None, None])
+        study.compare(tg.ElmanCell(3, 4, rng=0), rng.normal(size=(2, 2, 3)), [None, None])

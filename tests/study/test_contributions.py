@@ -32,11 +32,11 @@ class Gated(tg.Cell):
 
 def make(name):
     cells = {
-        "elman": lambda: tg.Elman(I, H, rng=0, dtype=np.float64),
-        "relu": lambda: tg.Elman(I, H, rng=0, dtype=np.float64, activation="relu"),
-        "lstm": lambda: tg.LSTM(I, H, rng=0, dtype=np.float64),
-        "gru after": lambda: tg.GRU(I, H, rng=0, dtype=np.float64),
-        "gru before": lambda: tg.GRU(I, H, rng=0, reset="before", dtype=np.float64),
+        "elman": lambda: tg.ElmanCell(I, H, rng=0, dtype=np.float64),
+        "relu": lambda: tg.ElmanCell(I, H, rng=0, dtype=np.float64, activation="relu"),
+        "lstm": lambda: tg.LSTMCell(I, H, rng=0, dtype=np.float64),
+        "gru after": lambda: tg.GRUCell(I, H, rng=0, dtype=np.float64),
+        "gru before": lambda: tg.GRUCell(I, H, rng=0, reset="before", dtype=np.float64),
         "user's": lambda: Gated(0),
     }
     return cells[name]()

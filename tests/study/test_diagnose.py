@@ -17,7 +17,7 @@ def inputs(steps=T, seed=0):
 
 
 def elman(activation="tanh", W=None, b=0.0, scale=1.0):
-    cell = tg.Elman(I, H, activation=activation, rng=0, dtype=np.float64)
+    cell = tg.ElmanCell(I, H, activation=activation, rng=0, dtype=np.float64)
     cell.W.assign(orthogonal() if W is None else W)
     cell.U.assign(scale * cell.U.numpy())
     cell.b.assign(np.full(H, b))
@@ -127,7 +127,7 @@ def test_a_chaotic_net_explodes_although_it_is_saturated():
 
 
 def test_an_open_forget_gate_keeps_an_lstm_healthy():
-    cell = tg.LSTM(I, H, rng=0, dtype=np.float64)
+    cell = tg.LSTMCell(I, H, rng=0, dtype=np.float64)
     cell.b.assign(np.zeros(4 * H))
     closed = diagnose(cell, inputs())
     assert closed.verdict == "vanishing"
@@ -147,7 +147,7 @@ def test_an_open_forget_gate_keeps_an_lstm_healthy():
 
 
 def test_a_gate_is_opened_from_the_side_that_keeps_the_state():
-    cell = tg.GRU(I, H, rng=0, dtype=np.float64)
+    cell = tg.GRUCell(I, H, rng=0, dtype=np.float64)
     found = diagnose(cell, inputs())
     b = cell.b.numpy().copy()
     b[H : 2 * H] += 4
@@ -176,7 +176,7 @@ def test_a_gate_is_opened_from_the_side_that_keeps_the_state():
 def test_growth_is_that_of_the_jacobians():
     from tinygrad_rnn.study import jacobians, products
 
-    cell = tg.GRU(I, 3, rng=0, dtype=np.float64)
+    cell = tg.GRUCell(I, 3, rng=0, dtype=np.float64)
     xs = np.random.default_rng(0).normal(size=(12, 400, I))
     P = products(jacobians(cell, xs))
     expected = np.sqrt((P**2).sum((2, 3)).mean(1) / 3)  # a random direction's mean square
@@ -184,7 +184,7 @@ def test_growth_is_that_of_the_jacobians():
 
 
 def test_the_cell_is_left_alone_and_the_verdict_repeats():
-    cell = tg.Elman(I, H, rng=0)
+    cell = tg.ElmanCell(I, H, rng=0)
     before = {name: p.numpy().copy() for name, p in cell.parameters().items()}
     first, second = diagnose(cell, inputs()), diagnose(cell, inputs())
     assert str(first) == str(second)
@@ -217,16 +217,20 @@ class Minimal(tg.Cell):
 @pytest.mark.parametrize(
     ("cell", "kinds", "ways"),
     [
-        (tg.Elman(I, H, rng=0), {"s": "tanh"}, []),
-        (tg.Elman(I, H, rng=0, activation="relu"), {"s": "relu"}, []),
-        (tg.Elman(I, H, rng=0, activation="identity"), {}, []),
+        (tg.ElmanCell(I, H, rng=0), {"s": "tanh"}, []),
+        (tg.ElmanCell(I, H, rng=0, activation="relu"), {"s": "relu"}, []),
+        (tg.ElmanCell(I, H, rng=0, activation="identity"), {}, []),
         (
-            tg.LSTM(I, H, rng=0),
+            tg.LSTMCell(I, H, rng=0),
             {"i": "sigmoid", "f": "sigmoid", "g": "tanh", "o": "sigmoid", "tanh(c)": "tanh"},
             ["f"],
         ),
-        (tg.GRU(I, H, rng=0), {"r": "sigmoid", "z": "sigmoid", "n": "tanh"}, ["z"]),
-        (tg.GRU(I, H, rng=0, reset="before"), {"r": "sigmoid", "z": "sigmoid", "n": "tanh"}, ["z"]),
+        (tg.GRUCell(I, H, rng=0), {"r": "sigmoid", "z": "sigmoid", "n": "tanh"}, ["z"]),
+        (
+            tg.GRUCell(I, H, rng=0, reset="before"),
+            {"r": "sigmoid", "z": "sigmoid", "n": "tanh"},
+            ["z"],
+        ),
         (Minimal(), {"gate/f": "sigmoid", "tanh 1": "tanh"}, ["0.9 (1 - gate/f)"]),
     ],
     ids=["elman", "relu", "linear", "lstm", "gru after", "gru before", "user's"],
@@ -302,7 +306,7 @@ def test_what_the_old_state_is_multiplied_by(rule, name, factor):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_factor_has_its_name_in_either_precision(dtype):
-    class Other(tg.GRU):  # the update gate the other way round, as in Chung et al. (2014)
+    class Other(tg.GRUCell):  # the update gate the other way round, as in Chung et al. (2014)
         def step(self, x, h):
             r, z, n = tg.split(x @ self.U + self.b, 3, axis=-1)
             u = tg.split(h @ self.W + self.d, 3, axis=-1)
@@ -379,7 +383,7 @@ def test_every_activation_is_a_gate(name):
 
 
 def test_their_values_are_those_of_the_cell():
-    cell, xs = tg.GRU(I, H, rng=0, dtype=np.float64), inputs(3)
+    cell, xs = tg.GRUCell(I, H, rng=0, dtype=np.float64), inputs(3)
     run = tg.unroll(cell, xs)
     U, W, b, d = (cell.parameters()[name].numpy() for name in ("U", "W", "b", "d"))
     h = run.states[1].numpy()
@@ -424,7 +428,7 @@ def test_bad_input_is_said_plainly():
     run.state.sum().backward()
     with pytest.raises(RuntimeError, match="keep_record=True"):
         gates(run)
-    run = tg.unroll(tg.GRU(I, H, rng=0), inputs(3))
+    run = tg.unroll(tg.GRUCell(I, H, rng=0), inputs(3))
     with tg.no_grad(), pytest.raises(ValueError, match=r"call it outside no_grad\(\)"):
         retention(run)
     run.state.sum().backward()
@@ -438,7 +442,7 @@ def test_operations_of_ones_own_are_gates_and_keep_the_state():
     )
     product = tg.custom.elementwise("product", lambda a, b: a * b, lambda b: b, lambda a: a)
 
-    class Own(tg.Elman):
+    class Own(tg.ElmanCell):
         def step(self, x, s):
             f = tg.sigmoid(x @ self.U + self.b).named("f")
             s = (product(f, s) + (1 - f) * squash(x @ self.U)).named("s")

@@ -12,12 +12,12 @@ from tinygrad_rnn.study.comparison import written_for
 from tinygrad_rnn.study.problem import Problem
 
 CELLS = {
-    "elman tanh": lambda i, h, rng: tg.Elman(i, h, rng=rng),
-    "elman relu": lambda i, h, rng: tg.Elman(i, h, activation="relu", rng=rng),
-    "elman identity": lambda i, h, rng: tg.Elman(i, h, activation="identity", rng=rng),
-    "lstm": lambda i, h, rng: tg.LSTM(i, h, rng=rng),
-    "gru after": lambda i, h, rng: tg.GRU(i, h, reset="after", rng=rng),
-    "gru before": lambda i, h, rng: tg.GRU(i, h, reset="before", rng=rng),
+    "elman tanh": lambda i, h, rng: tg.ElmanCell(i, h, rng=rng),
+    "elman relu": lambda i, h, rng: tg.ElmanCell(i, h, activation="relu", rng=rng),
+    "elman identity": lambda i, h, rng: tg.ElmanCell(i, h, activation="identity", rng=rng),
+    "lstm": lambda i, h, rng: tg.LSTMCell(i, h, rng=rng),
+    "gru after": lambda i, h, rng: tg.GRUCell(i, h, reset="after", rng=rng),
+    "gru before": lambda i, h, rng: tg.GRUCell(i, h, reset="before", rng=rng),
 }
 
 

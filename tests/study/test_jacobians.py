@@ -17,7 +17,7 @@ def orthogonal(size, seed=0):
 
 
 def elman(W, activation="identity", seed=0):
-    cell = tg.Elman(2, len(W), activation=activation, rng=seed, dtype=np.float64)
+    cell = tg.ElmanCell(2, len(W), activation=activation, rng=seed, dtype=np.float64)
     cell.W.assign(W)
     return cell
 
@@ -73,7 +73,7 @@ def flat(state):
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
 def test_an_elman_networks_jacobian_is_the_textbooks(activation):
-    cell = tg.Elman(2, 4, activation=activation, rng=0, dtype=np.float64)
+    cell = tg.ElmanCell(2, 4, activation=activation, rng=0, dtype=np.float64)
     xs = inputs(5, B=3)
     J = study.jacobians(cell, xs)
     run = tg.unroll(cell, xs)
@@ -90,9 +90,9 @@ def test_an_elman_networks_jacobian_is_the_textbooks(activation):
 
 
 CELLS = {
-    "lstm": lambda: tg.LSTM(3, 2, rng=0, dtype=np.float64),
-    "gru after": lambda: tg.GRU(3, 4, rng=0, dtype=np.float64),
-    "gru before": lambda: tg.GRU(3, 4, rng=0, reset="before", dtype=np.float64),
+    "lstm": lambda: tg.LSTMCell(3, 2, rng=0, dtype=np.float64),
+    "gru after": lambda: tg.GRUCell(3, 4, rng=0, dtype=np.float64),
+    "gru before": lambda: tg.GRUCell(3, 4, rng=0, reset="before", dtype=np.float64),
     "nested": Nested,
 }
 
@@ -122,7 +122,7 @@ def test_products_are_differences_over_many_steps(name):
 
 
 def test_gradients_go_back_as_rows():
-    cell = tg.GRU(2, 4, rng=0, dtype=np.float64)
+    cell = tg.GRUCell(2, 4, rng=0, dtype=np.float64)
     xs = inputs(7, B=2)
     P = study.products(study.jacobians(cell, xs))
     run = tg.unroll(cell, xs)
@@ -133,7 +133,7 @@ def test_gradients_go_back_as_rows():
 
 
 def test_float32_cells_are_studied_in_float64():
-    single = tg.Elman(2, 3, rng=0)
+    single = tg.ElmanCell(2, 3, rng=0)
     double = study.problem.in_double(single)
     xs = inputs(3).astype(np.float32)
     np.testing.assert_array_equal(study.jacobians(single, xs), study.jacobians(double, xs))
@@ -220,7 +220,7 @@ def test_lost_directions_have_the_exponent_minus_infinity():
 
 
 def test_a_product_of_a_part():
-    J = study.jacobians(tg.LSTM(2, 2, rng=0), inputs(6))
+    J = study.jacobians(tg.LSTMCell(2, 2, rng=0), inputs(6))
     np.testing.assert_allclose(study.products(J[2:5])[-1], J[4] @ J[3] @ J[2], rtol=1e-12)
 
 
@@ -238,7 +238,7 @@ def test_bad_input_is_said_plainly():
     with pytest.raises(ValueError, match="act on each other"):
         study.jacobians(Normalised(), np.zeros((3, 2, 1)))
     study.jacobians(Normalised(), np.zeros((3, 1, 1)))
-    cell = tg.Elman(2, 3, rng=0)
+    cell = tg.ElmanCell(2, 3, rng=0)
     with pytest.raises(ValueError, match=r"xs of shape \(3,\)"):
         study.jacobians(cell, np.zeros(3))
     with pytest.raises(ValueError, match=r"shape \(3,\); wanted \(2, \.\.\.\)"):

@@ -27,7 +27,7 @@ def recorded(cell, steps=T):
 
 @pytest.fixture
 def elman():
-    return tg.Elman(I, H, rng=0, dtype=np.float64)
+    return tg.ElmanCell(I, H, rng=0, dtype=np.float64)
 
 
 def labels(axis):
@@ -62,7 +62,7 @@ def test_the_table_claims_no_triangle_where_there_is_none(elman):
 
 
 def test_the_scale_stops_after_twelve_decades_and_says_so():
-    cell = tg.Elman(I, H, activation="identity", rng=0, dtype=np.float64)
+    cell = tg.ElmanCell(I, H, activation="identity", rng=0, dtype=np.float64)
     cell.W.assign(0.01 * np.eye(H))
     _, losses = recorded(cell)
     figure = plots.table(study.contributions(losses, cell.U))
@@ -83,7 +83,7 @@ def test_states_and_uses_outside_the_steps_are_labelled(elman):
     assert labels(figure.axes[0].xaxis)[-1] == "none"
 
 
-@pytest.mark.parametrize("kind", [tg.Elman, tg.LSTM, tg.GRU])
+@pytest.mark.parametrize("kind", [tg.ElmanCell, tg.LSTMCell, tg.GRUCell])
 def test_bars_stand_on_each_other_and_reach_the_total(kind):
     cell = kind(I, H, rng=0, dtype=np.float64)
     _, losses = recorded(cell)
@@ -128,7 +128,7 @@ def test_norms_against_lag_with_both_bounds(elman):
 
 
 def test_a_gradient_that_is_lost_is_a_line_that_ends():
-    cell = tg.Elman(I, H, activation="relu", rng=0, dtype=np.float64)
+    cell = tg.ElmanCell(I, H, activation="relu", rng=0, dtype=np.float64)
     cell.b.assign(np.full(H, -50.0))
     y = plots.lags(study.jacobians(cell, xs())).axes[0].lines[-1].get_ydata()
     assert y[0] == 1
@@ -150,7 +150,7 @@ def test_spectra_show_singular_values_without_rounding(elman):
 
 
 def test_saturation_leaves_white_what_lets_a_gradient_through():
-    cell = tg.LSTM(I, H, rng=0, dtype=np.float64)
+    cell = tg.LSTMCell(I, H, rng=0, dtype=np.float64)
     for parameter in cell.parameters().values():
         parameter.assign(6 * parameter.numpy())
     found = study.gates(tg.unroll(cell, xs()))
@@ -176,7 +176,7 @@ def test_saturation_leaves_white_what_lets_a_gradient_through():
     ],
 )
 def test_the_legend_says_where_an_activation_is_flat(names, expected):
-    class Several(tg.Elman):
+    class Several(tg.ElmanCell):
         def step(self, x, s):
             a = x @ self.U + s @ self.W + self.b
             s = sum(getattr(tg, name)(a) for name in names)
@@ -187,7 +187,7 @@ def test_the_legend_says_where_an_activation_is_flat(names, expected):
 
 
 def test_units_are_the_states_from_the_first_to_the_last():
-    run = tg.unroll(tg.LSTM(I, H, rng=0), xs())
+    run = tg.unroll(tg.LSTMCell(I, H, rng=0), xs())
     figure = plots.units(run, sequence=2)
     for axes, part in zip(figure.axes[:2], "hc", strict=True):
         image = axes.images[0]
@@ -228,7 +228,7 @@ def test_pyplot_and_the_global_style_are_left_alone():
 import sys, numpy as np, tinygrad_rnn as tg
 from tinygrad_rnn import study
 assert "matplotlib" not in sys.modules
-cell = tg.Elman(1, 3, rng=0)
+cell = tg.ElmanCell(1, 3, rng=0)
 run = tg.unroll(cell, np.ones((4, 2, 1)))
 import matplotlib
 before = matplotlib.rcParams.copy()  # dict() would look up the backend, by importing pyplot

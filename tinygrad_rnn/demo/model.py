@@ -16,7 +16,7 @@ from ..data import Vocabulary
 KIND = "character-level Elman network"
 
 
-class CharElman(tg.Elman):
+class CharElman(tg.ElmanCell):
     """s_t = tanh(x_t U + s_{t-1} W + b),  o_t = s_t V + c: scores for the character that follows.
 
     vocabulary    the V characters it reads and writes

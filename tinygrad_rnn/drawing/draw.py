@@ -70,7 +70,7 @@ def draw(
     those if the record was differentiated before and its values freed.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> run = tg.unroll(tg.Elman(3, 4, rng=0), np.ones((4, 1, 3)))
+    >>> run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((4, 1, 3)))
     >>> picture = tg.draw((run.state * run.state).sum(), edges="gradient")
     >>> picture.stats.uses
     {'U': 4, 'W': 4, 'b': 4}

@@ -72,7 +72,7 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
     `.numpy()`), detaches, or draws random numbers: no one set of equations describes it.
 
     >>> import tinygrad_rnn as tg
-    >>> elman = derive(tg.Elman(3, 4))
+    >>> elman = derive(tg.ElmanCell(3, 4))
     >>> print(elman)
     Forward, from the first step to the last
         sₜ = tanh(xₜ U + sₜ₋₁ W + b)

@@ -1,8 +1,8 @@
 """Cells: the parts recurrent networks are made of."""
 
 from .cell import Cell
-from .elman import Elman
-from .gru import GRU
-from .lstm import LSTM, LSTMState
+from .elman import ElmanCell
+from .gru import GRUCell
+from .lstm import LSTMCell, LSTMState
 
-__all__ = ["GRU", "LSTM", "Cell", "Elman", "LSTMState"]
+__all__ = ["GRUCell", "LSTMCell", "Cell", "ElmanCell", "LSTMState"]

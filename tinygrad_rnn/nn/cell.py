@@ -89,7 +89,7 @@ class Cell:
         Raises ValueError for other names or shapes, and for two values of a shared parameter.
 
         >>> import tinygrad_rnn as tg
-        >>> cell = tg.Elman(1, 2, rng=0)
+        >>> cell = tg.ElmanCell(1, 2, rng=0)
         >>> double = {name: p.numpy().astype("float64") for name, p in cell.parameters().items()}
         >>> cell.with_parameters(double).dtype, cell.dtype
         (dtype('float64'), dtype('float32'))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Activation = Literal["tanh", "relu", "identity"]
 
 
-class Elman(Cell):
+class ElmanCell(Cell):
     """The simple recurrent network: s_t = f(x_t U + s_{t-1} W + b); its output is s_t.
 
     Elman, "Finding structure in time", Cognitive Science 14 (1990).
@@ -31,7 +31,7 @@ class Elman(Cell):
     Parameters: U (I, H), W (H, H), b (H,). State: s (B, H).
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> run = tg.unroll(tg.Elman(3, 4, rng=0), np.zeros((5, 2, 3)))
+    >>> run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.zeros((5, 2, 3)))
     >>> run.outputs.shape, run.state.shape
     ((5, 2, 4), (2, 4))
     """

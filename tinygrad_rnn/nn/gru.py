@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .cell import Rng
 
 
-class GRU(Cell):
+class GRUCell(Cell):
     """The gated recurrent unit, with the reset gate after the product or before it.
 
     after:   r = sigma(x U_r + h W_r + b_r),   z = sigma(x U_z + h W_z + b_z),
@@ -36,7 +36,7 @@ class GRU(Cell):
     also the output.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> tg.unroll(tg.GRU(3, 4, reset="before", rng=0), np.zeros((5, 2, 3))).outputs.shape
+    >>> tg.unroll(tg.GRUCell(3, 4, reset="before", rng=0), np.zeros((5, 2, 3))).outputs.shape
     (5, 2, 4)
     """
 

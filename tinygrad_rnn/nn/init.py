@@ -12,7 +12,7 @@ ValueError names a shape that a function has no values for.
 
 >>> import numpy as np, tinygrad_rnn as tg
 >>> rng = np.random.default_rng(0)
->>> cell = tg.LSTM(3, 4, rng=rng)
+>>> cell = tg.LSTMCell(3, 4, rng=rng)
 >>> cell.W.assign(tg.init.orthogonal(cell.W.shape, rng, gates=4))
 >>> cell.b.assign(tg.init.forget_bias(cell.b.shape))
 >>> cell.b.numpy().reshape(4, 4)[:, 0]               # gates i, f, g, o

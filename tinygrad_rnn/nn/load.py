@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import GRU, LSTM, Elman
+from . import ElmanCell, GRUCell, LSTMCell
 from .cell import Cell
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 BUILT_IN: dict[str, Callable[..., Cell]] = {
-    "elman": Elman,
-    "lstm": LSTM,
-    "gru": GRU,
-    "gru-before": lambda i, h, rng: GRU(i, h, reset="before", rng=rng),
+    "elman": ElmanCell,
+    "lstm": LSTMCell,
+    "gru": GRUCell,
+    "gru-before": lambda i, h, rng: GRUCell(i, h, reset="before", rng=rng),
 }
 _TITLES = {"elman": "Elman", "gru-before": "GRU, reset before the product"}
 

@@ -22,7 +22,7 @@ class LSTMState(NamedTuple):
     c: Tensor
 
 
-class LSTM(Cell):
+class LSTMCell(Cell):
     """Long short-term memory with a forget gate.
 
     [i, f, g, o] = x_t U + h_{t-1} W + b   (sigma on i, f, o and tanh on g)
@@ -39,7 +39,7 @@ class LSTM(Cell):
     Parameters: U (I, 4H), W (H, 4H), b (4H,). State: LSTMState(h, c), each (B, H). Output: h.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> run = tg.unroll(tg.LSTM(3, 4, rng=0), np.zeros((5, 2, 3)))
+    >>> run = tg.unroll(tg.LSTMCell(3, 4, rng=0), np.zeros((5, 2, 3)))
     >>> run.outputs.shape, run.state.c.shape
     ((5, 2, 4), (2, 4))
     """

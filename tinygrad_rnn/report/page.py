@@ -15,7 +15,7 @@ import numpy as np
 from .. import drawing, study, tree
 from ..equations import derive
 from ..graph import record_order
-from ..nn import Cell, Elman
+from ..nn import Cell, ElmanCell
 from ..study import plots
 from ..study.problem import Problem
 from ..study.table import shape
@@ -95,7 +95,7 @@ def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) 
     D = study.contributions(problem.losses, wrt, norms_only=True)
     J = study.jacobians(cell, problem.xs)
     diagnosis = study.diagnose(cell, problem.xs)
-    bound = wrt if isinstance(cell, Elman) else None
+    bound = wrt if isinstance(cell, ElmanCell) else None
     progress("drawing")
     gates = study.gates(problem.run)
     saturated = any(gate.saturated.any() for gate in gates.values())

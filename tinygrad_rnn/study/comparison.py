@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ..autodiff import gradients
 from ..gradcheck import central_differences
 from ..graph import Array, no_grad
-from ..nn import GRU, LSTM, Cell, Elman
+from ..nn import Cell, ElmanCell, GRUCell, LSTMCell
 from . import handwritten
 from .locate import Finding, locate
 from .problem import Loss, Problem
@@ -170,7 +170,7 @@ def compare(
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn import study
     >>> xs, ys = np.ones((3, 2, 1)), np.zeros((3, 2), int)
-    >>> comparison = study.compare(tg.Elman(1, 4, rng=0), xs, ys)
+    >>> comparison = study.compare(tg.ElmanCell(1, 4, rng=0), xs, ys)
     >>> comparison.agrees, [row.name for row in comparison.rows]
     (True, ['U', 'W', 'b', 'x', 's_0'])
     """
@@ -216,11 +216,11 @@ def compare(
 
 def written_for(cell: Cell) -> Hand | None:
     """The handwritten pass of a built-in cell; None for any other."""
-    if type(cell) is Elman:
+    if type(cell) is ElmanCell:
         return functools.partial(handwritten.elman, activation=cell.activation)
-    if type(cell) is LSTM:
+    if type(cell) is LSTMCell:
         return handwritten.lstm
-    if type(cell) is GRU:
+    if type(cell) is GRUCell:
         return handwritten.gru_after if cell.reset == "after" else handwritten.gru_before
     return None
 

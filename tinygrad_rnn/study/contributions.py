@@ -95,7 +95,7 @@ def contributions(
     Raises ValueError: one number as the loss, an unrecorded tensor, no dependence on wrt.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> cell = tg.Elman(2, 3, rng=0, dtype=np.float64)
+    >>> cell = tg.ElmanCell(2, 3, rng=0, dtype=np.float64)
     >>> run = tg.unroll(cell, np.ones((3, 1, 2)))
     >>> D = contributions([tg.square(s).sum() for s in run.steps], cell.W)
     >>> D.norms.round(3)                           # D[t, 1] is 0 because s_0 is

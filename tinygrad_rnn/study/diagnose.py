@@ -128,7 +128,7 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
     FloatingPointError where a state is not finite.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> cell = tg.Elman(2, 8, activation="identity", rng=0)
+    >>> cell = tg.ElmanCell(2, 8, activation="identity", rng=0)
     >>> cell.W.assign(0.5 * np.eye(8))
     >>> print(diagnose(cell, np.ones((20, 4, 2))))
     vanishing: going back, the gradient's norm is multiplied by 0.5 per step

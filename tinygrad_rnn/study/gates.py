@@ -85,7 +85,7 @@ def gates(run: Unrolled) -> dict[str, Gate]:
     Raises ValueError if nothing was recorded, RuntimeError if the record was freed.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> found = gates(tg.unroll(tg.LSTM(2, 3, rng=0), np.zeros((5, 1, 2))))
+    >>> found = gates(tg.unroll(tg.LSTMCell(2, 3, rng=0), np.zeros((5, 1, 2))))
     >>> list(found), found["f"].values.shape
     (['i', 'f', 'g', 'o', 'tanh(c)'], (5, 1, 3))
     """

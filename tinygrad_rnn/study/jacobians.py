@@ -40,7 +40,7 @@ def jacobians(cell: Cell, xs: ArrayLike, state: Any = None) -> Array:
     RuntimeError under no_grad().
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> cell = tg.Elman(1, 2, activation="identity", rng=0)
+    >>> cell = tg.ElmanCell(1, 2, activation="identity", rng=0)
     >>> J = jacobians(cell, np.zeros((5, 1, 1)))
     >>> J.shape, bool(np.allclose(J[0, 0], cell.W.numpy().T))
     ((5, 1, 2, 2), True)

@@ -40,7 +40,7 @@ def table(D: Contributions) -> Figure:
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn import study
-    >>> cell = tg.Elman(1, 4, rng=0)
+    >>> cell = tg.ElmanCell(1, 4, rng=0)
     >>> run = tg.unroll(cell, np.ones((8, 1, 1)))
     >>> D = study.contributions([s.sum() for s in run.steps], cell.W)
     >>> table(D).axes[0].get_ylabel()
@@ -90,7 +90,7 @@ def shares(D: Contributions) -> Figure:
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn import study
-    >>> cell = tg.Elman(1, 4, rng=0)
+    >>> cell = tg.ElmanCell(1, 4, rng=0)
     >>> run = tg.unroll(cell, np.ones((8, 1, 1)))
     >>> D = study.contributions([s.sum() for s in run.steps], cell.W)
     >>> *steps, total = shares(D).axes[0].patches
@@ -143,7 +143,7 @@ def lags(J: Array, W: Tensor | ArrayLike | None = None, gamma: float = 1.0) -> F
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn import study
-    >>> cell = tg.Elman(1, 4, rng=0)
+    >>> cell = tg.ElmanCell(1, 4, rng=0)
     >>> J = study.jacobians(cell, np.ones((8, 2, 1)))
     >>> len(lags(J, cell.W).axes[0].lines)
     4
@@ -184,7 +184,7 @@ def spectra(J: Array) -> Figure:
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn import study
-    >>> J = study.jacobians(tg.GRU(1, 4, rng=0), np.ones((8, 2, 1)))
+    >>> J = study.jacobians(tg.GRUCell(1, 4, rng=0), np.ones((8, 2, 1)))
     >>> [line.get_label() for line in spectra(J).axes[0].lines]
     ['1', '2', '4', '8']
     """
@@ -217,7 +217,7 @@ def saturation(gates: Mapping[str, Gate]) -> Figure:
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn import study
-    >>> run = tg.unroll(tg.LSTM(1, 4, rng=0), np.ones((8, 2, 1)))
+    >>> run = tg.unroll(tg.LSTMCell(1, 4, rng=0), np.ones((8, 2, 1)))
     >>> len(saturation(study.gates(run)).axes)
     5
     """
@@ -258,7 +258,7 @@ def units(run: Unrolled, sequence: int = 0) -> Figure:
     sequence  which one of the batch, from 0
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> figure = units(tg.unroll(tg.LSTM(1, 4, rng=0), np.ones((8, 2, 1))))
+    >>> figure = units(tg.unroll(tg.LSTMCell(1, 4, rng=0), np.ones((8, 2, 1))))
     >>> [panel.get_ylabel() for panel in figure.axes]
     ['unit $i$', 'unit $i$', '$h_{t}[i]$', '$c_{t}[i]$']
     """

@@ -25,7 +25,7 @@ def in_double(cell: Cell) -> Cell:
     """A copy of a cell with its parameters in float64; the cell itself stays as it is.
 
     >>> import tinygrad_rnn as tg
-    >>> cell = tg.Elman(1, 2, rng=0)
+    >>> cell = tg.ElmanCell(1, 2, rng=0)
     >>> in_double(cell).dtype, cell.dtype
     (dtype('float64'), dtype('float32'))
     """

@@ -51,7 +51,7 @@ def retention(run: Unrolled) -> dict[str, float]:
     record was freed.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> list(retention(tg.unroll(tg.GRU(2, 3, rng=0), np.zeros((5, 1, 2)))))
+    >>> list(retention(tg.unroll(tg.GRUCell(2, 3, rng=0), np.zeros((5, 1, 2)))))
     ['z']
     """
     means: dict[str, list[float]] = defaultdict(list)
