@@ -176,6 +176,7 @@ _comparisons = (
     *("logical_and", "logical_or", "logical_xor"),
 )
 PLAIN = {"allclose", "array_equal", "isclose", "one_hot"}
+PLAIN |= {"argwhere", "flatnonzero", "nonzero"}
 PLAIN |= {"empty_like", "full_like", "ones_like", "zeros_like"}
 """Operators whose results are no tensors."""
 _compared = [c(n(2, 3), n(3)), c(n(2, 3), 0.5), c(n(), n()), c(n(0, 3), n(3))]
@@ -209,6 +210,7 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     ],
     "leaky_relu": [*(c(x) for x in SLOPES), c(n(4), 0.3)],
     "elu": [*(c(x) for x in SLOPES), c(n(4), alpha=0.5)],
+    "divmod": [c(n(2, 3), n(3)), c(n(3), 0.7), c(2.0, positive()), c(n(0, 2), n(2))],
     "nan_to_num": [*(c(x) for x in SLOPES), c(n(3), nan=1.0)],
     # reductions
     **dict.fromkeys(("sum", "prod"), _totals),
@@ -238,6 +240,10 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     **dict.fromkeys(("logical_not", "isnan", "isinf", "isfinite"), _questions),
     **dict.fromkeys(("isclose", "allclose", "array_equal"), _pairs),
     **dict.fromkeys(("argmax", "argmin"), _answers),
+    "argwhere": _questions,
+    "flatnonzero": _questions,
+    "nonzero": [c(n(2, 3)), c(MASK), c(n(0, 2))],
+    "count_nonzero": [*_answers, c(n(2, 3), axis=(0, 1)), c(n(0, 2))],
     "any": [*_answers, c(n(2, 3), 1, where=MASK)],
     "all": [*_answers, c(n(2, 3), 1, where=MASK), c(n(3), where=[True, False, True])],
     "vector_norm": [

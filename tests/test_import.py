@@ -24,3 +24,11 @@ def test_import_loads_numpy_and_nothing_heavy():
     assert third_party <= {"tinygrad_rnn", "numpy"}
     assert not loaded & {"asyncio", "importlib", "html", "xml", "email", "unittest"}
     assert lines[1] == "False"  # the random module alone costs as much as the whole package
+
+
+def test_only_public_names_are_listed():
+    import tinygrad_rnn as tg
+
+    assert {name for name in dir(tg) if not hasattr(tg, name)} == set()
+    assert set(dir(tg)) == {*tg.__all__, "nn"}
+    assert not {"Any", "TYPE_CHECKING", "sweep", "lanes"} & set(dir(tg))

@@ -368,3 +368,17 @@ def test_a_trace_that_lacks_its_example_or_its_step_says_so():
         tg.trace(cell)
     with pytest.raises(TypeError, match=r"which step\? tg\.trace\(run, step=2\)"):
         tg.trace(tg.unroll(cell, np.ones((2, 1, 3))))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (tg.trace, "trace: given nothing; wanted a function, a cell, a record or a matrix"),
+        (lambda: tg.trace(3.0), "trace: given a float; wanted"),
+        (lambda: tg.trace(tg.tanh), r"trace of tanh\(x.*given 0 examples, missing .*'x'"),
+        (lambda: tg.trace(lambda x: x, 1.0, 2.0), "given 2 examples, too many positional"),
+    ],
+)
+def test_a_trace_of_too_little_or_too_much(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()

@@ -365,6 +365,85 @@ def test_what_has_no_rule_is_told_what_does_the_same(call, instead):
         call(tg.tensor([1.0, 4.0]))
 
 
+def test_integers_stay_integers():
+    x = tg.tensor([1.0, -2.0, 3.0])
+    n, order = (x > 0).sum(), x.argsort()
+    results = [-n, abs(-n), +n, -order, abs(order), round(n), np.square(order), order.clip(0, 1)]
+    assert [r.dtype.kind for r in results] == ["i"] * len(results)
+    assert [r.tolist() for r in results] == [
+        *(-2, 2, 2, [-1, 0, -2], [1, 0, 2], 2, [1, 0, 4], [1, 0, 1])
+    ]
+    assert x[-order + 2].tolist() == [-2.0, 3.0, 1.0]
+    assert (tg.exp(n).dtype, tg.reciprocal(n).item()) == (F32, 0.5)
+    assert tg.softmax(order).dtype == F32
+    np.testing.assert_allclose(tg.softmax(order).numpy(), tg.softmax(order * 1.0).numpy())
+    assert tg.nan_to_num(order) is order
+    assert abs(x > 0).tolist() == [1.0, 0.0, 1.0]
+    with pytest.raises(TypeError, match=r"negative: .*the `~` operator"):
+        np.negative(x > 0)
+
+
+def test_positions_of_a_mask_are_plain():
+    x = tg.tensor([[1.0, -2.0], [3.0, 0.0]])
+    for where in (np.where, tg.where, np.nonzero, tg.nonzero):
+        rows, columns = where(x > 0)
+        assert (rows.tolist(), columns.tolist()) == ([0, 1], [0, 0])
+    assert np.argwhere(x > 0).tolist() == [[0, 0], [1, 0]]
+    assert np.flatnonzero(x > 0).tolist() == (x > 0).ravel().nonzero()[0].tolist() == [0, 2]
+    assert x[np.where(x > 0)].tolist() == [1.0, 3.0]
+    with pytest.raises(TypeError, match=r"where: given one of a and b; wanted both or none"):
+        tg.where(x > 0, x)
+
+
+def test_divmod_round_and_count_nonzero():
+    x = tg.tensor([7.5, -7.5])
+    whole, rest = divmod(x, 2)
+    assert (whole.tolist(), rest.tolist()) == ([3.0, -4.0], [1.5, 0.5])
+    assert [part.tolist() for part in divmod(7.5, x)] == [[1.0, -1.0], [0.0, 0.0]]
+    assert np.divmod(x, 2)[1].tolist() == [1.5, 0.5]
+    assert tg.gradients(rest.sum(), x).tolist() == [1.0, 1.0]
+    assert (round(x).tolist(), round(tg.tensor(1.26), 1).item()) == ([8.0, -8.0], F32.type(1.3))
+    counted = np.count_nonzero(x > 0, axis=0)
+    assert (counted.item(), counted.dtype.kind) == (1, "i")
+
+
+def test_a_tensor_is_unequal_to_none_and_to_names():
+    x = tg.tensor([1.0, 2.0])
+    assert (x == None, x != None, x == "x") == (False, True, False)  # noqa: E711
+    assert "x" not in ["y", x]
+    with pytest.raises(TypeError, match="equal: an argument is a dict"):
+        x == {}  # noqa: B015
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((i for i in range(3)), r"given a generator; .*; make a list\(\.\.\.\) of it$"),
+        ({}, "given a dict; wanted numbers, as an array or nested lists$"),
+        ({1, 2}, "given a set; wanted"),
+        (None, "given a NoneType; wanted"),
+        ("12", "given a str; wanted"),
+        ([1.0, None], "given a list; wanted"),
+    ],
+)
+def test_no_numbers(data, message):
+    with pytest.raises(TypeError, match=f"tensor: {message}"):
+        tg.tensor(data)
+
+
+def test_lists_of_different_lengths():
+    with pytest.raises(ValueError, match=r"tensor: the lists are no array: .*inhomogeneous"):
+        tg.tensor([[1.0], [1.0, 2.0]])
+
+
+def test_a_detached_number_is_a_number():
+    loss = (tg.tensor([1.0, 2.0]) * 2.0).sum()
+    assert float(loss.detach()) == 6.0
+    assert int(loss.detach()) == 6
+    with pytest.raises(TypeError, match="gradient would be lost"):
+        float(loss.detach() * 2.0)
+
+
 def test_what_does_the_same_exists():
     names = re.findall(r"tg\.(\w+)", " ".join(INSTEAD.values()))
     assert len(names) > 10

@@ -87,6 +87,10 @@ __all__ = [
 __all__ += [name for name in _OPERATORS if name != "trace"] + ["trace"]
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "nn"]
+
+
 def __getattr__(name: str) -> Any:
     # modules that only some programs use are imported when they are first asked for
     if name == "draw":

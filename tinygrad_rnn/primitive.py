@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
@@ -849,7 +849,7 @@ def _apply_flat(
     """`apply` where all tensors are truth values or integers.
 
     Arithmetic of them with numbers has the precision of the tensors that they were computed from,
-    as that of a constant would.
+    as that of a constant would; of integers alone it gives integers where NumPy's does.
     """
     like = next(precision(a) for a in arguments if isinstance(a, Recorded))
     values: list[Any] = [
@@ -858,7 +858,7 @@ def _apply_flat(
     ]
     given = zip(arguments, values, strict=True)
     numbers = [value for a, value in given if not isinstance(a, Recorded)]
-    bends = primitive.kind == "elementwise" and len(values) == 1
+    bends = primitive.kind == "elementwise" and len(values) == 1 and values[0].dtype.kind == "b"
     if bends or any(np.result_type(v).kind == "f" for v in numbers):
         values = [
             v.astype(like) if hasattr(v, "astype") and primitive.pulls[i] is not None else v
@@ -970,7 +970,10 @@ def apply1(primitive: Primitive, x: Any) -> Any:
     if node is None or not state.recording or state.inspectors:
         return apply(primitive, (x,), _NO_PARAMS)
     value = x._value
-    y = primitive.value(value)
+    try:
+        y = primitive.value(value)
+    except TypeError as error:  # minus of truth values
+        _fail(primitive, state, (value,), _NO_PARAMS, error)
     dtype = y.dtype
     if dtype is not value.dtype or (dtype is not _SINGLE and dtype is not _DOUBLE):
         return apply(primitive, (x,), _NO_PARAMS)  # not of floats, or in an unusual form
@@ -1111,7 +1114,17 @@ def plain_array(value: Any, who: str) -> Array:
             f"{who}: given a masked array of shape {value.shape} with {masked} masked entries; "
             "put numbers in their place (.filled(0)) or leave them out (.compressed())"
         )
-    return np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        if not isinstance(value, list | tuple):
+            raise
+        raise ValueError(f"{who}: the lists are no array: {error}") from error
+    if array.dtype.kind in "OSU" and not hasattr(value, "__array__"):
+        kind = type(value).__name__
+        use = "; make a list(...) of it" if isinstance(value, Iterator) else ""
+        raise TypeError(f"{who}: given a {kind}; wanted numbers, as an array or nested lists{use}")
+    return array
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1215,4 +1228,7 @@ def _fail(
     why = primitive.explain(shapes, params) if primitive.explain else None
     if why is None:
         why = f"{error} (given {', '.join(map(str, shapes))})"
-    raise type(error)(f"{primitive.name}{state.place}: {why}") from error
+    kind: Any = type(error)
+    if kind.__module__ == "numpy._core._exceptions":  # of no text, but of a ufunc and dtypes
+        kind = TypeError
+    raise kind(f"{primitive.name}{state.place}: {why}") from error

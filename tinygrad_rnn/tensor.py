@@ -55,8 +55,15 @@ def _of_dtype(value: ArrayLike, dtype: np.dtype[Any], who: str) -> Array:
     return np.array(array, dtype)
 
 
+def _is_no_number(other: Any) -> bool:
+    """Whether a tensor is unequal to this without a look: `t == None`, or a name in a list."""
+    return other is None or isinstance(other, str | bytes)
+
+
 def _has_gradient(node: Node | None) -> bool:
     """Whether a gradient could flow back from here to any leaf: not through comparisons alone."""
+    if isinstance(node, Leaf) and node.kind == "detached":
+        return False
     stack = [] if node is None else [node]
     seen = set(stack)
     while stack:
@@ -366,6 +373,15 @@ class Tensor(Recorded):
     def __rfloordiv__(self, other: Any) -> Tensor:
         return ops.floor_divide(other, self)
 
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return ops.divmod(self, other)
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return ops.divmod(other, self)
+
+    def __round__(self, decimals: int | None = None) -> Tensor:
+        return ops.round(self, decimals or 0)
+
     __pow__: Binary[[]] = ops.power
 
     def __rpow__(self, other: Any) -> Tensor:
@@ -415,8 +431,13 @@ class Tensor(Recorded):
     __le__: Any = ops.less_equal
     __gt__: Any = ops.greater
     __ge__: Any = ops.greater_equal
-    __eq__: Any = ops.equal
-    __ne__: Any = ops.not_equal
+
+    def __eq__(self, other: Any) -> Any:
+        return NotImplemented if _is_no_number(other) else ops.equal(self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return NotImplemented if _is_no_number(other) else ops.not_equal(self, other)
+
     __invert__ = ops.logical_not
     __and__: Any = ops.logical_and
     __rand__: Any = ops.logical_and
@@ -462,6 +483,7 @@ class Tensor(Recorded):
     max = ops.max
     mean = ops.mean
     min = ops.min
+    nonzero = ops.nonzero
     prod = ops.prod
     ravel = ops.ravel
     repeat = ops.repeat

@@ -13,12 +13,13 @@ import numpy as np
 from . import ops, tree
 from .graph import Array, Node, record_order
 from .nn.cell import Cell
+from .ops.registry import values
 from .program import Trace, placeholders, program_of
 from .refusals import Subject, checked_pair, record_twice, refuse_unrecorded, step_of
 from .tensor import FLOAT, Parameter, Tensor
 
 
-def trace(f: Any, *like: Any, step: int | None = None) -> Any:
+def trace(f: Any = None, *like: Any, step: int | None = None) -> Any:
     """The program of a function, of one step of a cell, or of one step of a record.
 
     f      a function of arrays; a `Cell`, whose program is that of one step; or the result of
@@ -60,7 +61,13 @@ def trace(f: Any, *like: Any, step: int | None = None) -> Any:
     if not callable(f):
         if hasattr(f, "steps"):
             raise TypeError("trace of a record: which step? tg.trace(run, step=2)")
+        if np.ndim(values(f)) < 2:
+            raise TypeError(
+                f"trace: given {'nothing' if f is None else 'a ' + type(f).__name__}; wanted a "
+                "function, a cell, a record or a matrix: tg.trace(f, np.ones((2, 3)))"
+            )
         return ops.trace(f, *like)
+    _fits(f, like)
     names = _argument_names(f, len(like))
     parts = [part for name, value in zip(names, like, strict=True)
              for part in tree.paths(value, name)]  # fmt: skip
@@ -74,6 +81,21 @@ def trace(f: Any, *like: Any, step: int | None = None) -> Any:
         return result
 
     return _traced(subject, call, parts, tree.leaves(like))
+
+
+def _fits(f: Callable[..., Any], like: Sequence[Any]) -> None:
+    """Refuse another number of examples than the function takes arguments."""
+    try:
+        signature = inspect.signature(f)
+    except ValueError:  # written in C and silent about its arguments
+        return
+    try:
+        signature.bind(*like)
+    except TypeError as error:
+        raise TypeError(
+            f"trace of {getattr(f, '__qualname__', type(f).__name__)}{signature}: given "
+            f"{len(like)} examples, {error}; wanted one for each argument, for its shape and dtype"
+        ) from None
 
 
 def _own_name(f: Any) -> str:

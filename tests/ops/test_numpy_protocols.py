@@ -151,7 +151,7 @@ METHODS = {
     "all": (), "any": (), "argmax": (), "argmin": (), "argsort": (),
     "astype": (np.float64,), "clip": (0, 1), "cumprod": (), "cumsum": (1,), "diagonal": (),
     "dot": (np.ones(3),), "flatten": (),
-    "max": (1,), "mean": (), "min": (), "prod": (0,), "ravel": (), "repeat": (2, 1),
+    "max": (1,), "mean": (), "min": (), "nonzero": (), "prod": (0,), "ravel": (), "repeat": (2, 1),
     "reshape": (3, 2), "round": (1,), "squeeze": (), "std": (), "sum": (0,), "swapaxes": (0, 1),
     "take": ([0, 1],), "trace": (), "transpose": (1, 0), "var": (1,),
 }  # fmt: skip

@@ -39,3 +39,22 @@ def test_a_row_with_nan_leaves_the_other_rows_their_gradient():
     x = tg.tensor(ROWS[:2])
     y = tg.median(x, 1)
     assert tg.gradients(y[1], x).tolist() == [[0.0] * 4, [0.5, 0.0, 0.5, 0.0]]
+
+
+@pytest.mark.parametrize("function", [tg.median, tg.mean, np.median])
+def test_of_nothing_is_nan_as_in_numpy(function):
+    x = tg.zeros((0, 3))
+    with np.errstate(invalid="ignore"):
+        y = function(x, axis=0)
+    assert np.isnan(y.numpy()).tolist() == [True, True, True]
+    assert function(x, axis=1).shape == (0,)
+    with np.errstate(divide="ignore"):
+        assert tg.gradients(y.sum(), x).shape == (0, 3)
+
+
+def test_a_number_has_no_axis_1():
+    x = tg.tensor(2.0)
+    for function in (tg.mean, tg.median, tg.sum, tg.max):
+        assert function(x, axis=0).item() == function(x, axis=-1).item() == 2.0
+        with pytest.raises(ValueError, match="axis 1 of an argument"):
+            function(x, axis=1)

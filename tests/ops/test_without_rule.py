@@ -31,7 +31,6 @@ CASES = {
     np.copysign: (np.copysign, {"a": V, "b": SIGNS}),
     np.copyto: (after(lambda x, b: np.copyto(x, b, where=MASK)), {"x": V, "b": SIGNS}),
     np.delete: (lambda x: np.delete(x, [0]), {"x": V}),
-    np.divmod: (np.divmod, {"a": V, "b": np.array([2.0, 2.0, -0.1])}),
     np.ediff1d: (np.ediff1d, {"x": A}),
     np.extract: (lambda x: np.extract(MASK, x), {"x": V}),
     np.fill_diagonal: (after(np.fill_diagonal), {"x": A, "b": np.array(5.0)}),

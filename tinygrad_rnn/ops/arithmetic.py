@@ -10,11 +10,12 @@ import numpy as np
 from ..primitive import apply, apply2, elementwise
 from .compare import equal, isnan
 from .elementwise import exp2, sign, where
-from .registry import Interval, binary, of_one, unary, values
+from .registry import Interval, binary, of_one, operator, unary, values
 
 __all__ = [
-    "cbrt", "deg2rad", "degrees", "fabs", "floor_divide", "fmax", "fmin", "fmod", "logaddexp2",
-    "mod", "nan_to_num", "positive", "rad2deg", "radians", "remainder", "sinc", "trunc",
+    "cbrt", "deg2rad", "degrees", "divmod", "fabs", "floor_divide", "fmax", "fmin", "fmod",
+    "logaddexp2", "mod", "nan_to_num", "positive", "rad2deg", "radians", "remainder", "sinc",
+    "trunc",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------
@@ -46,6 +47,18 @@ fmod = binary(
     "a - sign(a) * floor(abs(a / b)) * b", ("1", "-sign(a) * floor(abs(a / b))"),
     ((-7.0, 3.0), -1.0), "At the jumps, the derivative beside them.", domain=_BESIDE_0,
 )  # fmt: skip
+
+
+@operator("floor(a / b) and a - floor(a / b) * b", "those of `floor_divide` and `remainder`")
+def divmod(a: Any, b: Any) -> tuple[Any, Any]:  # noqa: A001 - NumPy's name
+    """a // b and a % b, as a pair.
+
+    >>> import tinygrad_rnn as tg
+    >>> divmod(tg.tensor(7.0), 2)
+    (tensor(3., dtype=float32), tensor(1., dtype=float32))
+    """
+    return floor_divide(a, b), remainder(a, b)
+
 
 # ------------------------------------------------------------------------------------------------
 # Angles
@@ -150,7 +163,10 @@ def nan_to_num(
     >>> tg.nan_to_num(tg.tensor([1.0, float("nan")]))
     tensor([1., 0.], dtype=float32)
     """
-    range_of = np.finfo(values(x).dtype if hasattr(x, "dtype") else float)
+    dtype = values(x).dtype if hasattr(x, "dtype") else np.dtype(float)
+    if dtype.kind in "biu":
+        return x
+    range_of = np.finfo(dtype)
     high = float(range_of.max) if posinf is None else posinf
     low = float(range_of.min) if neginf is None else neginf
     known = where(isnan(x), nan, x)

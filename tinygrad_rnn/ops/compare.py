@@ -15,9 +15,9 @@ from .registry import looked_at, of_one, of_two, operator
 from .shape import Axis, explain_axis
 
 __all__ = [
-    "all", "allclose", "any", "argmax", "argmin", "argsort", "array_equal", "equal", "greater",
-    "greater_equal", "isclose", "isfinite", "isinf", "isnan", "less", "less_equal", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "not_equal",
+    "all", "allclose", "any", "argmax", "argmin", "argsort", "argwhere", "array_equal", "equal",
+    "flatnonzero", "greater", "greater_equal", "isclose", "isfinite", "isinf", "isnan", "less",
+    "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "nonzero", "not_equal",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def argsort(x: Any, axis: int | None = -1, *, stable: bool = False) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------
-# Answers for `assert` and `if`: plain truth values
+# Answers for `assert`, `if` and indexing: plain truth values and positions
 
 
 def _plain(name: str, a: Any, b: Any) -> tuple[Any, Any]:
@@ -235,3 +235,27 @@ def allclose(
 def array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
     """Whether shapes and all entries are the same."""
     return bool(np.array_equal(*_plain("array_equal", a, b), equal_nan))
+
+
+@operator("the positions of entries that are not 0", "")
+def nonzero(x: Any) -> tuple[Array, ...]:
+    """Where entries are true (not 0): for each axis a plain array of positions, to index with.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([-1.0, 2.0, 3.0])
+    >>> tg.nonzero(x > 0)
+    (array([1, 2]),)
+    """
+    return np.nonzero(looked_at(x, "nonzero"))
+
+
+@operator("the positions of entries that are not 0, one a row", "")
+def argwhere(x: Any) -> Array:
+    """Where entries are true (not 0): a plain array (n, axes) with one position a row."""
+    return np.argwhere(looked_at(x, "argwhere"))
+
+
+@operator("the positions in ravel(x) of entries that are not 0", "")
+def flatnonzero(x: Any) -> Array:
+    """Where entries of x as one row are true (not 0): a plain array of positions."""
+    return np.flatnonzero(looked_at(x, "flatnonzero"))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from ..graph import current
 from ..notation import SIGN, SUM, TIMES, Notation, call, infix
 from ..primitive import Recorded, apply, elementwise, explain_broadcast, general
-from .registry import Binary, Plain, Unary, binary, of_one, operator, unary, values
+from .registry import Binary, Plain, Unary, binary, looked_at, of_one, operator, unary, values
 
 if TYPE_CHECKING:
     from ..graph import Array
@@ -95,8 +96,8 @@ negative = unary(
     notation=Notation("sign", "−", SIGN, "-"),
 )  # fmt: skip
 reciprocal = unary(
-    "reciprocal", np.reciprocal, lambda y: -y * y, "1 / x.", "1 / x", "-1 / x**2", (4.0, 0.25),
-    domain=POSITIVE,
+    "reciprocal", lambda x: np.divide(1, x), lambda y: -y * y, "1 / x.", "1 / x", "-1 / x**2",
+    (4.0, 0.25), domain=POSITIVE,
 )  # fmt: skip
 square = unary(
     "square", np.square, lambda x: 2 * x, "x * x.", "x * x", "2 * x", (3.0, 9.0),
@@ -329,12 +330,16 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
         raise TypeError("clip: a bound is a tensor; use maximum(x, low) and minimum(x, high)")
     dtype = values(x).dtype if hasattr(x, "dtype") else None
     bounds = [
-        bound.astype(dtype) if dtype is not None and hasattr(bound, "astype") else bound
+        bound.astype(dtype)
+        if dtype is not None and dtype.kind == "f" and hasattr(bound, "astype")
+        else bound
         for bound in (min, max)
     ]
     return apply(_clip, (x,), {"low": bounds[0], "high": bounds[1]})
 
 
+@overload
+def where(condition: Any) -> tuple[Array, ...]: ...
 @overload
 def where(condition: Any, a: Tensor, b: Tensor | Plain) -> Tensor: ...
 @overload
@@ -348,14 +353,20 @@ def where(condition: Any, a: Plain, b: Plain) -> Array: ...
     "An operation in that branch whose own derivative is infinite still makes NaN of it, as in "
     "PyTorch and JAX: keep its argument valid, as in where(x > 0, sqrt(where(x > 0, x, 1)), 0).",
 )
-def where(condition: Any, a: Any, b: Any) -> Any:
+def where(condition: Any, a: Any = None, b: Any = None) -> Any:
     """a where the condition (truth values) holds, else b; all three broadcast together.
+
+    With the condition alone, the positions where it holds, as `nonzero` gives them.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([-1.0, 4.0])
     >>> tg.where(x > 0, x, 0.0)
     tensor([0., 4.], dtype=float32)
     """
+    if a is None and b is None:
+        return np.nonzero(looked_at(condition, "where"))
+    if a is None or b is None:
+        raise TypeError(f"where{current().place}: given one of a and b; wanted both or none")
     if not isinstance(condition, Recorded):
         condition = np.asarray(condition, dtype=bool)
     return apply(_where, (condition, a, b), {})

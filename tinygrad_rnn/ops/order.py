@@ -13,7 +13,7 @@ from ..primitive import Recorded, apply, flat
 from .compare import argsort, isnan
 from .elementwise import where
 from .index import take_along_axis
-from .reduce import kept
+from .reduce import kept, mean
 from .registry import of_one, values
 from .shape import Axis, checked_axis, moveaxis, ravel, reshape
 
@@ -54,8 +54,9 @@ def partition(x: Any, kth: int | Sequence[int], axis: int | None = -1) -> Any:
 
 def _rows(x: Any, axis: Axis) -> Any:
     """x with these axes brought together as the last one."""
-    if axis is None or not x.ndim:
+    if axis is None:
         return ravel(x)
+    x = x if x.ndim else reshape(x, (1,))  # NumPy lets a number be reduced over axis 0
     axes = (axis,) if isinstance(axis, int) else axis
     n = math.prod(x.shape[checked_axis("quantile", a, x.shape)] for a in axes)
     rest = x.ndim - len(axes)
@@ -143,10 +144,12 @@ def percentile(
 
 @of_one("the entry of x in the middle, or the mean of the two", "g, shared between those")
 def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The value that half the entries lie below: `quantile` at 1/2.
+    """The value that half the entries lie below: `quantile` at 1/2; nan of no entries, as `mean`.
 
     >>> import tinygrad_rnn as tg
     >>> tg.median(tg.tensor([4.0, 1.0, 2.0, 8.0]))
     tensor(3., dtype=float32)
     """
+    if not np.size(values(x)):
+        return mean(x, axis, keepdims)
     return quantile(x, 0.5, axis, keepdims)

@@ -11,13 +11,14 @@ import numpy as np
 from ..graph import Shape
 from ..notation import Notation, call
 from ..primitive import Primitive, apply, apply1, apply2, elementwise, general, linear
+from .compare import not_equal
 from .elementwise import add, divide, exp, is_equal, is_zero, maximum, minimum, square
 from .elementwise import where as choice
 from .registry import of_one, values
 from .shape import Axis, broadcast_to, explain_axis, reshape
 
 __all__ = [
-    "log_softmax", "logsumexp", "max", "mean", "min",
+    "count_nonzero", "log_softmax", "logsumexp", "max", "mean", "min",
     "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
@@ -92,6 +93,17 @@ def sum(  # noqa: A001 - NumPy's name
         x = only(x, where, 0.0)
     y = apply(_sum, (x,), {"axis": axis, "keepdims": keepdims})
     return y if initial is None else add(y, initial)
+
+
+@of_one("how many entries over the axes are not 0", "")
+def count_nonzero(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """How many entries over the given axes, or at all, are true (not 0), as integers.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.count_nonzero(tg.tensor([1.0, 0.0, -2.0])).item()
+    2
+    """
+    return sum(not_equal(x, 0), axis, keepdims)
 
 
 def _mean_value(x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -320,7 +332,8 @@ def _top(x: Any, axis: Axis) -> Any:
 
 def below_top(x: Any, axis: Axis) -> Any:
     """x - max(x), the same to a softmax: its exponentials do not overflow."""
-    return x - _top(x, axis)
+    y = x - _top(x, axis)
+    return y if y.dtype.kind == "f" else y.astype(float)
 
 
 def softmax_value(x: Any, axis: Axis) -> Any:

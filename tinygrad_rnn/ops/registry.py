@@ -298,6 +298,7 @@ def for_numpy() -> dict[Any, Callable[..., Any]]:
                 table.setdefault(theirs, function)
             elif theirs is not None:
                 table.setdefault(theirs, _with_their_arguments(theirs, function))
+    table[np.where] = OPERATORS["where"].function  # arguments by position alone
     for name in ("diagonal", "trace"):  # in np.linalg, of the last two axes
         table[getattr(np.linalg, name)] = _of_last_axes(OPERATORS[name].function)
     others = {"amax": "max", "amin": "min", "around": "round", "fix": "trunc", "rint": "round"}
