@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..autodiff import gradients
+from .. import tree
 from ..gradcheck import central_differences
 from ..graph import Array, no_grad
 from ..nn import Cell, ElmanCell, GRUCell, LSTMCell
@@ -24,7 +24,7 @@ Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
 """A backward pass: (p, xs, s_0, e) -> gradients, or (gradients, cotangents); see `handwritten`."""
 
 TOLERANCE = 1e-8
-"""Largest difference, relative to the largest entry, that counts as agreement with autodiff."""
+"""A difference from autodiff of this part of the largest entry counts as agreement in float64."""
 
 ENTRIES = 32
 """Central differences look at so many entries of a gradient at most, drawn with a fixed seed."""
@@ -38,8 +38,11 @@ class Agreement:
     max_rel   the same, as a fraction of the largest entry of autodiff's gradient
     cosine    of the angle between the two: 1 is the same direction, -1 the opposite one
     entries   how many entries were compared
-    error     how large a difference the other gradient's own errors explain
-    scale     the largest entry of autodiff's gradient
+    error     how large a difference rounding and the other gradient's own errors explain
+    scale     the largest entry of autodiff's gradient, or what counts as large where that is zero
+    worst     the index of the entry that is furthest off, measured by what is allowed for it
+    autodiff  that entry by autodiff
+    other     that entry of the other gradient
     """
 
     max_abs: float
@@ -48,15 +51,20 @@ class Agreement:
     entries: int
     error: float
     scale: float
+    worst: tuple[int, ...] = ()
+    autodiff: float = 0.0
+    other: float = 0.0
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference is explained by the other gradient's own errors."""
+        """Whether errors explain the difference; never of something that is not a number."""
         return self.max_abs <= self.error
 
     @property
     def verdict(self) -> str:
-        """In words: "agrees", "differs", or "too uncertain" to say."""
+        """In words: "agrees", "differs", "not a number", or "too uncertain" to say."""
+        if np.isnan(self.max_abs):
+            return "not a number"
         if not self.agrees:
             return "differs"
         return "too uncertain" if self.error > 1e-2 * self.scale else "agrees"
@@ -80,8 +88,13 @@ class Row:
 
     @property
     def agrees(self) -> bool:
-        """Whether both other ways agree with autodiff."""
-        return self.differences.verdict == "agrees" and (self.hand is None or self.hand.agrees)
+        """Whether no other way differs from autodiff, and at least one can tell.
+
+        Central differences of a gradient that is tiny beside the loss are too uncertain to tell;
+        a pass by hand that agrees is enough then.
+        """
+        verdicts = [way.verdict for way in (self.hand, self.differences) if way is not None]
+        return "agrees" in verdicts and set(verdicts) <= {"agrees", "too uncertain"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +118,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether all that could be compared agrees."""
+        """Whether every row agrees: see `Row.agrees`."""
         return all(row.agrees for row in self.rows)
 
     def table(self) -> Table:
@@ -145,6 +158,8 @@ def compare(
     loss: Loss | None = None,
     hand: Hand | None = None,
     state: Any = None,
+    rtol: float | None = None,
+    atol: float | None = None,
 ) -> Comparison:
     """Compare the gradients of L = sum_t L_t by autodiff, by hand and by central differences.
 
@@ -163,6 +178,10 @@ def compare(
              entry per step, which lets mistakes be located more sharply.
              If left out: the pass of `study.handwritten` for the built-in cells, none for others
     state    s_0; `cell.initial_state(B)` if left out
+    rtol, atol  what counts as agreement of the pass by hand: |by hand - autodiff| is at most atol +
+             rtol |autodiff| in every entry. If both are left out: 1e-8 of the gradient's largest
+             entry, or as much as rounding explains in the precision of what was given and for this
+             problem (a long sequence, exploding gradients and saturated units need more)
 
     Raises ValueError or TypeError for gradients with other names or shapes than wanted, and for a
     loss that is not a single number per step.
@@ -175,28 +194,36 @@ def compare(
     (True, ['U', 'W', 'b', 'x', 's_0'])
     """
     problem = Problem(cell, xs, targets, loss, state)
-    wanted = problem.leaves()
-    autodiff = dict(
-        zip(wanted, gradients(problem.losses, list(wanted.values()), keep_record=True), strict=True)
-    )
+    autodiff = problem.gradients()
     derive = hand if hand is not None else written_for(cell)
-    by_hand = None
+    by_hand: dict[str, Array] | None = None
     notes: list[str] = []
+    allowed: dict[str, Array] = {}
     if derive is not None:
         who = getattr(derive, "__name__", "hand")
         by_hand, between = _derived(derive, problem, autodiff, who)
+        if rtol is None and atol is None:
+            allowed, note = _allowed(problem, autodiff, by_hand)
+            notes += note
+        else:
+            allowed = {n: (atol or 0.0) + (rtol or 0.0) * np.abs(g) for n, g in autodiff.items()}
+        by_hand = {name: g.astype(np.float64) for name, g in by_hand.items()}
     mistakes: tuple[Finding, ...] = ()
+    natural = 1e-4 * max((float(np.abs(g).max(initial=0.0)) for g in autodiff.values()), default=0)
     rows = tuple(
         Row(
             name,
             g.shape,
             float(np.linalg.norm(g)),
-            _exact(g, by_hand[name]) if by_hand is not None and name in by_hand else None,
+            _agreement(g, by_hand[name], allowed[name], natural=natural)
+            if by_hand is not None and name in by_hand
+            else None,
             _by_differences(problem, name, g),
         )
         for name, g in autodiff.items()
     )
-    if by_hand is not None and not all(row.hand is None or row.hand.agrees for row in rows):
+    notes += _not_numbers(problem, rows, autodiff, by_hand or {})
+    if by_hand is not None and any(row.hand and row.hand.verdict == "differs" for row in rows):
         try:
             steps = RecordedSteps(problem)
             mistakes = locate(steps, by_hand, between)
@@ -211,7 +238,71 @@ def compare(
             ]
         except ValueError as error:
             notes.append(f"Where it goes wrong was not looked for: {error}")
+    for row in rows:
+        if row.hand is not None and row.hand.verdict == "differs":
+            notes.append(
+                f"dL/d{row.name} is furthest off at [{', '.join(map(str, row.hand.worst))}]: "
+                f"{row.hand.other:.6g}, and {row.hand.autodiff:.6g} by autodiff."
+            )
     return Comparison(rows, autodiff, by_hand, problem.total, mistakes, tuple(notes))
+
+
+def _allowed(
+    problem: Problem, autodiff: dict[str, Array], by_hand: dict[str, Array]
+) -> tuple[dict[str, Array], list[str]]:
+    """What each entry of a correct pass may differ by, for the precision that it was done in."""
+    off = {name: np.abs(g - autodiff[name]) for name, g in by_hand.items()}
+    scales = {name: np.abs(g).max(initial=0.0) for name, g in autodiff.items()}
+
+    def limits(dtype: Any) -> dict[str, Array]:
+        epsilon = float(np.finfo(dtype).eps)
+        floor = TOLERANCE if epsilon < 1e-12 else 4 * epsilon
+        moved = problem.rounding(epsilon)
+        return {
+            name: np.full(g.shape, max(floor * scales[name], 2 * moved[name]))
+            for name, g in autodiff.items()
+        }
+
+    coarsest = max((g.dtype for g in by_hand.values()), key=lambda dtype: np.finfo(dtype).eps)
+    if all((off[name] <= TOLERANCE * scales[name]).all() for name in off):
+        epsilon = TOLERANCE  # nothing to be found out
+        return {name: np.full(g.shape, epsilon * scales[name]) for name, g in autodiff.items()}, []
+    allowed = limits(coarsest)
+    wrong = [name for name in off if not (off[name] <= allowed[name]).all()]
+    if np.finfo(coarsest).eps > 1e-12 or not wrong:
+        return allowed, []
+    single = limits(np.float32)
+    if not all((off[name] <= single[name]).all() for name in wrong):
+        return allowed, []
+    exact = [n for n in off if n not in wrong and scales[n] > 0]
+    size = "The differences are as small as the rounding of float32 explains"
+    if exact:
+        names = ", ".join(f"dL/d{name}" for name in exact)
+        return allowed, [f"{size}; but {names} is exact, so something else may be wrong."]
+    note = f"{size}: something on the way was computed in float32, and nothing else is wrong."
+    return single, [note]
+
+
+def _not_numbers(
+    problem: Problem, rows: Sequence[Row], autodiff: dict[str, Array], by_hand: dict[str, Array]
+) -> list[str]:
+    """What is said of gradients that are not numbers."""
+    notes = []
+    if not np.isfinite(problem.total):
+        notes.append(
+            f"The loss itself is {problem.total}: run the cell in `with tg.detect_anomaly():` to "
+            "find the operation that makes it so."
+        )
+    for name, g in by_hand.items():
+        bad = ~np.isfinite(g)
+        if bad.any() and np.isfinite(autodiff[name]).all():
+            first = ", ".join(map(str, np.argwhere(bad)[0]))
+            notes.append(
+                f"dL/d{name} by hand has {int(bad.sum())} of {g.size} entries that are not finite, "
+                f"the first at [{first}]; autodiff's are. Look for an overflow in exp, a division "
+                "by zero, or a logarithm of it."
+            )
+    return notes
 
 
 def written_for(cell: Cell) -> Hand | None:
@@ -229,7 +320,8 @@ def _derived(
     hand: Hand, problem: Problem, wanted: dict[str, Array], who: str
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Call a backward pass and check its results."""
-    given = hand(problem.parameters(), problem.xs.copy(), problem.state(), problem.e.copy())
+    xs, e = (tree.map_leaves(np.copy, part) for part in (problem.xs, problem.e))
+    given = hand(problem.parameters(), xs, problem.state(), e)
     pair = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
     if not all(isinstance(part, dict) for part in pair):
         raise TypeError(
@@ -251,7 +343,9 @@ def _derived(
         )
     arrays: dict[str, Array] = {}
     for name, g in found.items():
-        array = np.asarray(g, np.float64)
+        array = np.asarray(g)
+        if array.dtype.kind != "f":
+            array = array.astype(np.float64)
         if array.shape != wanted[name].shape:
             raise ValueError(
                 f"{who}: dL/d{name} has shape {array.shape}, "
@@ -259,7 +353,7 @@ def _derived(
                 + _hint(array, wanted[name], problem)
             )
         arrays[name] = array
-    T, B = problem.e.shape[:2]
+    T, B = problem.T, problem.B
     for name, g in between.items():
         if np.shape(g)[:2] != (T, B):
             raise ValueError(
@@ -271,7 +365,7 @@ def _derived(
 
 def _hint(given: Array, wanted: Array, problem: Problem) -> str:
     """The mistake that a wrong shape suggests."""
-    T, B = problem.e.shape[:2]
+    T, B = problem.T, problem.B
     if given.ndim == 2 and given.T.shape == wanted.shape:
         return ": it is the transpose; with row vectors dL/dW is s^T d"
     if given.shape in ((B, *wanted.shape), (T, B, *wanted.shape)):
@@ -281,17 +375,35 @@ def _hint(given: Array, wanted: Array, problem: Problem) -> str:
     return ""
 
 
-def _exact(g: Array, other: Array) -> Agreement:
-    return _agreement(g, other, TOLERANCE * float(np.abs(g).max(initial=0.0)))
+def _agreement(
+    g: Array, other: Array, allowed: Any, index: Any = None, natural: float = 0.0
+) -> Agreement:
+    """The two compared.
 
-
-def _agreement(g: Array, other: Array, error: float) -> Agreement:
-    off = float(np.abs(g - other).max(initial=0.0))
-    scale = float(np.abs(g).max(initial=0.0))
-    a, b = float(np.linalg.norm(g)), float(np.linalg.norm(other))
-    cosine = float(np.vdot(g, other)) / (a * b) if a > 0 and b > 0 else float(a == b)
+    allowed  for every entry
+    index    what the entries are, if they are some of a gradient
+    natural  what counts as large, at least
+    """
+    with np.errstate(all="ignore"):
+        away = np.abs(g - other)
+        away[(g == other) & ~np.isfinite(g)] = 0  # the same infinity
+        allowed = np.broadcast_to(allowed, g.shape)
+        beyond = np.where(away > 0, away / allowed, 0)
+        off = float(away.max(initial=0.0))
+        scale = float(np.abs(g).max(initial=0.0))
+        a, b = float(np.linalg.norm(g)), float(np.linalg.norm(other))
+        cosine = float(np.vdot(g, other)) / (a * b) if a > 0 and b > 0 else float(a == b)
     relative = 0.0 if off == 0 else off / scale if scale > 0 else float("inf")
-    return Agreement(off, relative, cosine, g.size, error, scale)
+    worst: tuple[int, ...] = ()
+    pair = (0.0, 0.0)
+    error = float(allowed.max(initial=0.0))
+    if g.size:
+        at = np.unravel_index(int(np.argmax(np.where(np.isnan(beyond), np.inf, beyond))), g.shape)
+        pair = float(g[at]), float(other[at])
+        if np.any(beyond > 1) and off <= error:
+            off, error = float(away[at]), float(allowed[at])
+        worst = tuple(int(i) for i in (at if index is None else index[at]))
+    return Agreement(off, relative, cosine, g.size, error, max(scale, natural), worst, *pair)
 
 
 def _by_differences(problem: Problem, name: str, g: Array) -> Agreement:
@@ -321,7 +433,10 @@ def _by_differences(problem: Problem, name: str, g: Array) -> Agreement:
             (slopes[0, j],), (slopes[1, j],) = central_differences(loss, start, unit, h)
             rounding = max(rounding, eps * max(map(abs, losses)) / h)
     error = 4 * (float(np.abs(slopes[0] - slopes[1]).max(initial=0.0)) + rounding)
-    return _agreement(g.flat[entries], slopes[0], error)
+    index = np.stack(np.unravel_index(entries, g.shape), -1)
+    # a gradient that is zero, or tiny beside the loss, agrees if the differences are as tiny
+    natural = 1e-4 * abs(problem.total) / max(1.0, float(np.abs(start).max(initial=0.0)))
+    return _agreement(g.flat[entries], slopes[0], error, index, natural)
 
 
 __all__ = ["Agreement", "Comparison", "Hand", "Row", "compare", "written_for"]

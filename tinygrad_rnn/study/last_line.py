@@ -25,7 +25,7 @@ def in_last_line(
     mistake  those
     """
     leaf = steps.problem.leaves()[name]._node
-    T, B = steps.problem.e.shape[:2]
+    T, B = steps.problem.T, steps.problem.B
     assert isinstance(leaf, Leaf)
     own: list[Array] = [np.zeros_like(g) for _ in range(T)]
 

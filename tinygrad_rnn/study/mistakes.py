@@ -419,7 +419,7 @@ def _factor_name(steps: RecordedSteps, node: Node, i: int) -> str:
 
 def _weighted(steps: RecordedSteps) -> Iterator[Mistake]:
     """Losses of some steps forgotten, or a mean in place of a sum, for everything."""
-    T, B = steps.problem.e.shape[:2]
+    T, B = steps.problem.T, steps.problem.B
     last = np.zeros((T, B))
     with_loss = [t for t in range(T) if steps.problem.e[t].any()]
     last[with_loss[-1:]] = 1

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .. import ops, tree
 from ..autodiff import gradients
@@ -14,6 +13,7 @@ from ..graph import Array
 from ..nn import Cell
 from ..tensor import Tensor, tensor
 from ..unroll import unroll
+from .rounding import rounded
 
 Loss = Callable[[Any, Any], Any]
 """(output of a step, target of that step) -> the loss of that step, a single number."""
@@ -58,11 +58,12 @@ class Problem:
     """L = sum_t L_t of a cell over a sequence, recorded in float64.
 
     cell     the copy of the cell that was recorded
-    xs       (T, B, I), an array
+    xs       (T, B, I), an array; if the cell takes several inputs, their structure of arrays
     run      from `unroll`
     losses   [L_t], for the steps that have one
     total    L
-    e        (T, B, O): dL_t/do_t, zeros for the steps without a loss
+    e        (T, B, O): dL_t/do_t, zeros for the steps without a loss; if an output has several
+             parts, their structure of arrays
 
     Raises ValueError or TypeError if the loss is not a single number per step.
     """
@@ -70,58 +71,76 @@ class Problem:
     def __init__(
         self,
         cell: Cell,
-        xs: ArrayLike,
+        xs: Any,
         targets: Sequence[Any] | Array,
         loss: Loss | None = None,
         state: Any = None,
     ) -> None:
+        self._given = cell, xs, targets, loss, state
         self.cell = in_double(cell)
-        given = np.asarray(xs)
-        self.xs: Array = given.astype(DOUBLE) if given.dtype.kind == "f" else given
-        if self.xs.ndim < 2 or len(self.xs) != len(targets):
+        self.xs: Any = _sequence(xs)
+        parts = tree.leaves(self.xs)
+        self.T, self.B = len(targets), 0 if not parts or parts[0].ndim < 2 else parts[0].shape[1]
+        if any(part.ndim < 2 or len(part) != self.T for part in parts):
+            shapes = ", ".join(str(part.shape) for part in parts)
             raise ValueError(
-                f"xs {self.xs.shape} and {len(targets)} targets: wanted xs (T, B, ...) and one "
+                f"xs {shapes} and {len(targets)} targets: wanted xs (T, B, ...) and one "
                 "target per step (None for a step without a loss)"
             )
         self._targets = list(targets)
-        self._loss = loss or _default_loss
+        self._loss = loss
+        self._learned = state is None
         if state is None:
-            state = self.cell.initial_state(self.xs.shape[1])
-        parts = tree.leaves(state)
-        names = [
-            getattr(part, "name", None) or path
-            for part, path in zip(parts, tree.paths(state, "s_0"), strict=True)
-        ]
-        arrays = [_array(part).astype(DOUBLE) for part in parts]
+            state = self.cell.initial_state(self.B)
         self._structure = state
-        self._start = {name: tensor(array, name) for name, array in zip(names, arrays, strict=True)}
-        self._x = tensor(self.xs, "x") if self.xs.dtype.kind == "f" else None
-        self.run = unroll(self.cell, self.xs if self._x is None else self._x, self._state())
+        paths = zip(tree.leaves(state), tree.paths(state, "s_0"), strict=True)
+        self._start: dict[str, Tensor] = {}
+        for part, path in paths:
+            label = getattr(part, "name", None) or path
+            if label in self._start or label in self.cell.parameters():
+                label = path
+            made = self._learned and isinstance(part, Tensor) and part._node is not None
+            if made and part.dtype != DOUBLE:
+                made = False
+            self._start[label] = part if made else tensor(_array(part).astype(DOUBLE), label)
+        names = tree.paths(self.xs, "x")
+        self._x = {
+            name: tensor(part, name)
+            for name, part in zip(names, parts, strict=True)
+            if part.dtype.kind == "f"
+        }
+        entered = iter([self._x.get(n, part) for n, part in zip(names, parts, strict=True)])
+        self.run = unroll(self.cell, _steps(tree.rebuild(self.xs, entered)), self._state())
         self.losses, e = [], []
         for t, (output, target) in enumerate(zip(self.run.steps, self._targets, strict=True), 1):
-            if not isinstance(output, Tensor):
-                raise TypeError(
-                    f"{type(cell).__name__}.step in timestep {t}: the output is a "
-                    f"{type(output).__name__}; wanted one tensor per step"
-                )
+            outputs = tree.leaves(output)
+            for part in outputs:
+                if not isinstance(part, Tensor):
+                    raise TypeError(
+                        f"{type(cell).__name__}.step in timestep {t}: the output is a "
+                        f"{type(part).__name__}; wanted tensors"
+                    )
             if target is None:
-                e.append(np.zeros(output.shape))
+                e.append([np.zeros(part.shape) for part in outputs])
                 continue
             self.losses.append(self._loss_at(t, output, target))
-            alone = tensor(output.numpy())
-            e.append(gradients(self._loss_at(t, alone, target), alone))
+            alone = [tensor(part.numpy()) for part in outputs]
+            again = self._loss_at(t, tree.rebuild(output, iter(alone)), target)
+            e.append(gradients(again, alone))
         if not self.losses:
             raise ValueError("no step has a loss: every target is None")
-        self.e = np.stack(e)
+        stacked = iter([np.stack(part) for part in zip(*e, strict=True)])
+        self.e: Any = tree.rebuild(self.run.steps[0], stacked)
         self.total = float(sum(part.item() for part in self.losses))
 
     def _loss_at(self, t: int, output: Any, target: Any) -> Tensor:
         try:
-            value = self._loss(output, target)
+            value = (self._loss or _default_loss)(output, target)
         except (ValueError, TypeError, IndexError) as error:
+            given = getattr(output, "shape", None) or f"a {type(output).__name__}"
             raise type(error)(
                 f"loss in timestep {t}: {error}. It is called once per step, with the output "
-                f"{output.shape} and the target {np.shape(target)} of that step, and the values "
+                f"{given} and the target {_shape(target)} of that step, and the values "
                 "are summed: L = sum_t L_t"
             ) from error
         if not isinstance(value, Tensor) or value.size != 1:
@@ -136,11 +155,38 @@ class Problem:
         return tree.rebuild(self._structure, iter(self._start.values()))
 
     def leaves(self) -> dict[str, Tensor]:
-        """The leaves with gradients: the parameters, "x" unless the inputs are integers, s_0."""
+        """The leaves with gradients: the parameters, "x" unless the inputs are integers, s_0.
+
+        A first state that is a parameter itself is among the parameters only.
+        """
         found: dict[str, Tensor] = dict(self.cell.parameters())
-        if self._x is not None:
-            found["x"] = self._x
-        return found | self._start
+        own = {(p._node, p._port) for p in found.values()}
+        start = {n: s for n, s in self._start.items() if (s._node, s._port) not in own}
+        return found | self._x | start
+
+    def gradients(self) -> dict[str, Array]:
+        """dL/d(leaf) by autodiff, for every leaf."""
+        leaves = self.leaves()
+        found = gradients(self.losses, list(leaves.values()), keep_record=True)
+        return dict(zip(leaves, found, strict=True))
+
+    def rounding(self, epsilon: float) -> dict[str, float]:
+        """How far the entries of each gradient move if every operation's result is rounded.
+
+        Every result, forward and backward, is multiplied by a random number within 1 +- 16 epsilon,
+        three times over; the largest change counts. So long sequences, gradients that explode and
+        functions that saturate have the tolerance they need, and no more.
+
+        Monte Carlo arithmetic: Parker, "Monte Carlo arithmetic: exploiting randomness in
+        floating-point arithmetic", UCLA CSD-970002 (1997).
+        """
+        right, moved = self.gradients(), dict.fromkeys(self.leaves(), 0.0)
+        for seed in range(3):
+            with rounded(16 * epsilon, seed), np.errstate(all="ignore"):
+                other = Problem(*self._given).gradients()
+            for name, g in other.items():
+                moved[name] = max(moved[name], float(np.abs(g - right[name]).max(initial=0.0)))
+        return moved
 
     def parameters(self) -> dict[str, Array]:
         """Copies of the parameters, by name."""
@@ -157,25 +203,65 @@ class Problem:
     def loss_with(self, name: str, value: Array) -> float:
         """L with another value for one leaf. Leaves the record as it is."""
         cell, xs, start = self.cell, self.xs, self._start
-        if name in start:
-            start = start | {name: tensor(value, name)}
-        elif name == "x" and self._x is not None:
-            xs = value
-        else:
-            own = self.cell.parameters()
+        own = self.cell.parameters()
+        if name in own:
             shared = {key: value for key, p in own.items() if p is own[name]}
             cell = cell.with_parameters({k: p.numpy() for k, p in own.items()} | shared)
-        run = unroll(cell, xs, tree.rebuild(self._structure, iter(start.values())))
+            if self._learned:
+                again = tree.leaves(cell.initial_state(self.B))
+                start = dict(zip(start, again, strict=True))
+        elif name in start:
+            start = start | {name: tensor(value, name)}
+        else:
+            names = tree.paths(self.xs, "x")
+            parts = zip(names, tree.leaves(self.xs), strict=True)
+            xs = tree.rebuild(self.xs, iter([value if n == name else part for n, part in parts]))
+        run = unroll(cell, _steps(xs), tree.rebuild(self._structure, iter(start.values())))
         return float(
             sum(
-                self._loss(output, target).item()
-                for output, target in zip(run.steps, self._targets, strict=True)
+                self._loss_at(t, output, target).item()
+                for t, (output, target) in enumerate(
+                    zip(run.steps, self._targets, strict=True), start=1
+                )
                 if target is not None
             )
         )
 
 
+def _sequence(xs: Any) -> Any:
+    """Inputs (T, B, ...) as an array, floats in float64; T structures as one of arrays."""
+    if isinstance(xs, list | tuple) and len(xs) and tree.entries(xs[0]) is not None:
+        first = tree.leaves(xs[0])
+        if not all(np.ndim(part) == 0 for part in first):
+            parts = zip(*map(tree.leaves, xs), strict=True)
+            return tree.rebuild(xs[0], iter([_floats(list(map(_array, p))) for p in parts]))
+    return _floats(_array(xs) if isinstance(xs, Tensor) else xs)
+
+
+def _floats(given: Any) -> Array:
+    array = np.asarray(given)
+    return array.astype(DOUBLE) if array.dtype.kind == "f" else array
+
+
+def _steps(xs: Any) -> Any:
+    """Inputs as `unroll` takes them: several are handed over step by step."""
+    if tree.entries(xs) is None:
+        return xs
+    parts = [
+        ops.unstack(part) if isinstance(part, Tensor) else list(part) for part in tree.leaves(xs)
+    ]
+    return [tree.rebuild(xs, iter(step)) for step in zip(*parts, strict=True)]
+
+
+def _shape(target: Any) -> Any:
+    return tree.map_leaves(np.shape, target) if tree.entries(target) else np.shape(target)
+
+
 def _default_loss(output: Any, target: Any) -> Any:
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"the output has {len(tree.leaves(output))} parts; pass loss(output, target)"
+        )
     if np.asarray(target).dtype.kind in "iu":
         return ops.cross_entropy(output, target, "sum")
     return ops.mse(output, target, "sum")
