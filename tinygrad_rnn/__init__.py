@@ -13,14 +13,14 @@ from .autodiff import Use, gradients, gradients_of_uses
 from .checkpoint import checkpoint
 from .gradcheck import check_gradients
 from .graph import no_grad, scope, timestep
-from .nn import Cell, ElmanCell, GRUCell, LSTMCell, LSTMState, init
+from .nn import Cell, ElmanCell, GRUCell, LSTMCell, LSTMState, Module, init
 from .ops import *  # noqa: F403 - the vocabulary
 from .ops import custom
 from .ops.registry import OPERATORS as _OPERATORS
 from .per_example import per_example_gradients, per_example_norms
 from .program import Trace
 from .refusals import ValueDependenceError
-from .tensor import Parameter, Tensor, ones, tensor, zeros
+from .tensor import Buffer, Parameter, Tensor, ones, tensor, zeros
 from .transforms import (
     grad,
     hessian,
@@ -42,11 +42,13 @@ if TYPE_CHECKING:
     from .drawing.draw import draw
 
 __all__ = [
+    "Buffer",
     "GRUCell",
     "LSTMCell",
     "Cell",
     "ElmanCell",
     "LSTMState",
+    "Module",
     "Parameter",
     "Tensor",
     "Trace",

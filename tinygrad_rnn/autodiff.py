@@ -77,7 +77,7 @@ def backward(
     with _lock:  # other threads may accumulate into the same leaves
         generation = _generation(begin=not accumulate)
         for leaf, g in found.items():
-            if not isinstance(leaf, Leaf) or leaf.kind == "detached":
+            if not isinstance(leaf, Leaf) or leaf.kind == "detached" or leaf.fixed:
                 continue
             if accumulate and leaf.grad is not None:
                 left = leaf.generation

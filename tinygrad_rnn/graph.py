@@ -171,12 +171,13 @@ class Leaf(Node):
     grad         the gradient that the last `backward` left, or None
     generation   which `backward` calls left it; None if none did
     stale        True once the parameter has been given another value
+    fixed        True for a buffer or a frozen parameter, which `backward` leaves out
     source       of a detached value: serial of the node it was cut from, so that a picture can
                  show the cut without the cut keeping anything alive
     value        the array, as long as something else keeps it alive: called, it gives it, or None
     """
 
-    __slots__ = ("generation", "grad", "kind", "source", "stale", "value")
+    __slots__ = ("fixed", "generation", "grad", "kind", "source", "stale", "value")
 
     def __init__(
         self,
@@ -197,6 +198,7 @@ class Leaf(Node):
         self.grad: Array | None = None
         self.generation: Generation | None = None
         self.stale = False
+        self.fixed = False
         self.source = source
         if name is not None:
             self.names = {0: name}

@@ -242,6 +242,10 @@ class Tensor(Recorded):
                 "can; so can parameters and tensors made from data"
             )
         kind = "" if node is None else node.kind
+        if isinstance(self, Buffer):
+            kind = "buffer"
+        elif isinstance(self, Parameter) and self.frozen:
+            kind = "frozen"
         return _again, (kind, np.asarray(self._value), self.name)
 
     # -- the record ------------------------------------------------------------------------------
@@ -497,35 +501,21 @@ class Tensor(Recorded):
     var = ops.var
 
 
-class Parameter(Tensor):
-    """A named leaf whose value can be changed, by `assign` and nothing else.
-
-    value   array or nested list; copied. Float arrays keep their dtype, other numbers are float32
-    name    for pictures, tables and files; a `Cell` names its parameters after its attributes
-
-    Each change counts up `version` and clears `.grad`. A backward pass over a record made with an
-    earlier version is an error, never a wrong gradient.
-
-    Raises TypeError for integer or complex arrays.
-
-    >>> import numpy as np, tinygrad_rnn as tg
-    >>> W = tg.Parameter(np.zeros((2, 2)), "W")
-    >>> W.assign(np.eye(2))
-    >>> W.version, W.shape
-    (1, (2, 2))
-    """
+class _Held(Tensor):
+    """A named leaf whose value can be changed, by `assign` and nothing else."""
 
     __slots__ = ("version",)
 
-    def __init__(
-        self, value: ArrayLike, name: str | None = None, dtype: DTypeLike | None = None
-    ) -> None:
-        array = real_array(value, dtype, f"Parameter {name or ''}".strip())
-        super().__init__(array, Leaf("parameter", array.shape, array.dtype, name, 0, array), 0)
-        self.version = 0
+    version: int
+    _kind = "tensor"
+
+    def _begin(self, array: Array, name: str | None, fixed: bool) -> None:
+        leaf = Leaf(self._kind, array.shape, array.dtype, name, 0, array)
+        leaf.fixed = fixed
+        Tensor.__init__(self, array, leaf, 0)
 
     def assign(self, value: ArrayLike) -> None:
-        """Give the parameter another value of the same shape; its dtype stays.
+        """Give it another value of the same shape; its dtype stays.
 
         The old array is left as it is, so views handed out earlier keep showing the old value.
         """
@@ -539,16 +529,99 @@ class Parameter(Tensor):
     def _replace(self, array: Array) -> None:
         old = self._node
         assert isinstance(old, Leaf)
-        old.stale = True
-        self._value = array
-        self._node = Leaf("parameter", self.shape, self.dtype, old.name(), 0, array)
+        self._begin(array, old.name(), old.fixed)
         self.version += 1
 
-    def __copy__(self) -> Parameter:
-        return Parameter(self._value, self.name)
-
     def __repr__(self) -> str:
-        return super().__repr__().replace("tensor(", "Parameter(", 1)
+        return super().__repr__().replace("tensor(", f"{type(self).__name__}(", 1)
+
+
+class Parameter(_Held):
+    """A named leaf whose value can be changed, by `assign` and nothing else.
+
+    value   array or nested list; copied. Float arrays keep their dtype, other numbers are float32
+    name    for pictures, tables and files; a `Module` names its parameters after its attributes
+
+    Each change counts up `version` and clears `.grad`. A backward pass over a record made with an
+    earlier version is an error, never a wrong gradient.
+
+    Raises TypeError for integer or complex arrays.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> W = tg.Parameter(np.zeros((2, 2)), "W")
+    >>> W.assign(np.eye(2))
+    >>> W.version, W.shape
+    (1, (2, 2))
+    """
+
+    __slots__ = ()
+
+    _kind = "parameter"
+
+    def __init__(
+        self, value: ArrayLike, name: str | None = None, dtype: DTypeLike | None = None
+    ) -> None:
+        array = real_array(value, dtype, f"Parameter {name or ''}".strip())
+        self._begin(array, name, fixed=False)
+        self.version = 0
+
+    @property
+    def frozen(self) -> bool:
+        """Whether `backward` and optimisers leave this parameter out. May be set.
+
+        `gradients` still gives its gradient where it is asked for.
+        """
+        assert isinstance(self._node, Leaf)
+        return self._node.fixed
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        assert isinstance(self._node, Leaf)
+        self._node.fixed = bool(frozen)
+        if frozen:
+            self._node.grad = None
+
+    def _replace(self, array: Array) -> None:
+        assert isinstance(self._node, Leaf)
+        self._node.stale = True
+        super()._replace(array)
+
+    def __copy__(self) -> Parameter:
+        copied = Parameter(self._value, self.name)
+        copied.frozen = self.frozen
+        return copied
+
+
+class Buffer(_Held):
+    """An array of a module with a dtype of its own, which is saved with it and not trained.
+
+    value   array or nested list of real numbers; copied. Arrays keep their dtype, other numbers are
+            float32
+    name    for pictures, tables and files; a `Module` names its buffers after its attributes
+
+    Beside other tensors it counts with its dtype, as they do: a float64 buffer makes a float64
+    result, where a plain array would adopt the tensor's. `backward` leaves it out. `assign` gives
+    it another value.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> A = tg.Buffer(np.eye(2), "A")
+    >>> (tg.ones((1, 2)) @ A).dtype
+    dtype('float64')
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, value: ArrayLike, name: str | None = None, dtype: DTypeLike | None = None
+    ) -> None:
+        who = f"Buffer {name or ''}".strip()
+        kind = np.dtype(dtype or getattr(value, "dtype", FLOAT)).kind
+        array = np.array(value, dtype) if kind in "iub" else real_array(value, dtype, who)
+        self._begin(array, name, fixed=True)
+        self.version = 0
+
+    def __copy__(self) -> Buffer:
+        return Buffer(self._value, self.name)
 
 
 def tensor(data: ArrayLike, name: str | None = None, dtype: DTypeLike | None = None) -> Tensor:
@@ -590,8 +663,12 @@ def ones(shape: int | Shape, name: str | None = None, dtype: DTypeLike = FLOAT) 
 
 def _again(kind: str, array: Array, name: str | None) -> Tensor:
     """The result of copying or unpickling: an unrecorded tensor or a new leaf."""
-    if kind == "parameter":
-        return Parameter(array, name)
+    if kind in ("parameter", "frozen"):
+        parameter = Parameter(array, name)
+        parameter.frozen = kind == "frozen"
+        return parameter
+    if kind == "buffer":
+        return Buffer(array, name)
     array = array.copy()
     return Tensor(array, Leaf(kind, array.shape, array.dtype, name) if kind else None, 0)
 

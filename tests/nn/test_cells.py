@@ -75,7 +75,7 @@ def test_unknown_choices_are_refused():
 
 
 def test_repr_gives_the_sizes():
-    assert repr(tg.ElmanCell(2, 3)) == "ElmanCell(U (2, 3), W (3, 3), b (3,))"
+    assert repr(tg.ElmanCell(2, 3)) == "ElmanCell(U (2, 3), W (3, 3), b (3,); 18 parameters)"
 
 
 # ------------------------------------------------------------------------------------------------

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Set
 from functools import cached_property
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from .. import tree
 from ..graph import Array, no_grad
-from ..tensor import FLOAT, Parameter, zeros
+from ..tensor import Parameter, zeros
+from .module import Module
 
 if TYPE_CHECKING:
     # numpy loads its random module when first asked for it, which costs as much as we do
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     """A generator, or a seed for one; None draws a fresh seed, so it cannot be repeated."""
 
 
-class Cell:
+class Cell(Module):
     """One step of a recurrent network. Subclass it and write `step`; the rest is inherited.
 
-    Parameters, and cells inside this one, are named after the attributes that hold them. The first
+    Parameters, and modules inside this one, are found and named as in every `Module`. The first
     state is zeros of shape (B, H): `H` is `self.hidden_size` if there is one, else the number of
     rows of the state-to-state matrix `self.W`. A cell with another kind of state (a tuple, a named
     tuple, a dict of tensors, nested as you like) overrides `initial_state`.
@@ -66,51 +67,6 @@ class Cell:
             size = W.shape[0]
         return zeros((batch_size, size), name="s_0", dtype=self.dtype)
 
-    def parameters(self) -> dict[str, Parameter]:
-        """The parameters by attribute name; those of cells inside this one as `inner.W`."""
-        found: dict[str, Parameter] = {}
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                found[name] = value
-            elif isinstance(value, Cell):
-                found.update({f"{name}.{k}": p for k, p in value.parameters().items()})
-            elif isinstance(value, list | tuple):
-                for i, part in enumerate(value):
-                    if isinstance(part, Cell):
-                        found.update({f"{name}.{i}.{k}": p for k, p in part.parameters().items()})
-        return found
-
-    def with_parameters(self, values: Mapping[str, ArrayLike]) -> Self:
-        """A copy of this cell with these values for its parameters; the cell stays as it is.
-
-        values  by the names that `parameters()` gives: all of them, in the same shapes. The copy
-                has the values' dtype. A parameter that two names share is shared in the copy
-
-        Raises ValueError for other names or shapes, and for two values of a shared parameter.
-
-        >>> import tinygrad_rnn as tg
-        >>> cell = tg.ElmanCell(1, 2, rng=0)
-        >>> double = {name: p.numpy().astype("float64") for name, p in cell.parameters().items()}
-        >>> cell.with_parameters(double).dtype, cell.dtype
-        (dtype('float64'), dtype('float32'))
-        """
-        who, own = f"{type(self).__name__}.with_parameters", self.parameters()
-        if values.keys() != own.keys():
-            wrong = [f"{name!r} is unknown" for name in values if name not in own]
-            wrong += [f"{name!r} is missing" for name in own if name not in values]
-            raise ValueError(f"{who}: {', '.join(wrong)}; wanted {', '.join(own) or 'none'}")
-        new: dict[int, Parameter] = {}
-        for name, p in own.items():
-            parameter = Parameter(values[name], p.name)
-            if parameter.shape != p.shape:
-                raise ValueError(
-                    f"{who}: {name} is given with shape {parameter.shape}, wanted {p.shape}"
-                )
-            other = new.setdefault(id(p), parameter)
-            if not np.array_equal(other.numpy(), parameter.numpy(), equal_nan=True):
-                raise ValueError(f"{who}: {name} shares its parameter, but is given other values")
-        return copy.deepcopy(self, dict[int, Any](new))
-
     @cached_property
     def input_size(self) -> int:
         """I: set by the cell, or else the one size of x that `step` runs with.
@@ -124,20 +80,6 @@ class Cell:
 
         states = tree.leaves(copy.deepcopy(self).initial_state(1))
         return fitting_input_size(self, run, {n for part in states for n in np.shape(part)[1:]})
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of the parameters; float32 if there are none."""
-        return next((p.dtype for p in self.parameters().values()), FLOAT)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter) and value.name is None:
-            value.named(name)
-        object.__setattr__(self, name, value)
-
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{name} {p.shape}" for name, p in self.parameters().items())
-        return f"{type(self).__name__}({sizes})"
 
 
 class InputSizeError(TypeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -45,7 +46,7 @@ class ElmanCell(Cell):
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
-        functions: dict[str, Any] = {"tanh": ops.tanh, "relu": ops.relu, "identity": lambda a: a}
+        functions: dict[str, Any] = {"tanh": ops.tanh, "relu": ops.relu, "identity": operator.pos}
         if activation not in functions:
             raise ValueError(f"activation: given {activation!r}, wanted one of {list(functions)}")
         rng = np.random.default_rng(rng)

@@ -55,7 +55,7 @@ def leaf_of(p: Parameter) -> Leaf:
 def gradients(parameters: Sequence[Parameter], unused: Unused) -> dict[Parameter, Array]:
     """The gradient of every parameter, refused if some are missing or left by different calls.
 
-    unused   "error" refuses a parameter without gradient, "skip" leaves it out
+    unused   "error" refuses a parameter without gradient unless it is frozen, "skip" leaves it out
     """
     if unused not in ("error", "skip"):
         raise ValueError(f'unused: given {unused!r}, wanted "error" or "skip"')
@@ -66,7 +66,7 @@ def gradients(parameters: Sequence[Parameter], unused: Unused) -> dict[Parameter
         if leaf.grad is not None:
             found[p] = leaf.grad
             generations.setdefault(leaf.generation, str(p.name))
-        elif unused == "error":
+        elif unused == "error" and not p.frozen:
             raise RuntimeError(
                 f"parameter {p.name!r} has no gradient: call loss.backward() first (a step uses "
                 "gradients up), or, if no loss depends on it, leave the parameter out or give "

@@ -1,0 +1,326 @@
+"""The module: parameters and buffers held in attributes, found by their paths."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from .. import tree
+from ..graph import Array
+from ..primitive import plain_array
+from ..tensor import FLOAT, Buffer, Parameter, Tensor
+
+T = TypeVar("T")
+
+
+class Module:
+    """A part of a model: it holds parameters, buffers and other modules in its attributes.
+
+    They are found, and named by their paths, in attributes, in lists, tuples, dicts and dataclasses
+    nested as you like, in modules inside this one, and in objects with a method `parameters()`. A
+    parameter or buffer that is held in several places is one, under the first of its names.
+
+    parameter  `tg.Parameter`: is trained and saved
+    buffer     `tg.Buffer`: an array with a dtype of its own that is saved and not trained
+    training   True; False after `eval()`: layers such as dropout ask for it
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> class Readout(tg.Module):
+    ...     def __init__(self, sizes):
+    ...         self.Vs = [tg.Parameter(np.zeros(size)) for size in sizes]
+    ...         self.scale = tg.Buffer(np.ones(3))
+    >>> model = Readout([(4, 2), (2, 3)])
+    >>> list(model.parameters()), list(model.buffers())
+    (['Vs.0', 'Vs.1'], ['scale'])
+    >>> model
+    Readout(Vs.0 (4, 2), Vs.1 (2, 3), scale (3,) fixed; 14 parameters)
+    """
+
+    training: bool = True
+
+    # -- discovery -------------------------------------------------------------------------------
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The parameters by path, such as `W`, `layers.0.W` or `encoder.W`; a shared one once."""
+        return _once(self, Parameter)
+
+    def buffers(self) -> dict[str, Buffer]:
+        """The buffers by path; a shared one once."""
+        return _once(self, Buffer)
+
+    def modules(self) -> dict[str, Module]:
+        """The modules inside this one by path, and this one itself under the name ""."""
+        return {"": self} | _once(self, Module)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of states and data: of parameters, buffers and other tensors, promoted.
+
+        A weight may be a tensor that was computed, so tensors in attributes count too. If there is
+        none of all these, that of float arrays in attributes; float32 without any.
+        """
+        return weights_dtype(self) or FLOAT
+
+    # -- training --------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Set `training` here and in all modules inside; gives the module itself."""
+        for module in self.modules().values():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """The same as `train(False)`: dropout and its like do nothing."""
+        return self.train(False)
+
+    def freeze(self) -> Self:
+        """Keep all parameters as they are: `backward` and optimisers leave them out.
+
+        >>> import numpy as np, tinygrad_rnn as tg
+        >>> cell = tg.ElmanCell(1, 2, rng=0).freeze()
+        >>> tg.unroll(cell, np.ones((3, 1, 1))).outputs.sum().backward()
+        >>> cell.W.grad is None, cell.unfreeze().W.frozen
+        (True, False)
+        """
+        for p in self.parameters().values():
+            p.frozen = True
+        return self
+
+    def unfreeze(self) -> Self:
+        """Let all parameters be trained again."""
+        for p in self.parameters().values():
+            p.frozen = False
+        return self
+
+    # -- values ----------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the values of all parameters and buffers, by path.
+
+        >>> import tinygrad_rnn as tg
+        >>> {name: array.shape for name, array in tg.ElmanCell(1, 2).state_dict().items()}
+        {'U': (1, 2), 'W': (2, 2), 'b': (2,)}
+        """
+        return {name: np.array(held.numpy()) for name, held in self._saved().items()}
+
+    def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> None:
+        """Give parameters and buffers the values of a `state_dict`; their dtypes stay.
+
+        values  arrays by path
+        strict  all of them are wanted and no others; False: those that are given by a known name
+
+        Raises ValueError, and changes nothing, for values that are missing, unexpected, of another
+        shape, or that would be rounded (float64 into a float32 parameter).
+        """
+        own = self._saved()
+        first = {id(held): name for name, held in own.items()}
+        known = {name: first[id(held)] for name, held in _named(self) if id(held) in first}
+        wrong = [f"{name!r} {held.shape} is missing" for name, held in own.items()
+                 if name not in values] if strict else []  # fmt: skip
+        new: dict[str, Array] = {}
+        for name, value in values.items():
+            if name not in known and name not in own:
+                if strict:
+                    wrong.append(f"{name!r} {np.shape(value)} is unexpected")
+                continue
+            main = known.get(name, name)
+            array = plain_array(value, f"{type(self).__name__}.load_state_dict: {name}")
+            fault = _misfit(own[main], array)
+            if fault is None and main in new and not _same(new[main], array):
+                fault = f"is another value than {main!r}, which is the same parameter"
+            if fault is not None:
+                wrong.append(f"{name!r} {fault}")
+            new.setdefault(main, array)
+        if wrong:
+            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(wrong)}")
+        for name, array in new.items():
+            own[name].assign(array)
+
+    def with_parameters(self, values: Mapping[str, ArrayLike | Tensor]) -> Self:
+        """A copy of this module with these values for its parameters; it stays as it is.
+
+        values  by the names that `parameters()` gives: all of them, in the same shapes. An array
+                becomes a new parameter of its dtype. A tensor is put in place as it is, so that
+                gradients flow back through it: weights after a recorded step of descent, say
+
+        Raises ValueError for other names or shapes, and for two values of a shared parameter.
+
+        >>> import tinygrad_rnn as tg
+        >>> cell = tg.ElmanCell(1, 2, rng=0)
+        >>> double = {name: p.numpy().astype("float64") for name, p in cell.parameters().items()}
+        >>> cell.with_parameters(double).dtype, cell.dtype
+        (dtype('float64'), dtype('float32'))
+        """
+        who, own = f"{type(self).__name__}.with_parameters", self.parameters()
+        known = {name: p for name, p in _named(self) if isinstance(p, Parameter)} | own
+        if not own.keys() <= values.keys() <= known.keys():
+            wrong = [f"{name!r} is unknown" for name in values if name not in known]
+            wrong += [f"{name!r} is missing" for name in own if name not in values]
+            raise ValueError(f"{who}: {', '.join(wrong)}; wanted {', '.join(own) or 'none'}")
+        new: dict[int, Tensor] = {}
+        for name, value in values.items():
+            p = known[name]
+            tensor = value if isinstance(value, Tensor) else Parameter(value, p.name)
+            if tensor.shape != p.shape:
+                raise ValueError(
+                    f"{who}: {name} is given with shape {tensor.shape}, wanted {p.shape}"
+                )
+            other = new.setdefault(id(p), tensor)
+            if other is not tensor and not _same(other._value, tensor._value):
+                raise ValueError(f"{who}: {name} shares its parameter, but is given other values")
+        return copy.deepcopy(self, dict[int, Any](new))
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """A copy of this module with all its parameters and buffers of floats in a dtype.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ElmanCell(1, 2).astype("float64").dtype
+        dtype('float64')
+        """
+        new: dict[int, Any] = {}
+        for held in self._saved().values():
+            if held.dtype.kind == "f":
+                copied = type(held)(held.numpy().astype(dtype), held.name)
+                if isinstance(held, Parameter) and isinstance(copied, Parameter):
+                    copied.frozen = held.frozen
+                new[id(held)] = copied
+        return copy.deepcopy(self, new)
+
+    def _saved(self) -> dict[str, Parameter | Buffer]:
+        return {**self.parameters(), **self.buffers()}
+
+    # -- attributes ------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(vars(self).get(name), Parameter) and isinstance(
+            value, np.ndarray | np.generic | float | int | list
+        ):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a parameter; {name}.assign(value) gives it "
+                "another value (del it first to put something else in its place)"
+            )
+        object.__setattr__(self, name, value)
+        for path, held in _inside(value, name, ()):
+            if isinstance(held, Parameter | Buffer) and held.name is None:
+                held.named(path)
+
+    def __repr__(self) -> str:
+        inner = [*_once(self, Module).items()]
+        outermost = [
+            (path, module)
+            for path, module in inner
+            if not any(path.startswith(f"{other}.") for other, _ in inner)
+        ]
+        direct = [
+            f"{path} {held.shape}{' fixed' if isinstance(held, Buffer) else ''}"
+            for path, held in self._saved().items()
+            if not any(path.startswith(f"{other}.") for other, _ in outermost)
+        ]
+        n = sum(p.size for p in self.parameters().values())
+        count = f"{n:,} parameter{'' if n == 1 else 's'}"
+        if not inner:
+            return f"{type(self).__name__}({', '.join(direct)}{'; ' if direct else ''}{count})"
+        lines = [f"{path}: {module!r}".replace("\n", "\n  ") for path, module in outermost]
+        return "\n  ".join([f"{type(self).__name__}({count}", *lines, *direct]) + "\n)"
+
+
+def weights_dtype(module: Any) -> np.dtype[Any] | None:
+    """See `Module.dtype`; None if the module holds no numbers."""
+    held = [part for _, part in _inside(vars(module), "", (module,), everything=True)]
+    tensors = [t.dtype for t in held if isinstance(t, Tensor) and t.dtype.kind == "f"]
+    arrays = [a.dtype for a in held if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    found = tensors or arrays
+    if not found:
+        return None
+    dtype = np.result_type(*found)
+    return dtype if dtype.itemsize in (4, 8) else FLOAT  # half precision is for storage
+
+
+# ------------------------------------------------------------------------------------------------
+# The walk
+
+
+def _named(module: Module) -> Iterator[tuple[str, Any]]:
+    """Every parameter, buffer and module in a module with its path, shared ones at each place."""
+    return _inside(vars(module), "", (module,))
+
+
+def _once(module: Module, kind: type[T]) -> dict[str, T]:
+    found: dict[str, T] = {}
+    met: set[int] = {id(module)}
+    for path, held in _named(module):
+        if not isinstance(held, kind) or id(held) in met:
+            continue
+        if path in found:
+            raise ValueError(
+                f"{type(module).__name__}: two of its parts have the path {path!r}; give a key of "
+                "a dict without a dot"
+            )
+        met.add(id(held))
+        found[path] = held
+        if isinstance(held, Parameter | Buffer) and held.name is None:
+            held.named(path)  # put into a list after that was assigned
+    return found
+
+
+def _inside(
+    value: Any, path: str, around: tuple[Any, ...], everything: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Parameters, buffers and modules in a value, with their paths.
+
+    around      the modules and containers that the value is in, which may hold each other
+    everything  other tensors and arrays too
+    """
+    if isinstance(value, Parameter | Buffer) or (
+        everything and isinstance(value, Tensor | np.ndarray)
+    ):
+        yield path, value
+        return
+    if isinstance(value, str | bytes | type) or any(value is outer for outer in around):
+        return
+    parts: list[tuple[Any, Any]] | None
+    if isinstance(value, Module):
+        yield path, value
+        own = type(value).parameters is Module.parameters
+        parts = list((vars(value) if own else value.parameters()).items())
+    elif callable(getattr(value, "parameters", None)):
+        parts = _listed(value.parameters)
+    elif isinstance(value, set | frozenset):
+        if any(isinstance(part, Parameter | Buffer | Module) for part in value):
+            raise TypeError(
+                f"{path}: parameters in a set have no order, so no names; hold them in a list"
+            )
+        return
+    else:
+        parts = tree.entries(value)
+    for key, part in parts or ():
+        yield from _inside(
+            part, f"{path}.{key}" if path else str(key), (*around, value), everything
+        )
+
+
+def _listed(parameters: Callable[[], Any]) -> list[tuple[Any, Any]]:
+    """What an object that is no module lists as its parameters."""
+    given = parameters()
+    return list(given.items() if isinstance(given, Mapping) else enumerate(given))
+
+
+def _misfit(held: Parameter | Buffer, array: Array) -> str | None:
+    if array.shape != held.shape:
+        return f"has shape {array.shape}, wanted {held.shape}"
+    if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and held.dtype.kind != "f"):
+        return f"is {array.dtype}, wanted {held.dtype}"
+    if not _same(array.astype(held.dtype), array):
+        return (
+            f"is {array.dtype} and would be rounded to {held.dtype}: make the model {array.dtype} "
+            f"with .astype, or the value {held.dtype}"
+        )
+    return None
+
+
+def _same(a: Array, b: Array) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
