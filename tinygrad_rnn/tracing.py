@@ -188,10 +188,14 @@ def _another(value: Array, rng: np.random.Generator) -> Array:
 
 def _of_record(run: Any, step: int) -> Trace:
     """One step cut out of a record: from the state before it to its output and the state after."""
-    if not 1 <= step <= len(run.steps):
-        raise ValueError(f"trace: step={step}; wanted 1 to {len(run.steps)}, a step of this record")
-    before = tree.leaves(run.states[step - 1])
-    outputs = [*tree.leaves(run.steps[step - 1]), *tree.leaves(run.states[step])]
+    first_step, last_step = min(run.times), max(run.times)
+    if step not in run.times:
+        raise ValueError(
+            f"trace: step={step}; wanted {first_step} to {last_step}, a step of this record"
+        )
+    k = run.times.index(step)  # steps were run in another order, if in reverse
+    result = run.steps[step - first_step], run.states[k + 1]
+    before, outputs = tree.leaves(run.states[k]), tree.leaves(result)
     ends = [t._node for t in outputs if t._node is not None]
     first = {(t._node, t._port): t.name or "s" for t in before}
     entering: dict[tuple[Node, int], str] = {}
@@ -203,5 +207,4 @@ def _of_record(run: Any, step: int) -> Trace:
                 name = first.get((source, port)) or source.name(port)
                 entering.setdefault((source, port), name or f"x{len(entering) + 1}")
     inputs = [Tensor(np.ones(n.output(k)[0], n.output(k)[1]), n, k) for n, k in entering]
-    structure = _bare((run.steps[step - 1], run.states[step]))
-    return program_of(inputs, outputs, structure, names=list(entering.values()))
+    return program_of(inputs, outputs, _bare(result), names=list(entering.values()))

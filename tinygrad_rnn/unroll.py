@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from . import ops, tree
-from .graph import timestep
+from . import tree
+from .graph import current, timestep
 from .nn.cell import Cell
+from .sequence import Sequence, joined, sequence
 from .tensor import Tensor
 
 RARE = 100
@@ -22,38 +22,51 @@ YOUNG = 3000
 
 
 class Unrolled:
-    """The result of `unroll`: everything the steps made.
+    """The result of `unroll`: everything the steps made. `output, state = run` works too.
 
-    states   (s_0, s_1, ..., s_T): states[t] is the state after t steps
-    steps    the T outputs, one per step
-    state    the last state, s_T
+    steps    the T outputs, one per step, in their true time order
     outputs  the outputs stacked along a first time axis, (T, B, H), when first asked for, so
              a program that reads `steps` instead does not pay for a second copy of the states
+    state    the state after the last step that was run
+    states   (s_0, s_1, ..., s_T): states[k] is the state after k steps were run; of a reversed
+             sequence these are the last k
+    times    the numbers of the steps in the order in which they were run: (1, ..., T)
     """
 
-    __slots__ = ("_outputs", "states", "steps")
+    __slots__ = ("_outputs", "_states", "state", "steps", "times")
 
-    def __init__(self, states: tuple[Any, ...], steps: tuple[Any, ...]) -> None:
-        self.states = states
+    def __init__(
+        self,
+        states: tuple[Any, ...] | None,
+        steps: list[Any],
+        times: tuple[int, ...],
+        state: Any,
+    ) -> None:
+        self._states = states
         self.steps = steps
+        self.times = times
+        self.state = state
         self._outputs: Any = None
 
     @property
-    def state(self) -> Any:
-        """The state after the last step."""
-        return self.states[-1]
+    def states(self) -> tuple[Any, ...]:
+        """The state before the first step and after each; RuntimeError if they were not kept."""
+        if self._states is None:
+            raise RuntimeError(
+                "states: under no_grad() only the last state is kept, as run.state; for all of "
+                "them unroll(..., keep_states=True)"
+            )
+        return self._states
 
     @property
     def outputs(self) -> Any:
         """The outputs (T, B, H); if an output is a nested structure, that structure of them."""
         if self._outputs is None:
-            first = self.steps[0]
-            if isinstance(first, Tensor):
-                self._outputs = ops.stack(self.steps)
-            else:
-                parts = zip(*map(tree.leaves, self.steps), strict=True)
-                self._outputs = tree.rebuild(first, iter([ops.stack(part) for part in parts]))
+            self._outputs = joined(self.steps)
         return self._outputs
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.outputs, self.state))
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -62,55 +75,102 @@ class Unrolled:
         return f"Unrolled({len(self)} steps)"
 
 
-def unroll(cell: Cell, xs: Any, state: Any = None) -> Unrolled:
+def unroll(
+    cell: Cell,
+    xs: Any,
+    state: Any = None,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    reverse: bool = False,
+    start: int = 1,
+    time_axis: int = 0,
+    batch_size: int | None = None,
+    keep_states: bool | None = None,
+) -> Unrolled:
     """Run a cell over a sequence, recording every operation of every step.
 
     (o_t, s_t) = cell.step(x_t, s_{t-1}),   t = 1..T
 
-    cell   the cell
-    xs     (T, B, I), or (T, B) class numbers: an array, a tensor (then its gradient can be asked
-           for), or a list of T inputs. Floats take the dtype of the cell's parameters
-    state  s_0; `cell.initial_state(B)` if left out
+    cell         the cell
+    xs           (T, B, I), or (T, B) class numbers: an array, or a tensor (then its gradient can be
+                 asked for). Or a tree of them, a tuple or a dict, as (inputs (T, B, I), time spans
+                 (T, B)): x_t is then that tree of (B, I) and (B,). Or the inputs of the steps one
+                 after the other, a list or an iterator. Floats take the dtype of the cell's
+                 parameters
+    state        s_0; `cell.initial_state(B)` if left out
+    lengths      (B,): how many steps each sequence has, 0 to T. After its end its state stays as it
+                 is and its outputs are zeros, as if it had been run alone; what stands in its
+                 padding does not matter
+    mask         (T, B) truth values instead: where False, the state stays and the output is zero
+    reverse      run from the end of each sequence to its beginning: s_{t-1} follows from s_t. Times
+                 and the order of the outputs are the true ones
+    start        the number of the first step: a window that continues another counts on
+    time_axis    where time is in xs and mask: 1 for (B, T, I). Outputs have time first
+    batch_size   B, if the inputs do not tell it
+    keep_states  whether `run.states` are kept; left out: unless under no_grad()
 
-    Raises ValueError for an empty sequence, TypeError for a step that does not give a pair or for
-    a state whose structure changes.
+    Raises ValueError for inputs without a step, shapes and lengths that do not fit; TypeError for
+    a step that does not give a pair, or for a state whose structure changes.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((5, 2, 3)))
     >>> len(run), run.outputs.shape, run.states[0].name, run.states[5] is run.state
     (5, (5, 2, 4), 's_0', True)
+    >>> cell = tg.ElmanCell(3, 4, rng=0)
+    >>> outputs, state = tg.unroll(cell, np.ones((5, 2, 3)), lengths=[5, 2])
+    >>> bool((outputs[2:, 1] == 0).all()), bool((state[1] == outputs[1, 1]).all())
+    (True, True)
     """
-    if isinstance(xs, Tensor):
-        if xs.ndim < 3 or 0 in xs.shape[:1]:
-            raise ValueError(_shape_wanted(xs.shape))
-        inputs: Any = ops.unstack(xs)
-    elif isinstance(xs, list | tuple):
-        inputs = xs
-        if not inputs:
-            raise ValueError("unroll: the sequence is empty; wanted at least one step")
-    else:
-        # class numbers may be (T, B); numbers of that shape are a sequence that lacks its batch
-        if np.ndim(xs) < (3 if xs.dtype.kind == "f" else 2) or len(xs) == 0:
-            raise ValueError(_shape_wanted(np.shape(xs)))
-        inputs = xs.astype(cell.dtype, copy=False) if xs.dtype.kind == "f" else xs
+    dtype = getattr(cell, "dtype", None)
+    if not callable(getattr(cell, "step", None)) or isinstance(cell, type):
+        raise TypeError(
+            f"unroll: given {_described(cell)} as the cell; wanted an object with "
+            "step(x, state) -> (output, state): a tg.Cell"
+        )
+    inputs = sequence(
+        xs,
+        dtype,
+        lengths=lengths,
+        mask=mask,
+        reverse=reverse,
+        start=start,
+        time_axis=time_axis,
+        batch_size=batch_size,
+    )
+    if keep_states is None:
+        keep_states = current().recording
+    return run_steps(cell, inputs, state, keep_states=keep_states)
+
+
+def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool = True) -> Unrolled:
+    """Run a cell over a prepared sequence: `unroll` without its preparation."""
     if state is None:
-        state = cell.initial_state(len(inputs[0]))
-    states, steps = [state], []
-    structure = len(tree.leaves(state))
+        state = cell.initial_state(xs.batch_size)
+    T, structure, inputs = len(xs), len(tree.leaves(state)), xs.steps()
+    states, steps, times = [state], [None] * T, []
+    settled = xs.active is not None
     with _rare_collections:
-        for t, x in enumerate(inputs, start=1):
+        for i in xs.order():
+            t = xs.start + i
             with timestep(t):
-                result = cell.step(x, state)
-            output, state = _checked(result, structure, cell, t)
-            steps.append(output)
-            states.append(state)
-    return Unrolled(tuple(states), tuple(steps))
+                result = cell.step(inputs[i], state)
+                output, after = _checked(result, structure, cell, t)
+                if settled:
+                    output, after = xs.settle(i, output, state, after)
+            state = after
+            steps[i] = output
+            times.append(t)
+            if keep_states:
+                states.append(state)
+    return Unrolled(tuple(states) if keep_states else None, steps, tuple(times), state)
 
 
 def detach(state: Any) -> Any:
     """Every tensor of a state as a new beginning: where one record ends and the next may begin.
 
-    state  a tensor, or tuples, named tuples, lists and dicts of tensors
+    state  a tensor, or tuples, named tuples, lists and dicts of tensors. What is no tensor (a
+           counter, an array, None) stays as it is
 
     All parts are cut at once, because a state that is cut in half still holds on to the past.
 
@@ -124,7 +184,15 @@ def detach(state: Any) -> Any:
     >>> state.h.shape, state.c.shape
     ((2, 4), (2, 4))
     """
-    return tree.map_leaves(lambda part: part.detach(), state)
+    return tree.map_leaves(lambda part: part.detach() if isinstance(part, Tensor) else part, state)
+
+
+def _described(cell: Any) -> str:
+    if isinstance(cell, type):
+        return f"the class {cell.__name__} (without its arguments)"
+    if callable(cell):
+        return f"the function {getattr(cell, '__name__', type(cell).__name__)}"
+    return f"a {type(cell).__name__}"
 
 
 def _checked(result: Any, structure: int, cell: Cell, t: int) -> tuple[Any, Any]:
@@ -181,10 +249,3 @@ class _RareCollections:
 
 
 _rare_collections = _RareCollections()
-
-
-def _shape_wanted(shape: tuple[int, ...]) -> str:
-    return (
-        f"unroll: xs of shape {shape}; wanted (T, B, I) with at least one step, T >= 1 "
-        "(time first; for one sequence without a batch use xs[:, None])"
-    )
