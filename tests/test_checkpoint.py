@@ -306,7 +306,7 @@ def drawing(kind):
         return cell.step, (x, tg.tensor(np.ones(3))), cell.rng["own"][0]
     assert kind == "cell in a closure"
     cell = Noise(3)
-    f = lambda x, s: tg.unroll(cell, [x, x], s).outputs  # noqa: E731
+    f = lambda x, s: tg.unroll(cell, [x[None], x[None]], s[None]).outputs  # noqa: E731
     return f, (x, tg.tensor(np.ones(3))), cell.rng["own"][0]
 
 

@@ -229,7 +229,7 @@ def test_states_are_kept_unless_nothing_is_recorded(rng):
         run = tg.unroll(cell, xs)
         assert len(tg.unroll(cell, xs, keep_states=True).states) == 4
     assert run.state.shape == (1, 3)
-    with pytest.raises(RuntimeError, match="keep_states=True"):
+    with pytest.raises(ValueError, match="keep_states=True"):
         run.states  # noqa: B018
 
 

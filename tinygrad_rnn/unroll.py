@@ -50,11 +50,11 @@ class Unrolled:
 
     @property
     def states(self) -> tuple[Any, ...]:
-        """The state before the first step and after each; RuntimeError if they were not kept."""
+        """The state before the first step and after each; ValueError if they were not kept."""
         if self._states is None:
-            raise RuntimeError(
-                "states: under no_grad() only the last state is kept, as run.state; for all of "
-                "them unroll(..., keep_states=True)"
+            raise ValueError(
+                "states: nothing was recorded, and under no_grad() only the last state is kept, as "
+                "run.state; for all of them unroll(..., keep_states=True)"
             )
         return self._states
 
