@@ -1,8 +1,9 @@
 """Random recurrent programs, to be drawn: states, how they begin, what is read and when.
 
 `random_network(seed)` runs one and gives its loss, a single number. Each choice is one that people
-make: first states as tensors, plain arrays or parameters; states of several steps before; operations
-that some steps leave out; steps marked or not; time backwards; values that are computed before the loop.
+make: first states as tensors, plain arrays or parameters; states of several steps before;
+operations that some steps leave out; steps marked or not; time backwards; values that are computed
+before the loop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Any program draws: random ones, and those whose first states are no tensors or lie further back."""
+"""Any program draws: random ones, and those whose first states are arrays or lie further back."""
 
 from collections import Counter
 

@@ -202,7 +202,7 @@ class Wires:
         found = {}
         for link in self.ways:
             name = self._name(link) if link.label else None
-            if name not in inside or name[-1] != 0:
+            if name is None or name not in inside or name[-1] != 0:
                 continue
             if name not in spots:
                 spots[name] = self._spot(inside[name], text.width(link.label, WORDS))
