@@ -73,7 +73,11 @@ def backward(
 ) -> None:
     """See `Tensor.backward`."""
     seeds = checked_seeds([output], None if cotangent is None else [cotangent], record=False)
-    found = pullback(seeds, keep=keep_record)
+    leave(pullback(seeds, keep=keep_record), accumulate=accumulate)
+
+
+def leave(found: dict[Node, Any], *, accumulate: bool) -> None:
+    """Leave gradients at leaves, for optimisers to find: those of one `backward`."""
     with _lock:  # other threads may accumulate into the same leaves
         generation = _generation(begin=not accumulate)
         for leaf, g in found.items():

@@ -115,7 +115,7 @@ class Call:
         """Run it and record it as one node."""
         given = [leaves[k] for k in self.arrays]
         values = [x._value if isinstance(x, Tensor) else x for x in given]
-        since = _now()
+        since = now()
         stand_ins = []
         for k, x, v in zip(self.arrays, given, values, strict=True):
             v = self.entering(k, v)
@@ -123,18 +123,25 @@ class Call:
                 leaf = Leaf("tensor", v.shape, v.dtype, x.name)
                 v = of_precision(Tensor(v, leaf, 0), self.precisions[k])
             stand_ins.append(v)
-        with recorded():
-            value, outputs = self.run(stand_ins)
-        inner, self.captured = _inside(outputs, since)
-        self.seen = seen(value)
+        value, used = self.first_run(stand_ins, since)
         sources: list[tuple[Node | None, int]] = [
-            (x._node, x._port) if isinstance(x, Tensor) and y._node in inner else (None, 0)
+            (x._node, x._port) if isinstance(x, Tensor) and y._node in used else (None, 0)
             for x, y in zip(given, stand_ins, strict=True)
         ]
         sources += self.captured
         given_back = [leaf for leaf in tree.leaves(value) if isinstance(leaf, Tensor)]
         results = iter(self._results(sources, values, given_back))
         return tree.map_leaves(lambda x: next(results) if isinstance(x, Tensor) else x, value)
+
+    def first_run(
+        self, stand_ins: Sequence[Any], since: int
+    ) -> tuple[Any, Collection[Node | None]]:
+        """The function's result, and the nodes that it was made from; sets `captured`, `seen`."""
+        with recorded():
+            value, outputs = self.run(stand_ins)
+        inner, self.captured = inside(outputs, since)
+        self.seen = seen(value)
+        return value, inner
 
     def _results(
         self, sources: list[tuple[Node | None, int]], values: list[Any], outputs: list[Tensor]
@@ -181,8 +188,8 @@ class Call:
     def arguments(self, stand_ins: Sequence[Any]) -> Any:
         """Its arguments, with others in place of the tensors and arrays."""
         leaves = list(self.leaves)
-        for k, stand_in in zip(self.arrays, stand_ins, strict=True):
-            leaves[k] = stand_in
+        for k, x in zip(self.arrays, stand_ins, strict=True):
+            leaves[k] = x
         return tree.map_leaves(lambda k: leaves[k], self.pattern)
 
     def entering(self, k: int | None, value: Any) -> Any:
@@ -203,7 +210,7 @@ class Call:
 
     def again(self, saved: Sequence[Any], node: Node, linked: bool) -> Inside:
         """Run it again, in its place; if linked, as a part of the record that it stands in."""
-        since = _now()
+        since = now()
         stand_ins = []
         for i, (k, v) in enumerate(zip(self.arrays, saved, strict=False)):
             v = v if linked else self.entering(k, v)
@@ -213,11 +220,11 @@ class Call:
         with replayed(self.draws), recorded(node.place):
             value, outputs = self.run(stand_ins, linked)
         ends = {x._node for x in stand_ins if isinstance(x, Tensor)}
-        inner, captured = _inside(outputs, since, ends)
+        inner, captured = inside(outputs, since, ends)
         self._compare(seen(value), captured, node)
         n = len(self.arrays)
-        aliases = [_alias(node, n + i, since, linked) for i in range(len(captured))]
-        instead = dict(zip(captured, aliases, strict=True))
+        aliases = [_alias(node, n + i, since, linked) for i in range(len(self.captured))]
+        instead = dict(zip(self.captured, aliases, strict=True))
         for user in inner:
             if user not in ends:
                 pairs = list(zip(user.inputs, user.ports, strict=True))
@@ -246,8 +253,8 @@ class Call:
                 for s in (self.seen, seen)
             )
             raise RuntimeError(f"{who} gave {first} the first time and {second} the second; {why}")
-        for (name, shape, dtype, before), (*_, now) in zip(self.seen, seen, strict=True):
-            if not alike(before, now, dtype):
+        for (name, shape, dtype, before), (*_, after) in zip(self.seen, seen, strict=True):
+            if not alike(before, after, dtype):
                 where = f", at {name}" if name else ""
                 raise RuntimeError(
                     f"{who} gave other values the second time (shape {shape}{where}); {why}"
@@ -358,7 +365,7 @@ class _Pushes(Sequence[Any]):
 # Records between stand-ins and results
 
 
-def _now() -> int:
+def now() -> int:
     """A serial number between the nodes recorded so far and those to come."""
     return Leaf("tensor", (), FLOAT, None).serial
 
@@ -388,7 +395,7 @@ def _alias(node: Node, i: int, since: int, linked: bool) -> Node:
     return made
 
 
-def _inside(
+def inside(
     outputs: Sequence[Tensor], since: int, ends: Collection[Node | None] = ()
 ) -> tuple[dict[Node, None], list[Output]]:
     """The nodes recorded since a serial number, in order, and the older ones that they use."""

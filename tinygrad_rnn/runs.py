@@ -18,6 +18,18 @@ from .tensor import FLOAT, Tensor, real_array
 same = linear("same", lambda x: x, lambda g: g)
 
 
+class placed(_Setting):  # noqa: N801
+    """Everything in this block is at this place."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def _changed(self, outer: State) -> State:
+        return State(self._place, outer.recording, outer.inspectors, self, outer)
+
+
 class recorded(_Setting):  # noqa: N801
     """Record in this block, in spite of settings outside; at a place, if one is given."""
 

@@ -113,6 +113,12 @@ class Sequence:
         other._listed, other._stacked = steps, None
         return other
 
+    def of(self, stacked: Any) -> Sequence:
+        """The same steps with these inputs, a tree with time first."""
+        other = copy.copy(self)
+        other._listed, other._stacked = None, stacked
+        return other
+
     def order(self) -> range:
         """The positions of the steps in the order in which they are run."""
         n = len(self)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
@@ -41,6 +41,7 @@ def pullback(
     keep: bool = False,
     visit: Visit | None = None,
     enter: Callable[[Node, int], None] | None = None,
+    shared: Shared | None = None,
 ) -> dict[Node, Any]:
     """Reverse mode: from cotangents of outputs to the cotangents of the wanted nodes.
 
@@ -50,25 +51,29 @@ def pullback(
     keep     keep the saved values of the record
     visit    is told of every single contribution, with broadcasting undone
     enter    is told before each rule: (node, argument number)
+    shared   where contributions to older nodes go, for other sweeps to add to theirs; wanted is
+             None then, and the result has the leaves that are not older
 
     A node with several outputs has a list of cotangents, one per output (or None).
     """
-    cotangents: dict[Node, Any] = {}
-    owned: set[Node] = set()  # whose cotangent is an array made here, so may be added into
-    products = _Products()
+    since, cotangents, owned, products = shared or shared_with(0)
     inspectors = current().inspectors
     simple = not record and visit is None and not inspectors
+    roots: dict[Node, None] = {}
     for output, g in seeds:
         assert output._node is not None
+        roots[output._node] = None
         _contribute(cotangents, owned, output._node, output._port, g)
     order: list[Node]
     needed: Container[Node] | None = None
     if wanted is None:
-        order = _to_differentiate(cotangents)
+        order = _to_differentiate(roots, since)
+        if since:
+            order = [node for node in order if node.serial > since]
         _look_for_changes(order)
     else:
         wanted = set(wanted)
-        order, needed = _towards(cotangents, wanted)
+        order, needed = _towards(roots, wanted)
     found: dict[Node, Any] = {}
     ndarray = np.ndarray
 
@@ -163,6 +168,34 @@ def pullback(
         _interrupted.update([n for n in order if n.serial > node.serial and n.saved is None])
         raise
     return found
+
+
+class Shared(NamedTuple):
+    """What a sweep adds up, for several sweeps to do it as one: each over a part of a record.
+
+    The sweeps over the parts, last part first, give what one over the whole gives, to the last bit:
+    contributions come in the same order, and products of older matrices are held back over all.
+
+    since       serial number of the nodes that they share: those not younger than it
+    cotangents  so far
+    owned       whose cotangent is an array made here, so may be added into
+    products    those held back
+    """
+
+    since: int
+    cotangents: dict[Node, Any]
+    owned: set[Node]
+    products: _Products
+
+    def total(self) -> dict[Node, Any]:
+        """The cotangents of the shared nodes, once all sweeps are done."""
+        self.products.flush(self.cotangents, self.owned)
+        return self.cotangents
+
+
+def shared_with(since: int) -> Shared:
+    """Nothing added up yet."""
+    return Shared(since, {}, set(), _Products())
 
 
 _interrupted: WeakSet[Node] = WeakSet()

@@ -10,13 +10,13 @@ from typing import Any
 
 def entries(tree: Any) -> list[tuple[Any, Any]] | None:
     """The parts of a structure with their names, keys or positions; None for a leaf."""
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return list(zip(tree._fields, tree, strict=True))
-    if isinstance(tree, tuple | list):
+    if isinstance(tree, (tuple, list)):
+        if hasattr(tree, "_fields"):
+            return list(zip(tree._fields, tree, strict=True))
         return list(enumerate(tree))
     if isinstance(tree, dict):
         return list(tree.items())
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+    if hasattr(type(tree), "__dataclass_fields__"):
         return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
     return None
 
@@ -60,6 +60,8 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     >>> map_leaves(lambda n: n + 1, (1, {"c": 2}))
     (2, {'c': 3})
     """
+    if entries(tree) is None:
+        return function(tree)
     return rebuild(tree, iter([function(leaf) for leaf in leaves(tree)]))
 
 

@@ -155,7 +155,7 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
             t = xs.start + i
             with timestep(t):
                 result = cell.step(inputs[i], state)
-                output, after = _checked(result, structure, cell, t)
+                output, after = checked_pair(result, structure, cell, t)
                 if settled:
                     output, after = xs.settle(i, output, state, after)
             state = after
@@ -195,7 +195,7 @@ def _described(cell: Any) -> str:
     return f"a {type(cell).__name__}"
 
 
-def _checked(result: Any, structure: int, cell: Cell, t: int) -> tuple[Any, Any]:
+def checked_pair(result: Any, structure: int, cell: Cell, t: int) -> tuple[Any, Any]:
     """The pair that a step gave, if it is one and the state still has as many tensors."""
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(

@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-rnn demo`, `sample`, `draw`, `study` and `cells`."""
+"""The command line: `tinygrad-rnn demo`, `sample`, `draw` and `study`."""
 
 import io
 import sys
@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     import typer
 
 BAD_INPUT = 2
-CELL = "A name of `tinygrad-rnn cells`, or FILE.py:Class, a cell of your own"
 
 
 def main() -> None:
@@ -48,8 +47,8 @@ def _app() -> "typer.Typer":
     def _() -> None:
         """Recurrent networks as recorded computation graphs."""
 
-    from . import cells, demo, draw, sample, study
+    from . import demo, draw, sample, study
 
-    for module in (demo, sample, draw, study, cells):
+    for module in (demo, sample, draw, study):
         app.command(module.__name__.rpartition(".")[2])(module.command)
     return app
