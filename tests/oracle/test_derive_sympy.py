@@ -64,7 +64,7 @@ def evaluated(root, values, t):
 def gradients(derivation, values):
     """dL/d(parameter), by the equations as they are printed."""
     f = derivation.form
-    backward, starts = form.recursion(f)
+    backward, starts, parameters, *_ = form.recursion(f)
     for t in range(1, T + 1):
         for equation in f.forward:
             assign(equation, values, t)
@@ -78,7 +78,7 @@ def gradients(derivation, values):
             assign(equation, values, t)
     found = {
         g.of.symbol.name: sum(evaluated(g.term, values, t) for t in range(1, T + 1))
-        for g in f.parameters
+        for g in parameters
     }
     return found | {g.of.symbol.name: evaluated(g.term, values, 1) for g in starts}
 

@@ -161,19 +161,25 @@ class Carry(NamedTuple):
     state   the state s_{t-1} it belongs to
     name    the symbol, at t
     value   of the symbol at t-1, in terms of step t
+    whole   whether it is all of dL/ds_t: step t itself does not use s_t
     """
 
     state: Expr
     name: Expr
     value: Expr
+    whole: bool
 
 
 class Meaning(NamedTuple):
-    """delta = dL/d(of); `definition` is the formula of `of` if no equation is."""
+    """delta = dL/d(of); `definition` is the formula of `of` if no equation is.
+
+    whole   False if it is the part from later steps only
+    """
 
     delta: Expr
     of: Expr
     definition: Expr | None
+    whole: bool = True
 
 
 class Form(NamedTuple):
@@ -283,14 +289,32 @@ def symbols(roots: Iterable[Expr]) -> list[Expr]:
     return [expr for expr in order(roots) if expr.op is V.SYMBOL]
 
 
-def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:
-    """The backward equations as they are printed: without carries, in terms of step t+1.
+class Recursion(NamedTuple):
+    """The backward pass as it is printed: without carries, in terms of step t+1.
+
+    equations   of step t, in order
+    starts      dL/ds_0
+    parameters  gradients that are sums over the steps
+    inputs      gradients that every step has its own of
+    meanings    of the deltas that stand for carries only
+    """
+
+    equations: list[Equation]
+    starts: list[Gradient]
+    parameters: list[Gradient]
+    inputs: list[Gradient]
+    meanings: list[Meaning]
+
+
+def recursion(form: Form) -> Recursion:
+    """The backward pass without carries.
 
     The gradient that step t+1 hands back is written where it is used, or, if it is used several
-    times, in an equation of its own. Also gives dL/ds_0.
+    times, in an equation of its own.
     """
     first: list[Equation] = []
     by: dict[Expr, Expr] = {}
+    meanings: list[Meaning] = []
     uses = order([e.value for e in form.backward])
     ends = [g.term for g in [*form.parameters, *form.inputs]] + [c.value for c in form.carries]
     in_ends = set(symbols(ends))
@@ -300,8 +324,10 @@ def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:
         if carry.name in in_ends or times > 1 or any(e.value is carry.name for e in form.backward):
             label = f"delta_{carry.state.symbol.name}"
             while label in taken:
-                label += "x"
+                label += "'"
+            taken.add(label)
             by[carry.name] = name(Symbol(label, "delta", 0), carry.name.shape)
+            meanings.append(Meaning(by[carry.name], shifted(carry.state, 1), None, carry.whole))
     values = {c.name: replaced(c.value, by) for c in form.carries}
     for carry in form.carries:
         later = shifted(values[carry.name], 1)  # zero, if the state before goes nowhere
@@ -319,7 +345,11 @@ def recursion(form: Form) -> tuple[list[Equation], list[Gradient]]:
     bodies = [rewritten(replaced(e.value, by), summed) for e in form.backward]
     equations = first + [Equation(e.targets, b) for e, b in zip(form.backward, bodies, strict=True)]
     starts = [Gradient(at_step(c.state, 1), at_step(values[c.name], 1)) for c in form.carries]
-    return equations, starts
+    sums, each = (
+        [Gradient(g.of, replaced(g.term, by)) for g in gradients]
+        for gradients in (form.parameters, form.inputs)
+    )
+    return Recursion(equations, starts, sums, each, meanings)
 
 
 def initial_gradients(form: Form, starts: Sequence[Gradient]) -> list[Gradient]:

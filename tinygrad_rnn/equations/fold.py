@@ -338,8 +338,10 @@ class Folder:
         used = {(e.symbol.kind, e.symbol.name) for e in self.everything if e.op is V.SYMBOL}
         gradients = [Gradient(of, term) for of, term in zip(leaves, self.terms(), strict=True)]
         carries = [
-            Carry(old.of, reader.of(r), old.term)
-            for old, r in zip(gradients[n + 1 :], a.carries, strict=True)
+            Carry(old.of, reader.of(r), old.term, self._whole(state, reader.of(r)))
+            for old, r, state in zip(
+                gradients[n + 1 :], a.carries, self.states.values(), strict=True
+            )
         ]
         return Form(
             self.cell,
@@ -359,6 +361,11 @@ class Folder:
             {letter: n for n, letter in reader.sizes.items() if ("size", letter) in used},
             {letter: n for n, letter in reader.sizes.items()},
         )
+
+    def _whole(self, state: Expr, carry: Expr) -> bool:
+        """Whether a carry is all of the gradient with respect to a new state."""
+        shared = [*self.states.values(), *self.outputs.values()].count(state) > 1
+        return state in self.cotangent_of.get(carry, []) or (state.op is V.SYMBOL and not shared)
 
     def _initial(self, parameters: list[Expr]) -> list[Gradient]:
         found = []

@@ -42,6 +42,7 @@ class Box(NamedTuple):
     part      (inside, index)
     partial   (of, whether of the step's loss only): dL/d(of) or dL_t/d(of)
     given     (formula, left, right): a formula, and that in it left = right
+    noted     (formula, words): a formula, and words about it
     words     (text,)
     """
 
@@ -347,13 +348,15 @@ def page(form: Form) -> list[Section]:
 
 def _page(form: Form) -> list[Section]:
     forward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in form.forward]
-    equations, starts = recursion(form)
+    equations, starts, parameters, inputs, carried = recursion(form)
     meanings = [
         Line(boxed(e), Box("partial", (boxed(o), True)))
         for e, o in zip(form.errors, form.outputs, strict=True)
     ]
-    for meaning in form.meanings:
+    for meaning in [*carried, *form.meanings]:
         box = Box("partial", (boxed(meaning.of), False))
+        if not meaning.whole:
+            box = Box("noted", (box, Box("words", ("the part from later steps",))))
         if meaning.definition is not None:
             box = Box("given", (box, boxed(meaning.of), boxed(meaning.definition)))
         meanings.append(Line(boxed(meaning.delta), box))
@@ -361,12 +364,12 @@ def _page(form: Form) -> list[Section]:
     first = {g.of: boxed(g.term) for g in initial_gradients(form, starts)}
     sums = [
         Line(Box("partial", (boxed(g.of), False)), _with_initial(g, first.get(g.of)))
-        for g in form.parameters
+        for g in parameters
     ]
     learned = {e for g in form.initial for e in order([g.term])}
     starts = [g for g, s in zip(starts, form.starts, strict=True) if s not in learned]
     rest = [
-        Line(Box("partial", (boxed(g.of), False)), boxed(g.term)) for g in [*form.inputs, *starts]
+        Line(Box("partial", (boxed(g.of), False)), boxed(g.term)) for g in [*inputs, *starts]
     ]
     return [
         Section("Forward, from the first step to the last", forward),

@@ -94,6 +94,7 @@ _WRITE: dict[str, Any] = {
     "part": lambda x, index: rf"{{{x}}}_{{[{index}]}}",
     "partial": _partial,
     "given": lambda x, a, b: rf"{x}, \quad {a} = {b}",
+    "noted": lambda x, words: rf"{x}, \quad {words}",
 }
 
 

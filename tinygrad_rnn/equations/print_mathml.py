@@ -101,6 +101,8 @@ def mathml(box: Box) -> Element:
             formula, left, right = parts
             comma = _op(",", rspace="1.5em")
             return _with("mrow", formula, comma, left, _op("="), right)
+        case "noted":
+            return _with("mrow", parts[0], _op(",", rspace="1.5em"), parts[1])
         case "call":
             return _with("mrow", _word(inside[0]), _op("\u2061"), *_listed("(", parts, ")"))
         case "join":

@@ -424,15 +424,15 @@ def _backward(w: _Writer, x: str, xs: str) -> list[str]:
         if e.op is V.SYMBOL
     }
     loop = [f"{x} = {xs}[t - 1]"] if form.inputs[0].of.symbol in used else []
-    shown, _ = recursion(form)
-    comments = {equation.targets: _commented(equation) for equation in shown}
+    shown = recursion(form)
+    comments = {e.targets: _commented(e) for e in shown.equations}
     for equation in form.backward:
         loop += [comments[equation.targets], _assigned(w, equation)]
-    for g in form.parameters:
+    for g, said in zip(form.parameters, shown.parameters, strict=True):
         if g.term.op is not V.NUMBER:
-            loop += [_note(g, "Σₜ "), f"{totals[g.of]} += {w.code(g.term)}"]
-    for g, name in zip(form.inputs, each, strict=True):
-        loop += [_note(g), f"{name}[t - 1] = {w.code(g.term)}"]
+            loop += [_note(said, "Σₜ "), f"{totals[g.of]} += {w.code(g.term)}"]
+    for g, said, name in zip(form.inputs, shown.inputs, each, strict=True):
+        loop += [_note(said), f"{name}[t - 1] = {w.code(g.term)}"]
     loop += ["# handed back to step t − 1", *_handed_back(w)]
     rows += ["    " + row for row in loop]
     outputs = (

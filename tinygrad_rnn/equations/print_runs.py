@@ -125,6 +125,7 @@ _WRITE: dict[str, Any] = {
     "relation": lambda a, sign, b: _relation(a, sign, b),
     "part": lambda x, index: (*x, *_bracketed(index, "[", "]")),
     "given": lambda x, a, b: (*x, Run(", where "), *a, Run(" = "), *b),
+    "noted": lambda x, words: (*x, Run(", "), *words),
 }
 
 

@@ -93,6 +93,7 @@ _WRITE: dict[str, Any] = {
     "part": lambda x, index: f"{x}[{index}]",
     "partial": _partial,
     "given": lambda x, a, b: f"{x}, where {a} = {b}",
+    "noted": lambda x, words: f"{x}, {words}",
 }
 
 

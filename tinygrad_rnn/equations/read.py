@@ -50,7 +50,7 @@ class Reader:
         for traced in (a, b):
             cotangents = [*traced.cotangents.values(), *traced.initial.values()]
             found = [t for g in cotangents for t in _tensors(g)]
-            given = [*traced.leaves, *traced.starts]
+            given = [*traced.leaves, *traced.carries, *traced.starts]
             ends = [t._node for t in [*found, *given] if t._node is not None]
             orders.append(record_order([*traced.forward, *ends]))
         if len(orders[0]) != len(orders[1]):

@@ -9,7 +9,7 @@ the batch.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,8 +140,10 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
             traced.errors.append(placeholder(output.shape, symbol))
         for label, state in states.items():
             traced.carries.append(placeholder(state.shape, Symbol(f"d{label}", "carry", 0)))
-        ends = [*outputs.values(), *states.values()]
-        seeds = list(zip(ends, [*traced.errors, *traced.carries], strict=True))
+        read = _read_later(outputs.values(), before, states.values())
+        carries = [c for c, live in zip(traced.carries, read, strict=True) if live]
+        ends = [*outputs.values(), *(s for s, live in zip(states.values(), read, strict=True) if live)]
+        seeds = list(zip(ends, [*traced.errors, *carries], strict=True))
         traced.cotangents.update(sweep.pullback(seeds, forward, record=True, keep=True))
         made = {p._node for p in parameters}
         for label, part in zip(states, tree.leaves(start), strict=True):
@@ -158,6 +160,37 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
             wanted = [p._node for p in parameters if p._node is not None]
             traced.initial.update(sweep.pullback(seeds, wanted, record=True, keep=True))
     return traced
+
+
+def _read_later(
+    outputs: Iterable[Tensor], before: Sequence[Tensor], after: Iterable[Tensor]
+) -> list[bool]:
+    """Whether each part of the state has a part in the loss of a later step.
+
+    A counter, or a value that only comparisons read, has none: its gradient is zero.
+    """
+    states = list(after)
+    wanted = [t._node for t in outputs if t._node is not None]
+    while True:
+        reached = _differentiable(wanted)
+        read = [t._node in reached for t in before]
+        more = [t._node for t, live in zip(states, read, strict=True) if live and t._node]
+        if set(more) <= set(wanted):
+            return read
+        wanted += more
+
+
+def _differentiable(ends: Iterable[Node]) -> set[Node]:
+    """The nodes that a gradient flows back to."""
+    found, stack = set(ends), list(ends)
+    while stack:
+        node = stack.pop()
+        for i, source in enumerate(node.inputs):
+            flows = node.primitive is None or node.primitive.pulls[i] is not None
+            if source is not None and flows and source not in found:
+                found.add(source)
+                stack.append(source)
+    return found
 
 
 def _remembering(cell: Cell, prefix: str = "") -> dict[str, float]:
