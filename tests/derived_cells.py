@@ -153,17 +153,22 @@ class Answer(NamedTuple):
     gradients: dict[str, Any]
 
 
-def autodiff(make, T=4, B=3, seed=0, last_only=False):
-    """What `unroll` and `gradients` say, in float64, at random parameters."""
+def autodiff(make, T=4, B=3, seed=0, last_only=False, own_start=False, constants=None):
+    """What `unroll` and `gradients` say, in float64, at random parameters.
+
+    own_start   the first state is the cell's own, made of its parameters
+    constants   arrays that the program takes, if they are not the cell's attributes
+    """
     rng = np.random.default_rng(seed)
     cell = make()
+    cell = cell.with_parameters(
+        {name: rng.normal(0, 0.6, p.shape) for name, p in cell.parameters().items()}
+    )
     parameters = cell.parameters()
-    for name, p in parameters.items():
-        p64 = tg.Parameter(rng.normal(0, 0.6, p.shape), name)
-        setattr(cell, name, p64)
-        parameters[name] = p64
     start = cell.initial_state(B)
-    states = [tg.tensor(rng.normal(0, 1, s.shape)) for s in tree.leaves(start)]
+    states = tree.leaves(start)
+    if not own_start:
+        states = [tg.tensor(rng.normal(0, 1, s.shape)) for s in states]
     xs = tg.tensor(rng.normal(0, 1, (T, B, I)))
     run = tg.unroll(cell, xs, tree.rebuild(start, iter(states)))
     steps = [tree.leaves(step) for step in run.steps]
@@ -176,7 +181,9 @@ def autodiff(make, T=4, B=3, seed=0, last_only=False):
     found = tg.gradients(ends, leaves, [e[t] for t in range(T) for e in es])
     labels = [*parameters, "x", *(f"state {k}" for k in range(len(states)))]
     given = {name: p.numpy() for name, p in parameters.items()}
-    given |= {k: v for k, v in vars(cell).items() if isinstance(v, np.ndarray)}
+    if constants is None:
+        constants = {k: v for k, v in vars(cell).items() if isinstance(v, np.ndarray)}
+    given |= constants
     given["x"] = xs.numpy()
     given |= {f"state {k}": s.numpy() for k, s in enumerate(states)}
     given |= {f"e {k}": e for k, e in enumerate(es)}

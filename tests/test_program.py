@@ -382,3 +382,15 @@ def test_a_trace_that_lacks_its_example_or_its_step_says_so():
 def test_a_trace_of_too_little_or_too_much(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+def test_a_stopped_gradient_is_an_operation_of_a_program():
+    def rounded(x):
+        return (x + tg.stop_gradient(tg.round(x) - x)) * x
+
+    x = np.array([0.4, 1.7])
+    program = tg.trace(rounded, x)
+    np.testing.assert_allclose(program(x), np.round(x) * x)
+    (back,) = program.pullback().compile()(x, np.ones(2))
+    np.testing.assert_allclose(back, np.round(x) + x)
+    assert "stop_gradient(" in str(program)

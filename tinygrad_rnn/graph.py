@@ -52,7 +52,12 @@ class Place:
 
 
 class Inspector:
-    """Is shown what is computed while it is set. It changes nothing, but may raise."""
+    """Is shown what is computed while it is set. It changes nothing, but may raise.
+
+    whole   whether `stop_gradient` is to be recorded as an operation, instead of cutting the record
+    """
+
+    whole = False
 
     def operation(
         self, primitive: Primitive, place: Place, values: Sequence[Any], y: Any, node: Node | None

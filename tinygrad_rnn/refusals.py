@@ -115,7 +115,7 @@ def line_of_change(run: Callable[[], Any], changed: Callable[[], bool]) -> Line 
 
 LOOK = "use tg.where for a choice per entry, and decide everything else outside"
 INSTEAD = {
-    ".detach()": "detach outside the traced function, or give the detached value as an input",
+    ".detach()": "write tg.stop_gradient(x), which is recorded, or detach outside",
     "an index": "write tg.embedding(i, x) for rows x[i] or one_hot(i) @ x, "
     "tg.take_along_axis(x, i) for entries, tg.where for a mask",
     "class numbers": "give the rows of tg.one_hot as targets, made outside",
@@ -132,6 +132,8 @@ class Recording(Inspector):
     result   of the function
     lines    the line that recorded a node, by the node's serial number
     """
+
+    whole = True
 
     def __init__(
         self,

@@ -29,6 +29,9 @@ from typing import Any
 import numpy as np
 
 from . import ops, tree
+from .graph import current
+from .notation import call
+from .primitive import apply, flat
 from .runs import Run, handed_out, matched
 from .tensor import Tensor
 
@@ -303,11 +306,22 @@ def hessian(
 def stop_gradient(values: Any) -> Any:
     """The same values (a tensor or a nested structure), through which no gradient flows.
 
+    A program (`trace`, `study.derive`) has it as an operation; elsewhere it is `detach`.
+
     >>> import tinygrad_rnn as tg
     >>> float(tg.grad(lambda x: x * tg.stop_gradient(x))(3.0))
     3.0
     """
-    return tree.map_leaves(lambda v: v.detach() if isinstance(v, Tensor) else v, values)
+    return tree.map_leaves(lambda v: _stopped(v) if isinstance(v, Tensor) else v, values)
+
+
+_stop = flat("stop_gradient", lambda x: x, notation=call("stop", "np.asarray"))
+
+
+def _stopped(x: Tensor) -> Any:
+    if any(inspector.whole for inspector in current().inspectors):
+        return apply(_stop, (x,), {})
+    return x.detach()
 
 
 __all__ = [

@@ -30,7 +30,7 @@ def base_of(expr):
 
 
 def sized(shape):
-    return tuple(n.factor * B if isinstance(n, form.Batch) else n for n in shape)
+    return tuple(n.factor * B if form.grows(n) else int(n) for n in shape)
 
 
 def answers(derivation, name):
@@ -42,7 +42,7 @@ def answers(derivation, name):
     values = Values(T, {base_of(target)[0]: sized(target.shape) for target in targets})
     values.backward = {base_of(t)[0] for eq in form.recursion(f)[0] for t in eq.targets}
     values.fixed["B", ""] = B
-    values.fixed |= {(letter, ""): n for letter, n in derivation.form.letters.items()}
+    values.fixed |= {(letter, ""): n for letter, n in f.sizes.items()}
     arrays = iter(answer.given.values())
     for g in f.parameters:
         values.fixed[base_of(g.of)] = next(arrays)

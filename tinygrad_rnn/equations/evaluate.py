@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import Array
 from . import vocabulary as V
-from .expr import Batch, Equation, Expr, Form, order
+from .expr import Equation, Expr, Form, Size, labels, order
 
 Values = dict[Expr, Any]
 
@@ -30,8 +30,8 @@ def evaluate(root: Expr, known: Mapping[Expr, Any], batch: int) -> Any:
 
 def _sized(value: Any, batch: int) -> Any:
     """A parameter with the batch's size put in."""
-    if isinstance(value, Batch):
-        return value.factor * batch
+    if isinstance(value, Size):
+        return value.factor * batch if value.grows else int(value)
     if isinstance(value, tuple):
         return tuple(_sized(part, batch) for part in value)
     if isinstance(value, slice):
@@ -77,7 +77,8 @@ def passes(
         elif expr.symbol.kind == "scalar":
             fixed[expr] = form.scalars[expr.symbol.name]
         elif expr.symbol.kind == "size":
-            fixed[expr] = batch if expr.symbol.name == "B" else form.sizes[expr.symbol.name]
+            letter = expr.symbol.name
+            fixed[expr] = batch if letter == form.batch else form.sizes[letter]
     for t in range(T):
         known = fixed | {form.inputs[0].of: xs[t]}
         known |= {c.state: s for c, s in zip(form.carries, before, strict=True)}
@@ -105,10 +106,9 @@ def passes(
     known = fixed | dict(zip(form.starts, carried, strict=True))
     for g in form.initial:
         sums[g.of] = sums[g.of] + evaluate(g.term, known, batch)
-    gradients = {of.symbol.name: np.asarray(total) for of, total in {**sums, **each}.items()}
-    for c, d, s in zip(form.carries, carried, starts, strict=True):
-        gradients[f"{c.state.symbol.name}_0"] = np.broadcast_to(d, np.shape(s))
-    return outputs, gradients
+    gradients = [np.asarray(total) for total in {**sums, **each}.values()]
+    gradients += [np.broadcast_to(d, np.shape(s)) for d, s in zip(carried, starts, strict=True)]
+    return outputs, dict(zip(labels(form), gradients, strict=True))
 
 
 def _assign(equation: Equation, known: Values, batch: int) -> None:

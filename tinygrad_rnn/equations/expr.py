@@ -18,16 +18,26 @@ from ..primitive import Primitive
 from . import vocabulary as V
 
 
-class Batch(int):
-    """A size that grows with the batch: the number it had while tracing, and `factor` times B."""
+class Size(int):
+    """A size with a letter: the number it had while tracing, `factor` times the letter.
 
+    grows  whether it grows with the batch
+    """
+
+    letter: str
     factor: int
+    grows: bool
 
-    def __new__(cls, size: int, factor: int = 1) -> Batch:
-        """The size `factor` * B, which was `size` in the trace."""
+    def __new__(cls, size: int, letter: str, factor: int = 1, grows: bool = False) -> Size:
+        """The size `factor` times `letter`, which was `size` in the trace."""
         self = super().__new__(cls, size)
-        self.factor = factor
+        self.letter, self.factor, self.grows = letter, factor, grows
         return self
+
+
+def grows(size: int) -> bool:
+    """Whether a size grows with the batch."""
+    return isinstance(size, Size) and size.grows
 
 
 class Symbol(NamedTuple):
@@ -54,7 +64,7 @@ class Expr:
     op      the primitive; V.SYMBOL or V.NUMBER for leaves
     args    expressions
     params  the operation's other arguments (axis, index, ...)
-    shape   of the value, with sizes that grow with the batch marked as `Batch`
+    shape   of the value, its sizes with their letters (`Size`)
     """
 
     __slots__ = ("__weakref__", "args", "op", "params", "shape")
@@ -121,6 +131,8 @@ def _frozen(value: Any) -> Any:
         return ("slice", value.start, value.stop, value.step)
     if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
         return tuple(map(_frozen, value))
+    if isinstance(value, Size):
+        return ("size", int(value), value.letter, value.factor)
     return (type(value).__name__, value)
 
 
@@ -200,8 +212,8 @@ class Form(NamedTuple):
     meanings    the values that the deltas are the gradients with respect to
     constants   arrays that the cell uses and that are no parameters
     scalars     float attributes of the cell that occur, and their values
-    sizes       letters of sizes that occur as numbers, and their values; B is not among them
-    letters     letters of all sizes that have one
+    sizes       letters of sizes and their values; that of the batch is not among them
+    batch       the letter of the batch's size
     """
 
     cell: str
@@ -219,7 +231,7 @@ class Form(NamedTuple):
     constants: dict[str, Array]
     scalars: dict[str, float]
     sizes: dict[str, int]
-    letters: dict[str, int]
+    batch: str
 
 
 # ------------------------------------------------------------------------------------------------
@@ -350,6 +362,17 @@ def recursion(form: Form) -> Recursion:
         for gradients in (form.parameters, form.inputs)
     )
     return Recursion(equations, starts, sums, each, meanings)
+
+
+def labels(form: Form) -> list[str]:
+    """What the gradients are called in a program: as the parameters, as x, and s_0."""
+    found = [g.of.symbol.name for g in [*form.parameters, *form.inputs]]
+    for carry in form.carries:
+        label = f"{carry.state.symbol.name}_0"
+        while label in found:  # a parameter, which the state begins with
+            label = f"d{label}"
+        found.append(label)
+    return found
 
 
 def initial_gradients(form: Form, starts: Sequence[Gradient]) -> list[Gradient]:

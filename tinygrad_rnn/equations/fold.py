@@ -61,10 +61,10 @@ class Folder:
         self.taken = {
             "t",
             "T",
-            "B",
+            reader.batch,
             "L",
             "d",
-            *reader.sizes.values(),
+            *reader.sizes,
             *a.scalars,
             *(s.name for s in a.names.values()),
         }
@@ -358,8 +358,8 @@ class Folder:
             list(self._meanings()),
             reader.constants,
             {label: value for label, value in a.scalars.items() if ("scalar", label) in used},
-            {letter: n for n, letter in reader.sizes.items() if ("size", letter) in used},
-            {letter: n for n, letter in reader.sizes.items()},
+            reader.sizes,
+            reader.batch,
         )
 
     def _whole(self, state: Expr, carry: Expr) -> bool:

@@ -6,11 +6,8 @@ which are matrix products, and where brackets are needed, is decided here and no
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable
 from fractions import Fraction
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +16,7 @@ from ..graph import Shape
 from ..notation import ATOM, PRODUCT, SUM, TIMES, Arrangement
 from ..primitive import Primitive
 from . import vocabulary as V
-from .expr import Batch, Expr, Form, Gradient, Symbol, initial_gradients, order, recursion
+from .expr import Expr, Form, Gradient, Size, Symbol, grows, initial_gradients, order, recursion
 
 
 class Box(NamedTuple):
@@ -145,28 +142,14 @@ def _shown(value: Any) -> str:
         return ":".join("" if end is None else _shown(end) for end in ends)
     if value is Ellipsis:
         return "…"
-    if isinstance(value, Batch):
-        return "B" if value.factor == 1 else f"{value.factor}B"
+    if isinstance(value, Size):
+        letter = value.letter.replace("_", "")
+        return letter if value.factor == 1 else f"{value.factor}{letter}"
     return str(value).replace("-", "−")
 
 
 def _sizes(shape: Shape) -> str:
-    letters = _letters.get()
-    return " × ".join(letters.get(n) or _shown(n) for n in shape) or "1"
-
-
-_letters: ContextVar[Mapping[int, str]] = ContextVar("letters", default=MappingProxyType({}))
-"""The letters of sizes, in the equations being written."""
-
-
-@contextlib.contextmanager
-def lettered(form: Form) -> Iterator[None]:
-    """While this lasts, sizes are written with the letters of a form."""
-    token = _letters.set({n: letter for letter, n in form.letters.items() if n != 1})
-    try:
-        yield
-    finally:
-        _letters.reset(token)
+    return " × ".join(map(_shown, shape)) or "1"
 
 
 def _infix(e: Expr, args: list[Box]) -> Box:
@@ -231,9 +214,9 @@ def _total(e: Expr, args: list[Box]) -> Box | None:
     """A sum or mean over the batch, over the features, or over all entries."""
     (x,), (arg,) = e.args, args
     sizes = [x.shape[axis] for axis in e.params["axis"]]
-    if len(sizes) == x.ndim and not (x.ndim == 1 and isinstance(sizes[0], Batch)):
+    if len(sizes) == x.ndim and not (x.ndim == 1 and grows(sizes[0])):
         over = "entries"
-    elif e.params["axis"] == (-x.ndim,) and isinstance(sizes[0], Batch):
+    elif e.params["axis"] == (-x.ndim,) and grows(sizes[0]):
         over = "batch"
     elif e.params["axis"] == (-1,) and x.ndim == 2 and e.params["keepdims"]:
         over = "features"
@@ -342,11 +325,6 @@ _FORMS: dict[Arrangement, Callable[[Expr, list[Box]], Box | None]] = {
 
 def page(form: Form) -> list[Section]:
     """All that is said about a cell, in order."""
-    with lettered(form):
-        return _page(form)
-
-
-def _page(form: Form) -> list[Section]:
     forward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in form.forward]
     equations, starts, parameters, inputs, carried = recursion(form)
     meanings = [
@@ -368,9 +346,7 @@ def _page(form: Form) -> list[Section]:
     ]
     learned = {e for g in form.initial for e in order([g.term])}
     starts = [g for g, s in zip(starts, form.starts, strict=True) if s not in learned]
-    rest = [
-        Line(Box("partial", (boxed(g.of), False)), boxed(g.term)) for g in [*inputs, *starts]
-    ]
+    rest = [Line(Box("partial", (boxed(g.of), False)), boxed(g.term)) for g in [*inputs, *starts]]
     return [
         Section("Forward, from the first step to the last", forward),
         Section(

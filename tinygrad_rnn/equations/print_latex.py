@@ -75,7 +75,7 @@ def _partial(of: str, of_step: bool) -> str:
 _WRITE: dict[str, Any] = {
     "name": _name,
     "number": _number,
-    "words": lambda x: rf"\mathrm{{{_escaped(x)}}}",
+    "words": lambda x: rf"\{'text' if ' ' in x else 'mathrm'}{{{_escaped(x)}}}",
     "plus": lambda a, b: f"{a} + {b}",
     "minus": lambda a, b: f"{a} - {b}",
     "odot": lambda a, b: rf"{a} \odot {b}",

@@ -13,11 +13,11 @@ import numpy as np
 from ..notation import PRODUCT, SIGN, SUM, TIMES
 from ..primitive import Primitive
 from . import vocabulary as V
-from .expr import Batch, Equation, Expr, Form, Gradient, Symbol, order, recursion
-from .notation import Line, boxed, left_side, lettered
+from .expr import Equation, Expr, Form, Gradient, Size, Symbol, labels, order, recursion
+from .notation import Line, boxed, left_side
 from .print_text import line, text
 
-_RESERVED = {"np", "math", "t", "T", "B", "outputs", "gradients", *keyword.kwlist}
+_RESERVED = {"np", "math", "t", "T", "outputs", "gradients", *keyword.kwlist}
 _SIGN, _RAISED, _ATOM = 3, 4, 5
 _LEVELS = {SUM: 1, TIMES: 2, PRODUCT: 2, SIGN: _RAISED}
 """How tightly Python's operators hold together: @ binds as * does."""
@@ -25,6 +25,13 @@ _PUT = """\
 def put(x, index, shape):
     whole = np.zeros(shape)
     np.add.at(whole, index, x)
+    return whole"""
+_PUT_ALONG_AXIS = """\
+def put_along_axis(x, indices, axis, shape):
+    whole = np.zeros(shape)
+    places = list(np.indices(indices.shape, sparse=True))
+    places[axis] = indices
+    np.add.at(whole, tuple(places), x)
     return whole"""
 
 
@@ -43,10 +50,10 @@ class _Writer:
         self.kept = _kept(form)
         self.helpers: dict[str, str] = {}
         self._helpers_of = {
-            "put",
+            *("put", "put_along_axis"),
             *(_helper(e.op) for e in order(_everything(form)) if _is_helper(e.op)),
         }
-        self.uses_batch = False
+        self.letters: dict[str, str] = {}  # of sizes that occur, as the program calls them
         self.starts: dict[Symbol, str] = {}
         self._names: dict[tuple[str, str], str] = {}
 
@@ -59,12 +66,15 @@ class _Writer:
             self._names[label, kind] = made
         return self._names[label, kind]
 
+    def size(self, letter: str) -> str:
+        """The variable that holds a size."""
+        return self.letters.setdefault(letter, self.ident(letter, "size"))
+
     def symbol(self, symbol: Symbol) -> str:
         if symbol.kind == "start":
             return self.starts[symbol]
         if symbol.kind == "size":
-            self.uses_batch |= symbol.name == "B"
-            return symbol.name
+            return self.size(symbol.name)
         code = self.ident(symbol.name, symbol.kind)
         if symbol.kind == "cotangent":
             return f"{code}[t - 1]"
@@ -135,9 +145,9 @@ class _Writer:
         return "".join(f", {k}={self._literal(v)}" for k, v in expr.params.items())
 
     def _literal(self, value: Any) -> str:
-        if isinstance(value, Batch):
-            self.uses_batch = True
-            return "B" if value.factor == 1 else f"{value.factor} * B"
+        if isinstance(value, Size):
+            letter = self.size(value.letter)
+            return letter if value.factor == 1 else f"{value.factor} * {letter}"
         if isinstance(value, tuple):
             return f"({', '.join(map(self._literal, value))}{',' * (len(value) == 1)})"
         if isinstance(value, np.ndarray):
@@ -243,6 +253,25 @@ def _placed(w: _Writer, e: Expr) -> str:
     return f"put({w.code(e.args[0])}, {_tuple(w, index)}, {w._shape(e.shape)})"
 
 
+def _put_along_axis(w: _Writer, e: Expr) -> str:
+    w.needs("put_along_axis", _PUT_ALONG_AXIS)
+    args = ", ".join(map(w.code, e.args))
+    return f"put_along_axis({args}, {e.params['axis']}, {w._shape(e.shape)})"
+
+
+def _put_rows(w: _Writer, e: Expr) -> str:
+    w.needs("put", _PUT)
+    x, rows = map(w.code, e.args)
+    return f"put({x}, {rows}, {w._shape(e.shape)})"
+
+
+def _on_diagonal(w: _Writer, e: Expr) -> str:
+    if e.ndim != 2 or e.shape[0] != e.shape[1]:
+        raise NoCounterpartError(f"{e.op.name}: NumPy makes square matrices only")
+    offset = f", {e.params['offset']}" if e.params["offset"] else ""
+    return f"np.diag({w.code(e.args[0])}{offset})"
+
+
 def _tuple(w: _Writer, index: Any) -> str:
     parts = [
         f"slice({p.start}, {p.stop}, {p.step})" if isinstance(p, slice) else w._literal(p)
@@ -266,6 +295,9 @@ _OWN: dict[Primitive, Callable[[_Writer, Expr], str]] = {
     V.STACK: _concatenated,
     V.SCATTER: _scatter,
     V.PLACED: _placed,
+    V.PUT_ALONG_AXIS: _put_along_axis,
+    V.PUT_ROWS: _put_rows,
+    V.FROM_DIAGONAL: _on_diagonal,
     V.GETITEM: lambda w, e: f"{w.code(e.args[0], _ATOM)}[{w._index(e.params['index'])}]",
     V.RESHAPE: lambda w, e: f"np.reshape({w.code(e.args[0])}, {w._shape(e.shape)})",
     V.BROADCAST_TO: lambda w, e: f"np.broadcast_to({w.code(e.args[0])}, {w._shape(e.shape)})",
@@ -300,11 +332,6 @@ def program(form: Form) -> str:
 
     Raises NoCounterpartError for an operation that NumPy does not have.
     """
-    with lettered(form):
-        return _program(form)
-
-
-def _program(form: Form) -> str:
     w = _Writer(form)
     x = form.inputs[0].of
     givens = [w.ident(g.of.symbol.name, "parameter") for g in form.parameters]
@@ -324,8 +351,7 @@ def _program(form: Form) -> str:
         *_described(form, w, xs),
         '"""',
         f"T = len({xs})",
-        *([f"B = {xs}.shape[1]"] if w.uses_batch else []),
-        *(f"{letter} = {_having(w, n, xs)}" for letter, n in form.sizes.items()),
+        *(f"{own} = {_having(w, letter, xs)}" for letter, own in w.letters.items()),
         *forward,
         "",
         *backward,
@@ -337,16 +363,21 @@ def _program(form: Form) -> str:
     return f"{head}\n\ndef forward_backward({', '.join(givens)}):\n{text_of}\n"
 
 
-def _having(w: _Writer, n: int, xs: str) -> str:
+def _having(w: _Writer, letter: str, xs: str) -> str:
     """A size, told by an argument that has it."""
-    for g in w.form.parameters:
-        if n in g.of.shape:
-            return f"{w.ident(g.of.symbol.name, 'parameter')}.shape[{g.of.shape.index(n)}]"
-    for carry in w.form.carries:
-        if n in carry.state.shape:
-            start = w.ident(f"{carry.state.symbol.name}_0", "start")
-            return f"{start}.shape[{carry.state.shape.index(n)}]"
-    return f"{xs}.shape[-1]"
+    if letter == w.form.batch:
+        return f"{xs}.shape[1]"
+    owners = [(g.of.shape, w.ident(g.of.symbol.name, "parameter")) for g in w.form.parameters]
+    owners += [
+        (c.state.shape, w.ident(f"{c.state.symbol.name}_0", "start")) for c in w.form.carries
+    ]
+    found = (
+        f"{owner}.shape[{k}]"
+        for shape, owner in owners
+        for k, n in enumerate(shape)
+        if isinstance(n, Size) and n.letter == letter and n.factor == 1
+    )
+    return next(found, f"{xs}.shape[-1]")
 
 
 def _described(form: Form, w: _Writer, xs: str) -> Iterable[str]:
@@ -445,9 +476,9 @@ def _backward(w: _Writer, x: str, xs: str) -> list[str]:
     w.starts = {s.symbol: code for s, code in symbols.items()}
     for g in form.initial:
         rows.append(f"{totals[g.of]} += {w.code(g.term)}  # through the first state")
-    found = [f'"{g.of.symbol.name}": {totals[g.of]}' for g in form.parameters]
-    found += [f'"{g.of.symbol.name}": {n}' for g, n in zip(form.inputs, each, strict=True)]
-    found += [f'"{c.state.symbol.name}_0": {w.symbol(c.name.symbol)}' for c in form.carries]
+    values = [*(totals[g.of] for g in form.parameters), *each]
+    values += [w.symbol(c.name.symbol) for c in form.carries]
+    found = [f'"{label}": {code}' for label, code in zip(labels(form), values, strict=True)]
     return [*rows, f"gradients = {{{', '.join(found)}}}", f"return {outputs}, gradients"]
 
 

@@ -16,12 +16,17 @@ from ..primitive import Primitive
 from ..refusals import ValueDependenceError
 from ..tensor import Tensor
 from . import vocabulary as V
-from .expr import Batch, Expr, Symbol, make, name, number
+from .axes import Axes
+from .expr import Expr, Size, Symbol, make, name, number
 from .scalar import Scalar
 from .simplify import RULES, TIDY, Simplifier, cut
 from .step import Traced
 
 Output = tuple[Node, int]
+BATCH = ("B", "N", "batch", "batch_size")
+"""Letters for the size of the batch: the first that is no name of the cell's."""
+SHAPES = ("shape", "to")
+"""Parameters that say the shape of the result."""
 ROWS = "rows"
 """Stands for an array with an entry per row of the batch, among the parameters of an operation."""
 
@@ -31,7 +36,8 @@ class Reader:
 
     exprs      by the node and output of the first trace
     constants  arrays that were found in the record, by name
-    sizes      {size: its letter}: H of the state, I of the input
+    sizes      {letter: size}: H of the state, I of the input
+    batch      the letter of the batch's size
     simplify   makes the expressions
     """
 
@@ -40,7 +46,8 @@ class Reader:
         self.exprs: dict[Output, Expr] = {}
         self.constants: dict[str, Array] = {}
         self._given: list[Array] = []
-        self.sizes = a.sizes
+        self.sizes: dict[str, int] = {}
+        self.batch = next(k for k in BATCH if k not in {s.name for s in a.names.values()})
         self.simplify = Simplifier()
         self.simplify.count = self._count
         self._where = "the backward pass"
@@ -55,6 +62,9 @@ class Reader:
             orders.append(record_order([*traced.forward, *ends]))
         if len(orders[0]) != len(orders[1]):
             self._refuse("other operations")
+        self.axes = Axes(orders[0], {**a.cotangents, **a.initial}, a.alike)
+        for letter, tensors in a.sizes.items():
+            self.axes.name(letter, tensors)
         forward = set(a.forward)
         for p, q in zip(*orders, strict=True):
             self.simplify.rules = TIDY if p in forward else RULES
@@ -78,28 +88,32 @@ class Reader:
 
     # -- sizes and constants ---------------------------------------------------------------------
 
-    def _size(self, p: int, q: int) -> int:
+    def _size(self, p: int, q: int, letter: str | None = None) -> int:
         if p == q:
-            return p
+            if letter is not None:
+                self.sizes[letter] = p
+            return p if letter is None else Size(p, letter)
         factor = p // self.a.batch
         if p != factor * self.a.batch or q != factor * self.b.batch:
             self._refuse(
                 f"sizes ({p} and {q} for batches of {self.a.batch} and "
                 f"{self.b.batch}) that are no multiple of the batch's, and others",
             )
-        return Batch(p, factor)
+        return Size(p, self.batch, factor, grows=True)
 
-    def _shape(self, p: Shape, q: Shape) -> Shape:
-        return tuple(itertools.starmap(self._size, zip(p, q, strict=True)))
+    def _shape(self, p: Shape, q: Shape, of: Output | None = None) -> Shape:
+        letters = [self.axes.letter((*of, k)) if of else None for k in range(len(p))]
+        return tuple(itertools.starmap(self._size, zip(p, q, letters, strict=True)))
 
     def _count(self, sizes: list[int]) -> Expr:
         """How many entries some axes have, with the letters of their sizes."""
         found: Expr = number(1)
         for n in sizes:
-            letter = "B" if isinstance(n, Batch) else self.sizes.get(n)
-            factor = number(n) if letter is None else name(Symbol(letter, "size"), ())
-            if isinstance(n, Batch) and n.factor != 1:
-                factor = self.simplify.make(V.MULTIPLY, [number(n.factor), factor], ())
+            factor = number(n)
+            if isinstance(n, Size):
+                factor = name(Symbol(n.letter, "size"), ())
+                if n.factor != 1:
+                    factor = self.simplify.make(V.MULTIPLY, [number(n.factor), factor], ())
             found = self.simplify.make(V.MULTIPLY, [found, factor], ())
         return found
 
@@ -144,7 +158,7 @@ class Reader:
         if p.shape == q.shape and np.array_equal(p, q):
             return self._named(p)
         sizes = self.a.batch, self.b.batch
-        size = name(Symbol("B", "size"), ())
+        size = name(Symbol(self.batch, "size"), ())
         if p.ndim == 0 and np.isclose(p * sizes[0], q * sizes[1], rtol=1e-12):
             return make(V.DIVIDE, [number(p * sizes[0]), size], ())
         if p.ndim != 0 or not np.isclose(p * sizes[1], q * sizes[0], rtol=1e-12):
@@ -178,10 +192,10 @@ class Reader:
                 args.append(self.exprs[source, p.ports[i]])
         if op.multiple:
             for k in range(len(p.shape)):
-                shape = self._shape(p.shape[k], q.shape[k])
+                shape = self._shape(p.shape[k], q.shape[k], (p, k))
                 self.exprs[p, k] = self._part_of(op, args, shape, p, q, k)
             return
-        self.exprs[p, 0] = self._single(op, args, self._shape(p.shape, q.shape), p, q)
+        self.exprs[p, 0] = self._single(op, args, self._shape(p.shape, q.shape, (p, 0)), p, q)
 
     def _leaf(self, p: Node, q: Node) -> Expr:
         symbol = self.a.names.get(p)
@@ -191,7 +205,7 @@ class Reader:
             return self._constant(p.value(), q.value())
         if symbol.kind == "constant":
             self.constants[symbol.name] = self.a.values[p]
-        return name(symbol, self._shape(p.shape, q.shape))
+        return name(symbol, self._shape(p.shape, q.shape, (p, 0)))
 
     def _part_of(
         self, op: Primitive, args: list[Expr], shape: Shape, p: Node, q: Node, k: int
@@ -240,6 +254,7 @@ class Reader:
         if op in (V.CONCATENATE, V.STACK):
             return s.make(op, args, shape, {"axis": given["axis"] - len(shape)})
         params = {key: self._param(v, other[key]) for key, v in given.items()}
+        params |= {key: shape for key in SHAPES if params.get(key) == shape}
         return s.make(op, args, shape, params)
 
     def _moved(self, op: Primitive, x: Expr, shape: Shape, given: dict[str, Any]) -> Expr:

@@ -162,10 +162,15 @@ def transposed_twice(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def matrix_product(e: Expr, s: Simplifier) -> Expr | None:
-    """An einsum of two matrices over one letter is a matrix product."""
+    """An einsum of two matrices over one letter is a matrix product, unless it is broadcast."""
     if e.op is not V.EINSUM:
         return None
     left, right, to = (e.params[key] for key in ("left", "right", "to"))
+    sizes = dict(zip(left, e.args[0].shape, strict=True))
+    if any(sizes.get(c, n) != n for c, n in zip(right, e.args[1].shape, strict=True)):
+        return None
+    if left == right == to:
+        return s.make(V.MULTIPLY, e.args, e.shape)
     summed = set(left) & set(right) - set(to)
     if not (len(left) == len(right) == len(to) == 2 and len(summed) == 1):
         return None

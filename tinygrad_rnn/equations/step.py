@@ -24,6 +24,8 @@ from .scalar import Scalar
 
 BATCHES = (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67)
 """Batch sizes to trace with: the first two that divide no size of a parameter."""
+ERRORS = ("e", "g", "q", "epsilon", "error")
+"""Letters for dL_t/do_t: the first that is no name of the cell's."""
 MORE_BATCHES = (2, 3, 5, 29, 67, 257)
 """Batch sizes to record the step with once more, to see whether its operations change."""
 
@@ -44,7 +46,8 @@ class Traced(NamedTuple):
     starts      placeholders for dL/ds_0, one per tensor of the state
     initial     their part in the gradients of parameters that the first state is made of, by leaf
     scalars     the cell's float attributes, by name
-    sizes       letters for sizes: H of the state, I of the input
+    sizes       by a letter, the tensors whose last axes have it: H of the state, I of the input
+    alike       pairs of tensors whose axes belong together, as those of s_t and s_{t-1}
     run         the run of a user's step that it comes from, which knows the lines
     """
 
@@ -61,7 +64,8 @@ class Traced(NamedTuple):
     starts: list[Tensor]
     initial: dict[Node, Any]
     scalars: dict[str, float]
-    sizes: dict[int, str]
+    sizes: dict[str, list[Tensor]]
+    alike: list[tuple[Tensor, Tensor]]
     run: Recording | None = None
 
 
@@ -132,17 +136,25 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
     forward = _listed(run, [*outputs.values(), *states.values()], names)
     traced = Traced(
         batch, names, values, outputs, states, [], [], leaves, {}, forward,
-        [], {}, scalars, _letters(size, after, {*names.values()}), run,
+        [], {}, scalars, _letters(x, after, {*names.values()}), [], run,
     )  # fmt: skip
     if backward:
+        known = {symbol.name for symbol in names.values()}
+        letter = next(k for k in ERRORS if k not in known)
         for label, output in outputs.items():
-            symbol = Symbol("_".join(filter(None, ["e", label])), "cotangent", 0)
+            symbol = Symbol("_".join(filter(None, [letter, label])), "cotangent", 0)
             traced.errors.append(placeholder(output.shape, symbol))
         for label, state in states.items():
             traced.carries.append(placeholder(state.shape, Symbol(f"d{label}", "carry", 0)))
+        traced.alike.extend(zip(before, states.values(), strict=True))
+        traced.alike.extend(zip(outputs.values(), traced.errors, strict=True))
+        traced.alike.extend(zip(states.values(), traced.carries, strict=True))
         read = _read_later(outputs.values(), before, states.values())
         carries = [c for c, live in zip(traced.carries, read, strict=True) if live]
-        ends = [*outputs.values(), *(s for s, live in zip(states.values(), read, strict=True) if live)]
+        ends = [
+            *outputs.values(),
+            *(s for s, live in zip(states.values(), read, strict=True) if live),
+        ]
         seeds = list(zip(ends, [*traced.errors, *carries], strict=True))
         traced.cotangents.update(sweep.pullback(seeds, forward, record=True, keep=True))
         made = {p._node for p in parameters}
@@ -205,15 +217,10 @@ def _remembering(cell: Cell, prefix: str = "") -> dict[str, float]:
     return found
 
 
-def _letters(size: int, states: list[Any], taken: set[Symbol]) -> dict[int, str]:
-    """I for the size of x, H for that of the states if all have one; no name of the cell's own."""
+def _letters(x: Tensor, states: list[Tensor], taken: set[Symbol]) -> dict[str, list[Tensor]]:
+    """H for the size of the states, I for that of x; no name of the cell's own."""
     known = {symbol.name for symbol in taken}
-    widths = {state.shape[-1] for state in states if state.ndim}
-    letters = {size: "I"} if "I" not in known else {}
-    if len(widths) == 1 and "H" not in known:
-        letters[widths.pop()] = "H"
-    letters.pop(1, None)  # 1 / 1 is left out anyway
-    return letters
+    return {k: of for k, of in {"H": states, "I": [x]}.items() if k not in known}
 
 
 def varied(cell: Cell, rng: np.random.Generator) -> tuple[Cell, list[Parameter]]:

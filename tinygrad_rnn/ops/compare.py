@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array
-from ..notation import Notation
+from ..notation import Notation, call
 from ..primitive import Primitive, apply, explain_broadcast, flat
 from .registry import looked_at, of_one, of_two, operator
 from .shape import Axis, explain_axis
@@ -138,15 +138,15 @@ def isfinite(x: Any) -> Any:
 # Of whole axes
 
 _ANY = flat("any", lambda x, axis, keepdims: np.any(x, axis, keepdims=keepdims),
-            explain=explain_axis)  # fmt: skip
+            notation=call(numpy="np.any"), explain=explain_axis)  # fmt: skip
 _ALL = flat("all", lambda x, axis, keepdims: np.all(x, axis, keepdims=keepdims),
-            explain=explain_axis)  # fmt: skip
+            notation=call(numpy="np.all"), explain=explain_axis)  # fmt: skip
 _ARGMAX = flat("argmax", lambda x, axis, keepdims: np.argmax(x, axis, keepdims=keepdims),
-               explain=explain_axis)  # fmt: skip
+               notation=call(numpy="np.argmax"), explain=explain_axis)  # fmt: skip
 _ARGMIN = flat("argmin", lambda x, axis, keepdims: np.argmin(x, axis, keepdims=keepdims),
-               explain=explain_axis)  # fmt: skip
+               notation=call(numpy="np.argmin"), explain=explain_axis)  # fmt: skip
 _ARGSORT = flat("argsort", lambda x, axis, stable: np.argsort(x, axis, stable=stable),
-                explain=explain_axis)  # fmt: skip
+                notation=call(numpy="np.argsort"), explain=explain_axis)  # fmt: skip
 
 
 def _truths(where: Any) -> Any:

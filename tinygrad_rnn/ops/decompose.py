@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..graph import Shape, current
+from ..notation import call
 from ..primitive import apply, apply2, general
 from .linalg import diagonal, tril
 from .reduce import sum
@@ -125,6 +126,7 @@ _det = general(
     lambda x: np.linalg.det(x),  # whose own argument is called a
     lambda g, x, y: _column(g * y) * _t(inv(x)),
     lambda t, x, y: y * sum(t * _t(inv(x)), (-2, -1)),
+    notation=call(numpy="np.linalg.det"),
     explain=_explain_square(_SINGULAR),
 )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..notation import call
 from ..primitive import apply, general
 from .decompose import check_matrices
 from .join import concatenate
@@ -43,19 +44,48 @@ def _expm_value(x: Any) -> Any:
     return y
 
 
-def _expm_along(x: Any, t: Any) -> Any:
-    """The derivative of expm at x along t: a corner of expm([[x, t], [0, x]])."""
-    n = x.shape[-1]
-    zeros = np.zeros(x.shape, x.dtype)
-    both = concatenate([concatenate([x, t], -1), concatenate([zeros, x], -1)], -2)
-    return expm(both)[..., :n, n:]
+def _blocks(a: Any, b: Any) -> Any:
+    """[[a, b], [0, a]]."""
+    zeros = np.zeros(a.shape, a.dtype)
+    return concatenate([concatenate([a, b], -1), concatenate([zeros, a], -1)], -2)
 
+
+def _along_value(x: Any, t: Any) -> Any:
+    """A corner of expm([[x, t], [0, x]])."""
+    n = x.shape[-1]
+    return _expm_value(_blocks(x, t))[..., :n, n:]
+
+
+def _along(x: Any, t: Any) -> Any:
+    return apply(_expm_along, (x, t), {})
+
+
+def _pull_along(g: Any, x: Any, t: Any) -> Any:
+    """To x: both diagonal blocks of the derivative of expm([[x, t], [0, x]])."""
+    n = x.shape[-1]
+    whole = _along(swapaxes(_blocks(x, t), -1, -2), _blocks(0 * g, g))
+    return whole[..., :n, :n] + whole[..., n:, n:]
+
+
+def _push_along(d: Any, x: Any, t: Any) -> Any:
+    n = x.shape[-1]
+    return _along(_blocks(x, t), _blocks(d, 0 * d))[..., :n, n:]
+
+
+_expm_along = general(
+    "expm_along",
+    _along_value,
+    [_pull_along, lambda g, x: _along(swapaxes(x, -1, -2), g)],
+    [_push_along, lambda d, x: _along(x, d)],
+    notation=call("dexpm"),
+)
+"""The derivative of expm at x along t."""
 
 _expm = general(
     "expm",
     _expm_value,
-    lambda g, x: _expm_along(swapaxes(x, -1, -2), g),
-    lambda t, x: _expm_along(x, t),
+    lambda g, x: _along(swapaxes(x, -1, -2), g),
+    lambda t, x: _along(x, t),
 )
 
 

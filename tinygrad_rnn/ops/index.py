@@ -451,6 +451,7 @@ _rows: Primitive = general(
     lambda weight, indices: weight[indices],
     [lambda g, indices, shape: _by_position(_put_rows, g, indices, to=shape), None],
     [lambda t, indices: _by_position(_rows, t, indices), None],
+    notation=Notation("call", numpy="weight[(indices)]"),
 )
 _put_rows: Primitive = general(
     "put_rows",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..notation import call
 from ..primitive import apply, general
 from .decompose import check_matrices
 from .registry import of_one
@@ -29,7 +30,13 @@ def _push_pinv(t: Any, x: Any, y: Any) -> Any:
     return y @ back @ along @ _rest(x @ y) + _rest(y @ x) @ along @ back @ y - y @ t @ y
 
 
-_pinv = general("pinv", lambda x, rcond: np.linalg.pinv(x, rcond), _pull_pinv, _push_pinv)
+_pinv = general(
+    "pinv",
+    lambda x, rcond: np.linalg.pinv(x, rcond),
+    _pull_pinv,
+    _push_pinv,
+    notation=call(numpy="np.linalg.pinv"),
+)
 
 
 @of_one(

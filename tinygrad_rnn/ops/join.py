@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Node, Shape, current
-from ..notation import Notation
+from ..notation import Notation, call
 from ..primitive import apply, linear, variadic
 from .index import getitem, scatter, take
 from .reduce import sum
@@ -167,6 +167,7 @@ _pad = linear(
         g, tuple(slice(w[0], w[0] + n) for w, n in zip(widths, shape, strict=True))
     ),
     kind="structural",
+    notation=call(numpy="np.pad(x, widths)"),
 )
 
 
@@ -213,6 +214,7 @@ _tile = linear(
     lambda x, reps: np.tile(x, reps),
     lambda g, shape, reps: _untile(g, shape, reps),
     kind="structural",
+    notation=call(numpy="np.tile"),
 )
 
 

@@ -257,6 +257,7 @@ _diagonal = linear(
     lambda x, offset, axis1, axis2: np.diagonal(x, offset, axis1, axis2),
     _pull_diagonal,
     kind="structural",
+    notation=call(numpy="np.diagonal"),
     explain=lambda shapes, params: (
         explain_axis(shapes, params)
         or (f"shape {shapes[0]}; wanted two axes or more" if len(shapes[0]) < 2 else None)

@@ -279,6 +279,9 @@ _huber = elementwise(
         np.abs(x) <= delta, 0.5 * np.square(x), delta * (np.abs(x) - 0.5 * delta)
     ),
     lambda x, delta: clip(x, -delta, delta),
+    notation=call(
+        numpy="np.where(np.abs(x) <= delta, 0.5 * x * x, delta * (np.abs(x) - 0.5 * delta))"
+    ),
 )
 
 

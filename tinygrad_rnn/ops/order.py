@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import current
+from ..notation import call
 from ..primitive import Recorded, apply, flat
 from .compare import argsort, isnan
 from .elementwise import where
@@ -37,7 +38,11 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     return take_along_axis(x, argsort(x, axis, stable=True), axis)
 
 
-_argpartition = flat("argpartition", lambda x, kth, axis: np.argpartition(x, kth, axis))
+_argpartition = flat(
+    "argpartition",
+    lambda x, kth, axis: np.argpartition(x, kth, axis),
+    notation=call(numpy="np.argpartition"),
+)
 
 
 @of_one("the entries of x, parted at places kth", "g, back where the entries came from")

@@ -29,12 +29,15 @@ IS_ZERO: Primitive = elementwise.is_zero
 SHARE: Primitive = elementwise.share
 WHERE: Primitive = elementwise._where
 GETITEM: Primitive = index._getitem
+PUT_ALONG_AXIS: Primitive = index._put
+PUT_ROWS: Primitive = index._put_rows
 INDEX_ADD: Primitive = index._index_add
 SCATTER: Primitive = index._scatter
 CONCATENATE: Primitive = join._concatenate
 SPLIT: Primitive = join._split
 STACK: Primitive = join._stack
 UNSTACK: Primitive = join._unstack
+FROM_DIAGONAL: Primitive = linalg._from_diagonal
 MATMUL: Primitive = linalg._matmul
 DEVIATION: Primitive = reduce._deviation
 EVENLY: Primitive = reduce._evenly
@@ -55,6 +58,7 @@ __all__ = [
     "EINSUM",
     "EQUAL",
     "EVENLY",
+    "FROM_DIAGONAL",
     "GETITEM",
     "GREATER",
     "GREATER_EQUAL",
@@ -72,6 +76,8 @@ __all__ = [
     "NEGATIVE",
     "NOT_EQUAL",
     "PERMUTE",
+    "PUT_ALONG_AXIS",
+    "PUT_ROWS",
     "POWER",
     "RESHAPE",
     "SCATTER",

@@ -195,14 +195,13 @@ class Replay:
         return Traced(
             batch=size or 0, names=self._names, values=self._held, outputs={}, states=states,
             errors=[], carries=carries, leaves=leaves, cotangents=found, forward=forward,
-            starts=[], initial={}, scalars={}, sizes=self._letters(states.values()),
+            starts=[], initial={}, scalars={}, sizes=self._letters(states.values()), alike=[],
         )  # fmt: skip
 
-    def _letters(self, states: Iterable[Tensor]) -> dict[int, str]:
-        """H for the size of the states, if all have one and nothing else is called so."""
-        sizes = {t.shape[-1] for t in states if t.ndim > 1}
-        free = len(sizes) == 1 and all(symbol.name != "H" for symbol in self._names.values())
-        return {n: "H" for n in sizes - {1} if free}
+    def _letters(self, states: Iterable[Tensor]) -> dict[str, list[Tensor]]:
+        """H for the size of the states, if nothing else is called so."""
+        free = all(symbol.name != "H" for symbol in self._names.values())
+        return {"H": list(states)} if free else {}
 
 
 def _shapes(node: Node) -> list[Any]:

@@ -1,0 +1,587 @@
+"""Cells in many styles, whose equations must come out right or be refused in a clear sentence."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+I, H = 3, 4  # noqa: E741
+
+
+class Odd(tg.Cell):
+    """A cell with parameters of the given shapes, drawn with a fixed seed."""
+
+    input_size = I
+    hidden_size = H
+
+    def __init__(self, **shapes: tuple[int, ...]) -> None:
+        rng = np.random.default_rng(0)
+        for name, shape in shapes.items():
+            setattr(self, name, tg.Parameter(rng.normal(0, 0.5, shape)))
+
+
+class StackedGates(Odd):
+    """One product for three gates, reshaped to (B, 3, H) and unstacked."""
+
+    def __init__(self):
+        super().__init__(U=(I, 3 * H), W=(H, 3 * H), b=(3 * H,))
+
+    def step(self, x, h):
+        a = tg.reshape(x @ self.U + h @ self.W + self.b, (len(x), 3, H))
+        i, f, g = tg.unstack(a, 1)
+        h = tg.sigmoid(f) * h + tg.sigmoid(i) * tg.tanh(g)
+        return h, h
+
+
+class JoinedInput(Odd):
+    """[x, h, 1] times one matrix, as in many textbooks."""
+
+    def __init__(self):
+        super().__init__(W=(I + H + 1, 2 * H))
+
+    def step(self, x, h):
+        a = tg.concatenate([x, h, np.ones((len(x), 1))], axis=1) @ self.W
+        z = tg.sigmoid(a[:, :H]).named("z")
+        h = z * h + (1 - z) * tg.tanh(a[:, H:])
+        return h, h
+
+
+class Multiplicative(Odd):
+    """Multiplicative integration (Wu et al. 2016)."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), alpha=(H,), beta_1=(H,), beta_2=(H,), b=(H,))
+
+    def step(self, x, h):
+        u, w = x @ self.U, h @ self.W
+        h = tg.tanh(self.alpha * u * w + self.beta_1 * u + self.beta_2 * w + self.b)
+        return h, h
+
+
+class Repeated(Odd):
+    """Several micro steps in a step, as in recurrent highway networks (Zilly et al. 2017)."""
+
+    def __init__(self):
+        super().__init__(U=(I, 2 * H), R=(3, H, 2 * H), b=(3, 2 * H))
+
+    def step(self, x, s):
+        for k in range(3):
+            a = s @ self.R[k] + self.b[k]
+            if k == 0:
+                a = a + x @ self.U
+            h, g = tg.split(a, 2, axis=-1)
+            g = tg.sigmoid(g)
+            s = g * tg.tanh(h) + (1 - g) * s
+        return s, s
+
+
+class RungeKutta(Odd):
+    """A neural ODE's step by the classic fourth-order rule, with an attribute dt."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+        self.dt = 0.1
+
+    def step(self, x, s):
+        def slope(s):
+            return tg.tanh(s @ self.W + x @ self.U)
+
+        k_1 = slope(s).named("k_1")
+        k_2 = slope(s + self.dt / 2 * k_1).named("k_2")
+        k_3 = slope(s + self.dt / 2 * k_2).named("k_3")
+        k_4 = slope(s + self.dt * k_3).named("k_4")
+        s = s + self.dt / 6 * (k_1 + 2 * k_2 + 2 * k_3 + k_4)
+        return s, s
+
+
+class NormalisedGates(Odd):
+    """An LSTM with layer normalisation of every gate's argument (Ba et al. 2016)."""
+
+    def __init__(self):
+        super().__init__(U=(I, 4 * H), W=(H, 4 * H), gain=(4, H), b=(4, H), gain_c=(H,))
+
+    def initial_state(self, batch_size):
+        return {"h": tg.zeros((batch_size, H)), "c": tg.zeros((batch_size, H))}
+
+    def step(self, x, state):
+        parts = tg.split(x @ self.U + state["h"] @ self.W, 4, axis=-1)
+        i, f, g, o = (tg.layer_norm(part, self.gain[k], self.b[k]) for k, part in enumerate(parts))
+        c = tg.sigmoid(f) * state["c"] + tg.sigmoid(i) * tg.tanh(g)
+        h = tg.sigmoid(o) * tg.tanh(tg.layer_norm(c, self.gain_c, np.zeros(H)))
+        return h, {"h": h, "c": c}
+
+
+class SoftmaxGates(Odd):
+    """Two gates that share one between them: a softmax over the gates."""
+
+    def __init__(self):
+        super().__init__(U=(I, 2 * H), W=(H, 2 * H), V=(I, H))
+
+    def step(self, x, h):
+        a = tg.reshape(x @ self.U + h @ self.W, (len(x), 2, H))
+        p = tg.softmax(a, axis=1).named("p")
+        h = p[:, 0] * h + p[:, 1] * tg.tanh(x @ self.V)
+        return h, h
+
+
+class WindowAttention(Odd):
+    """Attention over the last states, kept in a buffer (B, K, H)."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), Q=(H, H))
+
+    def initial_state(self, batch_size):
+        return tg.zeros((batch_size, 3, H), "past_0")
+
+    def step(self, x, past):
+        q = (past[:, -1] @ self.Q).named("q")
+        w = tg.softmax(tg.sum(past * q[:, None, :], axis=2) / np.sqrt(H), axis=-1).named("w")
+        r = tg.sum(w[:, :, None] * past, axis=1).named("r")
+        s = tg.tanh(x @ self.U + r @ self.W)
+        return s, tg.concatenate([past[:, 1:], s[:, None, :]], axis=1)
+
+
+class Heads(Odd):
+    """Two heads that read a matrix state by einsum."""
+
+    def __init__(self):
+        super().__init__(K=(I, H), Q=(I, H), V=(I, H))
+
+    def initial_state(self, batch_size):
+        return tg.zeros((batch_size, 2, H // 2, H // 2), "S_0")
+
+    def step(self, x, S):
+        k, q, v = (tg.reshape(x @ P, (len(x), 2, H // 2)) for P in (self.K, self.Q, self.V))
+        S = 0.9 * S + tg.einsum("bhi,bhj->bhij", tg.elu(k) + 1, v)
+        o = tg.einsum("bhi,bhij->bhj", q, S)
+        return tg.reshape(o, (len(x), H)), S
+
+
+class BroadcastEinsum(Odd):
+    """An einsum one of whose axes has size 1 and is broadcast."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(1, H))
+
+    def step(self, x, s):
+        s = tg.tanh(x @ self.U + tg.einsum("bi,bi->bi", s, self.W))
+        return s, s
+
+
+class ProductOfOne(Odd):
+    """A matrix product written as einsum, whose summed axis has size 1 on one side."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(1, H))
+
+    def step(self, x, s):
+        s = tg.tanh(x @ self.U + tg.einsum("bi,ij->bj", s, self.W))
+        return s, s
+
+
+class SummedEinsum(Odd):
+    """The same, summed over the axis that is broadcast."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(1, H))
+
+    def step(self, x, s):
+        a = tg.einsum("bi,ki->bk", x @ self.U, self.W)
+        b = tg.einsum("bk,bi->bi", a, s)
+        c = tg.einsum("bi,bj->b", s, a)
+        s = tg.tanh(b + c[:, None] + a)
+        return s, s
+
+
+class Rotation(Odd):
+    """Complex numbers as pairs, in a dict state with a running norm."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), theta=(H,), a=(H,))
+
+    def initial_state(self, batch_size):
+        zero = tg.zeros((batch_size, H))
+        return {"re": zero, "im": zero, "n": tg.ones((batch_size, H))}
+
+    def step(self, x, state):
+        re, im, n = state["re"], state["im"], state["n"]
+        c, d = tg.cos(self.theta), tg.sin(self.theta)
+        re, im = c * re - d * im + x @ self.U, d * re + c * im
+        n = tg.sigmoid(self.a) * n + re * re + im * im
+        return re / tg.sqrt(n + 1), {"re": re, "im": im, "n": n}
+
+
+class Unitary(Odd):
+    """A rotation of the state by expm of a skew-symmetric matrix (Lezcano-Casado 2019)."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), A=(H, H), b=(H,))
+
+    def step(self, x, h):
+        h = tg.tanh(x @ self.U + h @ tg.expm(self.A - self.A.T) + self.b)
+        return h, h
+
+
+class Clockwork(Odd):
+    """Two groups of units; a counter in the state says when the slow ones move."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+        self.period = np.array([1.0, 1.0, 2.0, 4.0])
+
+    def initial_state(self, batch_size):
+        return {"h": tg.zeros((batch_size, H)), "k": tg.zeros((batch_size, 1))}
+
+    def step(self, x, state):
+        h, k = state["h"], state["k"]
+        new = tg.tanh(x @ self.U + h @ (self.W * np.triu(np.ones((H, H)))))
+        moves = k - self.period * tg.floor(k / self.period) < 0.5
+        h = tg.where(moves, new, h)
+        return h, {"h": h, "k": k + 1}
+
+
+class Masked(Odd):
+    """A mask that does not depend on time, and a choice by it."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+        self.fast = np.array([True, True, False, False])
+
+    def step(self, x, h):
+        new = tg.tanh(x @ self.U + h @ self.W)
+        h = tg.where(self.fast, new, 0.9 * h + 0.1 * new)
+        return h, h
+
+
+class Ordered(Odd):
+    """Ordered neurons (Shen et al. 2019): cumulative sums of softmaxes as master gates."""
+
+    def __init__(self):
+        super().__init__(U=(I, 3 * H), W=(H, 3 * H))
+
+    def step(self, x, h):
+        f, i, g = tg.split(x @ self.U + h @ self.W, 3, axis=-1)
+        f = tg.cumsum(tg.softmax(f), axis=-1).named("f")
+        i = (1 - tg.cumsum(tg.softmax(i), axis=-1)).named("i")
+        h = f * h + i * tg.tanh(g)
+        return h, h
+
+
+bend = tg.custom.elementwise(
+    "bend",
+    lambda v, k: v / np.sqrt(1 + k * v * v),
+    lambda v, k: (1 + k * v * v) ** -1.5,
+    notation=tg.custom.Notation(numpy="v / np.sqrt(1 + k * v * v)"),
+)
+
+
+class CustomOperation(Odd):
+    """Gates by an operation of the user's own."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), b=(H,))
+        self.k = 0.5
+
+    def step(self, x, h):
+        g = bend(x @ self.U + h @ self.W + self.b, k=2.0)
+        h = h + self.k * (g - h)
+        return h, h
+
+
+class LearnedStart(Odd):
+    """Two states that begin with parameters, one of them through another operation."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), s_0=(H,), q=(H,))
+
+    def initial_state(self, batch_size):
+        return (
+            tg.broadcast_to(self.s_0, (batch_size, H)),
+            tg.broadcast_to(tg.softplus(self.q), (batch_size, H)),
+        )
+
+    def step(self, x, state):
+        s, v = state
+        s = tg.tanh(x @ self.U + s @ self.W).named("s")
+        v = (0.9 * v + 0.1 * s * s).named("v")
+        return s / tg.sqrt(v + 1e-3), (s, v)
+
+
+class State(NamedTuple):
+    """A state with fields."""
+
+    h: Any
+    inner: Any
+
+
+class Nested(Odd):
+    """A NamedTuple that holds a dict that holds a tuple; the output is a dict with a tuple."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), R=(H, H))
+
+    def initial_state(self, batch_size):
+        zero = tg.zeros((batch_size, H))
+        return State(zero, {"fast": zero, "slow": (zero, zero)})
+
+    def step(self, x, state):
+        fast, (a, b) = state.inner["fast"], state.inner["slow"]
+        h = tg.tanh(x @ self.U + state.h @ self.W + fast @ self.R)
+        a, b = 0.9 * a + 0.1 * h, 0.99 * b + 0.01 * a
+        return {"y": h, "slow": (a, b)}, State(h, {"fast": h - a, "slow": (a, b)})
+
+
+class NamedB(Odd):
+    """Parameters called B, t, T, d, e, delta and L."""
+
+    def __init__(self):
+        super().__init__(A=(H, H), B=(I, H), d=(H,), t=(H,), T=(H,), L=(H,), e=(H,), delta=(H,))
+
+    def step(self, u, h):
+        a = u @ self.B + h @ self.A + self.d
+        h = tg.tanh((a - tg.mean(a, 0)) * self.t + self.T) + self.e * tg.sigmoid(a * self.delta)
+        return h * self.L, h
+
+
+class NamedSizes(Odd):
+    """Parameters called H and I where sizes are needed."""
+
+    def __init__(self):
+        super().__init__(H=(H, H), I=(I, H))
+
+    def step(self, x, h):
+        h = tg.tanh(tg.layer_norm(x @ self.I + h @ self.H))
+        return h, h
+
+
+class UserLetters(Odd):
+    """Names that the letters u, v, p must not clash with."""
+
+    def __init__(self):
+        super().__init__(u=(I, H), v=(H, H), p=(H,))
+
+    def step(self, x, y):
+        a = x @ self.u + y @ self.v
+        y = tg.sigmoid(a) * tg.tanh(a) * self.p + a
+        return y, y
+
+
+class Positions(Odd):
+    """Entries taken by number: take_along_axis and put_along_axis."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def step(self, x, s):
+        a = x @ self.U + s @ self.W
+        best = tg.argmax(a, -1, keepdims=True)
+        top = tg.take_along_axis(a, best, -1)
+        s = tg.tanh(a) + top * tg.sigmoid(s)
+        return s, s
+
+
+class Sorted(Odd):
+    """The state in order: sort, argsort."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def step(self, x, s):
+        a = x @ self.U + s @ self.W
+        s = tg.tanh(tg.sort(a, axis=-1)) + 0.1 * tg.take_along_axis(s, tg.argsort(a, axis=-1), -1)
+        return s, s
+
+
+class Fancy(Odd):
+    """Entries by arrays of positions, and rows in another order."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+        self.order = np.array([2, 0, 3, 1])
+
+    def step(self, x, s):
+        s = tg.tanh(x @ self.U + s[:, self.order] @ self.W)
+        return s, s
+
+
+class StraightThrough(Odd):
+    """Rounded forward, as if it were not backward."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def step(self, x, s):
+        p = tg.sigmoid(x @ self.U + s @ self.W).named("p")
+        hard = p + tg.stop_gradient(tg.where(p > 0.5, 1.0, 0.0) - p)
+        s = 0.5 * s + hard
+        return s, s
+
+
+class Adaptive(Odd):
+    """A softmax over the batch's examples, and products over features."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def step(self, x, s):
+        a = x @ self.U + s @ self.W
+        w = tg.softmax(a, axis=0)
+        s = tg.tanh(a) * w + tg.prod(tg.sigmoid(a), axis=-1, keepdims=True)
+        return s, s
+
+
+class Convolved(Odd):
+    """A depthwise causal filter over a short window of inputs kept in the state."""
+
+    def __init__(self):
+        super().__init__(k=(3, I), U=(I, H), W=(H, H))
+
+    def initial_state(self, batch_size):
+        return {"window": tg.zeros((batch_size, 2, I)), "h": tg.zeros((batch_size, H))}
+
+    def step(self, x, state):
+        window = tg.concatenate([state["window"], x[:, None, :]], axis=1)
+        y = tg.silu(tg.sum(window * self.k, axis=1))
+        h = tg.tanh(y @ self.U + state["h"] @ self.W)
+        return h, {"window": window[:, 1:], "h": h}
+
+
+class Selective(Odd):
+    """A selective state space step (Gu & Dao 2023)."""
+
+    N = 2
+
+    def __init__(self):
+        super().__init__(W_dt=(I, I), b_dt=(I,), A=(I, self.N), W_B=(I, self.N), W_C=(I, self.N))
+
+    def initial_state(self, batch_size):
+        return tg.zeros((batch_size, I, self.N), "h_0")
+
+    def step(self, x, h):
+        dt = tg.softplus(x @ self.W_dt + self.b_dt).named("dt")
+        decay = tg.exp(-dt[:, :, None] * tg.exp(self.A))
+        h = decay * h + (dt * x)[:, :, None] * (x @ self.W_B)[:, None, :]
+        return (h @ (x @ self.W_C)[:, :, None])[:, :, 0], h
+
+
+class FastWeights(Odd):
+    """Outer products as a matrix of fast weights, with the delta rule (Schlag et al. 2021)."""
+
+    def __init__(self):
+        super().__init__(K=(I, H), V=(I, H), beta=(I, 1))
+
+    def initial_state(self, batch_size):
+        return tg.zeros((batch_size, H, H), "M_0")
+
+    def step(self, x, M):
+        k = tg.softmax(x @ self.K).named("k")
+        old = (k[:, None, :] @ M)[:, 0, :]
+        write = tg.sigmoid(x @ self.beta) * (x @ self.V - old)
+        M = M + k[:, :, None] * write[:, None, :]
+        return (k[:, None, :] @ M)[:, 0, :], M
+
+
+class Orthogonal(Odd):
+    """Householder reflections, two after another, by vectors that are parameters."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), v=(2, H))
+
+    def step(self, x, h):
+        for k in range(2):
+            v = self.v[k]
+            h = h - 2 * (h @ v)[:, None] * v / (v @ v)
+        h = tg.tanh(x @ self.U + h)
+        return h, h
+
+
+class LowRank(Odd):
+    """A recurrent matrix of rank two, a diagonal, and a weight that is normalised."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), m=(H, 2), n=(H, 2), D=(H,), g=(H,))
+
+    def step(self, x, h):
+        W = self.m @ self.n.T + tg.diag(self.D)
+        U = self.g * self.U / tg.sqrt(tg.sum(self.U * self.U, 0))
+        h = tg.tanh(x @ U + h @ W)
+        return h, h
+
+
+class Tied(Odd):
+    """The readout is the transpose of the input matrix; the state is not an output."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def step(self, x, s):
+        s = tg.tanh(x @ self.U + s @ self.W)
+        return tg.softmax(s @ self.U.T), s
+
+
+class Coupled(Odd):
+    """Layers inside a cell, the upper one read by the lower one a step later."""
+
+    def __init__(self):
+        super().__init__()
+        self.low, self.high = tg.GRUCell(I + H, H, rng=0), tg.ElmanCell(H, H, rng=1)
+
+    def initial_state(self, batch_size):
+        return self.low.initial_state(batch_size), self.high.initial_state(batch_size)
+
+    def step(self, x, state):
+        low, high = state
+        h, low = self.low.step(tg.concatenate([x, high], -1), low)
+        o, high = self.high.step(h, high)
+        return (o, h), (low, high)
+
+
+class Halves(Odd):
+    """A state whose halves swap, each by the other (a reversible step)."""
+
+    def __init__(self):
+        super().__init__(U=(I, 2), F=(2, 2), G=(2, 2))
+
+    def step(self, x, h):
+        a, b = h[:, :2], h[:, 2:]
+        a = a + tg.tanh(b @ self.F + x @ self.U)
+        b = b + tg.relu(a @ self.G)
+        h = tg.concatenate([b, a], axis=-1)
+        return h, h
+
+
+class PassedOn(Odd):
+    """A state that passes unchanged, one that the step forgets, and one that is used twice."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def initial_state(self, batch_size):
+        zero = tg.zeros((batch_size, H))
+        return {"k": tg.ones((batch_size, H)), "f": zero, "s": zero}
+
+    def step(self, x, state):
+        k, s = state["k"], state["s"]
+        new = tg.tanh(x @ self.U + s @ self.W) * k
+        return new, {"k": k, "f": x @ self.U, "s": new + k * s}
+
+
+class TwoInputs(Odd):
+    """A step that takes its input apart into two."""
+
+    def __init__(self):
+        super().__init__(U=(2, H), W=(H, H))
+        self.input_size = 3
+
+    def step(self, x, h):
+        value, gap = x[:, :2], x[:, 2:]
+        h = tg.tanh(value @ self.U + (h * tg.exp(-tg.softplus(gap))) @ self.W)
+        return h, h
+
+
+ODD = {
+    cell.__name__: cell
+    for cell in list(vars().values())
+    if isinstance(cell, type) and issubclass(cell, Odd) and cell is not Odd
+}
