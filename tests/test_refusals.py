@@ -345,7 +345,7 @@ def calls_numpy(c: Any, x: Any, s: Any) -> Any:
     ("own", "mark", "how", "instead"),
     [
         (branches, "if (x", "`if`, `while`", "use tg.where for a choice per entry"),
-        (detaches, "detach()", ".detach()", "detach outside the traced function"),
+        (detaches, "detach()", ".detach()", "write tg.stop_gradient(x), which is recorded"),
         (takes_a_number, "float(", "float()", "use tg.where"),
         (drops, "dropout", "a random draw", "draw a mask outside and give it as an input"),
         (calls_numpy, "np.tanh", ".numpy()", "use tg.where"),
