@@ -75,7 +75,7 @@ def _partial(of: str, of_step: bool) -> str:
 _WRITE: dict[str, Any] = {
     "name": _name,
     "number": _number,
-    "words": lambda x: rf"\{'text' if ' ' in x else 'mathrm'}{{{_escaped(x)}}}",
+    "words": lambda x: rf"\mathrm{{{_escaped(x)}}}",
     "plus": lambda a, b: f"{a} + {b}",
     "minus": lambda a, b: f"{a} - {b}",
     "odot": lambda a, b: rf"{a} \odot {b}",
@@ -94,7 +94,7 @@ _WRITE: dict[str, Any] = {
     "part": lambda x, index: rf"{{{x}}}_{{[{index}]}}",
     "partial": _partial,
     "given": lambda x, a, b: rf"{x}, \quad {a} = {b}",
-    "noted": lambda x, words: rf"{x}, \quad {words}",
+    "noted": lambda x, words: rf"{x}, \quad {words.replace('mathrm', 'text', 1)}",
 }
 
 
