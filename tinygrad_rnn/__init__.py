@@ -6,7 +6,7 @@ The name has no tie to the project tinygrad.
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
-from . import optim
+from . import nn, optim
 from . import tracing as _tracing
 from .anomaly import detect_anomaly
 from .autodiff import Use, gradients, gradients_of_uses
@@ -41,6 +41,7 @@ trace = _tracing.trace  # type: ignore[assignment] # of a program; of a matrix t
 if TYPE_CHECKING:
     from . import study
     from .drawing.draw import draw
+    from .nn.registry import cells
 
 __all__ = [
     "Buffer",
@@ -56,6 +57,7 @@ __all__ = [
     "Unrolled",
     "Use",
     "ValueDependenceError",
+    "cells",
     "detach",
     "check_gradients",
     "checkpoint",
@@ -73,6 +75,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "linearize",
+    "nn",
     "no_grad",
     "ones",
     "optim",
@@ -100,6 +103,8 @@ def __getattr__(name: str) -> Any:
     # modules that only some programs use are imported when they are first asked for
     if name == "draw":
         return _import_module(".drawing", __name__).draw
+    if name == "cells":
+        return _import_module(".nn.registry", __name__).cells
     if name == "study":
         return _import_module(".study", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

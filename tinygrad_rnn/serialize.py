@@ -46,7 +46,7 @@ def save(cell: Cell, path: str | Path, description: Mapping[str, Any]) -> Path:
     from safetensors.numpy import save as to_bytes
 
     path = Path(path)
-    arrays = {name: np.ascontiguousarray(p.numpy()) for name, p in cell.parameters().items()}
+    arrays = {name: np.asarray(p.numpy(), order="C") for name, p in cell.parameters().items()}
     data = to_bytes(arrays, {KEY: json.dumps(description)})
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_bytes(data)

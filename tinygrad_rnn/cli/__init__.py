@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-rnn demo`, `sample`, `draw` and `study`."""
+"""The command line: `tinygrad-rnn demo`, `sample`, `draw`, `study` and `cells`."""
 
 import io
 import sys
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import typer
 
 BAD_INPUT = 2
+CELL = "A name of `tinygrad-rnn cells`, or FILE.py:Class, a cell of your own"
 
 
 def main() -> None:
@@ -47,8 +48,8 @@ def _app() -> "typer.Typer":
     def _() -> None:
         """Recurrent networks as recorded computation graphs."""
 
-    from . import demo, draw, sample, study
+    from . import cells, demo, draw, sample, study
 
-    for module in (demo, sample, draw, study):
+    for module in (demo, sample, draw, study, cells):
         app.command(module.__name__.rpartition(".")[2])(module.command)
     return app

@@ -8,15 +8,15 @@ import typer
 
 from ..drawing import SUFFIXES, draw
 from ..graph import scope
-from ..nn.load import BUILT_IN, cell_named, make_cell
+from ..nn.load import cell_named, make_cell
 from ..unroll import unroll
-from . import fail
+from . import CELL, fail
 
 INPUT, HIDDEN, BATCH = 3, 4, 1
 
 
 def command(
-    cell: Annotated[str, typer.Option(help=f"{', '.join(BUILT_IN)} or FILE.py:Class")] = "elman",
+    cell: Annotated[str, typer.Option(help=CELL)] = "elman",
     steps: Annotated[int, typer.Option(min=1, help="How many steps to unroll.")] = 4,
     level: Annotated[str, typer.Option(help="op, step or rolled")] = "op",
     edges: Annotated[str, typer.Option(help="plain, gradient or magnitude")] = "plain",

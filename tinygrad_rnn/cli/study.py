@@ -5,16 +5,13 @@ from typing import Annotated
 
 import typer
 
-from . import fail, need
+from . import CELL, fail, need
 
 
 def command(
     cell: Annotated[
         str,
-        typer.Option(
-            help="elman, lstm, gru or gru-before; FILE.py:Class, a cell of your own; or a "
-            "model that `tinygrad-rnn demo` saved."
-        ),
+        typer.Option(help=f"{CELL}; or a model that `tinygrad-rnn demo` saved."),
     ] = "gru",
     steps: Annotated[int, typer.Option(help="Number of time steps.")] = 20,
     out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("report"),

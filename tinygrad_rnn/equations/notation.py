@@ -87,7 +87,7 @@ def _number(value: float) -> Box:
     if value == int(value) and value < 1e6:
         return Box("number", (str(int(value)),))
     near = Fraction(value).limit_denominator(1000)
-    if float(near) == value and len(f"{value!r}") > 6:
+    if near.denominator > 1 and float(near) == value and len(f"{value!r}") > 6:
         return Box("fraction", (_number(near.numerator), _number(near.denominator)))
     short = f"{value:.12g}"  # products of decimal fractions end in the digits of their rounding
     same = abs(float(short) - value) <= 4 * np.finfo(float).eps * value

@@ -167,8 +167,12 @@ class Reader:
 
     def _named(self, array: Array) -> Expr:
         known = [*self.constants.items(), *self._attributes.items()]
-        same = (k for k, v in known if v.shape == array.shape and np.array_equal(v, array))
-        label = next(same, f"K{len(self.constants) + 1}")
+        label = next((k for k, v in known if np.array_equal(v, array)), None)
+        if label is None and array.ndim == 2:  # a rule turned a constant round
+            turned = next((v for _, v in known if np.array_equal(v.T, array)), None)
+            if turned is not None:
+                return self.simplify.make(V.TRANSPOSE, [self._named(turned)], array.shape)
+        label = label or f"K{len(self.constants) + 1}"
         self.constants[label] = array
         return name(Symbol(label, "constant"), array.shape)
 

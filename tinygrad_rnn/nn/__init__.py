@@ -1,9 +1,24 @@
 """Modules and cells: the parts recurrent networks are made of."""
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
 from .cell import Cell
 from .elman import ElmanCell
 from .gru import GRUCell
 from .lstm import LSTMCell, LSTMState
 from .module import Module
 
+if TYPE_CHECKING:
+    from .cells import *  # noqa: F403
+
 __all__ = ["GRUCell", "LSTMCell", "Cell", "ElmanCell", "LSTMState", "Module"]
+
+
+def __getattr__(name: str) -> Any:
+    # the classes of `cells` are many, and programs use few: imported when one is asked for
+    if name[0].isupper():
+        cells = _import_module(".cells", __name__)
+        if name in cells.__all__:
+            return getattr(cells, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

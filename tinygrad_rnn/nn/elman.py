@@ -19,7 +19,9 @@ Activation = Literal["tanh", "relu", "identity"]
 
 
 class ElmanCell(Cell):
-    """The simple recurrent network: s_t = f(x_t U + s_{t-1} W + b); its output is s_t.
+    """The simple recurrent network.
+
+        s_t = f(x_t U + s_{t-1} W + b)
 
     Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
@@ -29,7 +31,7 @@ class ElmanCell(Cell):
     rng          generator or seed that U, W and b are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
-    Parameters: U (I, H), W (H, H), b (H,). State: s (B, H).
+    Parameters: U (I, H), W (H, H), b (H,). State: s (B, H), also the output.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.zeros((5, 2, 3)))

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 class GRUCell(Cell):
     """The gated recurrent unit, with the reset gate after the product or before it.
 
-    after:   r = sigma(x U_r + h W_r + b_r),   z = sigma(x U_z + h W_z + b_z),
-             n = tanh(x U_n + b_n + r (h W_n + d_n)),   h_t = (1 - z) n + z h_{t-1}
-    before:  the same but n = tanh(x U_n + b_n + (r h) W_n)
+        r = sigma(x_t U_r + h_{t-1} W_r + b_r + d_r)
+        z = sigma(x_t U_z + h_{t-1} W_z + b_z + d_z)
+        n = tanh(x_t U_n + b_n + r (h_{t-1} W_n + d_n))   after
+        n = tanh(x_t U_n + b_n + (r h_{t-1}) W_n)         before, without any d
+        h_t = (1 - z) n + z h_{t-1}
 
     Cho et al., arXiv:1406.1078 (version 3 has the gate before the product). "after" is the form of
     cuDNN, PyTorch and Keras.

@@ -11,19 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import ElmanCell, GRUCell, LSTMCell
 from .cell import Cell
+from .registry import CELLS
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-BUILT_IN: dict[str, Callable[..., Cell]] = {
-    "elman": ElmanCell,
-    "lstm": LSTMCell,
-    "gru": GRUCell,
-    "gru-before": lambda i, h, rng: GRUCell(i, h, reset="before", rng=rng),
-}
-_TITLES = {"elman": "Elman", "gru-before": "GRU, reset before the product"}
 
 
 class CellNameError(ValueError):
@@ -33,20 +25,20 @@ class CellNameError(ValueError):
 def cell_named(words: str) -> tuple[Callable[..., Cell], str]:
     """The class of a cell, and its name for a title.
 
-    words   "elman", "lstm", "gru", "gru-before" in any case, or "FILE.py:Class"
+    words   a name of `tg.cells()` in any case, or "FILE.py:Class"
 
     Raises CellNameError (with the names there are) and OSError for a file that can't be read.
 
     >>> cell_named("LSTM")[1]
     'LSTM'
     """
-    key = words.lower()
-    if key in BUILT_IN:
-        return BUILT_IN[key], _TITLES.get(key, words.upper())
+    info = CELLS.get(words.lower())
+    if info is not None:
+        return (info.make if info.options else info.cell), info.title
     file, _, name = words.rpartition(":")
     if not file.endswith(".py"):
         raise CellNameError(
-            f"unknown cell name {words!r}; wanted one of {', '.join(BUILT_IN)}, or FILE.py:Class"
+            f"unknown cell name {words!r}; wanted one of {', '.join(CELLS)}, or FILE.py:Class"
         )
     module = _module(Path(file))
     found = getattr(module, name, None)

@@ -25,8 +25,9 @@ class LSTMState(NamedTuple):
 class LSTMCell(Cell):
     """Long short-term memory with a forget gate.
 
-    [i, f, g, o] = x_t U + h_{t-1} W + b   (sigma on i, f, o and tanh on g)
-    c_t = f c_{t-1} + i g,   h_t = o tanh(c_t)
+        [i, f, g, o] = x_t U + h_{t-1} W + b   (sigma on i, f, o and tanh on g)
+        c_t = f c_{t-1} + i g
+        h_t = o tanh(c_t)
 
     Hochreiter & Schmidhuber, Neural Computation 9 (1997); forget gate: Gers, Schmidhuber &
     Cummins, Neural Computation 12 (2000). Gate order as in PyTorch.

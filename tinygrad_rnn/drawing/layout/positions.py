@@ -10,7 +10,7 @@ from ..model import RAILED, Box, Model
 from ..read.columns import AFTER, BEFORE
 from ..read.template import Template, is_ghost, stands_for, template_of
 from .grid import band_of, grid_of
-from .route import STEP_GAP, Rect, Router
+from .route import NEAR, STEP_GAP, Rect, Router
 from .wires import LOOP_ROOM, Wires
 
 FONT = 14.0
@@ -20,8 +20,6 @@ RAIL_PITCH = 32.0
 SKIP_PITCH = 14.0
 GAP_WIDTH = 104.0
 MARGIN = 24.0
-NEAR = (0.5, 0.25, 0.75)
-"""Where lines may run in a gap, in parts of it."""
 LINE = 22.0
 
 
@@ -151,6 +149,8 @@ class Layout:
                 self.row_y.append(y - heights[g] / 2)
                 y -= heights[g]
         self.top = y
+        self.tracks += [12.0] if not tracks[0] else []  # below all, and above all
+        self.tracks += [y - 12.0] if not tracks[rows] else []
 
     def _skips(self, tracks: list[list[tuple[Any, float]]]) -> None:
         """Give a value that is handed on further than to the next step a track above its row."""

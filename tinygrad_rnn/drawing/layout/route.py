@@ -309,6 +309,8 @@ NEAR_BOX, AT_BOX, BESIDE = 10.0, 3.0, 4.0
 """How near is near: to a box, so near that it counts as through it, and beside another line."""
 STEP_GAP = 30.0
 """Between the last box of a step and the first of the next."""
+NEAR = (0.5, 0.25, 0.75)
+"""Where lines may run in a gap, in parts of it."""
 PORT_PITCH = 24.0
 """How far apart lines enter a wide box."""
 CORNER_COST = 25.0

@@ -11,6 +11,7 @@ from ..model import Box, Link
 from ..read.columns import AFTER, BEFORE
 from ..read.template import is_ghost, stands_for
 from .route import (
+    NEAR,
     STEP_GAP,
     Net,
     Point,
@@ -73,6 +74,7 @@ class Wires:
         self.template = {key: layout.rect(key) for key in layout.template.nodes}
         self.router = Router(self.template, layout.pitch, layout.channels, layout.tracks)
         self.drops: dict[Any, Way] = {}
+        self.besides: dict[int, Router] = {}
         for track, y in layout.track_y.items():
             taker = ("rail", track.key) if isinstance(track, Box) else "skip"
             self.router.take((taker, None), [(-layout.pitch, y), (2 * layout.pitch, y)])
@@ -108,12 +110,16 @@ class Wires:
         """Ways in the step that stands for all, the straight and short ones first."""
         wanted: dict[Any, tuple[Net, Any, Any]] = {}
         for link in self.model.links:
-            a, b, key = link.source, link.target, stands_for(link.source)
+            a, b = link.source, link.target
+            name = None if self._owner(link) is not None else self._name(link)
+            if name is None or name in wanted:
+                continue
             lag = self.layout.lag(a, b)
-            if key in self.template and b.key in self.template and abs(lag) <= 1:
-                start = self.template[key].moved(-lag * self.layout.pitch)
-                name = (key, b.key, link.i, lag)
-                wanted.setdefault(name, (_net(link, -lag), start, self.template[b.key]))
+            if stands_for(a) in self.template:
+                start = self.template[stands_for(a)].moved(-lag * self.layout.pitch)
+            else:
+                start = self.layout.rects[a].moved(-self.layout.origin[b.column])
+            wanted[name] = (_net(link, -lag), start, self.template[b.key])
         found = {}
         for name, (net, a_rect, b_rect) in sorted(
             wanted.items(),
@@ -122,24 +128,55 @@ class Wires:
                 abs(e[1][1].x - e[1][2].x) + abs(e[1][1].y - e[1][2].y),
             ),
         ):
-            absent = self.layout.template.absent(name[0], name[1])
+            known = name[0] in self.template
+            absent = self.layout.template.absent(name[0], name[1]) if known else ()
             found[name] = self.router.link(net, a_rect, b_rect, absent)
         return found
+
+    def _name(self, link: Link) -> Any:
+        """What the way of a link into a step is called: the same in all steps; None if it is not
+        repeated.
+
+        A box that stands for one of another step is called by that, if the steps that are drawn
+        have it; else it is by itself.
+        """
+        a, b = link.source, link.target
+        lag, known = self.layout.lag(a, b), stands_for(a) in self.template
+        if b.key not in self.template or (known and abs(lag) > 1):
+            return None
+        return (stands_for(a) if known else a, b.key, link.i, lag)
 
     def _way(self, link: Link, inside: dict[Any, Way]) -> Way:
         a, b = link.source, link.target
         if b.column in (BEFORE, AFTER):
             rects = self.layout.rects
             return self.layout.outside[b.column].link(_net(link), rects[a], rects[b])
-        lag = self.layout.lag(a, b)
-        if abs(lag) > 1:
+        name = self._name(link)
+        if name is None:
             return self._skipping(a, b)
-        way = _moved(inside[stands_for(a), b.key, link.i, lag], self.layout.origin[b.column])
+        way = _moved(inside[name], self.layout.origin[b.column])
         fitted = self._fitted(self._fitted_start(way, a), b)
         if is_ghost(a) and self._in_the_way_of(fitted, a):
             way = self._from_beside(way, a, b)
-            return self._fitted(self._fitted_start(way, a), b)
+            fitted = self._fitted(self._fitted_start(way, a), b)
+        if (is_ghost(a) or name[-1]) and self._in_the_way_of(fitted, a):
+            rects, origin = self.layout.rects, self.layout.origin[b.column]
+            start, end = rects[a].moved(-origin), rects[b].moved(-origin)
+            way = self._beside(b.column).link(_net(link, -name[-1]), start, end)
+            return _moved(way, origin)
         return fitted
+
+    def _beside(self, step: int) -> Router:
+        """A router for one step and the boxes beside it that stand for those of others."""
+        if step not in self.besides:
+            layout, origin = self.layout, self.layout.origin[step]
+            ghosts = {ghost: layout.rects[ghost].moved(-origin) for ghost in layout.ghosts}
+            sides = [x for r in ghosts.values() for x in (r.left - STEP_GAP, r.right)]
+            channels = sorted({*layout.channels, *(x + STEP_GAP * n for x in sides for n in NEAR)})
+            made = Router({**self.template, **ghosts}, 0.0, channels, layout.tracks)
+            made.taken = list(self.router.taken)
+            self.besides[step] = made
+        return self.besides[step]
 
     def _in_the_way_of(self, way: Way, ghost: Box) -> bool:
         """Whether a way from one box of another step runs through a second."""
@@ -164,8 +201,8 @@ class Wires:
         spots: dict[Any, Point | None] = {}
         found = {}
         for link in self.ways:
-            name = (link.source.key, link.target.key, link.i, 0)
-            if not link.label or name not in inside:
+            name = self._name(link) if link.label else None
+            if name is None or name not in inside or name[-1] != 0:
                 continue
             if name not in spots:
                 spots[name] = self._spot(inside[name], text.width(link.label, WORDS))
@@ -206,6 +243,10 @@ class Wires:
 
         own = self.layout.rects[a]
         up = [(own.x, own.top), (own.x, y)] if is_ghost(a) else drop(a)[::-1]
+        if is_ghost(a) and self._in_the_way_of(up, a):
+            origin = self.layout.origin[b.column]
+            way = self._beside(b.column).drop((skip, None), y, own.moved(-origin))
+            up = _moved(way, origin)[::-1]
         return simplified([*up, *drop(b)])
 
     # -- to and from boxes outside of the steps --------------------------------------------------
@@ -232,10 +273,14 @@ class Wires:
         if box.column in self.layout.outside:
             way = self.layout.outside[box.column].drop(net, rail.y, self.layout.rects[box], own)
         else:
-            name = (rail.box, rail.into, box.key, -1 if rail.into else link.i)
+            alone = box if is_ghost(box) else box.key  # it stands at one step only
+            name = (rail.box, rail.into, alone, -1 if rail.into else link.i)
+            origin = self.layout.origin[box.column]
             if name not in self.drops:
-                self.drops[name] = self.router.drop(net, rail.y, self.template[box.key], own)
-            way = _moved(self.drops[name], self.layout.origin[box.column])
+                rects = self.layout.rects
+                rect = rects[box].moved(-origin) if is_ghost(box) else self.template[box.key]
+                self.drops[name] = self.router.drop(net, rail.y, rect, own)
+            way = _moved(self.drops[name], origin)
         way = self._fitted(way, box)
         return way[::-1] if rail.into else way
 

@@ -36,9 +36,9 @@ def by_step(model: Model, name: str) -> Model:
     begun: dict[int | None, int] = {}
     for box in model.boxes:
         layer = part_of.get(key_of(box))
-        late = box.kind == "value" and begun.setdefault(layer, box.column) < box.column
+        late = _is_state(box) and begun.setdefault(layer, box.column) < box.column
         if late and box.key[0] == "first":  # it joins others on their way: an input to them
-            box.kind, box.key, layer = "input", ("joins", *box.key), None
+            box.kind, box.key, layer = "input", ("joins", box.lag, *box.key), None
         parts.setdefault(_part(box, layer, model), []).append(box)
     titles: list[Runs] = [(Run(f"{name} {k + 1}" if len(found) > 1 else name),)
                           for k in range(len(found))]  # fmt: skip
@@ -63,13 +63,18 @@ def _part(box: Box, layer: int | None, model: Model) -> Part:
         return "back ghost", box.column
     if box.back and box.kind != "gradient" and drawn:
         return "back", box.column
-    if box.kind == "value" and layer is not None:
+    if _is_state(box) and layer is not None:
         return "states", box.column, layer, box.key[0] if is_ghost(box) else ""
     if box.kind in ("op", "circle") and drawn:
         return "cell", box.column, layer
     if box.kind == "circle" and is_ghost(box):
         return "sum so far", box.id, layer
     return "alone", box.id
+
+
+def _is_state(box: Box) -> bool:
+    """Whether a box is a state, or the first of some, which may be a constant."""
+    return box.kind == "value" or (box.key[0] == "first" and box.kind != "circle")
 
 
 class _Writer:

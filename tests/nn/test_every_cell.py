@@ -1,0 +1,248 @@
+"""What holds of every cell: those of the registry, and a cell of one's own."""
+
+import functools
+import re
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from drawing.geometry import overlapping, run_through
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import serialize, study, tree
+from tinygrad_rnn.nn.cells import spiking
+
+I, H = 2, 3  # noqa: E741
+
+
+class OwnCell(tg.Cell):
+    """Nobody's cell: a state in a dict, an output that is none of its parts."""
+
+    def __init__(self, input_size, hidden_size, *, rng=None, dtype=np.float32):
+        rng = np.random.default_rng(rng)
+        self.hidden_size, self.rate = hidden_size, 0.3
+        shapes = {"U": (input_size, hidden_size), "W": (hidden_size, hidden_size)}
+        for name, shape in shapes.items():
+            setattr(self, name, tg.Parameter(rng.normal(0, 0.5, shape).astype(dtype)))
+
+    def initial_state(self, batch_size):
+        shape = (batch_size, self.hidden_size)
+        return {name: tg.zeros(shape, f"{name}_0", self.dtype) for name in ("fast", "slow")}
+
+    def step(self, x, state):
+        fast = tg.tanh(x @ self.U + state["fast"] @ self.W - state["slow"]).named("fast")
+        slow = (state["slow"] + self.rate * (fast - state["slow"])).named("slow")
+        return fast * slow, {"fast": fast, "slow": slow}
+
+
+CELLS = {name: info.make for name, info in tg.cells().items()} | {"own": OwnCell}
+every_cell = pytest.mark.parametrize("name", CELLS)
+
+
+def make(name, seed=0):
+    return CELLS[name](I, H, rng=seed, dtype=np.float64)
+
+
+def some_state(cell, B, rng):
+    """The first state with noise on it; the clockwork's count of steps is half a step off."""
+
+    def noisy(part):
+        noise = 0.5 if part.name == "t_0" else rng.normal(0, 0.5, part.shape)
+        return tg.tensor(part.numpy() + noise, part.name)
+
+    return tree.map_leaves(noisy, cell.initial_state(B))
+
+
+def some_run(name, T=3, B=2, seed=0):
+    rng = np.random.default_rng(seed)
+    cell = make(name, seed)
+    return cell, tg.unroll(cell, rng.normal(size=(T, B, I)), some_state(cell, B, rng))
+
+
+def values(run):
+    """Outputs and last state, as arrays."""
+    return [part.numpy() for part in (*run.steps, *tree.leaves(run.state))]
+
+
+@pytest.fixture
+def smooth_spikes(monkeypatch):
+    """Spikes whose derivative is the surrogate."""
+    soft = tg.custom.elementwise(
+        "soft",
+        lambda x, k: x / (1 + k * np.abs(x)),
+        lambda x, k: 1 / (1 + k * tg.abs(x)) ** 2,
+    )
+    monkeypatch.setattr(spiking, "spike", lambda x, k: soft(x, k=k))
+
+
+@every_cell
+def test_first_and_second_derivatives(name, rng, smooth_spikes):
+    cell = make(name)
+
+    def f(xs, state):
+        run = tg.unroll(cell, xs, state)
+        return run.outputs, run.state
+
+    tg.check_gradients(f, rng.normal(size=(2, 2, I)), some_state(cell, 2, rng), parameters=cell)
+
+
+@every_cell
+def test_every_parameter_takes_part(name):
+    cell, run = some_run(name)
+    found = tg.gradients(run.outputs.sum(), list(cell.parameters().values()))
+    assert [p for p, g in zip(cell.parameters(), found, strict=True) if not np.any(g)] == []
+
+
+@every_cell
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+def test_it_is_drawn(name, level):
+    cell, run = some_run(name, T=2)
+    drawing = tg.draw(tg.square(run.outputs).sum(), level=level)
+    shown = "".join(ET.fromstring(drawing.svg).itertext())
+    assert overlapping(drawing.layout) == []
+    assert run_through(drawing.layout) == []
+    if level != "step":
+        letters = {p.split("_")[0] for p in cell.parameters()}
+        assert {letter for letter in letters if letter in shown or letter in GREEK} == letters
+
+
+GREEK = {"zeta", "nu"}
+
+
+@every_cell
+def test_it_is_derived_and_its_program_gives_autodiffs_gradients(name):
+    cell, run = some_run(name)
+    derivation = study.derive(cell)  # which checks itself, on values of its own
+    if name == "orthogonal":
+        with pytest.raises(NotImplementedError, match="expm"):
+            derivation.source()
+        return
+    scope = {}
+    exec(derivation.source(), scope)
+    program, rng = scope["forward_backward"], np.random.default_rng(1)
+    x, start = tg.tensor(rng.normal(size=(3, 2, I))), tree.leaves(run.states[0])
+    e = rng.normal(size=run.outputs.shape)
+    again = tg.unroll(cell, x, run.states[0])
+    wanted = tg.gradients(list(again.steps), [*cell.parameters().values(), x, *start], list(e))
+    arguments = program.__code__.co_varnames[: program.__code__.co_argcount]
+    own = {k: v.numpy() for k, v in cell.parameters().items()}
+    own |= {k: v for k, v in vars(cell).items() if isinstance(v, np.ndarray)}
+    outputs, gradients = program(
+        *[own[k] for k in arguments if k in own], x.numpy(), *[s.numpy() for s in start], e
+    )
+    np.testing.assert_allclose(outputs, again.outputs.numpy(), rtol=1e-12, atol=1e-14)
+    for label, got, g in zip(gradients, gradients.values(), wanted, strict=True):
+        np.testing.assert_allclose(got, g, rtol=1e-10, atol=1e-12, err_msg=label)
+
+
+@every_cell
+def test_one_step_is_the_step_and_one_sequence_is_a_row_of_the_batch(name, rng):
+    cell, xs = make(name), rng.normal(size=(3, 4, I))
+    state = some_state(cell, 4, rng)
+    whole = tg.unroll(cell, xs, state)
+    one = tg.unroll(cell, xs[:1], state)
+    output, after = cell.step(xs[0], state)
+    for got, wanted in zip(values(one), [output, *tree.leaves(after)], strict=True):
+        np.testing.assert_array_equal(got, wanted.numpy())
+    row = tg.unroll(cell, xs[:, 2:3], tree.map_leaves(lambda part: part[2:3], state))
+    for got, wanted in zip(values(row), values(whole), strict=True):
+        np.testing.assert_allclose(got, wanted[2:3], rtol=1e-12, atol=1e-14)
+
+
+@every_cell
+def test_it_is_saved_and_loaded(name, tmp_path):
+    cell, run = some_run(name)
+    path = serialize.save(cell, tmp_path / "cell.safetensors", {"cell": name})
+    arrays, description = serialize.read(path)
+    assert description == {"cell": name}
+    other = make(name, seed=9) if cell.parameters() else cell  # a reservoir has nothing to save
+    other = other.with_parameters(arrays)
+    again = tg.unroll(other, np.random.default_rng(0).normal(size=(3, 2, I)), run.states[0])
+    for got, wanted in zip(values(again), values(run), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@every_cell
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_it_keeps_its_precision(name, dtype):
+    cell = CELLS[name](I, H, rng=0, dtype=dtype)
+    assert {p.dtype for p in cell.parameters().values()} <= {np.dtype(dtype)}
+    run = tg.unroll(cell, np.zeros((2, 1, I), dtype))
+    assert {part.dtype for part in tree.leaves((run.steps, run.states))} == {np.dtype(dtype)}
+    tg.gradients(run.outputs.sum(), list(cell.parameters().values()))
+
+
+@every_cell
+def test_the_same_seed_makes_the_same_cell(name):
+    a, b, c = (values(tg.unroll(make(name, seed), np.ones((6, 1, I)))) for seed in (1, 1, 2))
+    assert all(map(np.array_equal, a, b))
+    assert not all(map(np.array_equal, a, c)) or name == "lif"  # which may be silent in all
+
+
+@every_cell
+def test_the_parts_of_a_gradient_add_up(name):
+    cell, run = some_run(name)
+    losses = [tg.square(o).sum() for o in run.steps]
+    for label, p in cell.parameters().items():
+        D = study.contributions(losses, p)
+        total = tg.gradients(tg.square(run.outputs).sum(), p, keep_record=True)
+        np.testing.assert_allclose(D.arrays.sum((0, 1)), total, atol=1e-12, err_msg=label)
+        np.testing.assert_array_equal(
+            D.arrays[0, 1:3], 0, err_msg=label
+        )  # no step knows later ones
+
+
+# ------------------------------------------------------------------------------------------------
+# The registry
+
+
+registered = pytest.mark.parametrize("info", tg.cells().values(), ids=tg.cells())
+
+
+@registered
+def test_the_docstring_says_what_there_is(info):
+    text = info.cell.__doc__
+    said = functools.reduce(str.__add__, re.findall(r"(?s)(?:Parameters|fixed).*?State", text))
+    letters = {p.split("_")[0] for p in info.make(I, H, rng=0).parameters()}
+    assert [letter for letter in letters if not re.search(rf"\b{letter}(\b|_)", said)] == []
+    assert info.equation.count("=") >= 1
+    assert re.search(r"\b(19|20)\d\d\b|arXiv", info.paper)
+
+
+@registered
+def test_the_number_of_parameters(info):
+    assert eval_count(info.parameters, 13, 10) == info.count(13, 10)
+
+
+def eval_count(text, I, H):  # noqa: E741
+    letters = {"H²": H * H, "HI": H * I, "I": I, "H": H, "": 1}
+    terms = re.findall(r"([\d.]*)([HI²]*)(?: \+ |$)", text)
+    return sum(float(n or 1) * letters[term] for n, term in terms if n or term)
+
+
+def test_the_list_is_printed_whole():
+    text = repr(tg.cells())
+    assert text.count("\n\n") == len(tg.cells()) - 1
+    assert (
+        "mgu: Minimal gated unit; state h (B, H); 2H² + 2HI + 2H parameters\n    f = sigma(" in text
+    )
+
+
+def test_a_docstring_without_equations_is_refused():
+    from tinygrad_rnn.nn.registry import CellInfo
+
+    class Plain(tg.ElmanCell):
+        """Nothing.
+
+        Much.
+
+        More.
+        """
+
+    with pytest.raises(ValueError, match="Plain: its docstring has no equations"):
+        CellInfo("plain", "Plain", Plain).equation  # noqa: B018
+
+
+def test_periods_need_units():
+    with pytest.raises(ValueError, match=r"periods: given \(1, 2, 4\) for 2 units"):
+        tg.nn.ClockworkCell(1, 2)

@@ -1,0 +1,129 @@
+"""Cells of irregularly sampled time: LTC (Hasani et al. 2021) and CfC (Hasani et al. 2022)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import DTypeLike
+
+from ... import ops
+from ...tensor import FLOAT, Tensor
+from .base import SizedCell, evenly
+
+if TYPE_CHECKING:
+    from ..cell import Rng
+
+
+class LTCCell(SizedCell):
+    """Liquid time-constant network.
+
+        `unfolds` times, with d = dt_t / unfolds, from s = s_{t-1} to s_t:
+        f = sigma(x_t U + s W + b)
+        s <- (s + d f A) / (1 + d (1/tau + f)),   1/tau = softplus(q)
+
+    Hasani, Lechner, Amini, Rus & Grosu, "Liquid time-constant networks", AAAI 2021,
+    arXiv:2006.04439, equations 1 to 3 and algorithm 1.
+
+    The equation behind it is s' = -(1/tau + f) s + f A, and its step is the paper's fused solver,
+    which is stable for any dt: s stays between 0 and A.
+
+    input_size   I
+    hidden_size  H
+    unfolds      the steps of the solver within one time span
+    rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
+    dtype        float32 unless told otherwise
+
+    Input: x_t (B, I), or (x_t, dt_t) with the time since the step before, (B, 1) or a number; it
+    is 1 if left out. Parameters: U (I, H), W (H, H), b, A, q (H,). State: s (B, H), also the
+    output.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell, x = tg.nn.LTCCell(3, 4, rng=0), np.zeros((2, 3))
+    >>> spans = np.array([[0.5], [1.5]])
+    >>> tg.unroll(cell, [(x, spans), (x, spans)], cell.initial_state(2)).outputs.shape
+    (2, 2, 4)
+    """
+
+    letter = "s"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        unfolds: int = 6,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        self.unfolds = unfolds
+        self.U, self.W, self.b = draw(input_size, H), draw(H, H), draw(H)
+        self.A, self.q = draw(H), draw(H)
+
+    def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_t, s_{t-1}) or ((x_t, dt_t), s_{t-1}) -> (s_t, s_t)."""
+        x, dt = with_span(x)
+        d, rate, a = dt / self.unfolds, ops.softplus(self.q), x @ self.U + self.b
+        for _ in range(self.unfolds):
+            f = ops.sigmoid(a + s @ self.W).named("f")
+            s = ((s + d * f * self.A) / (1 + d * (rate + f))).named("s")
+        return s, s
+
+
+class CfCCell(SizedCell):
+    """Closed-form continuous-time network.
+
+        [f, g, k] = x_t U + s_{t-1} W + b   (tanh on g, k)
+        r = sigma(-f dt_t)
+        s_t = r g + (1 - r) k
+
+    Hasani, Lechner, Amini, Liebenwein, Ray, Tschaikowski, Teschl & Rus, "Closed-form
+    continuous-time neural networks", Nature Machine Intelligence 4 (2022), arXiv:2106.13898,
+    equation 10.
+
+    f, g and k (the paper's h) are networks of x_t and s_{t-1}, here of one layer each. For a
+    short span s_t is halfway between g and k; with time it goes to k where f is positive and to g
+    where it is negative.
+
+    input_size   I
+    hidden_size  H
+    rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
+    dtype        float32 unless told otherwise
+
+    Input: x_t (B, I), or (x_t, dt_t) with the time since the step before, (B, 1) or a number; it
+    is 1 if left out. Parameters: U (I, 3H), W (H, 3H), b (3H,). State: s (B, H), also the output.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell, x = tg.nn.CfCCell(3, 4, rng=0), np.zeros((2, 3))
+    >>> spans = np.array([[0.5], [1.5]])
+    >>> tg.unroll(cell, [(x, spans), (x, spans)], cell.initial_state(2)).outputs.shape
+    (2, 2, 4)
+    """
+
+    letter = "s"
+
+    def __init__(
+        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        self.U, self.W, self.b = draw(input_size, 3 * H), draw(H, 3 * H), draw(3 * H)
+
+    def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_t, s_{t-1}) or ((x_t, dt_t), s_{t-1}) -> (s_t, s_t)."""
+        x, dt = with_span(x)
+        f, g, k = ops.split(x @ self.U + s @ self.W + self.b, 3, axis=-1)
+        g = ops.tanh(g).named("g")
+        k = ops.tanh(k).named("k")
+        r = ops.sigmoid(-f.named("f") * dt).named("r")
+        s = (r * g + (1 - r) * k).named("s")
+        return s, s
+
+
+def with_span(x: Any) -> tuple[Any, Any]:
+    """The input of a step and its time span, which is 1 where none is given."""
+    if isinstance(x, tuple | list):
+        x, dt = x
+        return x, dt
+    return x, 1.0

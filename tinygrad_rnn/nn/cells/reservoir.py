@@ -1,0 +1,78 @@
+"""A reservoir: a network with fixed random weights (Jaeger 2001)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ... import ops
+from ...tensor import FLOAT, Tensor
+from .. import init
+from .base import SizedCell
+
+if TYPE_CHECKING:
+    from ..cell import Rng
+
+
+class ReservoirCell(SizedCell):
+    """Echo state network.
+
+        s_t = (1 - leak) s_{t-1} + leak tanh(x_t U + s_{t-1} W + b)
+
+    Jaeger, "The 'echo state' approach to analysing and training recurrent neural networks", GMD
+    report 148 (2001); Lukosevicius, "A practical guide to applying echo state networks" (2012),
+    equations 2 and 3.
+
+    U, W and b are drawn once and stay: only a linear read-out of the states is trained, by least
+    squares. A spectral radius below 1 makes the states forget how they began.
+
+    input_size   I
+    hidden_size  H
+    leak         how much of the state is new in a step
+    radius       the spectral radius of W
+    density      the part of the entries of W that are not 0
+    scale        U and b are drawn evenly from +-scale
+    rng          generator or seed that U, W and b are drawn with
+    dtype        float32 unless told otherwise
+
+    No parameters; fixed: U (I, H), W (H, H), b (H,). State: s (B, H), also the output.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.nn.ReservoirCell(3, 4, rng=0)
+    >>> tg.unroll(cell, np.zeros((5, 2, 3))).outputs.shape, cell.parameters()
+    ((5, 2, 4), {})
+    """
+
+    letter = "s"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        leak: float = 1.0,
+        radius: float = 0.9,
+        density: float = 1.0,
+        scale: float = 1.0,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        H, rng = hidden_size, np.random.default_rng(rng)
+        self.leak = leak
+        self.U = init.uniform((input_size, H), rng, bound=scale, dtype=dtype)
+        self.W = init.spectral_radius((H, H), rng, radius=radius, density=density, dtype=dtype)
+        self.b = init.uniform((H,), rng, bound=scale, dtype=dtype)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the fixed weights."""
+        return self.W.dtype
+
+    def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_t, s_{t-1}) -> (s_t, s_t)."""
+        new = ops.tanh(x @ self.U + s @ self.W + self.b)
+        s = ((1 - self.leak) * s + self.leak * new).named("s")
+        return s, s
