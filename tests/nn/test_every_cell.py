@@ -126,7 +126,7 @@ def test_it_is_derived_and_its_program_gives_autodiffs_gradients(name):
     wanted = tg.gradients(list(again.steps), [*cell.parameters().values(), x, *start], list(e))
     arguments = program.__code__.co_varnames[: program.__code__.co_argcount]
     own = {k: v.numpy() for k, v in cell.parameters().items()}
-    own |= {k: v for k, v in vars(cell).items() if isinstance(v, np.ndarray)}
+    own |= {k: v.numpy() for k, v in cell.buffers().items()}
     outputs, gradients = program(
         *[own[k] for k in arguments if k in own], x.numpy(), *[s.numpy() for s in start], e
     )
@@ -202,7 +202,7 @@ registered = pytest.mark.parametrize("info", tg.cells().values(), ids=tg.cells()
 @registered
 def test_the_docstring_says_what_there_is(info):
     text = info.cell.__doc__
-    said = functools.reduce(str.__add__, re.findall(r"(?s)(?:Parameters|fixed).*?State", text))
+    said = functools.reduce(str.__add__, re.findall(r"(?s)(?:Parameters|buffers).*?State", text))
     letters = {p.split("_")[0] for p in info.make(I, H, rng=0).parameters()}
     assert [letter for letter in letters if not re.search(rf"\b{letter}(\b|_)", said)] == []
     assert info.equation.count("=") >= 1

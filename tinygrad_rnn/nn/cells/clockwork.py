@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ... import ops
-from ...tensor import FLOAT, Tensor, zeros
+from ...tensor import FLOAT, Buffer, Tensor, zeros
 from .base import SizedCell, evenly
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class ClockworkCell(SizedCell):
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
-    Parameters: U (I, H), W (H, H), b (H,). State: Clocked(h (B, H), t (B, 1)). Output: h.
+    Parameters: U (I, H), W (H, H), b (H,). Buffers: M (H, H), period (H,), that of each
+    unit. State: Clocked(h (B, H), t (B, 1)). Output: h.
 
     Raises ValueError for fewer units than periods, or periods below 1.
 
@@ -71,8 +72,9 @@ class ClockworkCell(SizedCell):
         H, draw = hidden_size, evenly(rng, hidden_size, dtype)
         self.U, self.W, self.b = draw(input_size, H), draw(H, H), draw(H)
         units = [len(part) for part in np.array_split(np.arange(H), len(periods))]
-        self.periods = np.repeat(np.array(periods, dtype), units)
-        self.M = (self.periods[:, None] >= self.periods).astype(dtype)
+        period = np.repeat(np.array(periods), units)
+        self.period = Buffer(period, dtype=dtype)
+        self.M = Buffer(period[:, None] >= period, dtype=dtype)
 
     def initial_state(self, batch_size: int) -> Clocked:
         """Zeros, named h_0 (B, H) and t_0 (B, 1)."""
@@ -84,6 +86,6 @@ class ClockworkCell(SizedCell):
         h, t = state
         t = (ops.floor(t) + 1).named("t")  # a whole number: floor gives it no derivative
         n = ops.tanh(x @ self.U + h @ (self.W * self.M) + self.b).named("n")
-        on = (ops.remainder(t, self.periods) == 0).named("on")
+        on = (ops.remainder(t, self.period) == 0).named("on")
         h = ops.where(on, n, h).named("h")
         return h, Clocked(h, t)

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...graph import Array
-from ...tensor import FLOAT, Tensor, zeros
+from ...tensor import FLOAT, Buffer, Tensor, zeros
 from .base import SizedCell, evenly
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class LMUCell(SizedCell):
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
-    Parameters: e_x (I, 1), e_h (H, 1), e_m (D, 1), U (I, H), W (H, H), M (D, H). Fixed: A_m (D, D),
-    B_m (1, D). State: LMUState(h (B, H), m (B, D)). Output: h.
+    Parameters: e_x (I, 1), e_h (H, 1), e_m (D, 1), U (I, H), W (H, H), M (D, H). Buffers:
+    A_m (D, D), B_m (1, D). State: LMUState(h (B, H), m (B, D)). Output: h.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> run = tg.unroll(tg.nn.LMUCell(3, 4, memory_size=6, rng=0), np.zeros((5, 2, 3)))
@@ -71,7 +71,7 @@ class LMUCell(SizedCell):
         self.e_x, self.e_h, self.e_m = draw(input_size, 1), draw(H, 1), draw(D, 1)
         self.U, self.W, self.M = draw(input_size, H), draw(H, H), draw(D, H)
         A_m, B_m = delay(D, theta)
-        self.A_m, self.B_m = A_m.astype(dtype), B_m.astype(dtype)
+        self.A_m, self.B_m = Buffer(A_m, dtype=dtype), Buffer(B_m, dtype=dtype)
 
     def initial_state(self, batch_size: int) -> LMUState:
         """Zeros, named h_0 (B, H) and m_0 (B, D)."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ... import ops
-from ...tensor import FLOAT, Tensor
+from ...tensor import FLOAT, Buffer, Tensor
 from .. import init
 from .base import SizedCell
 
@@ -37,12 +37,12 @@ class ReservoirCell(SizedCell):
     rng          generator or seed that U, W and b are drawn with
     dtype        float32 unless told otherwise
 
-    No parameters; fixed: U (I, H), W (H, H), b (H,). State: s (B, H), also the output.
+    No parameters; buffers: U (I, H), W (H, H), b (H,). State: s (B, H), also the output.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.nn.ReservoirCell(3, 4, rng=0)
-    >>> tg.unroll(cell, np.zeros((5, 2, 3))).outputs.shape, cell.parameters()
-    ((5, 2, 4), {})
+    >>> tg.unroll(cell, np.zeros((5, 2, 3))).outputs.shape, list(cell.buffers())
+    ((5, 2, 4), ['U', 'W', 'b'])
     """
 
     letter = "s"
@@ -62,14 +62,10 @@ class ReservoirCell(SizedCell):
         super().__init__(input_size, hidden_size)
         H, rng = hidden_size, np.random.default_rng(rng)
         self.leak = leak
-        self.U = init.uniform((input_size, H), rng, bound=scale, dtype=dtype)
-        self.W = init.spectral_radius((H, H), rng, radius=radius, density=density, dtype=dtype)
-        self.b = init.uniform((H,), rng, bound=scale, dtype=dtype)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of the fixed weights."""
-        return self.W.dtype
+        W = init.spectral_radius((H, H), rng, radius=radius, density=density, dtype=dtype)
+        self.U = Buffer(init.uniform((input_size, H), rng, bound=scale, dtype=dtype))
+        self.W = Buffer(W)
+        self.b = Buffer(init.uniform((H,), rng, bound=scale, dtype=dtype))
 
     def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, s_{t-1}) -> (s_t, s_t)."""
