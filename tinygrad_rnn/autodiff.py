@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .graph import Array, Leaf, Node
+from .graph import Array, Leaf, Node, record_order
+from .moments import Moments
 from .primitive import Recorded, wrap
 from .sweep import output_of, pullback
 
@@ -196,12 +197,15 @@ class Use(NamedTuple):
     scopes     the scopes around the use
     operation  name of the operation that used it
     gradient   the contribution, of the tensor's shape and dtype
+    sequence   name of the sequence that the step belongs to, None outside any: the scopes around
+               its `unroll`, or "reverse", or "sequence 2" for the second in the record
     """
 
     step: int | None
     scopes: tuple[str, ...]
     operation: str
     gradient: Array
+    sequence: str | None = None
 
 
 def gradients_of_uses(
@@ -235,10 +239,13 @@ def gradients_of_uses(
         if node.inputs[i] is tensor._node and node.ports[i] == tensor._port:
             assert node.primitive is not None
             place = node.place
-            use = Use(place.step, place.scopes, node.primitive.name, _read_only(part))
+            moment = moments.of(node)
+            sequence = None if moment is None else moments.sequences[moment[0]]
+            use = Use(place.step, place.scopes, node.primitive.name, _read_only(part), sequence)
             uses.append((node.serial, i, use))
 
     seeds = checked_seeds(*_several(outputs, cotangents), record=False)
+    moments = Moments(record_order(output._node for output, _ in seeds if output._node))
     pullback(seeds, [tensor._node], keep=keep_record, visit=visit)
     return [use for _, _, use in sorted(uses, key=lambda entry: entry[:2])]
 

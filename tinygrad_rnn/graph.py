@@ -35,17 +35,44 @@ _serials = itertools.count(1)
 _by_serial = operator.attrgetter("serial")
 
 
+class Unrolling:
+    """One run of a cell over a sequence, to which its time steps belong.
+
+    reverse  whether its steps were run from the last to the first
+    number   1, or one more than that of the sequence whose states or outputs it began with
+    scopes   around it
+    """
+
+    __slots__ = ("__weakref__", "number", "reverse", "scopes")
+
+    def __init__(self, reverse: bool, after: Iterable[Node] = ()) -> None:
+        earlier = [node.place.sequence for node in after]
+        self.reverse = reverse
+        self.number: int = 1 + max([one.number for one in earlier if one is not None], default=0)
+        self.scopes = current().place.scopes
+
+
 class Place:
     """Where in the program something was recorded: the time step and the scopes around it."""
 
-    __slots__ = ("scopes", "step")
+    __slots__ = ("scopes", "sequence", "step")
 
-    def __init__(self, step: int | None = None, scopes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        step: int | None = None,
+        scopes: tuple[str, ...] = (),
+        sequence: Unrolling | None = None,
+    ) -> None:
         self.step = step
         self.scopes = scopes
+        self.sequence = sequence
 
     def __str__(self) -> str:
         parts = [] if self.step is None else [f"timestep {self.step}"]
+        if parts and self.sequence is not None:
+            number, reverse = self.sequence.number, self.sequence.reverse
+            parts[0] += f" of sequence {number}" if number > 1 else ""
+            parts[0] += " (in reverse)" if reverse else ""
         if self.scopes:
             parts.append("scope " + "/".join(self.scopes))
         return "".join(f" in {part}" for part in parts)
@@ -312,7 +339,20 @@ class timestep(_Setting):  # noqa: N801 - reads as a statement: `with timestep(t
         self._step = operator.index(t)
 
     def _changed(self, outer: State) -> State:
-        place = Place(self._step, outer.place.scopes)
+        place = Place(self._step, outer.place.scopes, outer.place.sequence)
+        return State(place, outer.recording, outer.inspectors, self, outer)
+
+
+class belonging(_Setting):  # noqa: N801
+    """Steps marked in this block belong to one sequence; what is marked in no step, to none."""
+
+    __slots__ = ("_sequence",)
+
+    def __init__(self, sequence: Unrolling) -> None:
+        self._sequence = sequence
+
+    def _changed(self, outer: State) -> State:
+        place = Place(None, outer.place.scopes, self._sequence)
         return State(place, outer.recording, outer.inspectors, self, outer)
 
 
@@ -334,7 +374,8 @@ class scope(_Setting):  # noqa: N801
         self._name = name
 
     def _changed(self, outer: State) -> State:
-        place = Place(outer.place.step, (*outer.place.scopes, self._name))
+        place = outer.place
+        place = Place(place.step, (*place.scopes, self._name), place.sequence)
         return State(place, outer.recording, outer.inspectors, self, outer)
 
 

@@ -267,7 +267,7 @@ class _Sweep:
             if not any(parts):
                 continue
             if node.saved is None:
-                raise _freed(node)
+                raise _freed(node, order)
             inputs = [
                 i
                 for i, source in enumerate(node.inputs)

@@ -115,7 +115,7 @@ def pullback(
                     continue  # nothing further back is asked for
             saved = node.saved
             if saved is None:
-                raise _freed(node)
+                raise _freed(node, order)
             if primitive.multiple:
                 g = [
                     np.zeros(shape, dtype) if part is None else part
@@ -202,19 +202,40 @@ _interrupted: WeakSet[Node] = WeakSet()
 """Nodes whose saved values a sweep had freed when an exception ended it."""
 
 
-def _freed(node: Node) -> RuntimeError:
-    """The error for a node without saved values."""
+def _freed(node: Node, order: list[Node]) -> RuntimeError:
+    """The error for a node without saved values, met in a record."""
     assert node.primitive is not None
-    return RuntimeError(
-        f"{node.primitive.name}{node.place}: "
-        + (
+    if node in _interrupted:
+        why = (
             "an exception interrupted an earlier sweep over this record, which had freed the saved "
             "values by then; record the loss again"
-            if node in _interrupted
-            else "this record was differentiated before, and its saved values were freed then; "
+        )
+    elif _is_carried_over(node, order):
+        why = (
+            "the state was carried over from an earlier unroll, whose record was differentiated "
+            f"and freed; {_FROM_HERE}"
+        )
+    else:
+        why = (
+            "this record was differentiated before, and its saved values were freed then; "
             "pass keep_record=True the first time, or record the loss again"
         )
-    )
+        newer = [n for n in order if n.serial > node.serial and n.primitive is not None]
+        if newer and not any(n.place.sequence for n in order):  # not the same loss once more
+            why += "; if it is a state carried over from an earlier window, " + _FROM_HERE
+    return RuntimeError(f"{node.primitive.name}{node.place}: {why}")
+
+
+_FROM_HERE = (
+    "begin the next one from tg.detach(run.state), the same values without the record behind them"
+)
+
+
+def _is_carried_over(node: Node, order: list[Node]) -> bool:
+    """Whether a node belongs to a sequence before the last one of a record, and that follows it."""
+    sequences = dict.fromkeys(n.place.sequence for n in order if n.place.sequence is not None)
+    own = node.place.sequence
+    return own in sequences and own is not list(sequences)[-1]
 
 
 def _cotangent(part: Any, node: Node, i: int) -> Any:
@@ -294,9 +315,17 @@ def _to_differentiate(roots: Iterable[Node], since: int = 0) -> list[Node]:
         if node.primitive is None and isinstance(node, Leaf) and node.stale:
             raise RuntimeError(
                 f"parameter {node.name()!r} was given another value after it was used in this "
-                "record; run the forward pass again before differentiating"
+                f"record; {_again(node, order)}"
             )
     return order
+
+
+def _again(stale: Leaf, order: list[Node]) -> str:
+    """What to do about a parameter that has another value by now than in a record."""
+    used = [node for node in order if stale in node.inputs]
+    if used and _is_carried_over(used[-1], order):
+        return f"that was in an unroll before, whose state was carried over: {_FROM_HERE}"
+    return "run the forward pass again before differentiating"
 
 
 def _towards(roots: Iterable[Node], wanted: Collection[Node]) -> tuple[list[Node], set[Node]]:
@@ -537,7 +566,7 @@ def pushforward(
             continue
         saved = node.saved
         if saved is None:
-            raise _freed(node)
+            raise _freed(node, order)
         if record:
             saved = as_tensors(node, saved)
         pushes = primitive.pushes

@@ -199,11 +199,17 @@ def _of_record(run: Any, step: int) -> Trace:
     ends = [t._node for t in outputs if t._node is not None]
     first = {(t._node, t._port): t.name or "s" for t in before}
     entering: dict[tuple[Node, int], str] = {}
+
+    def inside(node: Node) -> bool:
+        place = node.place
+        own = place.step == step and place.sequence is run.sequence
+        return own and node.primitive is not None
+
     for node in record_order(ends):
-        if node.place.step != step or node.primitive is None:
+        if not inside(node):
             continue
         for source, port in zip(node.inputs, node.ports, strict=True):
-            if source is not None and (source.place.step != step or source.primitive is None):
+            if source is not None and not inside(source):
                 name = first.get((source, port)) or source.name(port)
                 entering.setdefault((source, port), name or f"x{len(entering) + 1}")
     inputs = [Tensor(np.ones(n.output(k)[0], n.output(k)[1]), n, k) for n, k in entering]

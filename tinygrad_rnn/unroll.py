@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import tree
-from .graph import current, timestep
+from .graph import Node, Unrolling, belonging, current, timestep
 from .nn.cell import Cell
 from .sequence import Sequence, joined, sequence
 from .tensor import Tensor
@@ -31,9 +31,10 @@ class Unrolled:
     states   (s_0, s_1, ..., s_T): states[k] is the state after k steps were run; of a reversed
              sequence these are the last k
     times    the numbers of the steps in the order in which they were run: (1, ..., T)
+    sequence what the steps' operations are known by in the record, as `node.place.sequence`
     """
 
-    __slots__ = ("_outputs", "_states", "state", "steps", "times")
+    __slots__ = ("_outputs", "_states", "sequence", "state", "steps", "times")
 
     def __init__(
         self,
@@ -41,11 +42,13 @@ class Unrolled:
         steps: list[Any],
         times: tuple[int, ...],
         state: Any,
+        sequence: Unrolling | None = None,
     ) -> None:
         self._states = states
         self.steps = steps
         self.times = times
         self.state = state
+        self.sequence = sequence
         self._outputs: Any = None
 
     @property
@@ -64,6 +67,11 @@ class Unrolled:
         if self._outputs is None:
             self._outputs = joined(self.steps)
         return self._outputs
+
+    def made(self, node: Node) -> bool:
+        """Whether an operation of a record was recorded in a step of this run."""
+        place = node.place
+        return place.sequence is self.sequence and place.step is not None
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.outputs, self.state))
@@ -150,7 +158,8 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
     T, structure, inputs = len(xs), len(tree.leaves(state)), xs.steps()
     states, steps, times = [state], [None] * T, []
     settled = xs.active is not None
-    with _rare_collections:
+    sequence = Unrolling(xs.reverse, _beginning(state, inputs))
+    with _rare_collections, belonging(sequence):
         for i in xs.order():
             t = xs.start + i
             with timestep(t):
@@ -163,7 +172,19 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
             times.append(t)
             if keep_states:
                 states.append(state)
-    return Unrolled(tuple(states) if keep_states else None, steps, tuple(times), state)
+    kept = tuple(states) if keep_states else None
+    return Unrolled(kept, steps, tuple(times), state, sequence)
+
+
+def _beginning(state: Any, inputs: list[Any]) -> list[Node]:
+    """The nodes that a sequence begins with, and those that these were joined from."""
+    given = [*tree.leaves(state), *tree.leaves(inputs[0])]
+    nodes = [part._node for part in given if isinstance(part, Tensor) and part._node is not None]
+    for node in nodes[:]:
+        for source in node.inputs:
+            if source is not None:
+                nodes += [source, *[one for one in source.inputs[:1] if one is not None]]
+    return nodes
 
 
 def detach(state: Any) -> Any:

@@ -12,11 +12,10 @@ import numpy as np
 
 from ..autodiff import gradients
 from ..graph import Array, Node, record_order
+from ..moments import Key, Moment, Moments, Step
 from ..sweep import pullback
 from ..tensor import Tensor
 from .table import Table
-
-Step = int | None
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,9 @@ class Contributions:
     """The table D[t, k]: the part of dL_t/d(wrt) that entered through step k.
 
     rows      t of each row
-    columns   k of each column; None, always last, is the part that entered outside any step
+    columns   k of each column; None, always last, is the part that entered outside any step. If
+              wrt was used in steps of the same number of several sequences (an encoder and a
+              decoder, two directions, windows), k is a pair (name of the sequence, step)
     gradient  G = d(sum of the losses)/d(wrt), from a sweep of its own; for several tensors a list
     norms     (rows, columns): the Euclidean norm of every D[t, k]
     shares    (rows, columns): the part of D[t, k] along G, <D[t, k], G> / |G|. Norms do not add
@@ -64,6 +65,8 @@ class Contributions:
         ]
         heads = ["t\\k", *map(_of, self.columns)]
         title = f"|D[t,k]|, the parts of dL_t/d{self.name}"
+        if any(isinstance(k, Moment) for k in self.columns):
+            title += " (k as sequence:step)"
         return str(Table(heads, rows, title, numbers=range(len(heads))))
 
 
@@ -150,11 +153,11 @@ def _rows_of(losses: Sequence[Tensor] | Tensor) -> list[Seed]:
 
 
 def _labels(rows: list[Seed]) -> tuple[int, ...]:
-    """The last step that every loss depends on; its place if that tells no two apart."""
+    """The last step run that every loss depends on; its place if that tells no two apart."""
     last = []
     for loss, _ in rows:
         steps = [node.place.step for node in record_order([_node(loss)])]
-        last.append(max((step for step in steps if step is not None), default=0))
+        last.append(next((step for step in reversed(steps) if step is not None), 0))
     if all(a < b for a, b in pairwise(last)) and last[0] > 0:
         return tuple(last)
     return tuple(range(1, len(rows) + 1))
@@ -168,23 +171,24 @@ def _of_uses(rows: list[Seed], wrt: Tensor, norms_only: bool) -> Contributions:
     target = _node(wrt)
     order = record_order([_node(loss) for loss, _ in rows])
     prepared = _prepared(order, target, wrt._port)
-    steps, doors = _doors(order, prepared, target, wrt._port)
+    moments = Moments(order)
+    steps, doors = _doors(order, prepared, target, wrt._port, moments)
     if any(loss._node in prepared for loss, _ in rows):
         steps.add(None)
     if not steps:
         raise ValueError(_independent(_name(wrt)))
-    columns = _sorted(steps)
+    columns = moments.named(steps)
     place = {k: i for i, k in enumerate(columns)}
     gradient = _gradient(rows, [wrt])[0]
     table = _Table(len(rows), [gradient] * len(columns), norms_only)
     for i, (loss, one) in enumerate(rows):
-        parts: dict[Step, dict[tuple[Node, int], Any]] = defaultdict(dict)
+        parts: dict[Key | None, dict[tuple[Node, int], Any]] = defaultdict(dict)
 
-        def visit(node: Node, argument: int, part: Any, parts: dict[Step, Any] = parts) -> None:
+        def visit(node: Node, argument: int, part: Any, parts: Any = parts) -> None:
             source = node.inputs[argument]
             if source not in doors or node in prepared:
                 return
-            entered = parts[node.place.step]
+            entered = parts[moments.of(node)]
             key = (source, node.ports[argument])
             entered[key] = entered[key] + part if key in entered else part
 
@@ -194,7 +198,7 @@ def _of_uses(rows: list[Seed], wrt: Tensor, norms_only: bool) -> Contributions:
             pullback([(loss, one)], doors, keep=True, visit=visit)
         for k, entered in parts.items():
             table.put(i, place[k], _below(entered, wrt))
-    return table.result(_labels(rows), columns, gradient, _name(wrt))
+    return table.result(_labels(rows), [*columns.values()], gradient, _name(wrt))
 
 
 def _prepared(order: list[Node], target: Node, port: int) -> set[Node]:
@@ -214,10 +218,10 @@ def _prepared(order: list[Node], target: Node, port: int) -> set[Node]:
 
 
 def _doors(
-    order: list[Node], prepared: set[Node], target: Node, port: int
-) -> tuple[set[Step], set[Node]]:
+    order: list[Node], prepared: set[Node], target: Node, port: int, moments: Moments
+) -> tuple[set[Key | None], set[Node]]:
     """The steps that use prepared nodes, and the nodes that they use."""
-    steps: set[Step] = set()
+    steps: set[Key | None] = set()
     doors: set[Node] = set()
     for node in order:
         if node in prepared:
@@ -225,7 +229,7 @@ def _doors(
         for source, p in zip(node.inputs, node.ports, strict=True):
             if source in prepared and (source is not target or p == port):
                 assert source is not None
-                steps.add(node.place.step)
+                steps.add(moments.of(node))
                 doors.add(source)
     return steps, doors
 
@@ -331,11 +335,6 @@ def _independent(name: str) -> str:
         f"contributions: no loss depends on {name}; was it detached, computed under no_grad(), "
         "or given another value since?"
     )
-
-
-def _sorted(steps: set[Step]) -> list[Step]:
-    inside = sorted(k for k in steps if k is not None)
-    return [*inside, None] if None in steps else list(inside)
 
 
 def _of(k: Step) -> str:

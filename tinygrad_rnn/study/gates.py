@@ -97,6 +97,7 @@ def gates(run: Unrolled) -> dict[str, Gate]:
         found[name].append((activation, y.reshape(rows), slope.reshape(rows)))
     result: dict[str, Gate] = {}
     for name, by_step in found.items():
+        by_step.sort(key=lambda entry: entry[0].place.step or 0)  # run in reverse, perhaps
         activations, values, slopes = zip(*by_step, strict=True)
         primitive, params = activations[0].primitive, activations[0].params
         steps = tuple(activation.place.step for activation in activations)
@@ -116,7 +117,7 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
     activations = [
         node
         for node in order
-        if node.place.step is not None and node.primitive is not None and node.primitive.activation
+        if node.primitive is not None and node.primitive.activation and run.made(node)
     ]
     pieces: dict[Node, list[Node]] = defaultdict(list)
     wanted = set(activations)

@@ -69,7 +69,7 @@ def table(D: Contributions) -> Figure:
     axes.set_ylabel("$t$ of the loss $L_t$")
     _ticks(axes.xaxis, ["none" if k is None else str(k) for k in D.columns])
     _ticks(axes.yaxis, [str(t) for t in D.rows])
-    later = [[k is not None and k > t for k in D.columns] for t in D.rows]
+    later = [[isinstance(k, int) and k > t for k in D.columns] for t in D.rows]
     if np.mean(later) > 0.3 and not D.norms[np.array(later)].any():
         axes.text(0.74, 0.78, "zero for $k > t$", transform=axes.transAxes, ha="center", color=GREY)
     extend = "min" if float(shown.min()) < bottom else "neither"

@@ -68,10 +68,11 @@ def forget_factors(run: Unrolled) -> list[ForgetFactor]:
     states = {(part._node, part._port) for part in tree.leaves(run.states)}
     by_step: dict[int | None, list[Node]] = defaultdict(list)
     for node in record_order(nodes_of(run.states)):
-        by_step[node.place.step].append(node)
+        if run.made(node):
+            by_step[node.place.step].append(node)
     found: dict[tuple[int, int], list[Tensor | Array]] = defaultdict(list)
-    for t in range(1, len(run.states)):
-        pairs = zip(tree.leaves(run.states[t - 1]), tree.leaves(run.states[t]), strict=True)
+    for k, t in enumerate(run.times):
+        pairs = zip(tree.leaves(run.states[k]), tree.leaves(run.states[k + 1]), strict=True)
         for part, (old, new) in enumerate(pairs):
             if old._node is None or new._node is None:
                 continue
@@ -79,7 +80,7 @@ def forget_factors(run: Unrolled) -> list[ForgetFactor]:
                 factor = _along(by_step[t], (old._node, old._port), ones, output)
                 if factor is not None:
                     found[part, piece].append(factor)
-    values = _saved_values(by_step[len(run.states) - 1])
+    values = _saved_values(by_step[run.times[-1]])
     return [
         ForgetFactor(_name(factors, names, states, values), tuple(factors))
         for factors in found.values()
