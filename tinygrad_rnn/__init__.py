@@ -21,6 +21,7 @@ from .ops.registry import OPERATORS as _OPERATORS
 from .per_example import per_example_gradients, per_example_norms
 from .program import Trace
 from .refusals import ValueDependenceError
+from .scan import Scanned, scan
 from .tensor import Buffer, Parameter, Tensor, ones, tensor, zeros
 from .transforms import (
     grad,
@@ -52,6 +53,7 @@ __all__ = [
     "LSTMState",
     "Module",
     "Parameter",
+    "Scanned",
     "Tensor",
     "Trace",
     "Unrolled",
@@ -81,6 +83,7 @@ __all__ = [
     "optim",
     "per_example_gradients",
     "per_example_norms",
+    "scan",
     "scope",
     "stop_gradient",
     "study",

@@ -130,6 +130,9 @@ class Primitive:
         "value",
     )
 
+    sparse = False
+    """Whether its rule is handed None for results without a cotangent, and not zeros."""
+
     def __init__(
         self,
         name: str,

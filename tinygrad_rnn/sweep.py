@@ -116,7 +116,7 @@ def pullback(
             saved = node.saved
             if saved is None:
                 raise _freed(node, order)
-            if primitive.multiple:
+            if primitive.multiple and not primitive.sparse:
                 g = [
                     np.zeros(shape, dtype) if part is None else part
                     for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)

@@ -1,0 +1,271 @@
+"""A scan does what an unrolled record does: outputs, states and all gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from compiler import cells
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import tree
+
+
+def initial(cell, B, seed=3):
+    rng = np.random.default_rng(seed)
+    return tree.map_leaves(
+        lambda t: tg.tensor(0.3 * rng.normal(size=t.shape), "s0"), cell.initial_state(B)
+    )
+
+
+def weighed(value, seed):
+    """A number that depends on every entry of floats in a structure."""
+    total = 0.0
+    for k, leaf in enumerate(tree.leaves(value)):
+        if leaf.dtype.kind == "f":
+            rng = np.random.default_rng([seed, k])
+            total = total + (leaf * rng.normal(size=leaf.shape)).sum()
+    return total
+
+
+def looked_at(f, cell, xs, s0, loss):
+    """The numbers of a run: outputs, states, gradients."""
+    x = tg.tensor(xs, "x") if xs.dtype.kind == "f" else xs
+    run = f(cell, x, s0)
+    value = loss(run)
+    wanted = [*cell.parameters().values(), *tree.leaves(s0)]
+    if isinstance(cell, cells.ClosedOver) and cell.made is None:
+        wanted.append(cells.OUTER)
+    if isinstance(x, tg.Tensor):
+        wanted.append(x)
+    # those that the loss does not depend on have no gradient to compare
+    sink = sum([(w * 0).sum() for w in wanted])
+    gradients = tg.gradients(value + sink, wanted)
+    return [
+        np.asarray(value.item()),
+        *[o.numpy() for o in tree.leaves(run.outputs)],
+        *[s.numpy() for s in tree.leaves(run.states)],
+        *[s.numpy() for s in tree.leaves(run.state)],
+        *[o.numpy() for o in tree.leaves(run.steps)],
+        *gradients,
+    ]
+
+
+def same(found, wanted, tolerance=1e-12):
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted, strict=True):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1, np.abs(b).max()))
+
+
+LOSSES = {
+    "everything": lambda run: (
+        weighed(run.outputs, 1) + weighed(run.state, 2) + weighed(run.states[2:4], 3)
+    ),
+    "outputs": lambda run: weighed(run.outputs, 1),
+    "last state": lambda run: weighed(run.state, 1),
+    "one output twice": lambda run: weighed(run.steps[1], 1) * weighed(run.steps[1], 2),
+}
+
+
+@pytest.mark.parametrize("name", cells.ALL)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_it_gives_the_numbers_of_the_unrolled_record(name, loss):
+    cell = cells.ALL[name]()
+    xs, s0 = cells.sequence(cell), initial(cell, 2)
+    wanted = looked_at(tg.unroll, cell, xs, s0, LOSSES[loss])
+    same(looked_at(tg.scan, cell, xs, s0, LOSSES[loss]), wanted)
+
+
+@pytest.mark.parametrize("name", cells.ALL)
+@pytest.mark.parametrize(("T", "B"), [(1, 2), (5, 1), (1, 1)])
+def test_one_step_and_one_example(name, T, B):
+    cell = cells.ALL[name]()
+    xs, s0 = cells.sequence(cell, T, B), initial(cell, B)
+
+    def loss(run):
+        return weighed(run.outputs, 1) + weighed(run.state, 2)
+
+    same(
+        looked_at(tg.scan, cell, xs, s0, loss),
+        looked_at(tg.unroll, cell, xs, s0, loss),
+    )
+
+
+@pytest.mark.parametrize("name", cells.ALL)
+def test_blocks_of_a_few_steps_give_the_same(name, monkeypatch):
+    from tinygrad_rnn.compiler import numpy_loops, program
+
+    monkeypatch.setattr(numpy_loops, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(program, "_programs", type(program._programs)())
+    cell = cells.ALL[name]()
+    xs, s0 = cells.sequence(cell, 23), initial(cell, 2)
+    wanted = looked_at(tg.unroll, cell, xs, s0, LOSSES["everything"])
+    same(looked_at(tg.scan, cell, xs, s0, LOSSES["everything"]), wanted)
+
+
+@pytest.mark.parametrize("name", cells.KNOWN)
+def test_single_precision(name):
+    cell = cells.ALL[name]()
+    cell = cell.with_parameters(
+        {k: p.numpy().astype("float32") for k, p in cell.parameters().items()}
+    )
+    xs = cells.sequence(cell).astype("float32")
+    s0 = tree.map_leaves(lambda t: t.astype("float32").detach(), initial(cell, 2))
+    results = []
+    for f in (tg.scan, tg.unroll):
+        run = f(cell, xs, s0)
+        weighed(run.outputs, 1).backward()
+        results.append([run.outputs.numpy(), *[p.grad for p in cell.parameters().values()]])
+    same(*results, tolerance=2e-5)
+
+
+def test_without_a_record_it_computes_the_same_and_keeps_nothing():
+    cell = tg.LSTMCell(3, 4, rng=0)
+    xs = np.random.default_rng(0).normal(size=(5, 2, 3))
+    wanted = tg.unroll(cell, xs)
+    with tg.no_grad():
+        run = tg.scan(cell, xs)
+    assert not run.outputs.recorded
+    np.testing.assert_allclose(run.outputs.numpy(), wanted.outputs.numpy(), atol=1e-6)
+    np.testing.assert_allclose(run.state.c.numpy(), wanted.state.c.numpy(), atol=1e-6)
+
+
+def test_it_is_one_node_of_the_record():
+    run = tg.scan(tg.LSTMCell(3, 4, rng=0), np.ones((50, 2, 3)))
+    assert run.outputs._node is run.state.c._node
+    assert run.outputs._node.primitive.name == "scan"
+
+
+def test_a_list_of_inputs():
+    cell = tg.GRUCell(3, 4, rng=0, dtype=np.float64)
+    xs = [tg.tensor(row, "x") for row in cells.sequence(cell)]
+    results = []
+    for f in (tg.scan, tg.unroll):
+        loss = weighed(f(cell, xs).outputs, 1)
+        results.append(tg.gradients(loss, xs))
+    same(*results)
+
+
+def test_tensors_recorded_outside_get_their_gradients():
+    A = tg.Parameter(np.random.default_rng(0).normal(size=(4,)), "A")
+    results = []
+    for f in (tg.scan, tg.unroll):
+        made = tg.sin(A)
+        cell = cells.ClosedOver(made)
+        loss = weighed(f(cell, cells.sequence(cell)).outputs, 1) + (made * made).sum()
+        results.append([tg.gradients(loss, A)])
+    same(*results)
+
+
+def test_several_scans_in_one_record():
+    """Stacks: one layer's outputs are the next one's inputs."""
+    layers = [tg.LSTMCell(3, 4, rng=0, dtype=np.float64), tg.GRUCell(4, 5, rng=1, dtype=np.float64),
+              tg.LSTMCell(5, 5, rng=2, dtype=np.float64),
+              tg.LSTMCell(5, 5, rng=3, dtype=np.float64)]  # fmt: skip
+    parameters = [p for layer in layers for p in layer.parameters().values()]
+    results = []
+    for f in (tg.scan, tg.unroll):
+        h = tg.tensor(cells.sequence(layers[0]), "x")
+        for layer in layers:
+            h = f(layer, h).outputs
+        results.append(tg.gradients(weighed(h, 1), parameters))
+    same(*results)
+
+
+def test_two_forward_passes_before_one_backward_pass():
+    cell = tg.LSTMCell(3, 4, rng=0, dtype=np.float64)
+    one, two = cells.sequence(cell, seed=1), cells.sequence(cell, T=9, seed=2)
+    results = []
+    for f in (tg.scan, tg.unroll):
+        a, b = f(cell, one), f(cell, two)
+        c = f(cell, one)
+        first = weighed(a.outputs, 1)
+        loss = first * weighed(b.outputs, 2) + weighed(c.state, 3)
+        results.append([first.numpy(), tg.gradients(loss, cell.W), a.outputs.numpy()])
+    same(*results)
+
+
+def test_a_record_that_is_kept_is_differentiated_again():
+    cell = tg.GRUCell(3, 4, rng=0, dtype=np.float64)
+    run = tg.scan(cell, cells.sequence(cell))
+    loss = weighed(run.outputs, 1)
+    first = tg.gradients(loss, cell.W, keep_record=True)
+    np.testing.assert_array_equal(first, tg.gradients(loss, cell.W))
+    with pytest.raises(RuntimeError, match="differentiated before"):
+        tg.gradients(loss, cell.W)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "Tree", "ClosedOver", "Custom", "Delay"])
+def test_derivatives_of_derivatives(name):
+    cell = cells.ALL[name]()
+    xs, s0 = cells.sequence(cell, 3), initial(cell, 2)
+    results = []
+    for f in (tg.scan, tg.unroll):
+        x = tg.tensor(xs, "x")
+        run = f(cell, x, s0)
+        loss = weighed(run.outputs, 1) ** 2 + weighed(run.state, 2)
+        g = tg.gradients(loss, [cell.U, x], create_graph=True)
+        second = sum([(part * part).sum() for part in g])
+        results.append(tg.gradients(second, [cell.U, cell.W, x, *tree.leaves(s0)][:3]))
+    same(*results)
+
+
+@pytest.mark.parametrize("name", ["Elman", "GRU", "Tree"])
+def test_forward_mode(name):
+    cell = cells.ALL[name]()
+    xs = cells.sequence(cell, 4)
+    t = np.random.default_rng(7).normal(size=xs.shape)
+    results = []
+    for f in (tg.scan, tg.unroll):
+        y, dy = tg.jvp(lambda x, f=f: weighed(f(cell, x).outputs, 1), (tg.tensor(xs),), (t,))
+        results.append([np.asarray(v.numpy()) for v in (y, dy)])
+    same(*results)
+
+
+def test_constants_and_code_that_change_are_noticed():
+    cell = cells.ClosedOver()
+    xs = cells.sequence(cell)
+    before = tg.scan(cell, xs).outputs.numpy()
+    cells.MASK[1] = 2.0
+    try:
+        found, wanted = (f(cell, xs).outputs.numpy() for f in (tg.scan, tg.unroll))
+    finally:
+        cells.MASK[1] = 0.0
+    assert not np.allclose(before, found)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+    class Scaled(cells.Base):
+        scale = 2.0
+
+        def step(self, x, s):
+            s = tg.tanh(x @ self.U + self.scale * (s @ self.W))
+            return s, s
+
+    cell = Scaled()
+    tg.scan(cell, xs)
+    Scaled.scale = 3.0
+    np.testing.assert_allclose(
+        tg.scan(cell, xs).outputs.numpy(), tg.unroll(cell, xs).outputs.numpy(), rtol=1e-12
+    )
+    Scaled.step = lambda self, x, s: (s, tg.sin(x @ self.U + s @ self.W))
+    np.testing.assert_allclose(
+        tg.scan(cell, xs).outputs.numpy(), tg.unroll(cell, xs).outputs.numpy(), rtol=1e-12
+    )
+
+
+def test_inputs_written_to_before_the_backward_pass_are_noticed():
+    cell = tg.ElmanCell(64, 4, rng=0)
+    xs = np.ones((60, 2, 64), np.float32)
+    loss = tg.scan(cell, xs).outputs.sum()
+    xs[3] = 0
+    with pytest.raises(RuntimeError, match="was written to"):
+        loss.backward()
+
+
+def test_a_parameter_given_another_value_is_noticed():
+    cell = tg.ElmanCell(3, 4, rng=0)
+    loss = tg.scan(cell, np.ones((3, 2, 3))).outputs.sum()
+    cell.W.assign(cell.W.numpy() * 2)
+    with pytest.raises(RuntimeError, match="another value"):
+        loss.backward()

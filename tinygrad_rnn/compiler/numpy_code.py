@@ -1,0 +1,454 @@
+"""The NumPy backend: straight-line code on reused buffers.
+
+Steps are done in blocks, so that what is computed for many steps at once stays in the cache and
+memory does not grow with the length. Values that the backward pass reads are kept for all steps.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ..notation import Notation
+from ..ops.primitives import ADD, CONCATENATE, MATMUL, RESHAPE, SUM
+from ..primitive import Primitive
+from ..program import Atom, Constant, Equation, Var
+from . import runtime
+from .optimise import turned
+from .split import Part
+
+BLOCK_BYTES = 4 << 20
+"""How many bytes the values of one block of steps may take."""
+
+Place = Literal["fixed", "block", "stack"]
+"""Where a value of the loop is: one buffer, one for every step of a block, or of the sequence."""
+
+OUTSIDE = ("before", "after")
+
+_RANK = {"fixed": 0, "block": 1, "stack": 2}
+
+
+class Compiled(NamedTuple):
+    """One direction, compiled.
+
+    run     the function
+    source  its code
+    """
+
+    run: Callable[..., Any]
+    source: str
+
+
+class Writer:
+    """Code that is being written: lines, names, and the values that the names stand for."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.scope: dict[str, Any] = {"np": np, **{k: getattr(runtime, k) for k in (
+            "batch", "total", "rows")}}  # fmt: skip
+        self.names: dict[Var, str] = {}
+        self.taken: set[str] = set(keyword.kwlist) | set(dir(__builtins__)) | set(self.scope) | {
+            "T", "K", "a", "b", "n", "i", "xs", "s0", "outside", "constants", "kept", "G", "g_last"
+        }  # fmt: skip
+
+    def name(self, var: Var) -> str:
+        """A name of its own for a value, the user's if possible."""
+        if var not in self.names:
+            word = "".join(c if c.isalnum() and c.isascii() else "_" for c in var.name) or "v"
+            word = word if not word[0].isdigit() else f"v{word}"
+            own = word
+            k = 2
+            while own in self.taken:
+                own, k = f"{word}_{k}", k + 1
+            self.taken.add(own)
+            self.names[var] = own
+        return self.names[var]
+
+    def put(self, value: Any, word: str) -> str:
+        """A name for an object that the code uses."""
+        word = "".join(c if c.isalnum() and c.isascii() else "_" for c in word)
+        for known, held in self.scope.items():
+            if held is value and known.startswith(word):
+                return known
+        own, k = word, 2
+        while own in self.taken:
+            own, k = f"{word}_{k}", k + 1
+        self.taken.add(own)
+        self.scope[own] = value
+        return own
+
+    def constant(self, value: Any) -> str:
+        """A number in code."""
+        if type(value) in (int, bool) or (type(value) is float and math.isfinite(value)):
+            return repr(value) if not isinstance(value, float) or value >= 0 else f"({value!r})"
+        return self.put(value, "k")
+
+    def line(self, depth: int, text: str) -> None:
+        """Add a line."""
+        self.lines.append("    " * depth + text)
+
+    def done(self, name: str) -> Compiled:
+        """Compile what was written."""
+        source = "\n".join(self.lines) + "\n"
+        scope = dict(self.scope)
+        exec(compile(source, f"<{name} of a scan>", "exec"), scope)  # noqa: S102
+        return Compiled(scope[name], source)
+
+
+class Emitter:
+    """Writes the equations of one direction."""
+
+    def __init__(self, w: Writer, part: Part, places: dict[Var, Place]) -> None:
+        self.w = w
+        self.level = part.level
+        self.place = places
+        self.makers = {
+            v: e for e in (*part.once, *part.before, *part.loop, *part.after) for v in e.outputs
+        }
+        self.written: set[Var] = set()
+        self.read: dict[Var, None] = {}
+        self.buffered: dict[Var, None] = {}
+
+    # -- atoms ----------------------------------------------------------------------------------
+
+    def once(self, atom: Any) -> str:
+        """A value that is the same in all steps."""
+        return self.w.constant(atom.value) if isinstance(atom, Constant) else self.w.name(atom)
+
+    def many(self, atom: Any, ndim: int | None = None) -> str:
+        """A value of all steps of the block; axes to broadcast as one step's value would."""
+        if isinstance(atom, Constant) or self.level[atom] == "once":
+            return self.once(atom)
+        name = f"b_{self.w.name(atom)}"
+        if ndim is not None and 0 < len(atom.shape) < ndim:
+            return f"{name}[:, {', '.join(['None'] * (ndim - len(atom.shape)))}]"
+        if ndim and not atom.shape:
+            return f"{name}.reshape(n{', 1' * ndim})"
+        return name
+
+    def step(self, atom: Any) -> str:
+        """A value in one step."""
+        if isinstance(atom, Constant) or self.level[atom] == "once":
+            return self.once(atom)
+        self.read.setdefault(atom)
+        return self.w.name(atom)
+
+    # -- equations ------------------------------------------------------------------------------
+
+    def values(
+        self, e: Equation, atom: Callable[..., str], out: str, ndim: int | None
+    ) -> list[str]:
+        """Lines that write an elementwise operation, or a product, into a buffer; [] if it has
+        to be called."""
+        f = e.primitive.value
+        given = [atom(a) if ndim is None else atom(a, ndim) for a in e.inputs]
+        if isinstance(f, np.ufunc) and not e.params:
+            if e.primitive is MATMUL and ndim is not None:
+                return []
+            return [f"np.{f.__name__}({', '.join(given)}, out={out})"]
+        if e.primitive.kind == "elementwise" and e.outputs[0].dtype == _dtype(e.inputs):
+            return chain(e, given, out, self.w)
+        return []
+
+    def call(self, e: Equation, atom: Callable[[Any], str]) -> str:
+        """A call of the operation on plain arrays."""
+        f = self.w.put(e.primitive.value, f"f_{e.primitive.name}")
+        given = ", ".join([atom(a) for a in e.inputs])
+        params = f", **{self.w.put(dict(e.params), 'p')}" if e.params else ""
+        first = "[0]" if e.primitive.together is not None else ""
+        return f"{f}({given}{params}){first}"
+
+    def batched(self, e: Equation, word: str = "batch") -> str:
+        """A call of the operation for all steps of a block."""
+        f = e.primitive.value
+        if e.primitive.together is not None:
+            own = f
+            f = lambda *a, **p: own(*a, **p)[0]  # noqa: E731
+        by_step = [isinstance(a, Var) and self.level[a] != "once" for a in e.inputs]
+        given = ", ".join([self.many(a) for a in e.inputs])
+        params = self.w.put(dict(e.params), "p")
+        return (
+            f"{word}({self.w.put(f, f'f_{e.primitive.name}')}, n, [{given}], {by_step}, {params})"
+        )
+
+    def write_once(self, depth: int, e: Equation) -> None:
+        """An operation that is done once."""
+        left = ", ".join([self.w.name(v) for v in e.outputs]) + "," * e.primitive.multiple
+        turn = turned(e)
+        if turn is not None:  # products read it many times
+            self.w.line(depth, f"{left} = np.ascontiguousarray({self.once(turn)}.T)")
+            return
+        self.w.line(depth, f"{left} = {self.call(e, self.once)}")
+
+    def write_many(self, depth: int, e: Equation, buffers: bool = True) -> None:
+        """An operation for all steps of a block."""
+        if e.outputs[0] in self.written:
+            return
+        self.written.update(e.outputs)
+        v = e.outputs[0]
+        name = f"b_{self.w.name(v)}"
+        there = self.place.get(v)
+        if len(e.outputs) == 1 and there is not None:
+            self.buffered.setdefault(v)
+            if there == "block":
+                self.w.line(depth, f"{name} = blk_{self.w.name(v)}[:n]")
+            lines = self.values(e, self.many, name, len(v.shape))
+            if not lines and _flat_product(e, self.level):
+                a, b = e.inputs
+                lines = [f"np.matmul(rows({self.many(a)}), {self.once(b)}, out=rows({name}))"]
+            if not lines:
+                lines = [f"{name}[...] = {self.batched(e)}"]
+            for line in lines:
+                self.w.line(depth, line)
+            return
+        left = ", ".join([f"b_{self.w.name(u)}" for u in e.outputs]) + "," * e.primitive.multiple
+        self.w.line(depth, f"{left} = {self.batched(e)}")
+        for u in e.outputs:
+            if self.place.get(u) is not None:
+                self.buffered.setdefault(u)
+                own = self.w.name(u)
+                self.w.line(depth, f"all_{own}[a:b] = b_{own}")
+
+    def write_needed(self, depth: int, atom: Any) -> None:
+        """The equations outside the loop that a value needs, once each."""
+        stack = [atom]
+        while stack:
+            v = stack[-1]
+            e = self.makers.get(v) if isinstance(v, Var) else None
+            if e is None or v in self.written or self.level[v] not in OUTSIDE:
+                stack.pop()
+                continue
+            missing = [
+                a
+                for a in e.inputs
+                if isinstance(a, Var)
+                and a not in self.written
+                and a in self.makers
+                and self.level[a] in OUTSIDE
+            ]
+            if missing:
+                stack += missing
+                continue
+            self.write_many(depth, e)
+            stack.pop()
+
+    def total(self, depth: int, atom: Any) -> str:
+        """The sum over the steps of a block of a value."""
+        if isinstance(atom, Constant) or self.level[atom] == "once":
+            return f"n * {self.once(atom)}"
+        e = self.makers.get(atom)
+        if (
+            e is None
+            or self.level[atom] not in OUTSIDE
+            or atom in self.written
+            or len(e.outputs) > 1
+        ):
+            self.write_needed(depth, atom)
+            return f"{self.many(atom)}.sum(0)"
+        if e.primitive is MATMUL:
+            left, right = e.inputs
+            a = turned(self.makers.get(left) if isinstance(left, Var) else None)
+            if a is not None and isinstance(right, Var) and len(right.shape) == 2:
+                by_step = self.level[a] != "once" and self.level[right] != "once"
+                if by_step:
+                    self.write_needed(depth, a)
+                    self.write_needed(depth, right)
+                    return f"rows({self.many(a)}).T @ rows({self.many(right)})"
+        if e.primitive is SUM:
+            a = e.inputs[0]  # type: ignore[assignment]
+            assert isinstance(a, Var)
+            axis = e.params["axis"]
+            axes = range(len(a.shape)) if axis is None else np.atleast_1d(axis).tolist()
+            over = (0, *[x % len(a.shape) + 1 for x in axes])
+            self.write_needed(depth, a)
+            if over == (0, 1) and len(a.shape) == 2:  # a product with ones is several times faster
+                ones = f"np.ones(n * {a.shape[0]}, {self.w.put(a.dtype, 'dtype')})"
+                return f"({ones} @ rows({self.many(a)})).reshape({atom.shape})"
+            return f"{self.many(a)}.sum({over}).reshape({atom.shape})"
+        if e.primitive is RESHAPE:
+            return f"({self.total(depth, e.inputs[0])}).reshape({atom.shape})"
+        if e.primitive is ADD and all(
+            isinstance(a, Var) and a.shape == atom.shape for a in e.inputs
+        ):
+            one, two = (self.total(depth, a) for a in e.inputs)
+            return f"{one} + {two}"
+        if e.primitive.kind == "elementwise":
+            self.write_needed(depth, atom)
+            return f"{self.many(atom)}.sum(0)"
+        for argument in e.inputs:
+            self.write_needed(depth, argument)
+        return self.batched(e, "total")
+
+
+def _dtype(atoms: Sequence[Atom]) -> Any:
+    found = [a.dtype for a in atoms if isinstance(a, Var)]
+    return found[0] if len(set(found)) == 1 else None
+
+
+def _flat_product(e: Equation, level: Any) -> bool:
+    a, b = e.inputs[0], e.inputs[-1]
+    return (
+        e.primitive is MATMUL
+        and isinstance(a, Var)
+        and isinstance(b, Var)
+        and level[a] != "once"
+        and level[b] == "once"
+        and len(b.shape) == 2
+        and len(a.shape) == 2
+    )
+
+
+# ------------------------------------------------------------------------------------------------
+# Expressions as calls with out=
+
+_OPERATORS = {
+    ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power",
+}  # fmt: skip
+
+
+def chain(e: Equation, given: Sequence[str], out: str, w: Writer) -> list[str]:
+    """An elementwise operation's NumPy notation as calls that all write into one buffer; [] if
+    it is no such chain."""
+    notation: Notation = e.primitive.notation
+    signature = e.primitive.signature
+    if not notation.numpy or signature is None or notation.form != "call":
+        return []
+    try:
+        tree = ast.parse(notation.numpy, mode="eval").body
+    except SyntaxError:
+        return []
+    names = dict(zip(signature.arguments, given, strict=True))
+    names |= {k: w.constant(v) for k, v in e.params.items()}
+    lines: list[str] = []
+
+    def leaf(node: ast.expr) -> str | None:
+        if isinstance(node, ast.Name):
+            return names.get(node.id)
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            return repr(node.value)
+        return None
+
+    def write(node: ast.expr) -> bool:
+        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            word, parts = _OPERATORS[type(node.op)], [node.left, node.right]
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            word, parts = "negative", [node.operand]
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "np"
+            and isinstance(getattr(np, node.func.attr, None), np.ufunc)
+            and not node.keywords
+        ):
+            word, parts = node.func.attr, list(node.args)
+        else:
+            return False
+        words = []
+        inner = [p for p in parts if leaf(p) is None]
+        if len(inner) > 1 or (inner and not write(inner[0])):
+            return False
+        for part in parts:
+            found = leaf(part)
+            words.append(out if found is None else found)
+        lines.append(f"np.{word}({', '.join(words)}, out={out})")
+        return True
+
+    if isinstance(tree, ast.Attribute):  # "np.tanh"
+        f = getattr(np, tree.attr, None)
+        if not isinstance(f, np.ufunc) or e.params:
+            return []
+        return [f"np.{tree.attr}({', '.join(given)}, out={out})"]
+    if leaf(tree) is not None or not write(tree) or out in given:
+        return []
+    return lines
+
+
+# ------------------------------------------------------------------------------------------------
+# Places of the loop's values
+
+
+class Targets(NamedTuple):
+    """Where the values of a loop are.
+
+    places  of every value that has a buffer of its own, or a part of one
+    parts   values that are written into a part of another: (the other, index)
+    views   equations whose results are views: they are made once, not in every step
+    copies  (equation, argument) of concatenations whose argument is copied into its part
+    """
+
+    places: dict[Var, Place]
+    parts: dict[Var, tuple[Var, str]]
+    views: list[Equation]
+
+
+def targets(loop: Sequence[Equation], need: dict[Var, Place], taken: set[Var]) -> Targets:
+    """Choose places.
+
+    need    which values are read after the loop, or by the other direction
+    taken   values whose place is somebody else's choice (the states)
+    """
+    made = {v: e for e in loop for v in e.outputs}
+    views = [e for e in loop if is_view(e) and isinstance(e.inputs[0], Var) and e.inputs[0] in made]
+    viewed = {v for e in views for v in e.outputs}
+    place: dict[Var, Place] = {v: need.get(v, "fixed") for v in made}
+    for e in reversed(views):
+        source = e.inputs[0]
+        assert isinstance(source, Var)
+        for v in e.outputs:
+            if _RANK[place[v]] > _RANK[place[source]]:
+                place[source] = place[v]
+    for e in views:
+        source = e.inputs[0]
+        assert isinstance(source, Var)
+        for v in e.outputs:
+            place[v] = place[source]
+    parts: dict[Var, tuple[Var, str]] = {}
+    for e in loop:
+        if e.primitive is not CONCATENATE:
+            continue
+        whole, axis, start = e.outputs[0], e.params["axis"], 0
+        for a in e.inputs:
+            size = a.shape[axis] if isinstance(a, Var) else np.shape(a.value)[axis]
+            if (
+                isinstance(a, Var)
+                and a in made
+                and a not in viewed
+                and a not in parts
+                and a not in taken
+                and a.dtype == whole.dtype
+                and len(made[a].outputs) == 1
+                and _RANK[place[a]] <= _RANK[place[whole]]
+                and whole not in taken
+            ):
+                before = ":, " * axis
+                parts[a] = whole, f"{before}{start}:{start + size}"
+                place[a] = place[whole]
+            start += size
+    return Targets(place, parts, views)
+
+
+def is_view(e: Equation) -> bool:
+    """Whether the results are views of the argument, whatever its strides."""
+    if e.primitive.kind != "structural" or len(e.inputs) != 1 or not isinstance(e.inputs[0], Var):
+        return False
+    v, f, params = e.inputs[0], e.primitive.value, dict(e.params)
+    room = np.empty((2, *[2 * n for n in v.shape]), v.dtype)
+    example = room[(slice(None), *[slice(None, None, 2)] * len(v.shape))]
+    made: Any = f(example[0], **params)
+    many: Any = runtime.batch(f, 2, [example], [True], params)
+    parts = (*made, *many) if e.primitive.multiple else (made, many)
+    return all(isinstance(p, np.ndarray) and np.shares_memory(p, example) for p in parts)
+
+
+def width(variables: Any) -> int:
+    """The bytes of one step's values."""
+    return sum([math.prod(v.shape) * v.dtype.itemsize for v in variables])
+
+
+__all__ = ["Compiled", "Emitter", "Primitive", "Targets", "Writer", "targets", "width"]

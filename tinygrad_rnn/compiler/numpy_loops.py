@@ -1,0 +1,392 @@
+"""The two functions of a compiled step, in NumPy: the forward and the backward loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..program import Constant, Equation, Var
+from .numpy_code import (
+    BLOCK_BYTES,
+    Compiled,
+    Emitter,
+    Place,
+    Targets,
+    Writer,
+    targets,
+    width,
+)
+from .split import Part, Split
+
+
+class _Loop:
+    """What both directions have in common: buffers, views and the lines of a step."""
+
+    def __init__(self, w: Writer, part: Part, need: dict[Var, Place], taken: set[Var]) -> None:
+        self.w = w
+        self.part = part
+        self.targets: Targets = targets(part.loop, need, taken)
+        places = dict(self.targets.places)
+        for e in (*part.before, *part.after):
+            for v in e.outputs:
+                if need.get(v) == "stack":
+                    places[v] = "stack"
+                elif len(e.outputs) == 1 and e.primitive.kind in ("elementwise", "bilinear"):
+                    places[v] = "block"
+        self.places = places
+        self.emit = Emitter(w, part, places)
+        self.viewed = {v for e in self.targets.views for v in e.outputs}
+        self.own = [
+            v
+            for v in places
+            if v not in self.viewed and v not in self.targets.parts and v not in taken
+        ]
+
+    def allocate(self, at: int, more: Iterable[Var] = ()) -> None:
+        """Buffers, and views of those that stay where they are, as lines before line `at`.
+
+        more   further values that have a buffer for a block
+        """
+        w, after = self.w, self.w.lines[at:]
+        del self.w.lines[at:]
+        outside = {v for e in (*self.part.before, *self.part.after) for v in e.outputs}
+        own = [v for v in self.own if v not in outside or v in self.emit.buffered]
+        size = width([*(v for v in own if self.places[v] != "fixed"), *more])
+        w.line(1, f"K = min(T, {max(1, BLOCK_BYTES // max(1, size))})")
+        for v in more:
+            dtype = w.put(v.dtype, f"{v.dtype}")
+            w.line(1, f"blk_{w.name(v)} = np.empty((K, {_sizes(v)}), {dtype})")
+        for v in own:
+            name, dtype = w.name(v), w.put(v.dtype, f"{v.dtype}")
+            place = self.places[v]
+            if place == "fixed":
+                w.line(1, f"{name} = np.empty({v.shape}, {dtype})")
+            elif place == "block":
+                w.line(1, f"blk_{name} = np.empty((K, {_sizes(v)}), {dtype})")
+            else:
+                w.line(1, f"all_{name} = np.empty((T, {_sizes(v)}), {dtype})")
+        for v, (whole, index) in self.targets.parts.items():
+            name, place = w.name(v), self.places[v]
+            if place == "fixed":
+                w.line(1, f"{name} = {w.name(whole)}[{index}]")
+            elif place == "stack":
+                w.line(1, f"all_{name} = all_{w.name(whole)}[:, {index}]")
+        for e in self.targets.views:
+            source = e.inputs[0]
+            assert isinstance(source, Var)
+            comma = "," * e.primitive.multiple
+            place = self.places[source]
+            if place == "fixed":
+                left = ", ".join([w.name(v) for v in e.outputs]) + comma
+                w.line(1, f"{left} = {self.emit.call(e, w.name)}")
+            elif place == "stack":
+                left = ", ".join([f"all_{w.name(v)}" for v in e.outputs]) + comma
+                f = w.put(e.primitive.value, f"f_{e.primitive.name}")
+                params = w.put(dict(e.params), "p")
+                w.line(1, f"{left} = batch({f}, T, [all_{w.name(source)}], [True], {params})")
+        w.lines += after
+
+    def block(self, stacks: Iterable[Var]) -> None:
+        """The buffers of one block; `stacks` are of all steps, too."""
+        w = self.w
+        outside = {v for e in (*self.part.before, *self.part.after) for v in e.outputs}
+        for v in self.own:
+            name = w.name(v)
+            if self.places[v] == "block" and v not in outside:
+                w.line(2, f"b_{name} = blk_{name}[:n]")
+        for v in dict.fromkeys([*stacks, *(v for v, p in self.places.items() if p == "stack")]):
+            w.line(2, f"b_{w.name(v)} = all_{w.name(v)}[a:b]")
+        for v, (whole, index) in self.targets.parts.items():
+            if self.places[v] == "block":
+                w.line(2, f"b_{w.name(v)} = b_{w.name(whole)}[:, {index}]")
+        for e in self.targets.views:
+            source = e.inputs[0]
+            assert isinstance(source, Var)
+            if self.places[source] == "block":
+                left = ", ".join([f"b_{w.name(v)}" for v in e.outputs]) + "," * e.primitive.multiple
+                w.line(2, f"{left} = {self.emit.batched(e)}")
+
+    def run(self, header: str, lines: Sequence[str], fixed: set[Var]) -> None:
+        """The loop over the steps of a block, and before it the values that it reads."""
+        for v in self.emit.read:
+            self.emit.write_needed(2, v)
+        if lines:
+            self.w.line(2, header)
+            for text in [*self.reads(fixed), *lines]:
+                self.w.line(3, text)
+
+    def steps(self) -> list[str]:
+        """The lines of one step."""
+        lines: list[str] = []
+        done = set(map(id, self.targets.views))
+        for e in self.part.loop:
+            if id(e) in done:
+                for v in e.outputs:
+                    self.emit.read.setdefault(v)
+                continue
+            lines += self._written(e)
+        return lines
+
+    def _written(self, e: Equation) -> list[str]:
+        emit = self.emit
+        if e.primitive.name == "concatenate" and len(e.outputs) == 1:
+            return self._joined(e)
+        out = emit.step(e.outputs[0])
+        if len(e.outputs) == 1:
+            lines = emit.values(e, emit.step, out, None)
+            return lines or [f"{out}[...] = {emit.call(e, emit.step)}"]
+        names = [f"r_{self.w.name(v)}" for v in e.outputs]
+        outs = [emit.step(v) for v in e.outputs]
+        return [
+            f"{', '.join(names)}, = {emit.call(e, emit.step)}",
+            *(f"{o}[...] = {r}" for o, r in zip(outs, names, strict=True)),
+        ]
+
+    def _joined(self, e: Equation) -> list[str]:
+        """A concatenation: arguments that are not there already are copied."""
+        whole, axis, start = e.outputs[0], e.params["axis"], 0
+        out, lines = self.emit.step(whole), []
+        for a in e.inputs:
+            size = a.shape[axis] if isinstance(a, Var) else a.value.shape[axis]
+            index = f"{':, ' * axis}{start}:{start + size}"
+            if not isinstance(a, Var) or self.targets.parts.get(a) != (whole, index):
+                lines.append(f"{out}[{index}] = {self.emit.step(a)}")
+            start += size
+        return lines
+
+    def reads(self, fixed: set[Var]) -> list[str]:
+        """The lines that fetch the values of one step."""
+        found = []
+        for v in self.emit.read:
+            if self.places.get(v, "stack") != "fixed" and v not in fixed:
+                found.append(f"{self.w.name(v)} = {_row(v, 'b_' + self.w.name(v))}")
+        return found
+
+
+def _row(v: Var, stack: str) -> str:
+    """One step's value, as an array that can be written to."""
+    return f"{stack}[i]" if v.shape else f"{stack}[i, ...]"
+
+
+def _sizes(v: Var) -> str:
+    return ", ".join(map(str, v.shape)) + ("," if v.shape else "")
+
+
+def forward(s: Split, keep: bool) -> Compiled:
+    """The forward loop: run(T, xs, s0, outside, constants) -> (results, states, kept).
+
+    results  for every distinct result all steps, (T, ...)
+    states   for every leaf of the state (T + 1, ...)
+    kept     values that the backward pass reads; only with keep
+    """
+    w, j, part = Writer(), s.joint, s.forward
+    kept = [v for v in s.kept if v not in (*j.xs, *j.states)] if keep else []
+    need: dict[Var, Place] = {}
+    for e in part.after:
+        need |= {a: "block" for a in e.inputs if isinstance(a, Var) and part.level[a] == "loop"}
+    need |= dict.fromkeys(kept, "stack")
+    home: dict[Var, int] = {}
+    makers = {v: e for e in part.loop for v in e.outputs}
+    for k, c in enumerate(s.carries):
+        maker = makers.get(c.after)
+        if maker is None or c.after in home:
+            continue
+        if len(maker.outputs) == 1 and not _view(maker, makers):
+            home[c.after] = k
+    need |= {v: "stack" for v in j.results if v not in home}
+    loop = _Loop(w, part, need, set(home))
+    emit = loop.emit
+    w.line(0, "def forward(T, xs, s0, outside, constants):")
+    _unpack(w, "all_", j.xs, "xs")
+    _unpack(w, "", j.outside, "outside")
+    _unpack(w, "", j.constants, "constants")
+    for e in part.once:
+        emit.write_once(1, e)
+    for k, c in enumerate(s.carries):
+        dtype = w.put(c.before.dtype, f"{c.before.dtype}")
+        w.line(1, f"S{k} = np.empty((T + 1, {_sizes(c.before)}), {dtype})")
+        w.line(1, f"S{k}[0] = s0[{k}]")
+        w.line(1, f"all_{w.name(c.before)} = S{k}[:-1]")
+        if home.get(c.after) == k:
+            w.line(1, f"all_{w.name(c.after)} = S{k}[1:]")
+            loop.places[c.after] = "stack"
+    at = len(w.lines)
+    w.line(1, "for a in range(0, T, K):")
+    w.line(2, "b = min(a + K, T)")
+    w.line(2, "n = b - a")
+    loop.block([*j.xs, *j.states, *home])
+    for k, c in enumerate(s.carries):
+        if part.level.get(c.after) != "loop":
+            emit.write_needed(2, c.after)
+            w.line(2, f"S{k}[a + 1 : b + 1] = {emit.many(c.after)}")
+    lines = loop.steps()
+    for k, c in enumerate(s.carries):
+        if part.level.get(c.after) == "loop" and home.get(c.after) != k:
+            lines.append(f"S{k}[a + i + 1] = {emit.step(c.after)}")
+    loop.run("for i in range(n):", lines, set())
+    for v in (*j.results, *kept):
+        emit.write_needed(2, v)
+    results = []
+    for v in j.results:
+        if part.level[v] == "once":
+            w.line(1, f"all_{w.name(v)} = np.broadcast_to({w.name(v)}, (T, {_sizes(v)}))")
+        results.append(f"all_{w.name(v)}")
+    states = [f"S{k}" for k in range(len(s.carries))]
+    kept_names = [f"all_{w.name(v)}" for v in kept]
+    w.line(1, f"return {_list(results)}, {_list(states)}, {_list(kept_names)}")
+    loop.allocate(at)
+    return w.done("forward")
+
+
+def backward(s: Split, present: Sequence[bool]) -> Compiled:
+    """The backward loop:
+    run(T, xs, states, kept, outside, constants, G, g_last) -> (of x, of s_0, of outside).
+
+    present   for every distinct result whether it has a cotangent
+    G         these cotangents, (T, ...), or None
+    g_last    for every leaf of the state the cotangent of its last value, or None
+    """
+    w, j, part = Writer(), s.joint, s.backward
+    kept = [v for v in s.kept if v not in (*j.xs, *j.states)]
+    need: dict[Var, Place] = {}
+    after_reads: list[Any] = [a for e in part.after for a in e.inputs]
+    after_reads += [a for _, a in (*s.totals, *s.to_x)]
+    for a in after_reads:
+        if isinstance(a, Var) and part.level[a] == "loop":
+            need[a] = "block"
+    made = {v: e for e in (*part.loop, *part.after) for v in e.outputs}
+    whole = [a for _, a in s.to_x if isinstance(a, Var) and a in made]
+    need |= dict.fromkeys(whole, "stack")
+    home: dict[Var, int] = {}
+    makers = {v: e for e in part.loop for v in e.outputs}
+    for k, c in enumerate(s.carries):
+        e = makers.get(c.back) if isinstance(c.back, Var) else None
+        if (
+            isinstance(c.back, Var)
+            and e is not None
+            and c.back not in home
+            and c.back not in need
+            and len(e.outputs) == 1
+            and not _view(e, makers)
+        ):
+            home[c.back] = k
+    loop = _Loop(w, part, need, set(home))
+    emit = loop.emit
+    seeds = [
+        (r, g) for r, g in enumerate(j.seeds) if g is not None and part.level.get(g) is not None
+    ]
+    carried = [(r, g) for r, g in seeds if part.level[g] == "loop"]
+    used = {a for e in (*part.before, *part.loop, *part.after) for a in e.inputs}
+    used |= {c.back for c in s.carries if c.back is not None}
+    used |= {a for _, a in (*s.totals, *s.to_x)}
+    w.line(0, "def backward(T, xs, states, kept, outside, constants, G, g_last):")
+    _unpack(w, "all_", j.xs, "xs")
+    _unpack(w, "", j.outside, "outside")
+    _unpack(w, "", j.constants, "constants")
+    _unpack(w, "all_", kept, "kept")
+    for k, c in enumerate(s.carries):
+        w.line(1, f"all_{w.name(c.before)} = states[{k}][:-1]")
+    for e in part.once:
+        emit.write_once(1, e)
+    blocks = [g for _, g in carried if need.get(g) is not None]
+    for k, c in enumerate(s.carries):
+        if c.before.dtype.kind != "f":
+            continue
+        dtype = w.put(c.before.dtype, f"{c.before.dtype}")
+        w.line(1, f"r{k} = np.zeros({c.before.shape}, {dtype})")
+        w.line(1, f"if g_last[{k}] is not None:")
+        w.line(2, f"r{k}[...] = g_last[{k}]")
+        if isinstance(c.back, Var) and home.get(c.back) == k:
+            w.line(1, f"{w.name(c.back)} = r{k}")
+            loop.places[c.back] = "fixed"
+    fixed: set[Var] = set()
+    for r, g in seeds:
+        dtype = w.put(g.dtype, f"{g.dtype}")
+        if (r, g) in carried:
+            if g not in need:
+                w.line(1, f"{w.name(g)} = np.empty({g.shape}, {dtype})")
+                fixed.add(g)
+        elif present[r]:
+            w.line(1, f"all_{w.name(g)} = G[{r}]")
+        else:
+            w.line(1, f"all_{w.name(g)} = np.zeros((T, {_sizes(g)}), {dtype})")
+    at = len(w.lines)
+    direct: dict[int, Var] = {}
+    for k, atom in s.to_x:
+        if isinstance(atom, Var) and atom in made and atom not in direct.values():
+            direct[k] = atom
+        else:
+            v = j.xs[k]
+            dtype = w.put(v.dtype, f"{v.dtype}")
+            w.line(1, f"dx{k} = np.empty((T, {_sizes(v)}), {dtype})")
+    for k, _ in s.totals:
+        w.line(1, f"d{k} = 0")
+    w.line(1, "for b in range(T, 0, -K):")
+    w.line(2, "a = max(b - K, 0)")
+    w.line(2, "n = b - a")
+    for g in blocks:
+        w.line(2, f"b_{w.name(g)} = blk_{w.name(g)}[:n]")
+    for r, _ in carried:
+        if present[r]:
+            w.line(2, f"b_G{r} = G[{r}][a:b]")
+    ahead = [g for r, g in seeds if (r, g) not in carried]
+    loop.block([v for v in (*j.xs, *j.states, *kept, *ahead) if v in used])
+    lines: list[str] = []
+    for r, g in carried:
+        out = w.name(g)
+        parts = [f"b_G{r}[i]"] if present[r] else []
+        parts += [
+            f"r{k}"
+            for k, c in enumerate(s.carries)
+            if c.after is j.results[r] and c.before.dtype.kind == "f"
+        ]
+        if g in need:
+            lines.append(f"{out} = {_row(g, 'b_' + out)}")
+        if len(parts) == 1:
+            lines.append(f"{out}[...] = {parts[0]}")
+        else:
+            lines.append(f"np.add({parts[0]}, {parts[1]}, out={out})")
+        lines += [f"np.add({out}, {p}, out={out})" for p in parts[2:]]
+    lines += loop.steps()
+    for k, c in enumerate(s.carries):
+        if c.before.dtype.kind != "f" or (isinstance(c.back, Var) and home.get(c.back) == k):
+            continue
+        if c.back is None:
+            lines.append(f"r{k}[...] = 0")
+        else:
+            lines.append(f"r{k}[...] = {emit.step(c.back)}")
+    loop.run("for i in range(n - 1, -1, -1):", lines, {*fixed, *(g for _, g in carried)})
+    for k, atom in s.to_x:
+        emit.write_needed(2, atom)
+        if k not in direct:
+            w.line(2, f"dx{k}[a:b] = {emit.many(atom)}")
+    for k, atom in s.totals:
+        value = emit.total(2, atom)
+        w.line(2, f"d{k} = d{k} + {value}")
+    to_x = [
+        f"all_{w.name(direct[k])}" if k in direct else f"dx{k}" if k in dict(s.to_x) else "None"
+        for k in range(len(j.xs))
+    ]
+    first = [f"r{k}" if c.before.dtype.kind == "f" else "None" for k, c in enumerate(s.carries)]
+    totals = [f"d{k}" if k in dict(s.totals) else "None" for k in range(len(j.outside))]
+    w.line(1, f"return {_list(to_x)}, {_list(first)}, {_list(totals)}")
+    loop.allocate(at, blocks)
+    return w.done("backward")
+
+
+def _view(e: Equation, made: Any) -> bool:
+    from .numpy_code import is_view
+
+    return is_view(e) and e.inputs[0] in made
+
+
+def _unpack(w: Writer, prefix: str, variables: Sequence[Var], source: str) -> None:
+    if variables:
+        w.line(1, f"{', '.join(prefix + w.name(v) for v in variables)}, = {source}")
+
+
+def _list(names: Sequence[str]) -> str:
+    return f"[{', '.join(names)}]"
+
+
+__all__ = ["Constant", "backward", "forward"]

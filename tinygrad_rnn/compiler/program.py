@@ -1,0 +1,86 @@
+"""Compiled steps, remembered by the operations that they do."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from ..program import Constant, Equation, Var
+from . import numpy_loops
+from .numpy_code import Compiled
+from .optimise import hoisted_sums, merged_products, simplified
+from .record import Joint, Step, joint
+from .split import Split, ancestors, split
+
+REMEMBERED = 64
+"""How many programs are remembered."""
+
+
+class Program:
+    """A step and its backward pass, compiled as far as they were needed.
+
+    joint      the program
+    equations  of it, rewritten
+    """
+
+    def __init__(self, step: Step) -> None:
+        self.joint, equations = simplified(joint(step))
+        j = self.joint
+        ahead = ancestors(equations, j.results)
+        dependent = set(j.states)
+        for e in ahead:
+            if not dependent.isdisjoint([a for a in e.inputs if isinstance(a, Var)]):
+                dependent.update(e.outputs)
+        ends = {a for a in (*j.results, *j.back) if isinstance(a, Var)}
+        self.equations: list[Equation] = hoisted_sums(equations, dependent, ends)
+        self._splits: dict[Any, Split] = {}
+        self._compiled: dict[Any, Compiled] = {}
+        self._lock = threading.Lock()
+
+    def split(self, wanted: Sequence[bool]) -> Split:
+        """The step in parts."""
+        key = tuple(wanted)
+        if key not in self._splits:
+            s = split(self.joint, self.equations, key)
+            self._splits[key] = s._replace(
+                forward=merged_products(s.forward), backward=merged_products(s.backward)
+            )
+        return self._splits[key]
+
+    def forward(self, wanted: Sequence[bool], keep: bool) -> Compiled:
+        """The forward loop; it keeps what the backward pass reads, or nothing."""
+        key = ("forward", tuple(wanted), keep)
+        with self._lock:
+            if key not in self._compiled:
+                self._compiled[key] = numpy_loops.forward(self.split(wanted), keep)
+            return self._compiled[key]
+
+    def backward(self, wanted: Sequence[bool], present: Sequence[bool]) -> Compiled:
+        """The backward loop for results of which some have a cotangent."""
+        key = ("backward", tuple(wanted), tuple(present))
+        with self._lock:
+            if key not in self._compiled:
+                self._compiled[key] = numpy_loops.backward(self.split(wanted), present)
+            return self._compiled[key]
+
+
+_programs: OrderedDict[Any, Program] = OrderedDict()
+_lock = threading.Lock()
+
+
+def program_for(step: Step) -> Program:
+    """The program of a step, made if no step has done the same operations before."""
+    with _lock:
+        found = _programs.get(step.key)
+        if found is None:
+            found = _programs[step.key] = Program(step)
+            if len(_programs) > REMEMBERED:
+                _programs.popitem(last=False)
+        else:
+            _programs.move_to_end(step.key)
+    return found
+
+
+__all__ = ["Constant", "Joint", "Program", "program_for"]

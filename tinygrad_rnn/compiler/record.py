@@ -1,0 +1,370 @@
+"""One recorded step: what it computes, what it takes from outside, and its backward pass.
+
+A step of a cell is recorded on stand-ins for its input and its state. Everything else that it uses
+(parameters, tensors of other records, constant arrays) becomes an input of the program as well, so
+that the program holds for all values and a change of a constant cannot go unnoticed. Only Python
+numbers are part of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import copy_context
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import tree
+from ..graph import Inspector, Leaf, Node, Place, State, _state, current
+from ..primitive import Primitive, of_precision
+from ..program import Trace, Var, placeholders, program_of
+from ..refusals import (
+    INSTEAD,
+    LOOK,
+    ValueDependenceError,
+    checked_pair,
+    line_of,
+    record_twice,
+    step_of,
+)
+from ..runs import same
+from ..sweep import pullback
+from ..tensor import FLOAT, Tensor, tensor
+from ..tracing import _another
+
+Source = tuple[Node, int]
+"""A node, and the number of one of its outputs."""
+
+UNROLL = "use tg.unroll, which records every step"
+
+
+class UncompiledError(TypeError):
+    """A step that can't be compiled."""
+
+
+class Step(NamedTuple):
+    """One recorded step.
+
+    given      the stand-ins: leaves of x, then of the state
+    inputs     how many of them are leaves of x
+    outside    outputs of nodes from outside that it uses
+    values     their values
+    constants  arrays that it uses and that were not recorded, and tensors that it made of data
+    slots      (operation, argument, number of the constant that it is)
+    made       the tensors made of data, and the numbers of their constants
+    nodes      its operations, in order
+    results    the leaves of its output and of the new state
+    structure  (output, state), to be filled
+    since      a serial number before all of its own nodes
+    key        equal for steps that do the same operations on the same shapes
+    """
+
+    given: list[Tensor]
+    inputs: int
+    outside: list[Source]
+    values: list[Any]
+    constants: list[Any]
+    slots: list[tuple[Node, int, int]]
+    made: dict[Node, int]
+    nodes: list[Node]
+    results: list[Tensor]
+    structure: Any
+    since: int
+    key: Any
+
+
+class _Watch(Inspector):
+    """Remembers the values of every operation; refuses looks at them."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        self.values: dict[Node, Sequence[Any]] = {}
+
+    def operation(
+        self, primitive: Primitive, place: Place, values: Sequence[Any], y: Any, node: Node | None
+    ) -> None:
+        if node is not None:
+            self.values[node] = list(values)
+
+    def look(self, tensor: Tensor, how: str) -> None:
+        if tensor._node in self.values or (tensor.name or "").split(".")[0] in ("x", "s"):
+            import sys
+
+            raise ValueDependenceError(
+                f"{self.who}: {line_of(sys._getframe(1)) or 'it'} looks at a value through {how}: "
+                f"{INSTEAD.get(how, LOOK)}; or {UNROLL}"
+            )
+
+
+def record_step(cell: Any, x: Any, state: Any) -> Step:
+    """Record one step on stand-ins for the input and the state: structures of arrays.
+
+    Raises what `cell.step` raises, ValueDependenceError for a look at a value, UncompiledError for
+    a result that is not recorded.
+    """
+    leaves = [*tree.leaves(x), *tree.leaves(state)]
+    names = [*tree.paths(x, "x"), *tree.paths(state, "s")]
+    given = placeholders(leaves, names)
+    subject, parts = step_of(cell), iter(given)
+    own_x, own_s = tree.rebuild(x, parts), tree.rebuild(state, parts)
+    watch = _Watch(subject.who)
+    since = Leaf("tensor", (), FLOAT, None).serial
+
+    def run() -> Any:
+        _state.set(State(Place(1, current().place.scopes), True, (watch,)))
+        try:
+            return checked_pair(subject, cell.step(own_x, own_s), len(tree.leaves(state)))
+        except TypeError as error:
+            if "not recorded" in str(error):
+                raise UncompiledError(f"{error}; or {UNROLL}") from None
+            raise
+
+    result = copy_context().run(run)
+    results = tree.leaves(result)
+    own = {t._node for t in given}
+    ends = [t._node for t in results if t._node is not None]
+    nodes: dict[Node, None] = dict.fromkeys(n for n in ends if n.serial > since and n not in own)
+    stack = list(nodes)
+    while stack:
+        for source in stack.pop().inputs:
+            if source is not None and source.serial > since and source not in nodes:
+                nodes[source] = None
+                stack.append(source)
+    order = sorted((n for n in nodes), key=lambda n: n.serial)
+    operations = [n for n in order if n.primitive is not None]
+    found: dict[Source, Any] = {}
+    constants: list[Any] = []
+    made: dict[Node, int] = {}  # tensors made in the step, and the number of their constant
+    slots: list[tuple[Node, int, int]] = []
+
+    def constant(leaf: Leaf) -> int:
+        if leaf not in made:
+            made[leaf] = len(constants)
+            constants.append(leaf.value())
+        return made[leaf]
+
+    for node in operations:
+        values = watch.values[node]
+        for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+            if source is None:
+                if isinstance(values[i], np.ndarray):
+                    slots.append((node, i, len(constants)))
+                    constants.append(values[i])
+            elif source.serial < since and source not in own:
+                found.setdefault((source, port), values[i])
+            elif isinstance(source, Leaf) and source not in own:
+                slots.append((node, i, constant(source)))
+    for t in results:
+        if t._node is not None and t._node.serial < since and t._node not in own:
+            found.setdefault((t._node, t._port), t._value)
+        elif isinstance(t._node, Leaf) and t._node not in own:
+            constant(t._node)
+    structure = tree.rebuild(result, iter(range(len(results))))
+    step = Step(
+        given,
+        len(tree.leaves(x)),
+        list(found),
+        list(found.values()),
+        constants,
+        slots,
+        made,
+        operations,
+        results,
+        structure,
+        since,
+        None,
+    )
+    return step._replace(key=_key(step, tree.paths(result)))
+
+
+def check_step(cell: Any, x: Any, state: Any) -> None:
+    """Refuse a step that is not the same program every time: see `tg.trace`."""
+    leaves = [*tree.leaves(x), *tree.leaves(state)]
+    names = [*tree.paths(x, "x"), *tree.paths(state, "s")]
+    subject, size = step_of(cell), len(tree.leaves(state))
+
+    def call(given: Sequence[Tensor]) -> Any:
+        parts = iter(given)
+        result = cell.step(tree.rebuild(x, parts), tree.rebuild(state, parts))
+        return checked_pair(subject, result, size)
+
+    rng = np.random.default_rng(0)
+    first = placeholders(leaves, names)
+    second = placeholders([_another(v, rng) for v in leaves], names)
+    try:
+        record_twice(subject, call, first, second)
+    except ValueDependenceError as error:
+        raise ValueDependenceError(f"{error}; or {UNROLL}") from None
+    except Exception:
+        record_step(cell, x, state)  # the same error, with the step
+        raise
+
+
+def _key(step: Step, names: Sequence[str]) -> Any:
+    """A number for every value, and the operations in those numbers."""
+    numbers: dict[Any, int] = {}
+    kinds: list[Any] = []
+    for t in step.given:
+        numbers[t._node, 0] = len(numbers)
+        kinds.append((t.shape, t.dtype.str))
+    for output, value in zip(step.outside, step.values, strict=True):
+        numbers[output] = len(numbers)
+        kinds.append((np.shape(value), value.dtype.str))
+    for leaf, k in step.made.items():
+        numbers[leaf, 0] = -1 - k
+    kinds.extend((c.shape, c.dtype.str) for c in step.constants)
+    rows: list[Any] = []
+    for node in step.nodes:
+        assert node.primitive is not None
+        arguments: list[Any] = []
+        for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+            if source is not None:
+                arguments.append(numbers[source, port])
+                continue
+            value = None if node.saved is None else node.saved[i]
+            if isinstance(value, np.ndarray):
+                arguments.append((value.shape, value.dtype.str))
+            else:
+                arguments.append((type(value), value))
+        params = tuple((k, frozen(v)) for k, v in node.params.items()) if node.params else ()
+        rows.append((node.primitive, tuple(arguments), params, node.shape, str(node.dtype)))
+        for port in range(len(node.shape) if node.primitive.multiple else 1):
+            numbers[node, port] = len(numbers)
+    ends = tuple(numbers.get((t._node, t._port)) for t in step.results)
+    return (tuple(kinds), step.inputs, tuple(rows), ends, tuple(names))
+
+
+def frozen(value: Any) -> Any:
+    """A parameter as something that can be compared and hashed."""
+    if isinstance(value, np.ndarray):
+        return (value.shape, value.dtype.str, value.tobytes())
+    if isinstance(value, tuple | list):
+        return tuple([frozen(part) for part in value])
+    if isinstance(value, slice):
+        return ("slice", frozen(value.start), frozen(value.stop), frozen(value.step))
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)
+    return (type(value), value)
+
+
+class Joint(NamedTuple):
+    """A step and its backward pass as one program.
+
+    trace    inputs: x, state, outside, constants, then a cotangent for every distinct float result
+    xs, states, outside, constants, seeds   these inputs
+    results  the distinct results, in order
+    places   for every leaf of (output, state) the number of its result
+    back     for every leaf of x, of the state and value from outside its cotangent, or None
+    """
+
+    trace: Trace
+    xs: list[Var]
+    states: list[Var]
+    outside: list[Var]
+    constants: list[Var]
+    seeds: list[Var | None]
+    results: list[Var]
+    places: list[int]
+    back: list[Any]
+
+
+def joint(step: Step) -> Joint:
+    """The program of a step and of its backward pass. It uses up the record of the step."""
+    aliases: dict[Source, Leaf] = {}
+    stand_ins: list[Tensor] = []
+    like = next((t.dtype for t in step.given if t.dtype.kind == "f"), FLOAT)
+
+    def alias(value: Any, name: str | None) -> Leaf:
+        leaf = Leaf("tensor", value.shape, value.dtype, name, 0, value)
+        leaf.serial = step.since  # before all of its users
+        stand_ins.append(of_precision(Tensor(value, leaf, 0), like))
+        return leaf
+
+    for k, (source, value) in enumerate(zip(step.outside, step.values, strict=True)):
+        name = source[0].name(source[1]) or f"p{k + 1}"
+        aliases[source] = alias(value, name)
+    given_nodes = [t._node for t in step.given]
+    constants = [alias(value, f"const{k + 1}") for k, value in enumerate(step.constants)]
+    aliases |= {(leaf, 0): constants[k] for leaf, k in step.made.items()}
+    slots = {(node, i): constants[k] for node, i, k in step.slots}
+    for node in step.nodes:
+        pairs = [
+            (slots[node, i], 0)
+            if (node, i) in slots
+            else (aliases[source, port], 0)
+            if source is not None and (source, port) in aliases
+            else (source, port)
+            for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True))
+        ]
+        node.inputs = tuple([source for source, _ in pairs])
+        node.ports = tuple([port for _, port in pairs])
+    results: dict[Source, Tensor] = {}
+    places: list[int] = []
+    with np.errstate(all="ignore"):
+        for t in step.results:
+            assert t._node is not None
+            key = (t._node, t._port)
+            if key in aliases or t._node in given_nodes:  # passed on: an operation of its own
+                from_outside = aliases.get(key)
+                t = t if from_outside is None else Tensor(t._value, from_outside, 0)
+                if key not in results:
+                    results[key] = _same(t)
+            else:
+                results.setdefault(key, t)
+            places.append(list(results).index(key))
+        distinct = list(results.values())
+        seeds = [
+            tensor(np.ones(t.shape, t.dtype), f"g{k + 1}") if t.dtype.kind == "f" else None
+            for k, t in enumerate(distinct)
+        ]
+        wanted = [
+            n.output(0)[1].kind == "f"
+            for n in (*given_nodes, *(aliases[s] for s in step.outside))
+            if n is not None
+        ]
+        ends = [n for n in (*given_nodes, *(aliases[s] for s in step.outside)) if n is not None]
+        found = copy_context().run(
+            _pulled,
+            [(t, g) for t, g in zip(distinct, seeds, strict=True) if g is not None],
+            [n for n, w in zip(ends, wanted, strict=True) if w],
+        )
+    back = [found.get(n) if w else None for n, w in zip(ends, wanted, strict=True)]
+    inputs_ = [*step.given, *stand_ins, *(g for g in seeds if g is not None)]
+    outputs = [*distinct, *(b for b in back if b is not None)]
+    trace = program_of(inputs_, outputs, tuple(outputs))
+    n, m = step.inputs, len(step.given)
+    k = m + len(step.outside)
+    j = k + len(constants)
+    rest = iter(trace.inputs[j:])
+    results_ = list(trace.outputs[: len(distinct)])
+    backs = iter(trace.outputs[len(distinct) :])
+    return Joint(
+        trace,
+        list(trace.inputs[:n]),
+        list(trace.inputs[n:m]),
+        list(trace.inputs[m:k]),
+        list(trace.inputs[k:j]),
+        [None if g is None else next(rest) for g in seeds],
+        results_,  # type: ignore[arg-type]
+        places,
+        [None if b is None else next(backs) for b in back],
+    )
+
+
+def _same(t: Tensor) -> Tensor:
+    from ..primitive import apply
+
+    made: Tensor = copy_context().run(_recording, lambda: apply(same, (t,), {}))
+    return made
+
+
+def _recording(f: Any) -> Any:
+    _state.set(State(Place(), True))
+    return f()
+
+
+def _pulled(seeds: Any, wanted: Any) -> Any:
+    _state.set(State(Place(), True))
+    return pullback(seeds, wanted, record=True, keep=True)
