@@ -159,7 +159,7 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
     states, steps, times = [state], [None] * T, []
     settled = xs.active is not None
     sequence = Unrolling(xs.reverse, _beginning(state, inputs))
-    with _rare_collections, belonging(sequence):
+    with rare_collections, belonging(sequence):
         for i in xs.order():
             t = xs.start + i
             with timestep(t):
@@ -269,4 +269,4 @@ class _RareCollections:
                 gc.set_threshold(*self._found)
 
 
-_rare_collections = _RareCollections()
+rare_collections = _RareCollections()

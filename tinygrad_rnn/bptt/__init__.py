@@ -5,5 +5,6 @@ are made of single steps or windows, and the engine's sweeps do the rest.
 """
 
 from .checkpointed import Checkpointed, checkpointed
+from .truncated import Window, Windows, truncated
 
-__all__ = ["Checkpointed", "checkpointed"]
+__all__ = ["Checkpointed", "Window", "Windows", "checkpointed", "truncated"]
