@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import ops, tree
 from ..autodiff import gradients
-from ..graph import no_grad, timestep
+from ..graph import Unrolling, belonging, no_grad, timestep
 from ..nn.cell import Cell
 from ..sequence import joined, sequence
 from ..tensor import Tensor
@@ -156,7 +156,7 @@ class Windows:
         if state is None:
             state = self._model.initial_state(batch)
         states, outputs, size = {begin: state}, [], len(tree.leaves(state))
-        with rare_collections:
+        with rare_collections, belonging(Unrolling(False)):
             for at in range(begin, end):
                 x, _, reset = self._steps[at - self._first]
                 if at == recorded and at > begin:
