@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,14 +27,17 @@ _lock = Lock()
 class Training:
     """A series of `backward` calls, of which each one that does not accumulate begins a generation.
 
+    leaves   the parameters that the calls of the present generation reached
+
     One thread or task has one, which tasks inherit. A thread that only ever accumulates has none:
     it helps whoever began one last.
     """
 
-    __slots__ = ("number",)
+    __slots__ = ("leaves", "number")
 
     def __init__(self) -> None:
         self.number = next(_numbers)
+        self.leaves: WeakSet[Leaf] = WeakSet()
 
 
 class Generation(NamedTuple):
@@ -57,6 +61,7 @@ def _generation(begin: bool) -> Generation:
             _training.set(training)
     elif begin:
         training.number = next(_numbers)
+        training.leaves = WeakSet()
     if begin or _latest is None:
         _latest = training
     return Generation(training, training.number)
@@ -67,6 +72,12 @@ def used_up(generation: Generation) -> None:
     with _lock:
         if generation.training.number == generation.number:
             generation.training.number = next(_numbers)
+
+
+def parameters_of(generation: Generation) -> list[Leaf]:
+    """The parameters, frozen ones left out, that the calls of a generation have reached so far."""
+    with _lock:
+        return list(generation.training.leaves)
 
 
 def backward(
@@ -93,6 +104,8 @@ def leave(found: dict[Node, Any], *, accumulate: bool) -> None:
                 if left == generation:
                     g = leaf.grad + g
             leaf.grad, leaf.generation = _read_only(g), generation
+            if leaf.kind == "parameter":
+                generation.training.leaves.add(leaf)
 
 
 @overload

@@ -59,8 +59,11 @@ _EMPTY = object()
 _ATOMS = (int, float, complex, str, bytes, bool, type(None), np.generic, np.dtype, ModuleType)
 
 
-def reached(roots: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """All that some values reach, themselves first, the nearest before others: (name, value)."""
+def reached(roots: Mapping[str, Any], but: tuple[type, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """All that some values reach, themselves first, the nearest before others: (name, value).
+
+    but   types of values that are not followed
+    """
     met: dict[int, Any] = {}  # holds on to them, so that no number is given twice
     waiting = deque(roots.items())
     while waiting:
@@ -69,6 +72,8 @@ def reached(roots: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             continue
         met[id(value)] = value
         yield name, value
+        if isinstance(value, but):
+            continue
         waiting += [(s.name(name), s.part) for s in slots(value) if not isinstance(s.part, _ATOMS)]
 
 

@@ -9,7 +9,7 @@ are collected over many steps and done as one product of a few megabytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
@@ -47,6 +47,7 @@ def pullback(
 
     seeds    (output, its cotangent)
     wanted   nodes; one that gets no contribution is missing from the result. None is every leaf
+             that is not fixed
     record   run the rules on tensors, so that the result can be differentiated again
     keep     keep the saved values of the record
     visit    is told of every single contribution, with broadcasting undone
@@ -65,12 +66,13 @@ def pullback(
         roots[output._node] = None
         _contribute(cotangents, owned, output._node, output._port, g)
     order: list[Node]
-    needed: Container[Node] | None = None
+    needed: set[Node] | None
     if wanted is None:
         order = _to_differentiate(roots, since)
+        needed = _to_free_leaves(order, since)
         if since:
             order = [node for node in order if node.serial > since]
-        _look_for_changes(order)
+        _look_for_changes(order, needed)
     else:
         wanted = set(wanted)
         order, needed = _towards(roots, wanted)
@@ -326,6 +328,26 @@ def _again(stale: Leaf, order: list[Node]) -> str:
     if used and _is_carried_over(used[-1], order):
         return f"that was in an unroll before, whose state was carried over: {_FROM_HERE}"
     return "run the forward pass again before differentiating"
+
+
+def _to_free_leaves(order: list[Node], since: int) -> set[Node] | None:
+    """The nodes of a record that go back to a leaf that is not fixed; None if all leaves are free.
+
+    Buffers and frozen parameters are fixed: the products that would make their gradients, as large
+    as any other weight's, are left out. Nodes up to number `since` are for a later sweep to follow.
+    """
+    leaves = [node for node in order if node.primitive is None]
+    if not any(isinstance(leaf, Leaf) and leaf.fixed for leaf in leaves):
+        return None
+    needed: set[Node] = set()
+    for node in order:
+        if isinstance(node, Leaf):
+            free = not node.fixed
+        else:
+            free = node.serial <= since or not needed.isdisjoint(node.inputs)
+        if free:
+            needed.add(node)
+    return needed
 
 
 def _towards(roots: Iterable[Node], wanted: Collection[Node]) -> tuple[list[Node], set[Node]]:

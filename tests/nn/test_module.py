@@ -350,3 +350,127 @@ def test_buffers_of_integers_and_truth_values():
     assert tg.Buffer([1, 2]).dtype == np.float32
     with pytest.raises(TypeError, match="Buffer z: gradients need real floats, given complex"):
         tg.Buffer(np.array([1j]), "z")
+
+
+# ------------------------------------------------------------------------------------------------
+# Parameters that are used and not listed
+
+OUTSIDE = tg.Parameter(np.ones(3), "OUTSIDE")
+
+
+class Helper:
+    def __init__(self):
+        self.V = tg.Parameter(np.eye(3), "V")
+
+
+class Losing(tg.Cell):
+    """A cell that uses a parameter from somewhere it is not found."""
+
+    ON_THE_CLASS = tg.Parameter(np.ones(3), "ON_THE_CLASS")
+
+    def __init__(self, place):
+        self.place, self.helper = place, Helper()
+        self.U, self.W = parameter(2, 3), parameter(3, 3)
+        enclosed = tg.Parameter(np.ones(3), "enclosed")
+        self.function = (lambda s: s * enclosed) if place == "function" else None
+
+    def step(self, x, s):
+        s = tg.tanh(x @ self.U + s @ self.W)
+        if self.place == "global":
+            s = s * OUTSIDE
+        elif self.place == "object":
+            s = s @ self.helper.V
+        elif self.place == "class":
+            s = s * self.ON_THE_CLASS
+        elif self.place == "function":
+            s = self.function(s)
+        return s, s
+
+
+PLACES = {
+    "global": r"'OUTSIDE' \(3,\), held as OUTSIDE,",
+    "object": r"'V' \(3, 3\), held as self\.helper\.V,",
+    "class": r"'ON_THE_CLASS' \(3,\), held as Losing\.ON_THE_CLASS,",
+    "function": r"'enclosed' \(3,\), held as enclosed,",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("given", [lambda c: c, lambda c: c.parameters(), lambda c: [c]])
+def test_an_optimiser_notices_a_parameter_that_is_not_listed(place, given, rng):
+    cell = Losing(place)
+    optimiser = tg.optim.SGD(given(cell), lr=0.1)
+    before = cell.state_dict()
+    tg.unroll(cell, rng.normal(size=(2, 1, 2))).outputs.sum().backward()
+    with pytest.raises(RuntimeError, match=f"SGD: Losing uses the parameter {PLACES[place]}"):
+        optimiser.step()
+    for name, value in cell.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_compare_and_derive_notice_a_parameter_that_is_not_listed(place, rng):
+    cell, xs = Losing(place), rng.normal(size=(2, 1, 2))
+    with pytest.raises(ValueError, match=f"Losing uses the parameter {PLACES[place]}"):
+        tg.study.compare(cell, xs, np.zeros((2, 1), int))
+    with pytest.raises(tg.ValueDependenceError, match="does not list"):
+        tg.study.derive(cell)
+
+
+def test_a_frozen_parameter_need_not_be_listed(rng):
+    cell = Losing("object")
+    cell.helper.V.frozen = True
+    optimiser = tg.optim.SGD(cell, lr=0.1)
+    xs = rng.normal(size=(2, 1, 2))
+    tg.unroll(cell, xs).outputs.sum().backward()
+    optimiser.step()
+    tg.study.compare(cell, xs, np.zeros((2, 1), int))
+
+
+def test_parameters_of_another_model_are_no_fault(rng):
+    cell, V = Losing("none"), tg.Parameter(rng.normal(size=(3, 2)), "V")
+    optimisers = [tg.optim.SGD(cell, lr=0.1), tg.optim.SGD([V], lr=0.1)]
+    for _ in range(2):
+        (tg.unroll(cell, rng.normal(size=(2, 1, 2))).outputs @ V).sum().backward()
+        optimisers[0].step()
+        optimisers[1].step()
+
+
+def test_a_part_of_a_model_may_be_trained(rng):
+    cell = Losing("none")
+    optimiser = tg.optim.SGD([cell.W], lr=0.1)
+    tg.unroll(cell, rng.normal(size=(2, 1, 2))).outputs.sum().backward()
+    optimiser.step()
+
+
+def test_a_parameter_that_came_later_is_noticed(rng):
+    cell = Losing("object")
+    optimiser = tg.optim.SGD(cell, lr=0.1)
+    cell.V = cell.helper.V
+    tg.unroll(cell, rng.normal(size=(2, 1, 2))).outputs.sum().backward()
+    with pytest.raises(RuntimeError, match=r"has got the parameter 'V' \(3, 3\) since this optim"):
+        optimiser.step()
+
+
+# ------------------------------------------------------------------------------------------------
+# No product for a gradient that nobody wants
+
+
+def test_no_rule_is_run_for_a_buffer_or_a_frozen_parameter():
+    ran = []
+
+    def rule(which):
+        def vjp(g, a, b):
+            ran.append(which)
+            return g * (b if which == "a" else a)
+
+        return vjp
+
+    product = tg.custom.general("product", lambda a, b: a * b, [rule("a"), rule("b")])
+    w, fixed = tg.Parameter([2.0]), tg.Buffer([3.0])
+    product(w, product(fixed, tg.Buffer([5.0]))).sum().backward()
+    assert ran == ["a"]
+    np.testing.assert_array_equal(w.grad, [15])
+    w.frozen = True
+    product(w, fixed).sum().backward()
+    assert ran == ["a"]

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import FunctionType, MethodType
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import tree
-from ..graph import Array
+from ..graph import Array, Leaf, Node
 from ..primitive import plain_array
+from ..reach import reached
 from ..tensor import FLOAT, Buffer, Parameter, Tensor
 
 T = TypeVar("T")
+
+
+class Parameters(dict[str, Parameter]):
+    """The parameters of a module by path; an optimiser asks it for the module.
+
+    module   whose parameters they are
+    """
+
+    def __init__(self, found: Mapping[str, Parameter], module: Module) -> None:
+        super().__init__(found)
+        self.module = module
 
 
 class Module:
@@ -46,7 +59,7 @@ class Module:
 
     def parameters(self) -> dict[str, Parameter]:
         """The parameters by path, such as `W`, `layers.0.W` or `encoder.W`; a shared one once."""
-        return _once(self, Parameter)
+        return Parameters(_once(self, Parameter), self)
 
     def buffers(self) -> dict[str, Buffer]:
         """The buffers by path; a shared one once."""
@@ -238,6 +251,54 @@ def weights_dtype(module: Any) -> np.dtype[Any] | None:
         return None
     dtype = np.result_type(*found)
     return dtype if dtype.itemsize in (4, 8) else FLOAT  # half precision is for storage
+
+
+# ------------------------------------------------------------------------------------------------
+# Parameters that are used and not listed
+
+
+def unlisted(
+    module: Module, used: Collection[Node] | None = None, reached_only: bool = False
+) -> str | None:
+    """A sentence about parameters that a module uses and does not list; None if there are none.
+
+    used          leaves of a record. If left out, what the module holds is taken for used: its
+                  attributes and what they hold in turn, but not the variables of functions
+    reached_only  of these leaves only those that the module's code can get at: others may belong to
+                  another model that made the record too
+    """
+    own = {p._node for p in module.parameters().values()}
+    if used is None:
+        but: tuple[type, ...] = (FunctionType, MethodType, property)
+    else:
+        used, but = [n for n in used if n not in own and _is_trainable(n)], ()
+        if not used:
+            return None
+    found: dict[Any, str] = {}
+    for name, value in reached({"self": module}, but):
+        if isinstance(value, Parameter) and value._node not in own and not value.frozen:
+            found.setdefault(value._node, name)
+    lost = [
+        (found.get(node), node)
+        for node in (found if used is None else used)
+        if node in found or not reached_only
+    ]
+    if not lost:
+        return None
+    words = [
+        f"{node.name() or 'without a name'!r} {node.shape}" + (f", held as {name}" if name else "")
+        for name, node in lost
+    ]
+    who = type(module).__name__
+    return (
+        f"{who} uses the parameter{'s' if len(lost) > 1 else ''} {'; '.join(words)}, not listed by "
+        f"{who}.parameters(): hold it in an attribute of a tg.Module, or in a list or dict there "
+        "(or set its .frozen, if it is not to be trained)"
+    )
+
+
+def _is_trainable(node: Node) -> bool:
+    return isinstance(node, Leaf) and node.kind == "parameter" and not node.fixed
 
 
 # ------------------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..autodiff import used_up
+from ..autodiff import Generation, parameters_of, used_up
 from ..graph import Array
+from ..nn.module import Module, unlisted
 from ..tensor import Parameter
-from .parameters import Trainable, Unused, check_finite, gradients, leaf_of, listed
+from .parameters import Trainable, Unused, check_finite, gradients, leaf_of, listed, modules_in
 from .uninterrupted import Uninterrupted
 
 Limits = Mapping[str, float | tuple[float, ...]]
@@ -56,8 +57,11 @@ class Optimizer:
         self.defaults = dict(defaults)
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
+        self._modules: list[Module] = []
+        self._others = 0
         for given in _groups(parameters):
             self._add_group(given)
+            self._modules += modules_in(given["params"])
         if not self.state:
             raise ValueError(f"{self._name}: given no parameters")
 
@@ -115,7 +119,8 @@ class Optimizer:
         All of it happens or nothing: options and gradients are looked at before anything is
         written, and Ctrl-C waits until the step is done.
 
-        Raises RuntimeError if a gradient is missing or two backward calls left them, and
+        Raises RuntimeError if a gradient is missing, if two backward calls left them, or if the
+        loss depends on a parameter that a module given uses and does not list, and
         FloatingPointError, naming the parameter, if one is not finite or its squares are not.
         """
         found = gradients(self.parameters, self.unused)
@@ -128,6 +133,8 @@ class Optimizer:
             if p in found
         ]
         generation = leaf_of(todo[0][0]).generation
+        if generation is not None and self._modules:
+            self._check_all_listed(generation)
         with Uninterrupted(), np.errstate(all="ignore"):
             for p, value, g, options in todo:
                 state = self.state[p]
@@ -137,6 +144,24 @@ class Optimizer:
                 p._replace(value)
             if generation is not None:  # None: set by hand
                 used_up(generation)
+
+    def _check_all_listed(self, generation: Generation) -> None:
+        """Refuse a step that would leave out parameters which the modules given use."""
+        own = {p._node for p in self.state}
+        others = [leaf for leaf in parameters_of(generation) if leaf not in own]
+        if len(others) == self._others:
+            return  # those of other models: looked at before
+        for module in self._modules:
+            mine = [p for p in module.parameters().values() if p._node in others]
+            if mine:
+                raise RuntimeError(
+                    f"{self._name}: {type(module).__name__} has got the parameter "
+                    f"{mine[0].name!r} {mine[0].shape} since this optimiser was made; make it "
+                    "after the last parameter"
+                )
+            if fault := unlisted(module, others, reached_only=True):
+                raise RuntimeError(f"{self._name}: {fault}")
+        self._others = len(others)
 
     def update(self, p: Array, g: Array, state: dict[str, Any], *args: Any, **options: Any) -> None:
         """Change one parameter: to be written by a subclass.

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..autodiff import Generation
 from ..graph import Array, Leaf
+from ..nn.module import Module, Parameters
 from ..tensor import Parameter, Tensor
 
 
@@ -44,6 +45,19 @@ def _found(given: Any) -> list[Parameter]:
             "parameters, or several of these"
         )
     return [p for part in given for p in _found(part)]
+
+
+def modules_in(given: Any) -> list[Module]:
+    """The modules in a container of parameters."""
+    if isinstance(given, Module):
+        return [given]
+    if isinstance(given, Parameters):
+        return [given.module]
+    if isinstance(given, Mapping):
+        given = list(given.values())
+    return (
+        [m for part in given for m in modules_in(part)] if isinstance(given, list | tuple) else []
+    )
 
 
 def leaf_of(p: Parameter) -> Leaf:

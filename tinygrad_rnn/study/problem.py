@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import ops, tree
 from ..autodiff import gradients
-from ..graph import Array
+from ..graph import Array, record_order
 from ..nn import Cell
+from ..nn.module import unlisted
 from ..tensor import Tensor, tensor
 from ..unroll import unroll
 from .rounding import rounded
@@ -22,15 +23,14 @@ DOUBLE = np.dtype(np.float64)
 
 
 def in_double(cell: Cell) -> Cell:
-    """A copy of a cell with its parameters in float64; the cell itself stays as it is.
+    """A copy of a cell with its parameters and buffers in float64; the cell itself stays as it is.
 
     >>> import tinygrad_rnn as tg
     >>> cell = tg.ElmanCell(1, 2, rng=0)
     >>> in_double(cell).dtype, cell.dtype
     (dtype('float64'), dtype('float32'))
     """
-    own = cell.parameters()
-    return cell.with_parameters({name: p.numpy().astype(DOUBLE) for name, p in own.items()})
+    return cell.astype(DOUBLE)
 
 
 def inputs_in_double(xs: Any, who: str) -> Array:
@@ -129,6 +129,9 @@ class Problem:
             e.append(gradients(again, alone))
         if not self.losses:
             raise ValueError("no step has a loss: every target is None")
+        ends = [*tree.leaves(self.run.steps), *tree.leaves(self.run.state)]
+        if fault := unlisted(self.cell, record_order([end._node for end in ends if end._node])):
+            raise ValueError(f"its gradients would be incomplete: {fault}")
         stacked = iter([np.stack(part) for part in zip(*e, strict=True)])
         self.e: Any = tree.rebuild(self.run.steps[0], stacked)
         self.total = float(sum(part.item() for part in self.losses))
