@@ -16,7 +16,7 @@ import numpy as np
 
 from . import ops, tree
 from .graph import Array
-from .tensor import Tensor
+from .tensor import FLOAT, Tensor
 
 NOT_ARRAYS = (str, bytes, bool, int, float, complex)
 
@@ -190,7 +190,7 @@ def sequence(
     Raises ValueError for shapes that do not fit together, no steps, lengths out of range; TypeError
     for what is no array.
     """
-    steps, stacked = _apart(xs, time_axis, who)
+    steps, stacked = _apart(xs, dtype, time_axis, who)
     if steps is not None:
         steps = [_arrays(step, dtype, f"{who}: step {start + i}") for i, step in enumerate(steps)]
         _alike(steps, start, who)
@@ -210,7 +210,7 @@ def sequence(
 # A list of steps, or a tree with time first
 
 
-def _apart(xs: Any, time_axis: int, who: str) -> tuple[list[Any] | None, Any]:
+def _apart(xs: Any, dtype: Any, time_axis: int, who: str) -> tuple[list[Any] | None, Any]:
     """(the inputs of the steps, None), or (None, a tree with time in it)."""
     if isinstance(xs, Iterator) or (
         isinstance(xs, Iterable)
@@ -229,7 +229,7 @@ def _apart(xs: Any, time_axis: int, who: str) -> tuple[list[Any] | None, Any]:
     while isinstance(first, list) and first:
         first = first[0]
     if isinstance(first, NOT_ARRAYS):
-        return None, np.asarray(xs)  # lists of numbers, nested as an array
+        return None, _of(np.asarray(xs), dtype or FLOAT, who)  # numbers, nested as an array
     if time_axis != 0:
         raise ValueError(
             f"{who}: time_axis={time_axis} with a list of step inputs, whose place in the list is "
@@ -269,11 +269,11 @@ def _is_foreign(x: Any) -> bool:
 def _arrays(part: Any, dtype: Any, who: str) -> Any:
     """A tree whose leaves are arrays and tensors, its floats of a dtype."""
     if type(part) is np.ndarray or isinstance(part, Tensor):
-        return _of(part, dtype)
+        return _of(part, dtype, who)
 
     def leaf(x: Any) -> Any:
         if _is_array(x) and not _is_foreign(x):
-            return _of(x, dtype)
+            return _of(x, dtype, who)
         try:
             array = np.asarray(x)
         except Exception as error:
@@ -286,15 +286,23 @@ def _arrays(part: Any, dtype: Any, who: str) -> Any:
                 f"{who}: given a {type(x).__name__}; wanted arrays or tensors of numbers, "
                 "(T, B, ...) with time first, or a list of step inputs (B, ...)"
             )
-        return _of(array, dtype)
+        return _of(array, dtype, who)
 
     return tree.map_leaves(leaf, part)
 
 
-def _of(array: Any, dtype: Any) -> Any:
+def _of(array: Any, dtype: Any, who: str) -> Any:
     if dtype is None or isinstance(array, Tensor) or array.dtype.kind != "f":
         return array
-    return array.astype(dtype, copy=False)
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype, copy=False)
+    except FloatingPointError:
+        largest = float(np.abs(array[np.isfinite(array)]).max())
+        raise ValueError(
+            f"{who}: {largest:.4g} is too large for {np.dtype(dtype)}, the dtype of the cell; "
+            f"scale the data, or compute in {array.dtype}: cell.astype({str(array.dtype)!r})"
+        ) from None
 
 
 def _time_first(stacked: Any, time_axis: int, who: str) -> Any:

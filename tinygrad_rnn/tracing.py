@@ -12,7 +12,7 @@ import numpy as np
 
 from . import ops, tree
 from .graph import Array, Node, record_order
-from .nn.cell import Cell
+from .nn.cell import Cell, first_state
 from .ops.registry import values
 from .program import Trace, placeholders, program_of
 from .refusals import Subject, checked_pair, record_twice, refuse_unrecorded, step_of
@@ -105,7 +105,7 @@ def _own_name(f: Any) -> str:
 def _of_cell(cell: Cell, x: Any, state: Any = None) -> Trace:
     own = cell.parameters()
     if state is None:
-        state = cell.initial_state(len(tree.leaves(x)[0]))
+        state = first_state(cell, len(tree.leaves(x)[0]))
     subject, states = step_of(cell), tree.leaves(state)
     names = [*own, *tree.paths(x, "x"), *tree.paths(state, "s")]
 

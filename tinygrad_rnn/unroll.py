@@ -9,7 +9,8 @@ from typing import Any
 
 from . import tree
 from .graph import Node, Unrolling, belonging, current, timestep
-from .nn.cell import Cell
+from .nn.cell import Cell, first_state
+from .nn.module import counting, run_dtype
 from .sequence import Sequence, joined, sequence
 from .tensor import Tensor
 
@@ -104,8 +105,8 @@ def unroll(
     xs           (T, B, I), or (T, B) class numbers: an array, or a tensor (then its gradient can be
                  asked for). Or a tree of them, a tuple or a dict, as (inputs (T, B, I), time spans
                  (T, B)): x_t is then that tree of (B, I) and (B,). Or the inputs of the steps one
-                 after the other, a list or an iterator. Floats take the dtype of the cell's
-                 parameters
+                 after the other, a list or an iterator. Arrays of floats take the dtype of the
+                 cell's weights and of tensors in `state`, promoted; without any they keep theirs
     state        s_0; `cell.initial_state(B)` if left out
     lengths      (B,): how many steps each sequence has, 0 to T. After its end its state stays as it
                  is and its outputs are zeros, as if it had been run alone; what stands in its
@@ -130,7 +131,6 @@ def unroll(
     >>> bool((outputs[2:, 1] == 0).all()), bool((state[1] == outputs[1, 1]).all())
     (True, True)
     """
-    dtype = getattr(cell, "dtype", None)
     if not callable(getattr(cell, "step", None)) or isinstance(cell, type):
         raise TypeError(
             f"unroll: given {_described(cell)} as the cell; wanted an object with "
@@ -138,7 +138,7 @@ def unroll(
         )
     inputs = sequence(
         xs,
-        dtype,
+        run_dtype(cell, state),
         lengths=lengths,
         mask=mask,
         reverse=reverse,
@@ -153,9 +153,10 @@ def unroll(
 
 def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool = True) -> Unrolled:
     """Run a cell over a prepared sequence: `unroll` without its preparation."""
+    T, inputs = len(xs), counting(cell, xs.steps())
     if state is None:
-        state = cell.initial_state(xs.batch_size)
-    T, structure, inputs = len(xs), len(tree.leaves(state)), xs.steps()
+        state = first_state(cell, xs.batch_size, run_dtype(cell, inputs[0]))
+    structure = len(tree.leaves(state))
     states, steps, times = [state], [None] * T, []
     settled = xs.active is not None
     sequence = Unrolling(xs.reverse, _beginning(state, inputs))

@@ -9,6 +9,7 @@ import numpy as np
 from .. import autodiff, tree
 from ..graph import Array
 from ..nn import Cell
+from ..nn.cell import first_state
 from ..tensor import Tensor, tensor
 from ..unroll import unroll
 from .evaluate import passes
@@ -48,7 +49,7 @@ def errors(cell: Cell, form: Form, text: str | None, seed: int = 0) -> dict[str,
     """
     rng = np.random.default_rng(seed)
     cell, parameters = varied(cell, rng)
-    start = cell.initial_state(B)
+    start = first_state(cell, B)
     states = tree.leaves(start)
     if not form.initial:  # else they are made of parameters, and stay so
         states = [tensor(plain(s) + rng.normal(0, 1, np.shape(plain(s)))) for s in states]

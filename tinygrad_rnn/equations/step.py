@@ -17,6 +17,7 @@ import numpy as np
 from .. import sweep, tree
 from ..graph import Array, Leaf, Node, Shape, record_order
 from ..nn import Cell
+from ..nn.cell import first_state
 from ..refusals import Recording, checked_pair, record_twice, refuse_differences, step_of
 from ..tensor import Parameter, Tensor, tensor
 from .expr import Symbol
@@ -104,11 +105,11 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
     scalars = _remembering(cell)
     for label, p in zip(cell.parameters(), parameters, strict=True):
         enter(p, Symbol(label, "parameter"))
-    for label, held in vars(cell).items():
+    for label, held in (vars(cell) | cell.buffers()).items():
         if isinstance(held, Tensor) and held._node is not None and held._node not in names:
             enter(held, Symbol(label, "constant"))
     x_name, state_name = _argument_names(cell)
-    start = cell.initial_state(batch)
+    start = first_state(cell, batch)
     x = placeholder((batch, size), Symbol(x_name, "input", 0))
     before = [
         placeholder(np.shape(part), Symbol(state_name, "state", -1), part)
@@ -127,6 +128,11 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
     states = dict(zip(_state_names(start, result[1], state_name), after, strict=True))
     for label, old in zip(states, before, strict=True):
         assert old._node is not None
+        if f"{label}_0" in cell.parameters():
+            raise TypeError(
+                f"derive: a parameter has the name {label}_0, which is that of the first value of "
+                f"the state {label}; call it {label}0"
+            )
         names[old._node] = Symbol(label, "state", -1)
     labels = [
         str(int(path) + 1) if path.isdigit() else path.replace(".", "_")

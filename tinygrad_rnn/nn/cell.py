@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .. import tree
-from ..graph import Array, no_grad
-from ..tensor import Parameter, zeros
+from .. import ops, tree
+from ..graph import Array, Leaf, no_grad
+from ..tensor import Parameter, Tensor, tensor, zeros
 from .module import Module
 
 if TYPE_CHECKING:
@@ -76,10 +76,36 @@ class Cell(Module):
 
         def run(size: int) -> None:
             cell = copy.deepcopy(self)  # a step may count, or draw random numbers
-            cell.step(zeros((1, size), "x", self.dtype), cell.initial_state(1))
+            cell.step(zeros((1, size), "x", self.dtype), first_state(cell, 1))
 
         states = tree.leaves(copy.deepcopy(self).initial_state(1))
         return fitting_input_size(self, run, {n for part in states for n in np.shape(part)[1:]})
+
+
+def first_state(cell: Any, batch_size: int, dtype: DTypeLike | None = None) -> Any:
+    """s_0 as a cell's `initial_state` makes it, for readers and executors of the cell.
+
+    A parameter (1, ...) that is a part of it is one for all of the batch, and is broadcast.
+
+    dtype   zeros and other new tensors of floats are made anew in it
+    """
+
+    def part(given: Any) -> Any:
+        if isinstance(given, Parameter):
+            for_all = given.ndim > 1 and given.shape[0] == 1 < batch_size
+            shape = (batch_size, *given.shape[1:])
+            return ops.broadcast_to(given, shape) if for_all else given
+        if (
+            dtype is not None
+            and isinstance(given, Tensor)
+            and isinstance(given._node, Leaf)
+            and given.dtype.kind == "f"
+            and given.dtype != dtype
+        ):
+            return tensor(given._value, given.name, dtype)
+        return given
+
+    return tree.map_leaves(part, cell.initial_state(batch_size))
 
 
 class InputSizeError(TypeError):

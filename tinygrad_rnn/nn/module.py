@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any, Self, TypeVar
 
@@ -241,16 +241,57 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}({count}", *lines, *direct]) + "\n)"
 
 
-def weights_dtype(module: Any) -> np.dtype[Any] | None:
-    """See `Module.dtype`; None if the module holds no numbers."""
-    held = [part for _, part in _inside(vars(module), "", (module,), everything=True)]
-    tensors = [t.dtype for t in held if isinstance(t, Tensor) and t.dtype.kind == "f"]
-    arrays = [a.dtype for a in held if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-    found = tensors or arrays
+def weights_dtype(model: Any) -> np.dtype[Any] | None:
+    """See `Module.dtype`; None if the model holds no numbers."""
+    if not isinstance(model, Module) or type(model).dtype is not Module.dtype:
+        own: np.dtype[Any] | None = getattr(model, "dtype", None)
+        return own
+    return promoted(_numbers(model))
+
+
+def _numbers(model: Module) -> list[Any]:
+    return [part for _, part in _inside(vars(model), "", (model,), everything=True)]
+
+
+def counting(model: Any, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The inputs of the steps, as tensors where their dtype has to count beside the weights.
+
+    An array beside a tensor adopts its dtype. Where weights are float32 and the run is not, because
+    other weights or the state are float64, that would round the inputs.
+    """
+    own = _numbers(model) if isinstance(model, Module) else []
+    dtypes = {t.dtype for t in own if isinstance(t, Tensor) and t.dtype.kind == "f"}
+
+    def leaf(x: Any) -> Any:
+        counts = isinstance(x, np.ndarray) and x.dtype.kind == "f" and dtypes - {x.dtype}
+        return Tensor(x, None, 0) if counts else x
+
+    if any(leaf(x) is not x for x in tree.leaves(inputs[0])):
+        return [tree.map_leaves(leaf, step) for step in inputs]
+    return inputs
+
+
+def promoted(parts: Iterable[Any]) -> np.dtype[Any] | None:
+    """The dtype of tensors of floats together or, without any, of arrays; None without those."""
+    held = [part for part in parts if getattr(getattr(part, "dtype", None), "kind", "") == "f"]
+    found = [t.dtype for t in held if isinstance(t, Tensor)] or [a.dtype for a in held]
     if not found:
         return None
     dtype = np.result_type(*found)
     return dtype if dtype.itemsize in (4, 8) else FLOAT  # half precision is for storage
+
+
+def run_dtype(model: Any, *given: Any) -> np.dtype[Any] | None:
+    """The dtype that a run computes in: of a model's weights and of tensors given, promoted.
+
+    Arrays given are constants, and count only if there are neither weights nor tensors.
+    """
+    weights = weights_dtype(model)
+    parts = tree.leaves(given)
+    if weights is None:
+        return promoted(parts)
+    tensors = promoted([part for part in parts if isinstance(part, Tensor)])
+    return weights if tensors is None else np.promote_types(weights, tensors)
 
 
 # ------------------------------------------------------------------------------------------------

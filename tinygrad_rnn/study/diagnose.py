@@ -13,6 +13,7 @@ from .. import tree
 from ..autodiff import gradients
 from ..graph import Array, Node, record_order
 from ..nn import Cell
+from ..nn.cell import first_state
 from ..tensor import Tensor
 from ..unroll import Unrolled, unroll
 from .gates import FLAT, Gate, gates
@@ -140,7 +141,7 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
         raise TypeError(f"diagnose: given a {type(cell).__name__}; wanted a cell")
     cell = in_double(cell)
     batch = inputs_in_double(xs, "diagnose")
-    start = cell.initial_state(batch.shape[1]) if state is None else state
+    start = first_state(cell, batch.shape[1]) if state is None else state
     start = state_in_double(start, "diagnose")
     run, norms = _followed(cell, batch, start)
     growth = _growth(norms)

@@ -19,6 +19,7 @@ from .. import tree
 from ..autodiff import gradients
 from ..graph import Array, timestep
 from ..nn import Cell
+from ..nn.cell import first_state
 from ..tensor import Tensor
 from .problem import DOUBLE, in_double, inputs_in_double, state_in_double
 
@@ -49,7 +50,7 @@ def jacobians(cell: Cell, xs: ArrayLike, state: Any = None) -> Array:
     sequence = inputs_in_double(xs, "jacobians")
     T, B = sequence.shape[:2]
     if state is None:
-        state = cell.initial_state(B)
+        state = first_state(cell, B)
     J: Any = None
     for t, x in enumerate(sequence, start=1):
         before = state_in_double(state, "jacobians")

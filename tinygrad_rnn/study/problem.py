@@ -11,6 +11,7 @@ from .. import ops, tree
 from ..autodiff import gradients
 from ..graph import Array, record_order
 from ..nn import Cell
+from ..nn.cell import first_state
 from ..nn.module import unlisted
 from ..tensor import Tensor, tensor
 from ..unroll import unroll
@@ -91,7 +92,7 @@ class Problem:
         self._loss = loss
         self._learned = state is None
         if state is None:
-            state = self.cell.initial_state(self.B)
+            state = first_state(self.cell, self.B)
         self._structure = state
         paths = zip(tree.leaves(state), tree.paths(state, "s_0"), strict=True)
         self._start: dict[str, Tensor] = {}
@@ -211,7 +212,7 @@ class Problem:
             shared = {key: value for key, p in own.items() if p is own[name]}
             cell = cell.with_parameters({k: p.numpy() for k, p in own.items()} | shared)
             if self._learned:
-                again = tree.leaves(cell.initial_state(self.B))
+                again = tree.leaves(first_state(cell, self.B))
                 start = dict(zip(start, again, strict=True))
         elif name in start:
             start = start | {name: tensor(value, name)}
