@@ -13,7 +13,8 @@ from .checkpoint import Call, _Checkpoint
 from .compiler.program import Program, program_for
 from .compiler.record import UNROLL, Step, check_step, record_step
 from .graph import Array, Node, current
-from .nn.cell import Cell
+from .nn.cell import Cell, first_state
+from .nn.module import run_dtype
 from .primitive import Recorded, _protect, of_precision, precision, wrap
 from .tensor import Tensor
 from .unroll import unroll
@@ -107,7 +108,7 @@ def scan(cell: Cell, xs: Any, state: Any = None) -> Scanned:
     first = tree.leaves(xs)[0]
     length = first.shape[0]
     if state is None:
-        state = cell.initial_state(first.shape[1])
+        state = first_state(cell, first.shape[1], run_dtype(cell, xs))
     if current().inspectors:
         return _recorded(cell, xs, state)
     leaves = tree.leaves(xs)

@@ -11,7 +11,8 @@ import numpy as np
 from .. import ops, tree
 from ..checkpoint import inside, now
 from ..graph import current, timestep
-from ..nn.cell import Cell
+from ..nn.cell import Cell, first_state
+from ..nn.module import run_dtype
 from ..replay import generators, replayed
 from ..runs import recorded
 from ..sequence import Sequence, sequence
@@ -127,10 +128,10 @@ def checkpointed(
     stream: Iterator[Any] | None = None
     if isinstance(xs, Iterator) and lengths is None and mask is None and not reverse:
         stream, xs = xs, list(islice(xs, 1))
-    dtype = getattr(model, "dtype", None)
+    dtype = run_dtype(model, state)
     inputs = sequence(xs, dtype, start=start, who="checkpointed", **options)
     if state is None:
-        state = model.initial_state(inputs.batch_size)
+        state = first_state(model, inputs.batch_size, run_dtype(model, inputs.step(0)))
     sizes = (
         _state_bytes(model, state),
         0 if memory is None else _record_bytes(model, inputs, state),
