@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import FunctionType, MethodType
 from typing import Any, Self, TypeVar
 
@@ -253,7 +253,7 @@ def _numbers(model: Module) -> list[Any]:
     return [part for _, part in _inside(vars(model), "", (model,), everything=True)]
 
 
-def counting(model: Any, inputs: Sequence[Any]) -> Sequence[Any]:
+def counting(model: Any, inputs: list[Any]) -> list[Any]:
     """The inputs of the steps, as tensors where their dtype has to count beside the weights.
 
     An array beside a tensor adopts its dtype. Where weights are float32 and the run is not, because
