@@ -150,6 +150,40 @@ def test_one_step_is_the_step_and_one_sequence_is_a_row_of_the_batch(name, rng):
 
 
 @every_cell
+@pytest.mark.parametrize("reverse", [False, True])
+def test_sequences_of_a_batch_end_each_for_itself(name, reverse, rng):
+    cell, lengths = make(name), [4, 2, 0]
+    xs, state = rng.normal(size=(4, 3, I)), some_state(cell, 3, rng)
+    parameters = list(cell.parameters().values())
+
+    def loss(run):
+        return tg.square(run.outputs).sum() + sum(
+            tg.square(s).sum() for s in tree.leaves(run.state)
+        )
+
+    padded = np.where(np.arange(4)[:, None, None] < np.array(lengths)[:, None], xs, np.nan)
+    whole = tg.unroll(cell, padded, state, lengths=lengths, reverse=reverse)
+    wanted = [np.zeros(p.shape) for p in parameters]
+    for k, n in enumerate(lengths):
+        start = tree.map_leaves(lambda part, k=k: part[k : k + 1], state)
+        if n == 0:
+            assert not whole.outputs.numpy()[:, k].any()
+            for got, s in zip(tree.leaves(whole.state), tree.leaves(start), strict=True):
+                np.testing.assert_array_equal(got.numpy()[k], s.numpy()[0])
+            continue
+        order = slice(None, None, -1) if reverse else slice(None)
+        alone = tg.unroll(cell, xs[:n, k : k + 1][order], start)
+        outputs = whole.outputs.numpy()[:, k]
+        np.testing.assert_allclose(outputs[:n][order], alone.outputs.numpy()[:, 0], atol=1e-14)
+        assert not outputs[n:].any()
+        for got, s in zip(tree.leaves(whole.state), tree.leaves(alone.state), strict=True):
+            np.testing.assert_allclose(got.numpy()[k], s.numpy()[0], atol=1e-14)
+        wanted = [w + g for w, g in zip(wanted, tg.gradients(loss(alone), parameters), strict=True)]
+    for got, g in zip(tg.gradients(loss(whole), parameters), wanted, strict=True):
+        np.testing.assert_allclose(got, g, rtol=1e-10, atol=1e-12)
+
+
+@every_cell
 def test_it_is_saved_and_loaded(name, tmp_path):
     cell, run = some_run(name)
     path = serialize.save(cell, tmp_path / "cell.safetensors", {"cell": name})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from ... import ops
@@ -33,15 +34,14 @@ class LTCCell(SizedCell):
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
-    Input: x_t (B, I), or (x_t, dt_t) with the time since the step before, (B, 1) or a number; it
-    is 1 if left out. Parameters: U (I, H), W (H, H), b, A, q (H,). State: s (B, H), also the
+    Input: x_t (B, I), or (x_t, dt_t) with the time since the step before, (B,) or (B, 1); it is 1
+    if left out. Parameters: U (I, H), W (H, H), b, A, q (H,). State: s (B, H), also the
     output.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> cell, x = tg.nn.LTCCell(3, 4, rng=0), np.zeros((2, 3))
-    >>> spans = np.array([[0.5], [1.5]])
-    >>> tg.unroll(cell, [(x, spans), (x, spans)], cell.initial_state(2)).outputs.shape
-    (2, 2, 4)
+    >>> xs, spans = np.zeros((5, 2, 3)), np.full((5, 2), 0.5)
+    >>> tg.unroll(tg.nn.LTCCell(3, 4, rng=0), (xs, spans)).outputs.shape
+    (5, 2, 4)
     """
 
     letter = "s"
@@ -91,14 +91,13 @@ class CfCCell(SizedCell):
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
-    Input: x_t (B, I), or (x_t, dt_t) with the time since the step before, (B, 1) or a number; it
-    is 1 if left out. Parameters: U (I, 3H), W (H, 3H), b (3H,). State: s (B, H), also the output.
+    Input: x_t (B, I), or (x_t, dt_t) with the time since the step before, (B,) or (B, 1); it is 1
+    if left out. Parameters: U (I, 3H), W (H, 3H), b (3H,). State: s (B, H), also the output.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> cell, x = tg.nn.CfCCell(3, 4, rng=0), np.zeros((2, 3))
-    >>> spans = np.array([[0.5], [1.5]])
-    >>> tg.unroll(cell, [(x, spans), (x, spans)], cell.initial_state(2)).outputs.shape
-    (2, 2, 4)
+    >>> xs, spans = np.zeros((5, 2, 3)), np.full((5, 2), 0.5)
+    >>> tg.unroll(tg.nn.CfCCell(3, 4, rng=0), (xs, spans)).outputs.shape
+    (5, 2, 4)
     """
 
     letter = "s"
@@ -122,8 +121,8 @@ class CfCCell(SizedCell):
 
 
 def with_span(x: Any) -> tuple[Any, Any]:
-    """The input of a step and its time span, which is 1 where none is given."""
+    """The input of a step and its time span, (B, 1), which is 1 where none is given."""
     if isinstance(x, tuple | list):
         x, dt = x
-        return x, dt
+        return x, dt[:, None] if np.ndim(dt) == 1 else dt
     return x, 1.0
