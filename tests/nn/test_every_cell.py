@@ -106,7 +106,7 @@ def test_it_is_drawn(name, level):
         assert {letter for letter in letters if letter in shown or letter in GREEK} == letters
 
 
-GREEK = {"zeta", "nu"}
+GREEK = {"zeta", "nu", "alpha", "beta"}
 
 
 @every_cell

@@ -94,7 +94,7 @@ def layer_norm_lstm(cell, p, x, states):
     h, c = states
 
     def LN(v, k):
-        return torch.nn.functional.layer_norm(v, v.shape[1:], p[f"a_{k}"], p[f"d_{k}"], 1e-5)
+        return torch.nn.functional.layer_norm(v, v.shape[1:], p[f"alpha_{k}"], p[f"beta_{k}"], 1e-5)
 
     i, f, g, o = (LN(x @ p["U"], "x") + LN(h @ p["W"], "h") + p["b"]).chunk(4, 1)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)

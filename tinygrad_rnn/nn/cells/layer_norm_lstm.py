@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class LayerNormLSTMCell(SizedCell):
     """LSTM with layer normalisation.
 
-        [i, f, g, o] = LN(x_t U; a_x, d_x) + LN(h_{t-1} W; a_h, d_h) + b   (sigma, and tanh on g)
+        [i, f, g, o] = LN(x_t U; x) + LN(h_{t-1} W; h) + b   (sigma on i, f, o and tanh on g)
         c_t = f c_{t-1} + i g
-        h_t = o tanh(LN(c_t; a_c, d_c))
-        LN(v; a, d) = a (v - mean(v)) / sqrt(var(v) + epsilon) + d
+        h_t = o tanh(LN(c_t; c))
+        LN(v; k) = alpha_k (v - mean(v)) / sqrt(var(v) + epsilon) + beta_k
 
     Ba, Kiros & Hinton, "Layer normalization", arXiv:1607.06450 (2016), equations 20 to 22.
 
@@ -32,12 +32,12 @@ class LayerNormLSTMCell(SizedCell):
     input_size   I
     hidden_size  H
     epsilon      added to the variance
-    rng          generator or seed that U, W and b are drawn with, evenly from +-1/sqrt(H); gains a
-                 begin at 1 and shifts d at 0
+    rng          generator or seed that U, W and b are drawn with, evenly from +-1/sqrt(H); gains
+                 alpha begin at 1 and shifts beta at 0
     dtype        float32 unless told otherwise
 
-    Parameters: U (I, 4H), W (H, 4H), b (4H,); a_x, d_x, a_h, d_h (4H,); a_c, d_c (H,). State:
-    LSTMState(h, c), each (B, H). Output: h.
+    Parameters: U (I, 4H), W (H, 4H), b (4H,); alpha_x, beta_x, alpha_h, beta_h (4H,), alpha_c,
+    beta_c (H,). State: LSTMState(h, c), each (B, H). Output: h.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.unroll(tg.nn.LayerNormLSTMCell(3, 4, rng=0), np.zeros((5, 2, 3))).outputs.shape
@@ -60,8 +60,8 @@ class LayerNormLSTMCell(SizedCell):
         self.epsilon = epsilon
         self.U, self.W, self.b = draw(input_size, 4 * H), draw(H, 4 * H), draw(4 * H)
         for letter, size in (("x", 4 * H), ("h", 4 * H), ("c", H)):
-            setattr(self, f"a_{letter}", Parameter(np.ones(size, dtype)))
-            setattr(self, f"d_{letter}", Parameter(np.zeros(size, dtype)))
+            setattr(self, f"alpha_{letter}", Parameter(np.ones(size, dtype)))
+            setattr(self, f"beta_{letter}", Parameter(np.zeros(size, dtype)))
 
     def step(self, x: Any, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """(x_t, (h_{t-1}, c_{t-1})) -> (h_t, (h_t, c_t))."""
@@ -77,7 +77,7 @@ class LayerNormLSTMCell(SizedCell):
         return h, LSTMState(h, c)
 
     def normalised(self, v: Tensor, letter: str) -> Tensor:
-        """LN(v; a, d) with the gain and the shift of x, h or c."""
-        gain, shift = getattr(self, f"a_{letter}"), getattr(self, f"d_{letter}")
+        """LN(v; k), with the gain and the shift of x, h or c."""
+        gain, shift = getattr(self, f"alpha_{letter}"), getattr(self, f"beta_{letter}")
         result: Tensor = ops.layer_norm(v, gain, shift, eps=self.epsilon)
         return result
