@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator
+from collections.abc import Sequence as Sequence_
 from typing import Any
 
 import numpy as np
@@ -12,72 +13,92 @@ from . import ops, tree
 from .checkpoint import Call, _Checkpoint
 from .compiler.program import Program, program_for
 from .compiler.record import UNROLL, Step, check_step, record_step
-from .graph import Array, Node, current
+from .graph import Array, Node, Place, current
 from .nn.cell import Cell, first_state
 from .nn.module import run_dtype
 from .primitive import Recorded, _protect, of_precision, precision, wrap
+from .sequence import Sequence, sequence
 from .tensor import Tensor
-from .unroll import unroll
+from .unroll import run_steps
 
 
 class Scanned:
-    """The result of `scan`, with the same names as that of `unroll`.
+    """The result of `scan`, with the same names as that of `unroll`. `output, state = run` works.
 
-    outputs  the outputs of all steps, (T, B, H), or a structure of them
-    state    the last state, s_T
-    states   (s_0, s_1, ..., s_T), taken apart when first asked for
-    steps    the T outputs, taken apart when first asked for
+    outputs  the outputs of all steps, (T, B, H), or a structure of them, in their true time order
+    state    the state after the last step that was run
+    states   (s_0, s_1, ..., s_T): the state after so many steps were run; taken apart when first
+             asked for, as `steps` are
+    steps    the T outputs, one per step
+    times    the numbers of the steps in the order in which they were run
     """
 
-    __slots__ = ("_first", "_length", "_stacks", "_states", "_steps", "outputs", "state")
+    __slots__ = ("_first", "_stacks", "_states", "_steps", "outputs", "state", "times")
 
-    def __init__(self, first: Any, outputs: Any, stacks: Any, state: Any, length: int) -> None:
+    def __init__(
+        self, first: Any, outputs: Any, stacks: Any, state: Any, times: tuple[int, ...]
+    ) -> None:
         self.outputs = outputs
         self.state = state
+        self.times = times
         self._first = first
         self._stacks = stacks
-        self._length = length
         self._states: tuple[Any, ...] | None = None
-        self._steps: tuple[Any, ...] | None = None
+        self._steps: list[Any] | None = None
 
     @property
     def states(self) -> tuple[Any, ...]:
-        """states[t] is the state after t steps."""
+        """The state before the first step and after each; ValueError if they were not kept."""
         if self._states is None:
-            between = _apart(self._stacks, self._length)[:-1]
+            if self._stacks is None:
+                raise ValueError(
+                    "states: nothing was recorded, and under no_grad() only the last state is "
+                    "kept, as run.state; for all of them scan(..., keep_states=True)"
+                )
+            between = _apart(self._stacks, len(self))[:-1]
             self._states = (self._first, *between, self.state)
         return self._states
 
     @property
-    def steps(self) -> tuple[Any, ...]:
+    def steps(self) -> list[Any]:
         """One output per step."""
         if self._steps is None:
-            self._steps = _apart(self.outputs, self._length)
+            self._steps = _apart(self.outputs, len(self))
         return self._steps
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.outputs, self.state))
+
     def __len__(self) -> int:
-        return self._length
+        return len(self.times)
 
     def __repr__(self) -> str:
         return f"Scanned({len(self)} steps)"
 
 
-def _apart(stacked: Any, length: int) -> tuple[Any, ...]:
+def _apart(stacked: Any, length: int) -> list[Any]:
     columns = [ops.unstack(leaf) for leaf in tree.leaves(stacked)]
-    return tuple(
-        [tree.rebuild(stacked, iter([column[t] for column in columns])) for t in range(length)]
-    )
+    return [tree.rebuild(stacked, iter([column[t] for column in columns])) for t in range(length)]
 
 
-def scan(cell: Cell, xs: Any, state: Any = None) -> Scanned:
+def scan(
+    cell: Cell,
+    xs: Any,
+    state: Any = None,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    reverse: bool = False,
+    start: int = 1,
+    time_axis: int = 0,
+    batch_size: int | None = None,
+    keep_states: bool | None = None,
+) -> Scanned:
     """Run a cell over a sequence as one operation: the same numbers as `unroll`, faster.
 
     (o_t, s_t) = cell.step(x_t, s_{t-1}),   t = 1..T
 
-    cell   the cell
-    xs     (T, B, I), or (T, B) class numbers: an array, a tensor (then its gradient can be asked
-           for), or a list of T inputs of one shape. Floats take the dtype of the cell's parameters
-    state  s_0; `cell.initial_state(B)` if left out
+    The arguments are those of `unroll`; inputs given as a list have one shape in all steps.
 
     The step is recorded once, on stand-ins; its operations, and those of its backward pass, are
     done once, before, in or after a loop over the steps, and the sums over time that gradients of
@@ -95,77 +116,90 @@ def scan(cell: Cell, xs: Any, state: Any = None) -> Scanned:
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell, xs = tg.LSTMCell(3, 4, rng=0), np.ones((5, 2, 3))
-    >>> run = tg.scan(cell, xs)
+    >>> run = tg.scan(cell, xs, lengths=[5, 3])
     >>> run.outputs.shape, run.state.c.shape
     ((5, 2, 4), (2, 4))
     >>> run.outputs.sum().backward()
     >>> by_scan = cell.W.grad
-    >>> tg.unroll(cell, xs).outputs.sum().backward()
+    >>> tg.unroll(cell, xs, lengths=[5, 3]).outputs.sum().backward()
     >>> bool(np.allclose(by_scan, cell.W.grad))
     True
     """
-    xs = _sequence(cell, xs)
-    first = tree.leaves(xs)[0]
-    length = first.shape[0]
+    if not callable(getattr(cell, "step", None)) or isinstance(cell, type):
+        raise TypeError(
+            f"scan: given a {type(cell).__name__} as the cell; wanted an object with "
+            "step(x, state) -> (output, state): a tg.Cell"
+        )
+    inputs = sequence(
+        xs,
+        run_dtype(cell, state),
+        lengths=lengths,
+        mask=mask,
+        reverse=reverse,
+        start=start,
+        time_axis=time_axis,
+        batch_size=batch_size,
+        who="scan",
+    )
+    if keep_states is None:
+        keep_states = current().recording
+    return scan_steps(cell, inputs, state, keep_states=keep_states)
+
+
+def scan_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool = True) -> Scanned:
+    """Run a cell over a prepared sequence: `scan` without its preparation."""
     if state is None:
-        state = first_state(cell, first.shape[1], run_dtype(cell, xs))
+        state = first_state(cell, xs.batch_size, run_dtype(cell, _stacked(xs)))
     if current().inspectors:
         return _recorded(cell, xs, state)
-    leaves = tree.leaves(xs)
-    x = tree.rebuild(xs, iter([_value(leaf)[0] for leaf in leaves]))
-    s = tree.map_leaves(lambda leaf: _state_value(cell, leaf), state)
-    _check_once(cell, x, s, [(np.shape(v), v.dtype) for v in (*tree.leaves(x), *tree.leaves(s))])
-    step = record_step(cell, x, s)
+    stacked = _stacked(xs)
+    first = xs.order()[0]
+    x = tree.rebuild(stacked, iter([_numbers(cell, leaf)[first] for leaf in tree.leaves(stacked)]))
+    x = (x,) if xs.active is None else (x, xs.active[first])
+    s = tree.map_leaves(lambda leaf: _numbers(cell, leaf), state)
+    outer = current().place
+    given = (cell, x, s, xs.batch_size, Place(xs.time(first), outer.scopes, outer.sequence))
+    _check_once(given, [(np.shape(v), v.dtype) for v in (*tree.leaves(x), *tree.leaves(s))])
+    step = record_step(*given)
     _refuse_changing(cell, step)
-    _check_once(cell, x, s, step.key)
-    return _Scan(cell, xs, state, step, length).first_time()
+    _check_once(given, step.key)
+    return _Scan(cell, xs, stacked, state, step).first_time(keep_states)
 
 
-def _recorded(cell: Cell, xs: Any, state: Any) -> Scanned:
-    run = unroll(cell, xs, state)
+def _recorded(cell: Cell, xs: Sequence, state: Any) -> Scanned:
+    run = run_steps(cell, xs, state)
     columns = list(zip(*[tree.leaves(s) for s in run.states[1:]], strict=True))
     stacks = tree.rebuild(run.state, iter([ops.stack(column) for column in columns]))
-    return Scanned(run.states[0], run.outputs, stacks, run.state, len(run))
+    return Scanned(run.states[0], run.outputs, stacks, run.state, run.times)
 
 
-def _sequence(cell: Cell, xs: Any) -> Any:
-    """xs as one array or tensor, time first."""
-    if isinstance(xs, list | tuple):
-        if not len(xs):
-            raise ValueError("scan: the sequence is empty; wanted at least one step")
-        shapes = {np.shape(_value(x)) for x in xs}
+def _stacked(xs: Sequence) -> Any:
+    """The inputs as one tree with time first."""
+    try:
+        return xs.stacked()
+    except ValueError as error:
+        shapes = {tuple(np.shape(v) for v in tree.leaves(step)) for step in xs.steps()}
         if len(shapes) > 1:
             raise ValueError(
-                f"scan: the inputs have shapes {', '.join(map(str, sorted(shapes)))}; wanted one "
-                f"shape for all steps; or {UNROLL}"
-            )
-        xs = ops.stack(xs) if any(isinstance(x, Tensor) for x in xs) else np.stack(xs)
-    if not isinstance(xs, Tensor | np.ndarray):
-        raise TypeError(f"scan: xs is a {type(xs).__name__}; wanted an array, a tensor or a list")
-    wanted = 3 if isinstance(xs, Tensor) or xs.dtype.kind == "f" else 2
-    if xs.ndim < wanted or len(xs) == 0:
-        raise ValueError(
-            f"scan: xs of shape {xs.shape}; wanted (T, B, I) with at least one step, T >= 1 "
-            "(time first; for one sequence without a batch use xs[:, None])"
-        )
-    if isinstance(xs, Tensor):
-        return xs
-    if xs.dtype.kind not in "fiub":
-        raise TypeError(f"scan: xs holds {xs.dtype}; wanted real numbers")
-    return xs.astype(cell.dtype, copy=False) if xs.dtype.kind == "f" else xs
+                f"scan: the steps' inputs have shapes {', '.join(map(str, sorted(shapes)))}; "
+                f"wanted the same in all steps; or {UNROLL}"
+            ) from error
+        raise
 
 
 def _value(x: Any) -> Any:
     return x._value if isinstance(x, Recorded) else x
 
 
-def _state_value(cell: Cell, leaf: Any) -> Any:
+def _numbers(cell: Cell, leaf: Any) -> Any:
     value = _value(leaf)
     if not isinstance(value, np.ndarray):
         raise TypeError(
-            f"scan: a part of the state of {type(cell).__name__} is of type "
+            f"scan: a part of the input or the state of {type(cell).__name__} is of type "
             f"{type(leaf).__name__}; wanted tensors or arrays; or {UNROLL}"
         )
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"scan: given {value.dtype}; wanted real numbers")
     return value
 
 
@@ -185,11 +219,13 @@ def _refuse_changing(cell: Cell, step: Step) -> None:
 _checked: dict[int, tuple[Any, set[Any]]] = {}
 
 
-def _check_once(cell: Cell, x: Any, s: Any, of: Any) -> None:
+def _check_once(given: Any, of: Any) -> None:
     """Look for draws, changes and looks at values.
 
+    given   the arguments of `check_step`
     of   sizes that this cell's code has not been run with, or a program that it has not given
     """
+    cell = given[0]
     function = getattr(cell.step, "__func__", cell.step)
     key = (tuple(of), getattr(function, "__code__", function))
     owner, known = _checked.get(id(cell), (None, set()))
@@ -198,7 +234,7 @@ def _check_once(cell: Cell, x: Any, s: Any, of: Any) -> None:
         number = id(cell)
         _checked[number] = (weakref.ref(cell, lambda _: _checked.pop(number, None)), known)
     if key not in known:
-        check_step(cell, x, s)
+        check_step(*given)
         known.add(key)
 
 
@@ -207,8 +243,8 @@ class _Scan(Call):
 
     kind = "scan"
 
-    def __init__(self, cell: Cell, xs: Any, state: Any, step: Step, length: int) -> None:
-        given: Any = ((xs, state), {})
+    def __init__(self, cell: Cell, xs: Sequence, stacked: Any, state: Any, step: Step) -> None:
+        given: Any = ((stacked, state), {})
         leaves = tree.leaves(given)
         self.name = type(cell).__name__
         self.precisions = {k: precision(v) for k, v in enumerate(leaves) if isinstance(v, Tensor)}
@@ -218,39 +254,41 @@ class _Scan(Call):
         self.draws = []
         self.seen = []
         self.captured = step.outside
-        self.cell, self.state, self.length, self.given = cell, state, length, leaves
-        self.step_inputs = step.inputs
+        self.cell, self.xs, self.state, self.given = cell, xs, state, leaves
+        self.inputs = len(tree.leaves(stacked))
         self.outside, self.constants = step.values, step.constants
         self.structure = step.structure
         self.program: Program = program_for(step)
         self.f = self._step_by_step
 
-    def _step_by_step(self, xs: Any, state: Any) -> list[Any]:
-        run = unroll(self.cell, xs, state)
+    def _step_by_step(self, stacked: Any, state: Any) -> list[Any]:
+        run = run_steps(self.cell, self.xs.of(stacked), state)
+        outputs = [run.steps[i] for i in self.xs.order()]
         rows = [
-            [*tree.leaves(o), *tree.leaves(s)]
-            for o, s in zip(run.steps, run.states[1:], strict=True)
+            [*tree.leaves(o), *tree.leaves(s)] for o, s in zip(outputs, run.states[1:], strict=True)
         ]
         places = self.program.joint.places
         firsts = [places.index(r) for r in range(len(self.program.joint.results))]
         stacks = [ops.stack([row[k] for row in rows]) for k in firsts]
         return [*stacks, *tree.leaves(run.state)]
 
-    def first_time(self) -> Scanned:
+    def _in_order(self, values: Sequence_[Any]) -> list[Any]:
+        """The inputs in the order in which they are used, and which sequences have each step."""
+        step = -1 if self.xs.reverse else 1
+        found = [v[::step] for v in values[: self.inputs]]
+        return found if self.xs.active is None else [*found, self.xs.active[::step]]
+
+    def first_time(self, keep_states: bool) -> Scanned:
         """Compute it, and record it as one node."""
-        n, T = self.step_inputs, self.length
+        n, T = self.inputs, len(self.xs)
         sources: list[tuple[Node | None, int]] = [
             (x._node, x._port) if isinstance(x, Tensor) else (None, 0) for x in self.given
         ]
         sources += self.captured
         recording = current().recording and any(node is not None for node, _ in sources)
-        self.wanted = tuple(
-            [
-                recording and node is not None
-                for k, (node, _) in enumerate(sources)
-                if not n <= k < len(self.given)
-            ]
-        )
+        recorded = [recording and node is not None for node, _ in sources]
+        masks = [False] * (self.xs.active is not None)
+        self.wanted = (*recorded[:n], *masks, *recorded[len(self.given) :])
         values = [_value(x) for x in self.given]
         marks: list[tuple[int, int]] = []
         if recording:
@@ -263,18 +301,23 @@ class _Scan(Call):
                 self.constants[k], mark = _protect(c, held + k)
                 marks += mark or []
         run = self.program.forward(self.wanted, recording).run
-        results, states, kept = run(T, values[:n], values[n:], self.outside, self.constants)
+        xs = self._in_order(values)
+        results, states, kept = run(T, xs, values[n:], self.outside, self.constants)
         outputs = [*results, *(s[-1].copy() for s in states)]
         like = [precision(x) for x in self.given if isinstance(x, Tensor)]
         like += [v.dtype for v in self.outside if v.dtype.kind == "f"]
+        like += [v.dtype for v in values if v.dtype.kind == "f"]
         ports = self._ports(
             sources if recording else None, values, outputs, (states, kept), marks, like
         )
         places, m = self.program.joint.places, len(results)
         whole = [ports[p] for p in places]
         outs, stacks = tree.rebuild(self.structure, iter(whole))
+        if self.xs.reverse:
+            outs = tree.map_leaves(lambda leaf: ops.flip(leaf, 0), outs)
         last = tree.rebuild(self.structure[1], iter(ports[m:]))
-        return Scanned(self.state, outs, stacks, last, T)
+        times = tuple([self.xs.time(i) for i in self.xs.order()])
+        return Scanned(self.state, outs, stacks if keep_states else None, last, times)
 
     def _ports(
         self,
@@ -283,7 +326,7 @@ class _Scan(Call):
         outputs: list[Array],
         residuals: Any,
         marks: list[tuple[int, int]],
-        like: Sequence[Any],
+        like: Sequence_[Any],
     ) -> list[Tensor]:
         """The results as tensors."""
         if sources is None:
@@ -312,7 +355,7 @@ class _Scan(Call):
                 f"when it was compiled and {len(captured)}, or others, when it was unrolled"
             )
 
-    def pulled(self, g: Any, saved: Sequence[Any], node: Node) -> list[Any]:
+    def pulled(self, g: Any, saved: Sequence_[Any], node: Node) -> list[Any]:
         """The cotangents of all inputs, from those of the results."""
         if any(isinstance(v, Recorded) for v in (*g, *saved)):
             zeros = [
@@ -320,13 +363,16 @@ class _Scan(Call):
                 for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
             ]
             return super().pulled(zeros, saved, node)
-        m, n = len(self.program.joint.results), self.step_inputs
+        m, n = len(self.program.joint.results), self.inputs
         states, kept = saved[-1]
         present = [part is not None for part in g[:m]]
         run = self.program.backward(self.wanted, present).run
+        T, xs = len(self.xs), self._in_order(saved)
         to_x, to_state, totals = run(
-            self.length, saved[:n], states, kept, self.outside, self.constants, g[:m], g[m:]
+            T, xs, states, kept, self.outside, self.constants, g[:m], g[m:]
         )
+        step = -1 if self.xs.reverse else 1
+        to_x = [None if d is None else d[::step] for d in to_x[:n]]
         return [*to_x, *to_state, *totals]
 
 

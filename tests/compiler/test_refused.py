@@ -92,9 +92,9 @@ def test_steps_that_are_no_program(cell, words):
         ([], "the sequence is empty"),
         (np.zeros((2, 3)), "time first"),
         (tg.zeros((2, 3)), "time first"),
-        (np.zeros((2, 3, 4), complex), "real numbers"),
-        ([np.zeros((2, 3)), np.zeros((1, 3))], "one shape for all steps"),
-        ("abc", "wanted an array"),
+        (np.zeros((2, 3, 3), complex), "real numbers"),
+        ([np.zeros((2, 3)), np.zeros((1, 3))], "wanted the same in all steps; or use tg.unroll"),
+        ("abc", "wanted arrays or tensors"),
     ],
 )
 def test_sequences_that_are_none(xs, words):

@@ -27,10 +27,10 @@ def weighed(value, seed):
     return total
 
 
-def looked_at(f, cell, xs, s0, loss):
+def looked_at(f, cell, xs, s0, loss, **options):
     """The numbers of a run: outputs, states, gradients."""
     x = tg.tensor(xs, "x") if xs.dtype.kind == "f" else xs
-    run = f(cell, x, s0)
+    run = f(cell, x, s0, **options)
     value = loss(run)
     wanted = [*cell.parameters().values(), *tree.leaves(s0)]
     if isinstance(cell, cells.ClosedOver) and cell.made is None:
@@ -269,3 +269,63 @@ def test_a_parameter_given_another_value_is_noticed():
     cell.W.assign(cell.W.numpy() * 2)
     with pytest.raises(RuntimeError, match="another value"):
         loss.backward()
+
+
+WAYS = {
+    "lengths": {"lengths": [6, 3, 1, 0]},
+    "mask": {"mask": np.random.default_rng(5).random((6, 4)) > 0.4},
+    "reverse": {"reverse": True},
+    "lengths, reverse": {"lengths": [2, 6, 0, 4], "reverse": True, "start": 5},
+    "batch first": {"time_axis": 1},
+}
+WITHOUT_BATCH = {"PassedOn", "ConstantState"}  # parts that have no axis for the batch
+
+
+@pytest.mark.parametrize("name", [n for n in cells.ALL if n not in WITHOUT_BATCH])
+@pytest.mark.parametrize("way", WAYS)
+def test_lengths_masks_and_directions(name, way):
+    cell, options = cells.ALL[name](), WAYS[way]
+    xs, s0 = cells.sequence(cell, 6, 4), initial(cell, 4)
+    if "lengths" in options:
+        xs = xs.copy()
+        xs[3:, 2] = np.nan if xs.dtype.kind == "f" else 99
+    if "time_axis" in options:
+        xs = np.ascontiguousarray(np.moveaxis(xs, 0, 1))
+
+    def loss(run):
+        return weighed(run.outputs, 1) + weighed(run.state, 2) + weighed(run.states[2], 3)
+
+    wanted = looked_at(tg.unroll, cell, xs, s0, loss, **options)
+    same(looked_at(tg.scan, cell, xs, s0, loss, **options), wanted)
+    runs = [f(cell, xs, s0, **options) for f in (tg.scan, tg.unroll)]
+    assert runs[0].times == runs[1].times
+
+
+def test_a_tree_of_inputs():
+    class Spans(cells.Base):
+        def step(self, x, s):
+            values, spans = x
+            s = s + spans[:, None] * tg.tanh(values @ self.U + s @ self.W)
+            return s, s
+
+    cell, rng = Spans(), np.random.default_rng(0)
+    xs = tg.tensor(rng.normal(size=(5, 2, 3))), tg.tensor(rng.normal(size=(5, 2)))
+    results = []
+    for f in (tg.scan, tg.unroll):
+        run = f(cell, xs, lengths=[5, 2])
+        results.append(tg.gradients(weighed(run.outputs, 1), [cell.W, *xs]))
+    same(*results)
+
+
+def test_states_are_not_kept_without_a_record():
+    cell = tg.ElmanCell(3, 4, rng=0)
+    with tg.no_grad():
+        run = tg.scan(cell, np.ones((3, 2, 3)))
+        assert len(tg.scan(cell, np.ones((3, 2, 3)), keep_states=True).states) == 4
+    with pytest.raises(ValueError, match="keep_states=True"):
+        run.states  # noqa: B018
+
+
+def test_output_and_state_are_unpacked():
+    outputs, state = tg.scan(tg.ElmanCell(3, 4, rng=0), np.ones((3, 2, 3)))
+    np.testing.assert_array_equal(outputs.numpy()[-1], state.numpy())

@@ -61,11 +61,10 @@ class Writer:
         if var not in self.names:
             word = "".join(c if c.isalnum() and c.isascii() else "_" for c in var.name) or "v"
             word = word if not word[0].isdigit() else f"v{word}"
-            own = word
-            k = 2
-            while own in self.taken:
+            own, k = word, 2
+            while not self.taken.isdisjoint(_forms(own)):
                 own, k = f"{word}_{k}", k + 1
-            self.taken.add(own)
+            self.taken.update(_forms(own))
             self.names[var] = own
         return self.names[var]
 
@@ -98,6 +97,11 @@ class Writer:
         scope = dict(self.scope)
         exec(compile(source, f"<{name} of a scan>", "exec"), scope)  # noqa: S102
         return Compiled(scope[name], source)
+
+
+def _forms(name: str) -> set[str]:
+    """A name and those of its buffers."""
+    return {name, *(f"{prefix}_{name}" for prefix in ("all", "b", "blk", "r"))}
 
 
 class Emitter:

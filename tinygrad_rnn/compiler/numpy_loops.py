@@ -276,9 +276,10 @@ def backward(s: Split, present: Sequence[bool]) -> Compiled:
         (r, g) for r, g in enumerate(j.seeds) if g is not None and part.level.get(g) is not None
     ]
     carried = [(r, g) for r, g in seeds if part.level[g] == "loop"]
-    used = {a for e in (*part.before, *part.loop, *part.after) for a in e.inputs}
-    used |= {c.back for c in s.carries if c.back is not None}
-    used |= {a for _, a in (*s.totals, *s.to_x)}
+    read = [a for e in (*part.before, *part.loop, *part.after) for a in e.inputs]
+    read += [c.back for c in s.carries if c.back is not None]
+    read += [a for _, a in (*s.totals, *s.to_x)]
+    used = {a for a in read if isinstance(a, Var)}
     w.line(0, "def backward(T, xs, states, kept, outside, constants, G, g_last):")
     _unpack(w, "all_", j.xs, "xs")
     _unpack(w, "", j.outside, "outside")

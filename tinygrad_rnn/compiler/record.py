@@ -8,14 +8,14 @@ numbers are part of the program.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence as Sequence_
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import tree
-from ..graph import Inspector, Leaf, Node, Place, State, _state, current
+from ..graph import Inspector, Leaf, Node, Place, State, _state
 from ..primitive import Primitive, of_precision
 from ..program import Trace, Var, placeholders, program_of
 from ..refusals import (
@@ -28,6 +28,7 @@ from ..refusals import (
     step_of,
 )
 from ..runs import same
+from ..sequence import Sequence
 from ..sweep import pullback
 from ..tensor import FLOAT, Tensor, tensor
 from ..tracing import _another
@@ -76,12 +77,14 @@ class Step(NamedTuple):
 class _Watch(Inspector):
     """Remembers the values of every operation; refuses looks at them."""
 
+    whole = True
+
     def __init__(self, who: str) -> None:
         self.who = who
-        self.values: dict[Node, Sequence[Any]] = {}
+        self.values: dict[Node, Sequence_[Any]] = {}
 
     def operation(
-        self, primitive: Primitive, place: Place, values: Sequence[Any], y: Any, node: Node | None
+        self, primitive: Primitive, place: Place, values: Sequence_[Any], y: Any, node: Node | None
     ) -> None:
         if node is not None:
             self.values[node] = list(values)
@@ -96,14 +99,25 @@ class _Watch(Inspector):
             )
 
 
-def record_step(cell: Any, x: Any, state: Any) -> Step:
+def _stepped(cell: Any, x: Any, state: Any, batch_size: int) -> Any:
+    """Output and new state; x is (input, which sequences have this step), or (input,)."""
+    result = checked_pair(step_of(cell), cell.step(x[0], state), len(tree.leaves(state)))
+    if len(x) == 1:
+        return result
+    one = Sequence([x[0]], None, batch_size, [x[1]], 1, False)  # type: ignore[arg-type]
+    return one.settle(0, result[0], state, result[1])
+
+
+def record_step(cell: Any, x: Any, state: Any, batch_size: int, place: Place) -> Step:
     """Record one step on stand-ins for the input and the state: structures of arrays.
+
+    x   (input,), or (input, truth values) where some sequences lack the step
 
     Raises what `cell.step` raises, ValueDependenceError for a look at a value, UncompiledError for
     a result that is not recorded.
     """
     leaves = [*tree.leaves(x), *tree.leaves(state)]
-    names = [*tree.paths(x, "x"), *tree.paths(state, "s")]
+    names = [*_names(x), *tree.paths(state, "s")]
     given = placeholders(leaves, names)
     subject, parts = step_of(cell), iter(given)
     own_x, own_s = tree.rebuild(x, parts), tree.rebuild(state, parts)
@@ -111,9 +125,9 @@ def record_step(cell: Any, x: Any, state: Any) -> Step:
     since = Leaf("tensor", (), FLOAT, None).serial
 
     def run() -> Any:
-        _state.set(State(Place(1, current().place.scopes), True, (watch,)))
+        _state.set(State(place, True, (watch,)))
         try:
-            return checked_pair(subject, cell.step(own_x, own_s), len(tree.leaves(state)))
+            return _stepped(cell, own_x, own_s, batch_size)
         except TypeError as error:
             if "not recorded" in str(error):
                 raise UncompiledError(f"{error}; or {UNROLL}") from None
@@ -177,16 +191,19 @@ def record_step(cell: Any, x: Any, state: Any) -> Step:
     return step._replace(key=_key(step, tree.paths(result)))
 
 
-def check_step(cell: Any, x: Any, state: Any) -> None:
+def _names(x: Any) -> list[str]:
+    return [*tree.paths(x[0], "x"), *["active"] * (len(x) - 1)]
+
+
+def check_step(cell: Any, x: Any, state: Any, batch_size: int, place: Place) -> None:
     """Refuse a step that is not the same program every time: see `tg.trace`."""
     leaves = [*tree.leaves(x), *tree.leaves(state)]
-    names = [*tree.paths(x, "x"), *tree.paths(state, "s")]
-    subject, size = step_of(cell), len(tree.leaves(state))
+    names = [*_names(x), *tree.paths(state, "s")]
+    subject = step_of(cell)
 
-    def call(given: Sequence[Tensor]) -> Any:
+    def call(given: Sequence_[Tensor]) -> Any:
         parts = iter(given)
-        result = cell.step(tree.rebuild(x, parts), tree.rebuild(state, parts))
-        return checked_pair(subject, result, size)
+        return _stepped(cell, tree.rebuild(x, parts), tree.rebuild(state, parts), batch_size)
 
     rng = np.random.default_rng(0)
     first = placeholders(leaves, names)
@@ -196,11 +213,11 @@ def check_step(cell: Any, x: Any, state: Any) -> None:
     except ValueDependenceError as error:
         raise ValueDependenceError(f"{error}; or {UNROLL}") from None
     except Exception:
-        record_step(cell, x, state)  # the same error, with the step
+        record_step(cell, x, state, batch_size, place)  # the same error, with the step
         raise
 
 
-def _key(step: Step, names: Sequence[str]) -> Any:
+def _key(step: Step, names: Sequence_[str]) -> Any:
     """A number for every value, and the operations in those numbers."""
     numbers: dict[Any, int] = {}
     kinds: list[Any] = []
