@@ -170,6 +170,7 @@ _running = [
     c(n(3, 1), axis=-1),
     c(n(0, 2), axis=0),
     c(n()),
+    c(n(), axis=-1),
 ]
 _comparisons = (
     *("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"),
@@ -316,7 +317,9 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "full_like": [c(n(2, 3), 2.0), c(n(2), 3, np.float32)],
     "empty_like": [c(n(0, 3))],
     # order
-    "sort": [c(apart(5)), c(apart(3, 4), axis=0), c(apart(2, 3), axis=None), c(n(0, 2))],
+    "sort": [
+        c(apart(5), kind="stable"), c(apart(3, 4), axis=0), c(apart(2, 3), axis=None), c(n(0, 2)),
+    ],
     "partition": [c(apart(5), 2), c(apart(3, 4), 1, axis=0), c(apart(2, 3), 4, axis=None)],
     "median": [
         c(apart(4)), c(apart(3, 5), axis=1), c(apart(3, 2, 4), axis=(0, 2), keepdims=True),

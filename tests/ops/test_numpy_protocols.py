@@ -124,13 +124,13 @@ REFUSED = {
     r"np.nansum.*use tg.sum\(x, where=~np.isnan\(x\)\), or .numpy": lambda x: np.nansum(x),
     "np.spacing has no rule for tensors; use .numpy": lambda x: np.spacing(x),
     "dtype": lambda x: np.sum(x, dtype=np.float64),
-    "'dtype'": lambda x: np.sum(x, 0, np.float64),
-    "'out'": lambda x: np.max(x, 0, np.zeros(())),
+    r"np.sum with dtype.*use tg.sum\(...\).astype\(dtype\)": lambda x: np.sum(x, 0, np.float64),
+    "np.max with out .*use tg.max, which gives a new": lambda x: np.max(x, 0, np.zeros(())),
     "array by itself": lambda x: np.asarray(x),
     "np.histogram": lambda x: np.histogram(x),
     "np.vecdot with axis": lambda x: np.vecdot(x, x, axis=0),
     r"np.multiply.outer.*use tg.multiply\(a\[:, None\], b\)": lambda x: np.multiply.outer(x, x),
-    "'kind'": lambda x: np.sort(x, kind="stable"),
+    "np.partition with order": lambda x: np.partition(x, 1, order="a"),
     "full_like: fill_value is a tensor": lambda x: np.full_like(x, x[0]),
 }
 
@@ -169,3 +169,15 @@ def test_every_method_that_arrays_and_operators_share_is_there():
     shared = {n for n in OPERATORS if hasattr(np.ndarray, n)} | {"flatten"}
     assert shared - {"choose", "partition", "sort"} == set(METHODS)  # of integers; in place
     assert tg.zeros((4, 2, 3)).mT.shape == (4, 3, 2)
+
+
+def test_a_keyword_that_has_no_rule_may_have_its_default():
+    x = tg.tensor([3.0, 1.0])
+    assert np.sum(x, None, None, None).item() == np.sum(x, out=None).item() == 4.0
+
+
+def test_an_order_is_stable_whatever_is_asked_for():
+    x = np.tile([1.0, 0.0], 40)
+    for given in ({}, {"kind": "stable"}, {"kind": "quicksort"}, {"stable": True}):
+        assert np.argsort(tg.tensor(x), **given).tolist() == np.argsort(x, stable=True).tolist()
+        assert np.sort(tg.tensor(x), **given).tolist() == np.sort(x).tolist()

@@ -145,8 +145,9 @@ _ARGMAX = flat("argmax", lambda x, axis, keepdims: np.argmax(x, axis, keepdims=k
                notation=call(numpy="np.argmax"), explain=explain_axis)  # fmt: skip
 _ARGMIN = flat("argmin", lambda x, axis, keepdims: np.argmin(x, axis, keepdims=keepdims),
                notation=call(numpy="np.argmin"), explain=explain_axis)  # fmt: skip
-_ARGSORT = flat("argsort", lambda x, axis, stable: np.argsort(x, axis, stable=stable),
-                notation=call(numpy="np.argsort"), explain=explain_axis)  # fmt: skip
+_ARGSORT = flat("argsort", lambda x, axis: np.argsort(x, axis, stable=True),
+                notation=call(numpy="np.argsort(x, axis=axis, stable=True)"),
+                explain=explain_axis)  # fmt: skip
 
 
 def _truths(where: Any) -> Any:
@@ -195,16 +196,18 @@ def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
 
 
 @of_one("the positions of the entries in order of size", "")
-def argsort(x: Any, axis: int | None = -1, *, stable: bool = False) -> Any:
+def argsort(
+    x: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None
+) -> Any:
     """The positions that would put the entries along an axis in order, as integers.
 
-    stable   whether entries that tie keep their order
+    kind, stable   as in NumPy; entries that tie keep their order in any case
 
     >>> import tinygrad_rnn as tg
     >>> tg.argsort(tg.tensor([3.0, 1.0, 2.0])).numpy()
     array([1, 2, 0])
     """
-    return apply(_ARGSORT, (x,), {"axis": axis, "stable": stable})
+    return apply(_ARGSORT, (x,), {"axis": axis})
 
 
 # ------------------------------------------------------------------------------------------------

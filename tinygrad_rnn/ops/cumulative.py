@@ -20,7 +20,9 @@ __all__ = ["cummax", "cumprod", "cumsum", "prod"]
 
 def _along(name: str, x: Any, axis: int | None) -> tuple[Any, int]:
     """x and the axis to run over, or x as one row."""
-    return (ravel(x), 0) if axis is None else (x, checked_axis(name, axis, x.shape))
+    if axis is None or not np.ndim(values(x)):  # NumPy lets a number run over axis 0
+        x = ravel(x)
+    return x, 0 if axis is None else checked_axis(name, axis, x.shape)
 
 
 def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:

@@ -24,8 +24,12 @@ _TIES = "Of entries that tie, the first has the place before the others."
 
 
 @of_one("the entries of x, in order", "g, back where the entries came from", _TIES)
-def sort(x: Any, axis: int | None = -1) -> Any:
+def sort(
+    x: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None
+) -> Any:
     """From the smallest to the largest along an axis; without one, of x as one row. NaN comes last.
+
+    kind, stable   as in NumPy; entries that tie keep their order in any case
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([3.0, 1.0, 2.0])
@@ -35,7 +39,7 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     array([0., 1., 0.], dtype=float32)
     """
     x, axis = (ravel(x), 0) if axis is None else (x, checked_axis("sort", axis, x.shape))
-    return take_along_axis(x, argsort(x, axis, stable=True), axis)
+    return take_along_axis(x, argsort(x, axis), axis)
 
 
 _argpartition = flat(

@@ -28,6 +28,7 @@ import numpy as np
 from ..graph import Array, current
 from ..notation import CALL, Notation
 from ..primitive import Partial, Primitive, Recorded, apply1, apply2, elementwise
+from .without_rule import without_rule
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -319,7 +320,8 @@ def _with_their_arguments(theirs: Any, ours: Callable[..., Any]) -> Callable[...
     """Ours, called with arguments in NumPy's order and with NumPy's defaults.
 
     NumPy's and our optional arguments may stand in another order, so they are passed by name:
-    one that we do not have (`dtype`, `out`) is then refused instead of taken for another.
+    one that we do not have (`dtype`, `out`) is then refused instead of taken for another, unless
+    it has its default.
     Signatures are read at the first call, which keeps the import short.
     """
     translate: Callable[..., Any] | None = None
@@ -347,12 +349,16 @@ def _translation(theirs: Any, ours: Callable[..., Any]) -> Callable[..., Any]:
         if name in own and isinstance(p.default, bool) and p.default != own[name].default
     }
     renamed = {"a_min": "min", "a_max": "max"}
+    untold = {name for name in names if renamed.get(name, name) not in own}
 
     def call(*args: Any, **kwargs: Any) -> Any:
         given: dict[str, Any] = defaults | dict(zip(names, args, strict=False)) | kwargs
         if given.get("copy"):  # a tensor is never written to
             del given["copy"]
         first = [given.pop(name) for name in list(names)[:n] if name in given]
+        for name in untold & given.keys():
+            if given.pop(name) is not names[name].default:
+                raise without_rule(theirs, ours, options=[name])
         return ours(*first, **{renamed.get(k, k): v for k, v in given.items()})
 
     return call

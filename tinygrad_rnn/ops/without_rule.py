@@ -109,6 +109,8 @@ def _instead(
         return _METHODS.get(f"{theirs.__name__}.{method}")
     if ours is None:
         return INSTEAD.get(theirs)
+    if "dtype" in options:
+        return f"tg.{ours.__name__}(...).astype(dtype)"
     if "where" in options:
         return f"tg.where(condition, tg.{ours.__name__}(...), x)"
     return f"tg.{ours.__name__}, which gives a new tensor"
