@@ -1,6 +1,7 @@
 """Define-by-run training steps against the same cell written as a PyTorch loop.
 
     python benchmarks/eager.py [WORKLOAD ...] [--repeats N] [--memory] [--length] [--import]
+    python benchmarks/eager.py [WORKLOAD ...] --against CHECKOUT [--repeats N]
 
 One training step is: forward, backward, plain gradient descent; float32; cross entropy summed over
 all steps of o_t = s_t V + c. Both sides start from the same weights, see the same data, use the
@@ -8,6 +9,10 @@ same number of threads, and must arrive at the same losses. Each side has a proc
 one process their thread pools spin against each other, which costs PyTorch up to twice its time.
 The two take turns, so that a machine that slows down slows both; the ratio is the median over the
 turns of our time over theirs.
+
+With --against the other side is this library at another commit: a folder with a checkout of it, whose
+own benchmark is run (`git worktree add CHECKOUT COMMIT`). Its ratios are small, so the turns are short
+and many, and the ratio of the shortest turns is given beside the median.
 """
 
 from __future__ import annotations
@@ -21,11 +26,15 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import tinygrad_rnn as tg
+
+
+HERE = Path(__file__).resolve().parents[1]
 
 
 class Workload(NamedTuple):
@@ -189,9 +198,10 @@ def side(name: str, who: str) -> None:
 class Side:
     """A process that takes a turn when asked to."""
 
-    def __init__(self, name: str, who: str) -> None:
+    def __init__(self, name: str, who: str, checkout: Path = HERE) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--side", who, name],
+            [sys.executable, checkout / "benchmarks" / "eager.py", "--side", who, name],
+            env={**os.environ, "PYTHONPATH": str(checkout)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -224,6 +234,21 @@ def speed(names: list[str], repeats: int) -> None:
         print(line, flush=True)
     six = [r for name, r in ratios.items() if name != "mgu_small"]
     print(f"geometric mean without mgu_small: {math.exp(np.mean(np.log(six))):.2f}")
+
+
+def against(names: list[str], repeats: int, checkout: Path) -> None:
+    """This checkout's time over another's."""
+    print(f"{'workload':12} {'ms':>8} {'median':>7} {'of minima':>10}   over {checkout}")
+    for name in names:
+        a, b = Side(name, "ours"), Side(name, "ours", checkout)
+        assert math.isclose(a.loss, b.loss, rel_tol=2e-4), (name, a.loss, b.loss)
+        times = max(1, round(0.06 / b.turn(3)))
+        turns = np.array([(a.turn(times), b.turn(times)) for _ in range(repeats)])
+        a.process.kill()
+        b.process.kill()
+        best = turns.min(0)
+        median = np.median(turns[:, 0] / turns[:, 1])
+        print(f"{name:12} {1e3 * best[0]:8.2f} {median:7.3f} {best[0] / best[1]:10.3f}", flush=True)
 
 
 def memory() -> None:
@@ -293,7 +318,8 @@ def imports() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, help="7 by default, 30 with --against")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--length", action="store_true")
     parser.add_argument("--import", action="store_true", dest="imports")
@@ -302,12 +328,16 @@ if __name__ == "__main__":
     if arguments.side:
         side(arguments.workloads[0], arguments.side)
         sys.exit()
+    if arguments.against:
+        names = arguments.workloads or list(WORKLOADS)
+        against(names, arguments.repeats or 30, arguments.against.resolve())
+        sys.exit()
     only = arguments.memory or arguments.length or arguments.imports
     everything = not (only or arguments.workloads)
     if arguments.memory or everything:  # first, while the process is still small
         memory()
     if arguments.workloads or everything:
-        speed(arguments.workloads or list(WORKLOADS), arguments.repeats)
+        speed(arguments.workloads or list(WORKLOADS), arguments.repeats or 7)
     if arguments.length or everything:
         length()
     if arguments.imports or everything:

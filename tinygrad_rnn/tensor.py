@@ -12,7 +12,7 @@ from . import ops
 from .autodiff import backward
 from .graph import Array, Leaf, Node, Shape, current
 from .ops.registry import Binary, Unary
-from .ops.without_rule import without_attribute, without_rule
+from .ops.without_rule import SUBSTITUTES, Substituted, without_rule
 from .primitive import Recorded, of_precision, plain_array, precision, returns
 
 FLOAT = np.dtype(np.float32)
@@ -424,10 +424,8 @@ class Tensor(Recorded):
             raise without_rule(function)
         return ours(*args, **kwargs)
 
-    if not TYPE_CHECKING:  # for a type checker a tensor has the attributes that it has
-
-        def __getattr__(self, name: str) -> Any:
-            raise without_attribute(name, ops.__all__)
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in OF_OTHERS]
 
     # comparisons are recorded too; they give truth values, which have no derivative
 
@@ -499,6 +497,18 @@ class Tensor(Recorded):
     take = ops.take
     trace = ops.trace
     var = ops.var
+
+
+OF_OTHERS = {
+    name: use
+    for name, use in ({name: f"tg.{name}(x)" for name in ops.OPERATORS} | SUBSTITUTES).items()
+    if not hasattr(Tensor, name)
+}
+"""Attributes that tensors of other libraries have, and substitutes."""
+
+for _name, _use in OF_OTHERS.items():
+    # not __getattr__, with which Python takes longer for every other attribute
+    setattr(Tensor, _name, Substituted(_name, _use))
 
 
 class _Held(Tensor):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -58,7 +58,7 @@ _METHODS = {
     "multiply.reduce": "tg.prod(x, axis)",
     "subtract.at": "tg.index_add(x, indices, -b)",
 }
-_ATTRIBUTES = {
+SUBSTITUTES = {
     "add_": "x + b, which gives a new tensor",
     "chunk": "tg.split(x, n)",
     "clone": "x, whose value never changes",
@@ -140,13 +140,12 @@ def without_rule(
     return TypeError(f"{name} has no rule for tensors; use {use}{value}")
 
 
-def without_attribute(name: str, ours: Collection[str]) -> AttributeError:
-    """The error for an attribute that tensors don't have.
+class Substituted:
+    """An attribute that a class has not: asked for, it raises, and says what to use."""
 
-    ours    the names of our functions; many are methods of PyTorch's tensors
-    """
-    instead = _ATTRIBUTES.get(name)
-    if instead is None and name in ours:
-        instead = f"tg.{name}(x)"
-    use = "" if instead is None else f"; use {instead}"
-    return AttributeError(f"a tensor has no attribute {name!r}{use}")
+    def __init__(self, name: str, use: str) -> None:
+        self.name = name
+        self.use = use
+
+    def __get__(self, instance: Any, owner: Any) -> NoReturn:
+        raise AttributeError(f"a tensor has no attribute {self.name!r}; use {self.use}")
