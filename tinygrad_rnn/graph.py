@@ -283,6 +283,9 @@ class _Setting:
         traceback: TracebackType | None,
     ) -> None:
         state: State | None = _state.get()
+        if state is not None and state.setting is self and state.outer is not None:
+            _state.set(state.outer)  # as nearly always: the block that began last
+            return
         later: list[_Setting] = []
         while state is not None and state.setting is not self:
             if state.setting is not None:

@@ -106,6 +106,8 @@ class Primitive:
                 them; the value then gives its residuals beside the result
     gathers     the cotangent of the second argument is a^T g, a sum over rows: a sweep may collect
                 such products over many uses of the argument and do them as one
+    parts       (cotangent, node) -> the cotangents of all arguments, where they are parts of an
+                array: what the rules give one by one
     into        (buffer, cotangent, params): add the argument's cotangent into an array, where that
                 is cheaper than making one (indexing touches a part of it)
     explain     (shapes, params) -> the fault of the arguments, for error messages
@@ -123,6 +125,7 @@ class Primitive:
         "name",
         "needs",
         "notation",
+        "parts",
         "pulls",
         "pushes",
         "signature",
@@ -148,6 +151,7 @@ class Primitive:
         multiple: bool = False,
         together: Callable[[Any, Any, Node], Sequence[Any]] | None = None,
         gathers: bool = False,
+        parts: Callable[[Array, Node], Sequence[Array]] | None = None,
         into: Callable[[Array, Any, dict[str, Any]], None] | None = None,
         explain: Explain | None = None,
     ) -> None:
@@ -163,6 +167,7 @@ class Primitive:
         self.multiple = multiple
         self.together = together
         self.gathers = gathers
+        self.parts = parts
         self.into = into
         self.explain = explain
         self.kept: dict[tuple[bool, ...], tuple[bool, ...]] = {}
@@ -739,11 +744,13 @@ def variadic(
     *,
     kind: Kind = "linear",
     notation: Notation = CALL,
+    parts: Callable[[Array, Node], Sequence[Array]] | None = None,
     explain: Explain | None = None,
 ) -> Primitive:
     """A linear operation on any number of arguments, `value(*arrays, **params)`.
 
-    The rules are told which argument they are for: `vjp(g, i, node)`, `jvp(t, i, node)`.
+    The rules are told which argument they are for: `vjp(g, i, node)`, `jvp(t, i, node)`. Where the
+    cotangents are parts of an array, `parts(g, node)` gives all of them at once.
     """
     return Primitive(
         name,
@@ -753,6 +760,7 @@ def variadic(
         _ForEveryArgument(lambda i: frozenset()),
         kind=kind,
         notation=notation,
+        parts=parts,
         explain=explain,
     )
 
@@ -771,9 +779,11 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
     state = current()
     if len(arguments) == 1:
         (x,) = arguments
+        if not isinstance(x, Recorded):
+            y = primitive.value(x, **params)
+            return y if primitive.together is None else y[0]
         if (
-            isinstance(x, Recorded)
-            and x._node is not None
+            x._node is not None
             and state.recording
             and not state.inspectors
             and primitive.together is None

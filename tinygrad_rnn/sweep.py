@@ -77,7 +77,7 @@ def pullback(
         wanted = set(wanted)
         order, needed = _towards(roots, wanted)
     found: dict[Node, Any] = {}
-    ndarray = np.ndarray
+    ndarray, pending = np.ndarray, products.pending
 
     def watched(rule: Callable[..., Any], g: Any, saved: Any, node: Node, i: int) -> Any:
         if enter is not None:
@@ -92,19 +92,18 @@ def pullback(
 
     try:
         for node in reversed(order):
-            if node in products.pending:
+            if node in pending:
                 products.flush(cotangents, owned)
             g = cotangents.pop(node, None)
             if g is None:
                 continue
-            owned.discard(node)
             primitive = node.primitive
             if primitive is not None and primitive.multiple:
                 g = [
                     None if part is None else _fitted(part, shape, dtype)
                     for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
                 ]
-            elif g.shape != node.shape or g.dtype != node.dtype:
+            elif g.dtype is not node.dtype or g.shape != node.shape:
                 if node.dtype.kind != "f":
                     continue  # positions and truth values have no derivative
                 g = _fitted(g, node.shape, node.dtype)
@@ -126,32 +125,35 @@ def pullback(
             if record:
                 saved = as_tensors(node, saved)
             pulls = primitive.pulls
+            gathers = into = False
             if primitive.together is not None:
                 pulls = [_gives(part) for part in primitive.together(g, saved, node)]
+            elif simple and g.__class__ is ndarray:
+                gathers, into = primitive.gathers, primitive.into is not None
+                if primitive.parts is not None:
+                    pulls = [_gives(part) for part in primitive.parts(g, node)]
             i = -1
             for source in node.inputs:
                 i += 1
                 if source is None or (needed is not None and source not in needed):
                     continue
-                if simple:
-                    if primitive.gathers and i == 1 and saved[0].ndim > 1 and _is_matrix(source):
-                        if products.add(source, saved[0], g) > CHUNK_BYTES:
-                            products.flush(cotangents, owned)
-                        continue
-                    if primitive.gathers and i == 0 and saved[1].ndim == 2:
-                        part = products.back(saved[1], g)
-                        _contribute(cotangents, owned, source, node.ports[0], part)
-                        continue
-                    if primitive.into is not None and type(g) is ndarray:
-                        _add_into(cotangents, owned, node, i, g)
-                        continue
-                rule = pulls[i]
-                if rule is None:
+                if gathers and i == 1 and saved[0].ndim > 1 and _is_matrix(source):
+                    if products.add(source, saved[0], g) > CHUNK_BYTES:
+                        products.flush(cotangents, owned)
                     continue
-                part = rule(g, saved, node) if simple else watched(rule, g, saved, node, i)
+                if gathers and i == 0 and saved[1].ndim == 2:
+                    part = products.back(saved[1], g)
+                elif into:
+                    _add_into(cotangents, owned, node, i, g)
+                    continue
+                else:
+                    rule = pulls[i]
+                    if rule is None:
+                        continue
+                    part = rule(g, saved, node) if simple else watched(rule, g, saved, node, i)
                 if part.__class__ is not ndarray:
                     part = _cotangent(part, node, i)
-                if not simple and visit is not None:
+                if visit is not None:
                     shape, dtype = source.output(node.ports[i])
                     if dtype.kind == "f":
                         visit(node, i, _fitted(part, shape, dtype))

@@ -53,6 +53,9 @@ _concatenate = variadic(
     lambda t, i, node: _amid_zeros(t, _own_slice(i, node), node),
     kind="structural",
     notation=Notation("brackets", "[ , ]", word="split"),
+    parts=lambda g, node: _parts(
+        g, list(itertools.accumulate(node.params["sizes"][:-1])), node.params["axis"]
+    ),
     explain=_explain_concatenate,
 )
 
@@ -68,6 +71,7 @@ _stack = variadic(
     lambda t, i, node: _amid_zeros(t, _own_index(i, node), node),
     kind="structural",
     notation=Notation("brackets", "[ , ]", word="unstack"),
+    parts=lambda g, node: list(np.moveaxis(g, node.params["axis"], 0)),
     explain=_explain_concatenate,
 )
 
