@@ -10,9 +10,9 @@ one process their thread pools spin against each other, which costs PyTorch up t
 The two take turns, so that a machine that slows down slows both; the ratio is the median over the
 turns of our time over theirs.
 
-With --against the other side is this library at another commit: a folder with a checkout of it, whose
-own benchmark is run (`git worktree add CHECKOUT COMMIT`). Its ratios are small, so the turns are short
-and many, and the ratio of the shortest turns is given beside the median.
+With --against the other side is this library at another commit: a folder with a checkout of it,
+whose own benchmark is run (`git worktree add CHECKOUT COMMIT`). The turns are short and many,
+and the ratio of the shortest turns is given beside the median.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
-
 
 HERE = Path(__file__).resolve().parents[1]
 

@@ -31,7 +31,7 @@ Shape = tuple[int, ...]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_serials = itertools.count(1)
+serials = itertools.count(1)
 _by_serial = operator.attrgetter("serial")
 
 
@@ -177,7 +177,7 @@ class Node:
         self.shape = shape
         self.dtype = dtype
         self.place = place
-        self.serial = next(_serials)
+        self.serial = next(serials)
         self.names: dict[int, str] | None = None
         self.marks: list[tuple[int, int]] | None = None
 

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
-from .graph import Array, Node, Shape, State, current
+from .graph import Array, Node, Place, Shape, State, current, serials
 from .notation import CALL, Notation
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Recorded:
     _like: np.dtype[Any]  # of truth values and integers: the precision of their sources
 
 
-_tensor: Callable[[Any, Node | None, int], Tensor]
+_tensor: type[Tensor]
 
 
 def returns(tensor_type: type[Tensor]) -> type[Tensor]:
@@ -849,9 +849,9 @@ def _apply_one(
         kinds = tuple([part.dtype for part in y])
         node = Node(primitive, inputs, ports, saved, params, shapes, kinds, state.place)
         return tuple([_tensor(part, node, port) for port, part in enumerate(y)])
-    node = Node(primitive, inputs, ports, saved, params, y.shape, y.dtype, state.place)
-    tensor = _tensor(y, node, 0)
-    if y.dtype is not kind:
+    dtype = y.dtype
+    tensor = _recorded(y, primitive, inputs, ports, saved, params, y.shape, dtype, state.place)
+    if dtype is not kind:
         of_precision(tensor, kind)
     return tensor
 
@@ -993,21 +993,45 @@ def apply1(primitive: Primitive, x: Any) -> Any:
     keep_x, keep_y = primitive.kept.get(_RECORDED1) or primitive.keeps(_RECORDED1)
     saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
     shape = y.shape
-    port = x._port
-    return _tensor(
-        y,
-        Node(
-            primitive,
-            (node,),
-            _ONE if port == 0 else (port,),
-            saved,
-            _NO_PARAMS,
-            node.shape if shape == node.shape else shape,
-            dtype,
-            state.place,
-        ),
-        0,
-    )
+    if shape == node.shape:
+        shape = node.shape  # one tuple for all: long records are read faster when they are small
+    ports = (x._port,) if x._port else _ONE
+    return _recorded(y, primitive, (node,), ports, saved, _NO_PARAMS, shape, dtype, state.place)
+
+
+_new = object.__new__
+
+
+def _recorded(
+    y: Any,
+    primitive: Primitive,
+    inputs: tuple[Node | None, ...],
+    ports: tuple[int, ...],
+    saved: tuple[Any, ...],
+    params: dict[str, Any],
+    shape: Shape,
+    dtype: np.dtype[Any],
+    place: Place,
+    marks: list[tuple[int, int]] | None = None,
+) -> Tensor:
+    """`_tensor(y, Node(...), 0)` without the two calls from C back to Python that those are."""
+    node = _new(Node)
+    node.primitive = primitive
+    node.inputs = inputs
+    node.ports = ports
+    node.saved = saved
+    node.params = params
+    node.shape = shape
+    node.dtype = dtype
+    node.place = place
+    node.serial = next(serials)
+    node.names = None
+    node.marks = marks
+    tensor = _new(_tensor)
+    tensor._value = y
+    tensor._node = node
+    tensor._port = 0
+    return tensor
 
 
 _RECORDED1 = (True,)
@@ -1065,20 +1089,11 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
         saved = _NONE2
     shape = y.shape
     if a_node is not None and a_node.shape == shape:
-        shape = a_node.shape  # one tuple for all: long records are read faster when they are small
-    node = Node(
-        primitive,
-        (a_node, b_node),
-        (a_port, b_port) if a_port or b_port else _TWO,
-        saved,
-        _NO_PARAMS,
-        shape,
-        dtype,
-        state.place,
+        shape = a_node.shape
+    inputs, ports = (a_node, b_node), (a_port, b_port) if a_port or b_port else _TWO
+    return _recorded(
+        y, primitive, inputs, ports, saved, _NO_PARAMS, shape, dtype, state.place, marks
     )
-    if marks is not None:
-        node.marks = marks
-    return _tensor(y, node, 0)
 
 
 _FIRST = (True, False)

@@ -27,7 +27,8 @@ from .normalise import *
 from .order import *
 from .random import *
 from .reduce import *
-from .registry import OPERATORS, for_numpy
+from .registry import OPERATORS as OPERATORS
+from .registry import for_numpy
 from .shape import *
 from .special import *
 
