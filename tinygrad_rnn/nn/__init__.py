@@ -6,13 +6,26 @@ from typing import TYPE_CHECKING, Any
 from .cell import Cell
 from .elman import ElmanCell
 from .gru import GRUCell
+from .layers import Dropout, Embedding, LayerNorm, Linear, Sequential
 from .lstm import LSTMCell, LSTMState
 from .module import Module
 
 if TYPE_CHECKING:
     from .cells import *  # noqa: F403
 
-__all__ = ["GRUCell", "LSTMCell", "Cell", "ElmanCell", "LSTMState", "Module"]
+__all__ = [
+    "GRUCell",
+    "LSTMCell",
+    "Cell",
+    "Dropout",
+    "ElmanCell",
+    "Embedding",
+    "LSTMState",
+    "LayerNorm",
+    "Linear",
+    "Module",
+    "Sequential",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,7 @@ class ElmanCell(Cell):
     input_size   I
     hidden_size  H
     activation   f: "tanh", "relu" or "identity"
+    bias         False leaves b out
     rng          generator or seed that U, W and b are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -45,6 +46,7 @@ class ElmanCell(Cell):
         hidden_size: int,
         *,
         activation: Activation = "tanh",
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
@@ -58,10 +60,13 @@ class ElmanCell(Cell):
         self.hidden_size = hidden_size
         self.U = Parameter(uniform(rng, (input_size, hidden_size), bound, dtype))
         self.W = Parameter(uniform(rng, (hidden_size, hidden_size), bound, dtype))
-        self.b = Parameter(uniform(rng, (hidden_size,), bound, dtype))
+        self.b: Any = None  # or a parameter
+        if bias:
+            self.b = Parameter(uniform(rng, (hidden_size,), bound, dtype))
         self._f = functions[activation]
 
     def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, s_{t-1}) -> (s_t, s_t)."""
-        s = self._f(x @ self.U + s @ self.W + self.b).named("s")
+        a = x @ self.U + s @ self.W
+        s = self._f(a if self.b is None else a + self.b).named("s")
         return s, s

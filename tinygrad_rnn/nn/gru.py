@@ -30,6 +30,7 @@ class GRUCell(Cell):
     input_size   I
     hidden_size  H
     reset        "after" or "before"
+    bias         False leaves b and d out
     rng          generator or seed that the parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -48,6 +49,7 @@ class GRUCell(Cell):
         hidden_size: int,
         *,
         reset: Literal["after", "before"] = "after",
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
@@ -59,10 +61,14 @@ class GRUCell(Cell):
         self.input_size = input_size
         self.hidden_size = H
         self.U = Parameter(uniform(rng, (input_size, 3 * H), bound, dtype))
-        self.b = Parameter(uniform(rng, (3 * H,), bound, dtype))
+        self.b: Any = None  # or a parameter
+        if bias:
+            self.b = Parameter(uniform(rng, (3 * H,), bound, dtype))
         if reset == "after":
             self.W = Parameter(uniform(rng, (H, 3 * H), bound, dtype))
-            self.d = Parameter(uniform(rng, (3 * H,), bound, dtype))
+            self.d: Any = None  # or a parameter
+            if bias:
+                self.d = Parameter(uniform(rng, (3 * H,), bound, dtype))
         else:
             self.W = Parameter(uniform(rng, (H, 2 * H), bound, dtype))
             self.W_n = Parameter(uniform(rng, (H, H), bound, dtype))
@@ -74,13 +80,14 @@ class GRUCell(Cell):
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
         H = self.hidden_size
+        a = x @ self.U
+        a_rz, a_n = ops.split(a if self.b is None else a + self.b, [2 * H], axis=-1)
         if self.reset == "after":
-            a_rz, a_n = ops.split(x @ self.U + self.b, [2 * H], axis=-1)
-            u_rz, u_n = ops.split(h @ self.W + self.d, [2 * H], axis=-1)
+            u = h @ self.W
+            u_rz, u_n = ops.split(u if self.d is None else u + self.d, [2 * H], axis=-1)
             r, z = ops.split(ops.sigmoid(a_rz + u_rz), 2, axis=-1)
             n = ops.tanh(a_n + r.named("r") * u_n)
         else:
-            a_rz, a_n = ops.split(x @ self.U + self.b, [2 * H], axis=-1)
             r, z = ops.split(ops.sigmoid(a_rz + h @ self.W), 2, axis=-1)
             n = ops.tanh(a_n + (r.named("r") * h) @ self.W_n)
         n.named("n")

@@ -34,6 +34,9 @@ class LSTMCell(Cell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves b out
+    forget_bias  of the forget gate's entries of b at first; drawn like the others if left out. 1
+                 makes it remember from the start (Jozefowicz, Zaremba & Sutskever, ICML 2015)
     rng          generator or seed that U, W and b are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -46,15 +49,29 @@ class LSTMCell(Cell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        forget_bias: float | None = None,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
+        if forget_bias is not None and not bias:
+            raise ValueError(f"LSTMCell: forget_bias={forget_bias} with bias=False")
         rng = np.random.default_rng(rng)
         bound = hidden_size**-0.5
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.U = Parameter(uniform(rng, (input_size, 4 * hidden_size), bound, dtype))
         self.W = Parameter(uniform(rng, (hidden_size, 4 * hidden_size), bound, dtype))
-        self.b = Parameter(uniform(rng, (4 * hidden_size,), bound, dtype))
+        self.b: Any = None  # or a parameter
+        if bias:
+            b = uniform(rng, (4 * hidden_size,), bound, dtype)
+            if forget_bias is not None:
+                b[hidden_size : 2 * hidden_size] = forget_bias
+            self.b = Parameter(b)
 
     def initial_state(self, batch_size: int) -> LSTMState:
         """Zeros, named h_0 and c_0."""
@@ -64,7 +81,8 @@ class LSTMCell(Cell):
     def step(self, x: Any, state: tuple[Tensor, Tensor]) -> tuple[Tensor, LSTMState]:
         """(x_t, (h_{t-1}, c_{t-1})) -> (h_t, (h_t, c_t))."""
         h, c = state
-        i, f, g, o = ops.split(x @ self.U + h @ self.W + self.b, 4, axis=-1)
+        a = x @ self.U + h @ self.W
+        i, f, g, o = ops.split(a if self.b is None else a + self.b, 4, axis=-1)
         i = ops.sigmoid(i).named("i")
         f = ops.sigmoid(f).named("f")
         g = ops.tanh(g).named("g")

@@ -307,13 +307,16 @@ def _not_numbers(
 
 def written_for(cell: Cell) -> Hand | None:
     """The handwritten pass of a built-in cell; None for any other."""
+    hand: Hand
     if type(cell) is ElmanCell:
-        return functools.partial(handwritten.elman, activation=cell.activation)
-    if type(cell) is LSTMCell:
-        return handwritten.lstm
-    if type(cell) is GRUCell:
-        return handwritten.gru_after if cell.reset == "after" else handwritten.gru_before
-    return None
+        hand = functools.partial(handwritten.elman, activation=cell.activation)
+    elif type(cell) is LSTMCell:
+        hand = handwritten.lstm
+    elif type(cell) is GRUCell:
+        hand = handwritten.gru_after if cell.reset == "after" else handwritten.gru_before
+    else:
+        return None
+    return hand if cell.b is not None else handwritten.with_biases_of_zero(hand)
 
 
 def _derived(

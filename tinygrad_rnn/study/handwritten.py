@@ -295,4 +295,24 @@ def gru_before(p: Parameters, xs: Array, h_0: Array, e: Array) -> tuple[Arrays, 
     return gradients, cotangents
 
 
-__all__ = ["cross_entropy", "elman", "gru_after", "gru_before", "lstm", "readout", "sigma"]
+def with_biases_of_zero(hand: Callable[..., Any]) -> Callable[..., Any]:
+    """The pass of a cell without biases: with biases that are 0, and none of their gradients."""
+
+    def without_biases(p: Parameters, xs: Array, state: Any, e: Array) -> tuple[Arrays, Arrays]:
+        zeros = {"b": np.zeros(p["U"].shape[1]), "d": np.zeros(p["W"].shape[1])}
+        gradients, cotangents = hand({**zeros, **p}, xs, state, e)
+        return {k: g for k, g in gradients.items() if k in p or k not in zeros}, cotangents
+
+    return without_biases
+
+
+__all__ = [
+    "cross_entropy",
+    "elman",
+    "gru_after",
+    "gru_before",
+    "lstm",
+    "readout",
+    "sigma",
+    "with_biases_of_zero",
+]
