@@ -183,6 +183,7 @@ def main(folder: Path) -> None:
         ),
     }
     folder.mkdir(parents=True, exist_ok=True)
+    pictures["elman"].save(folder / "elman_graphviz.svg", renderer="graphviz")
     for name, picture in pictures.items():
         print(picture.save(folder / f"{name}.svg"), picture.stats, flush=True)
         if len(sys.argv) > 1:  # to look at, not to keep

@@ -23,8 +23,8 @@ def lines(layout):
     for rail in layout.rails:
         yield from ((link.source.id, link.target.id, way) for link, way in rail.ways)
         yield rail.box.id, "rail", [(rail.start, rail.y), (rail.end, rail.y)]
-    for ghost, way in layout.dotted:
-        yield "another step", ghost.id, way
+    for delay in layout.delays:
+        yield "another step", delay.target.id, delay.way
 
 
 def run_through(layout):

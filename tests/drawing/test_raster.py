@@ -131,11 +131,11 @@ def test_a_pdf_holds_fonts_not_outlines(gallery, tmp_path):
 
 
 def test_corners_are_quarters_of_circles():
-    path = canvas.rounded_rectangle(Rect(10, 20, 8, 8), 99)
+    path = canvas.outline(Plate(Rect(10, 20, 8, 8), 99, "op"))
     (points,) = Affine2D().translate(-10, -20).scale(250).transform_path(path).to_polygons()
     assert len(points) > 50
     assert np.hypot(*points.T) == pytest.approx(1000.0, rel=1e-3)
-    box = canvas.rounded_rectangle(Rect(0, 0, 30, 10), 3).get_extents()
+    box = canvas.outline(Plate(Rect(0, 0, 30, 10), 3, "op")).get_extents()
     assert (box.x0, box.y0, box.x1, box.y1) == pytest.approx((-15, -5, 15, 5))
     sharp = canvas.outline(Plate(Rect(0, 0, 30, 10), 0, "op"))
     assert len(sharp.vertices) == 5

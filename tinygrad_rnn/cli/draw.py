@@ -32,6 +32,8 @@ def command(
     theme: Annotated[str, typer.Option(help="light, dark or auto")] = "light",
     max_nodes: Annotated[int, typer.Option(min=1, help="Refuse more boxes than this.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of parameters and inputs.")] = 0,
+    renderer: Annotated[str, typer.Option(help="own or graphviz")] = "own",
+    layout: Annotated[str, typer.Option(help="own, or dot with --renderer graphviz")] = "own",
     out: Annotated[
         Path, typer.Option("--out", "-o", help=f"File to write: {' '.join(SUFFIXES)}")
     ] = Path("network.svg"),
@@ -41,8 +43,9 @@ def command(
         look = {"level": level, "edges": edges, "backward": backward, "theme": theme}
         look |= {"values": values, "saved": saved, "max_nodes": max_nodes}
         look |= {"title": title, "steps": chosen(show)}
-        path = of_cell(cell, out, steps, seed, **look)
-    except (ValueError, TypeError, OSError, ImportError) as error:
+        written: dict[str, Any] = {"renderer": renderer, "layout": layout}
+        path = of_cell(cell, out, steps, seed, written, **look)
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         fail(error)
     typer.echo(path)
 
@@ -60,11 +63,19 @@ def chosen(text: str) -> Any:
         raise ValueError(f"--show {text}: wanted auto, all, FIRST-LAST or 1,2,9") from None
 
 
-def of_cell(name: str, out: Path, length: int, seed: int, **look: Any) -> Path:
+def of_cell(
+    name: str,
+    out: Path,
+    length: int,
+    seed: int,
+    written: dict[str, Any] | None = None,
+    **look: Any,
+) -> Path:
     """Unroll a cell on random inputs, with the squared last output as loss, and draw it.
 
-    name   as for `nn.load.cell_named`;  length: how many steps
-    look   arguments of `draw`
+    name     as for `nn.load.cell_named`;  length: how many steps
+    written  arguments of `Drawing.save`
+    look     arguments of `draw`
 
     Raises ValueError for an unknown cell or one that cannot be made from (input_size, hidden_size).
     """
@@ -76,4 +87,4 @@ def of_cell(name: str, out: Path, length: int, seed: int, **look: Any) -> Path:
     last = run.steps[-1]
     loss = (last * last).sum()
     look["title"] = look.get("title") or f"{title}, unrolled"
-    return draw(loss, **look).save(out)
+    return draw(loss, **look).save(out, **(written or {}))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from . import text
 from .layout.positions import Layout
 from .layout.route import crosses, segments
 from .model import Model
-from .paint import svg
+from .paint import rendered, svg
 from .paint.scene import Look, Painter
 from .read.columns import AFTER, BEFORE
 
@@ -38,8 +38,8 @@ class Stats(NamedTuple):
 class Drawing:
     """A picture of a record.
 
-    In a notebook it shows itself. `save` writes it, `svg` and `html` are its text, `digraph` is a
-    `graphviz.Digraph` to edit further, `stats` counts its parts.
+    In a notebook it shows itself. `save` writes it, `svg` and `html` are its text, `digraph` and
+    `structure` are `graphviz.Digraph`s to edit further, `stats` counts its parts.
     """
 
     def __init__(self, model: Model, title: str, theme: str, look: Look) -> None:
@@ -64,14 +64,31 @@ class Drawing:
 
     @property
     def digraph(self) -> Any:
-        """The picture as a `graphviz.Digraph` with fixed positions.
+        """The picture as a `graphviz.Digraph`: boxes are nodes, links edges, steps clusters.
+
+        Every position is fixed by `layout=nop2`, set in the graph, so `render()`, `pipe()`,
+        `graphviz.Source`, `dot` and pygraphviz (`prog="nop2"`) draw this picture. From each
+        parameter edges lead along its rail to a point per use, and from there to that use.
 
         Raises ModuleNotFoundError if the Python package graphviz is not there.
         """
+        return self._digraph("nop2")
+
+    @property
+    def structure(self) -> Any:
+        """The graph as a `graphviz.Digraph` without positions, to be laid out by `dot`.
+
+        Each parameter is one node, with an edge to each of its uses.
+
+        Raises ModuleNotFoundError if the Python package graphviz is not there.
+        """
+        return self._digraph("dot")
+
+    def _digraph(self, layout: str) -> Any:
         from .paint.dot import digraph
 
         try:
-            return digraph(self.layout, self._painter, self.theme, self.title)
+            return digraph(self.scene, self.theme, layout)
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 "a Digraph needs the Python package graphviz: python -m pip install graphviz "
@@ -121,28 +138,56 @@ class Drawing:
         s = self.stats
         return f"Drawing({s.nodes} nodes, {s.edges} edges, {s.steps} steps)"
 
-    def save(self, path: str | Path) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        renderer: Literal["own", "graphviz"] = "own",
+        layout: Literal["own", "dot"] = "own",
+    ) -> Path:
         """Write a file; its suffix says the format: .svg .png .pdf .dot .html .json.
+
+        renderer  "graphviz": let Graphviz render it (.svg .png .pdf), by pygraphviz, or by `dot` on
+                  the PATH
+        layout    "dot": lay it out by `dot` too, each parameter one node with an edge to each use
+                  (of .dot, and with renderer="graphviz")
 
         Gives the path. SVG, HTML and JSON need nothing else installed; .dot needs the Python
         package graphviz, .png and .pdf need matplotlib. A path that is there already is replaced.
 
-        Raises ValueError (unknown suffix, picture too large for a PNG or PDF), OSError (the file
-        can't be written) and ModuleNotFoundError (names the package).
+        Raises ValueError (unknown suffix, or one that does not go with `renderer` or `layout`;
+        picture too large for a PNG or PDF), OSError (the file can't be written), RuntimeError
+        (Graphviz fails) and ModuleNotFoundError (names the package).
         """
         path = Path(path)
         suffix = path.suffix.lower()
-        if suffix not in SUFFIXES:
+        wanted: tuple[str, ...] = SUFFIXES
+        if renderer not in ("own", "graphviz") or layout not in ("own", "dot"):
+            raise ValueError(
+                f"save: renderer={renderer!r}, layout={layout!r}; wanted renderer 'own' or "
+                "'graphviz', layout 'own' or 'dot'"
+            )
+        if renderer == "graphviz":
+            wanted = rendered.SUFFIXES
+        elif layout == "dot":
+            wanted = (".dot",)
+        if suffix not in wanted:
+            options = [f"{k}={v!r}" for k, v in (("renderer", renderer), ("layout", layout))
+                       if v != "own"]  # fmt: skip
             raise ValueError(
                 f"{path.name}: the suffix says the format; given {path.suffix or 'none'!r}, "
-                f"wanted one of {' '.join(SUFFIXES)}"
+                f"wanted one of {' '.join(wanted)}" + "".join(f", with {o}" for o in options)
             )
+        graph = "dot" if layout == "dot" else "nop2"
+        if renderer == "graphviz":
+            rendered.render(self._digraph(graph).source, graph, path)
+            return path
         if suffix in (".png", ".pdf"):
             from .paint import raster
 
             raster.save(self.scene, self.theme, path)
             return path
-        written = self.digraph.source if suffix == ".dot" else getattr(self, suffix[1:])
+        written = self._digraph(graph).source if suffix == ".dot" else getattr(self, suffix[1:])
         path.write_text(written, encoding="utf-8", newline="\n")
         return path
 

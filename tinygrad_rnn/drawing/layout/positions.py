@@ -52,7 +52,7 @@ class Layout:
     """Positions of everything in a model.
 
     rects    {box: Rect};  columns
-    ways, rails, dotted, words   of `Wires`
+    ways, rails, delays, words   of `Wires`
     """
 
     def __init__(self, model: Model) -> None:
@@ -68,7 +68,7 @@ class Layout:
         self._columns()
         self._outside()
         wires = Wires(self)
-        self.ways, self.rails, self.dotted = wires.ways, wires.rails, wires.dotted
+        self.ways, self.rails, self.delays = wires.ways, wires.rails, wires.delays
         self.words = wires.words
         self._bounds()
 
@@ -314,7 +314,7 @@ class Layout:
     def _bounds(self) -> None:
         """The part of the plane that is covered: (left, top, right, bottom)."""
         rects = self.rects.values()
-        ways = [*self.ways.values(), *(way for _, way in self.dotted)]
+        ways = [*self.ways.values(), *(delay.way for delay in self.delays)]
         corners = [point for way in ways for point in way]
         xs = [x for x, _ in corners]
         xs += [x for r in rects for x in (r.left, r.right)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import text
 from ..model import Box, Link
@@ -57,12 +57,22 @@ class Rail:
         return way[-1] if self.into else way[0]
 
 
+class Delay(NamedTuple):
+    """A line from where a value was made to a box that stands for it in another step: across a gap
+    where steps are left out, or once around the step of a rolled network.
+    """
+
+    source: Box
+    target: Box
+    way: Way
+
+
 class Wires:
     """Where the lines of a layout run.
 
     ways    {link: corners}
     rails   of parameters, and of boxes outside of time
-    dotted  [(box of another step, way)]: across gaps where steps are left out; delays
+    delays  across gaps where steps are left out, or around the step of a rolled network
     words   {link: middle of its label}
     """
 
@@ -70,7 +80,7 @@ class Wires:
         self.layout = layout
         self.model = layout.model
         self.ways: dict[Link, Way] = {}
-        self.dotted: list[tuple[Box, Way]] = []
+        self.delays: list[Delay] = []
         self.template = {key: layout.rect(key) for key in layout.template.nodes}
         self.router = Router(self.template, layout.pitch, layout.channels, layout.tracks)
         self.drops: dict[Any, Way] = {}
@@ -102,7 +112,7 @@ class Wires:
         if self.model.rolled:
             self._loops()
         else:
-            self._dotted()
+            self._across_gaps()
 
     # -- within a step, and to the next ----------------------------------------------------------
 
@@ -312,7 +322,7 @@ class Wires:
                 a, b = rects[nearer], rects[farther]
                 y = a.y + CHAIN
                 xs = (a.left, b.right) if way > 0 else (a.right, b.left)
-                self.dotted.append((farther, [(xs[0], y), (xs[1], y)]))
+                self.delays.append(Delay(nearer, farther, [(xs[0], y), (xs[1], y)]))
 
     def _loop(self, k: int, way: int, box: Box, chain: list[Box]) -> None:
         layout, end = self.layout, self.layout.rects[chain[0]]
@@ -326,9 +336,10 @@ class Wires:
             same = [g for g in layout.ghosts if layout.template.direction.get(stands_for(g)) == way]
             sides = [layout.rects[g].left if way > 0 else layout.rects[g].right for g in same]
             x = (min if way > 0 else max)([*sides, edge]) - way * (LOOP_ROOM + 8 * k)
-        self.dotted.append((chain[0], simplified([*up, (x, y), (x, end.y), (edge, end.y)])))
+        around = simplified([*up, (x, y), (x, end.y), (edge, end.y)])
+        self.delays.append(Delay(box, chain[0], around))
 
-    def _dotted(self) -> None:
+    def _across_gaps(self) -> None:
         """Across each gap: from where a state was made last to where it is read next."""
         layout, rects = self.layout, self.layout.rects
         values = {(b.column, b.key): b for b in layout.in_steps}
@@ -347,7 +358,7 @@ class Wires:
                     continue
                 between = Segment(True, a.y, a.right, b.left)
                 if not any(hits(between, rects[g], 0) for g in layout.ghosts if g is not ghost):
-                    self.dotted.append((ghost, [(a.right, a.y), (b.left, a.y)]))
+                    self.delays.append(Delay(made, ghost, [(a.right, a.y), (b.left, a.y)]))
 
     # -- ends ------------------------------------------------------------------------------------
 

@@ -11,10 +11,10 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager, get_f
 from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 
-from ..layout.route import Point, Rect
+from ..layout.route import Point
 from ..text import BASELINE, RISE, SMALL, Run, width
 from .shapes import Plate, Scene, Stroke, Words
-from .svg import rounded, towards
+from .svg import rounded, rounded_plate
 from .theme import Style
 
 FACES = {
@@ -25,12 +25,11 @@ FACES = {
 UPRIGHT = ("normal", 400)
 LAST_RESORT = "Last Resort High-Efficiency"
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-ARC = 0.4477
-"""How far the control points of a quarter of a circle are from its corner, in radii."""
 CODES: dict[str, list[Any]] = {
     "M": [Path.MOVETO],
     "L": [Path.LINETO],
     "Q": [Path.CURVE3, Path.CURVE3],
+    "C": [Path.CURVE4, Path.CURVE4, Path.CURVE4],
     "Z": [Path.CLOSEPOLY],
 }
 
@@ -131,29 +130,9 @@ def more_fonts(missing: set[str]) -> tuple[list[str], set[str]]:
 
 def outline(shape: Stroke | Plate) -> Path:
     """The outline of a shape."""
-    if isinstance(shape, Plate):
-        return rounded_rectangle(shape.rect, shape.radius)
     vertices: list[Point] = []
     codes = []
-    for command, points in rounded(shape):
+    for command, points in rounded_plate(shape) if isinstance(shape, Plate) else rounded(shape):
         codes += CODES[command]
-        vertices += points or [shape.points[0]]
+        vertices += points or vertices[:1]
     return Path(vertices, codes)
-
-
-def rounded_rectangle(rect: Rect, radius: float) -> Path:
-    """A rectangle whose corners are quarters of circles."""
-    corners = [
-        (rect.left, rect.top), (rect.right, rect.top),
-        (rect.right, rect.bottom), (rect.left, rect.bottom),
-    ]  # fmt: skip
-    r = min(radius, rect.w / 2, rect.h / 2)
-    if r <= 0:
-        return Path([*corners, corners[0]], closed=True)
-    vertices = []
-    for i, corner in enumerate(corners):
-        before, after = corners[i - 1], corners[(i + 1) % 4]
-        vertices += [towards(corner, before, r), towards(corner, before, ARC * r)]
-        vertices += [towards(corner, after, ARC * r), towards(corner, after, r)]
-    arcs = [Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4] * 4
-    return Path([*vertices, vertices[0]], [Path.MOVETO, *arcs[1:], Path.CLOSEPOLY])

@@ -1,144 +1,305 @@
-"""A layout as a graphviz.Digraph with every position fixed, for users to edit further."""
+"""A scene as a graphviz.Digraph: its boxes are nodes, its lines edges.
+
+With `layout="nop2"`, set in the graph itself, every position is fixed, and all of Graphviz's
+programs and libraries draw the picture of the scene. Steps are clusters; the legend is drawn behind
+the graph. A rail is a chain of points from its parameter to each use, so that a path leads from the
+parameter to all that it is used for. With `layout="dot"` there are no positions, and no points.
+"""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
-from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
-from ..layout.positions import FONT, Layout
-from ..layout.route import Way
-from ..layout.wires import Rail
-from ..model import Box, Link
-from ..read.columns import AFTER
-from ..text import Runs
-from .scene import Painter
+from ..layout.route import Rect
+from ..text import SMALL, Run, plain, width
+from .shapes import INDENT, Group, Plate, Scene, Stroke, Words
+from .svg import number, rounded
 from .theme import THEMES
+from .xdot import FACES, cubic, dashes, operations, point
 
-SHAPES = {"circle": "circle", "value": "ellipse", "input": "box", "constant": "box"}
+LAYOUTS = ("nop2", "dot")
+TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
+HEAD = 10.0
+"""How long Graphviz draws an arrow's head of size 1, in points."""
 
 
-def digraph(layout: Layout, painter: Painter, theme: str, title: str) -> Any:
-    """The picture as a `graphviz.Digraph`; `neato -n2` draws it with these positions."""
-    import graphviz
+def digraph(scene: Scene, theme: str, layout: str = "nop2") -> Any:
+    """The scene as a `graphviz.Digraph`.
 
-    styles = THEMES["dark" if theme == "dark" else "light"]
-    graph = graphviz.Digraph(
-        name=graphviz.nohtml(title or "unrolled network"),
-        engine="neato",
-        graph_attr={"splines": "true", "bgcolor": styles["page"].fill, "notranslate": "true"},
-        node_attr={"fontsize": str(FONT), "fontname": "Times", "fixedsize": "true"},
-        edge_attr={"color": styles["flow"].stroke, "arrowsize": "0.7"},
-    )
-    graph.graph_attr["inputscale"] = "72"
-    for box, rect in layout.rects.items():
-        style = styles[painter.style_of(box)]
-        graph.node(
-            box.id,
-            label=_label(box.label),
-            shape=SHAPES.get(box.kind, "box"),
-            style="rounded,filled" if box.kind in ("op", "parameter") else "filled",
-            fillcolor=style.fill,
-            color=style.stroke,
-            fontcolor=styles["text"].fill,
-            penwidth=str(style.width),
-            pos=f"{rect.x:g},{-rect.y:g}!",
-            width=f"{rect.w / 72:.4f}",
-            height=f"{rect.h / 72:.4f}",
-            tooltip=graphviz.escape("; ".join(box.facts) or box.id),
+    Raises ModuleNotFoundError if the Python package graphviz is not there.
+    """
+    return _Writer(scene, theme, layout == "nop2").graph
+
+
+class _Writer:
+    """Writes one graph; `placed`: with every position."""
+
+    def __init__(self, scene: Scene, theme: str, placed: bool) -> None:
+        import graphviz
+
+        self.escape = graphviz.escape
+        self.scene, self.placed = scene, placed
+        self.styles = THEMES["dark" if theme == "dark" else "light"]
+        self.groups: dict[str, list[Group]] = {}
+        for group in scene.groups:
+            kind = group.data.get("kind") or ("beside" if group.of else "behind")
+            self.groups.setdefault("box" if "id" in group.data else kind, []).append(group)
+        self.outlines = {g.data["id"]: _outline(g).rect for g in self.groups["box"]}
+        self.sizes = {g.of: g for g in self.groups.get("beside", ())}
+        attributes = {"bgcolor": self.styles["page"].fill, "tooltip": self.escape(scene.about)}
+        attributes |= self._page() if placed else {"layout": "dot", "rankdir": "LR"}
+        self.graph = graphviz.Digraph(
+            name=graphviz.nohtml(scene.title),
+            graph_attr=attributes | self._title(),
+            node_attr={"fontname": FACES["serif"], "label": "", "fixedsize": str(placed).lower()},
+            edge_attr={"arrowhead": "none" if placed else "normal"},
         )
-    for link, way in layout.ways.items():
-        graph.edge(link.source.id, link.target.id, **_edge(link, way, painter, styles))
-    for rail in layout.rails:
-        _rail(graph, rail, painter, styles)
-    for column in layout.columns:
-        if layout.model.timed and column.step is not None:
-            x, y = (column.left + column.right) / 2, -layout.box[3] - 28
-            graph.node(
-                f"step {column.step}", label=f"t = {column.step}", shape="plaintext",
-                fontcolor=styles["soft"].fill, pos=f"{x:g},{y:g}!", width="1", height="0.3",
-            )  # fmt: skip
-    return graph
+        self._nodes()
+        if placed:
+            for group in self.groups.get("rail", ()):
+                self._rail(group)
+        for group in self.groups.get("delay", ()):
+            self._edge(group, group.data["from"], group.data["to"])
+        for group in self.groups.get("link", ()):
+            if not (placed and group.of):
+                self._edge(group, group.data["from"], group.data["to"])
 
+    # -- the page ----------------------------------------------------------------------------------
 
-def _label(runs: Runs) -> str:
-    """An HTML-like label; the XML library does the escaping."""
-    parts = []
-    for run in runs:
-        node = ET.Element("I" if run.style == "i" else "FONT")
-        if node.tag == "FONT":
-            node.set("FACE", "Times")
-        node.text = run.text
-        if run.shift:
-            outer = ET.Element("SUB" if run.shift < 0 else "SUP")
-            outer.append(node)
-            node = outer
-        parts.append(ET.tostring(node, encoding="unicode"))
-    return f"<{''.join(parts)}>"
+    def _page(self) -> dict[str, str]:
+        """The layout, and what is drawn behind the graph: the page, the legend, words in gaps."""
+        s = self.scene
+        sheet = Plate(
+            Rect(s.left + s.width / 2, s.top + s.height / 2, s.width, s.height), 0, "page"
+        )
+        groups = [g for g in self.groups["behind"] if g.title != "title"]
+        behind = [sheet, *(shape for group in groups for shape in group.shapes)]
+        drawn = " ".join(op for shape in behind for op in operations(shape, self.styles))
+        return {"layout": "nop2", "pad": "0", "_background": drawn}
 
+    def _title(self) -> dict[str, str]:
+        for group in self.groups["behind"]:
+            (words,) = group.shapes[:1]
+            if group.title != "title" or not isinstance(words, Words):
+                continue
+            at = {"lp": self._middle(words)} if self.placed else {"labelloc": "t"}
+            return {"label": self._label([words]), **at}
+        return {}
 
-def _spline(way: Way, tip: tuple[float, float] | None = None) -> str:
-    """Graphviz's way to write straight pieces, and where the arrow's tip is."""
-    points = [f"{x:g},{-y:g}" for x, y in way]
-    out = [points[0]]
-    for a, b in pairwise(points):
-        out += [a, b, b]
-    return (f"e,{tip[0]:g},{-tip[1]:g} " if tip else "") + " ".join(out)
+    # -- boxes -------------------------------------------------------------------------------------
 
+    def _nodes(self) -> None:
+        boxes = {g.data["id"]: g for g in self.groups.get("box", ())}
+        for band in self.groups.get("band", ()):
+            plate, words = _outline(band), _words(band)
+            within = [
+                name
+                for name, g in boxes.items()
+                if g.data["step"] == band.data["step"] and _holds(plate.rect, _outline(g).rect)
+            ]
+            fill = self.styles[plate.style].fill
+            with self.graph.subgraph(name=f"cluster_t{band.data['step']}") as step:
+                step.attr(label=self._label(words), style="rounded,filled", fillcolor=fill)
+                step.attr(color=fill, tooltip=self._tooltip(band))
+                if self.placed:
+                    r = plate.rect
+                    step.attr(bb=f"{point(r.left, r.bottom)},{point(r.right, r.top)}")
+                    step.attr(lp=self._middle(*words))
+                for name in within:
+                    self._node(step, name, boxes.pop(name))
+        for name, group in boxes.items():
+            self._node(self.graph, name, group)
 
-def _edge(link: Link, way: Way, painter: Painter, styles: dict[str, Any]) -> dict[str, str]:
-    name = painter.line_of(link)
-    style = styles[name]
-    attributes = {
-        "pos": _spline(_shortened(way), way[-1]),
-        "color": style.stroke,
-        "penwidth": f"{painter.width_of(link):.3g}",
-    }
-    if style.dash:
-        attributes["style"] = "dashed"
-    return attributes
-
-
-def _shortened(way: Way, by: float = 7.0) -> Way:
-    """The same way, ending before its last point, where the arrowhead begins."""
-    (x1, y1), (x2, y2) = way[-2], way[-1]
-    length = abs(x2 - x1) + abs(y2 - y1) or 1.0
-    part = max(length - by, 0.0) / length
-    return [*way[:-1], (x1 + (x2 - x1) * part, y1 + (y2 - y1) * part)]
-
-
-def _rail(graph: Any, rail: Rail, painter: Painter, styles: dict[str, Any]) -> None:
-    """A rail as a chain of small points, one for each use."""
-    at_the_end, into = rail.box.column == AFTER, rail.into
-    name = painter.style_of(rail.box)
-    color = styles[name].stroke if rail.box.kind == "parameter" else styles["flow"].stroke
-    junctions: dict[float, str] = {}
-    for _, way in rail.ways:
-        x, _ = rail.junction(way)
-        if x not in junctions:
-            junctions[x] = f"{rail.box.id}.use{len(junctions) + 1}"
-            graph.node(
-                junctions[x], label="", shape="point", color=color, width="0.07", height="0.07",
-                pos=f"{x:g},{-rail.y:g}!",
-            )  # fmt: skip
-    towards = sorted(junctions, reverse=not at_the_end)  # the box
-    stops = [(x, junctions[x]) for x in towards]
-    stops.append((rail.end if at_the_end else rail.start, rail.box.id))
-    tip = 7.0 if at_the_end else -7.0
-    for (x1, a), (x2, b) in pairwise(stops):
-        last = into and b == rail.box.id
-        pos = _spline([(x1, rail.y), (x2 - tip * last, rail.y)], (x2, rail.y) if last else None)
-        graph.edge(a, b, pos=pos, color=color, dir="forward" if last else "none")
-    for link, way in rail.ways:
-        junction = junctions[rail.junction(way)[0]]
-        if into:
-            graph.edge(
-                link.source.id, junction, color=color, pos=_spline(way), dir="none",
-                penwidth=f"{painter.width_of(link):.3g}",
-            )  # fmt: skip
+    def _node(self, graph: Any, name: str, group: Group) -> None:
+        plate = _outline(group)
+        r, style = plate.rect, self.styles[plate.style]
+        round_ = plate.radius >= r.h / 2
+        shape = ("circle" if r.w == r.h else "ellipse") if round_ else "box"
+        look = ["filled", *(["rounded"] if plate.radius and not round_ else []), dashes(style)]
+        attributes = {
+            "label": self._label(_words(group), r.w),
+            "shape": shape,
+            "style": ",".join(filter(None, look)),
+            "fillcolor": style.fill,
+            "color": style.stroke,
+            "penwidth": number(style.width),
+            "width": f"{r.w / 72:.4f}",
+            "height": f"{r.h / 72:.4f}",
+            "tooltip": self._tooltip(group),
+            "class": group.data["kind"],
+        }
+        if self.placed:
+            attributes["pos"] = point(r.x, r.y)
         else:
-            attributes = _edge(link, way, painter, styles) | {"color": color}
-            graph.edge(junction, link.target.id, **attributes)
+            attributes["margin"] = "0.1,0.05"
+        graph.node(name, **attributes, **self._beside(name, group))
+
+    def _beside(self, name: str, group: Group) -> dict[str, str]:
+        """What stands beside a node: the shape of a parameter, a mark that values are kept."""
+        found: dict[str, str] = {}
+        for mark in group.shapes:
+            if isinstance(mark, Plate) and mark.style == "kept":
+                size = f'FIXEDSIZE="TRUE" WIDTH="{mark.rect.w:g}" HEIGHT="{mark.rect.h:g}"'
+                cell = f'<TD BGCOLOR="{self.styles["kept"].fill}" {size}></TD>'
+                found["xlabel"] = f"<{TABLE}><TR>{cell}</TR></TABLE>>"
+                found["xlp"] = point(mark.rect.x, mark.rect.y)
+        if name in self.sizes:
+            words = _words(self.sizes[name])
+            found = {"xlabel": self._label(words), "xlp": self._middle(*words)}
+        return found if self.placed else {k: v for k, v in found.items() if k != "xlp"}
+
+    # -- lines -------------------------------------------------------------------------------------
+
+    def _edge(self, group: Group, start: str, end: str) -> None:
+        """A line, with its head, its words and the mark of a cut."""
+        strokes = [s for s in group.shapes if isinstance(s, Stroke)]
+        line, heads = strokes[0], [s for s in strokes if s.closed]
+        words, style = _words(group), self.styles[line.style]
+        attributes = {
+            "color": style.stroke,
+            "penwidth": number(style.width if line.width is None else line.width),
+            "style": dashes(style) or "solid",
+            "tooltip": self._tooltip(group),
+            "class": group.data["kind"],
+            "arrowhead": "normal" if heads else "none",
+        }
+        cut = [s for s in strokes[1:] if not s.closed]
+        if cut:
+            xs, ys = zip(*(p for mark in cut for p in mark.points), strict=True)
+            middle = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
+            words = [Words(*middle, (Run("//"),), 18.0)]
+        if words:
+            plates = [s for s in group.shapes if isinstance(s, Plate)]
+            ground = self.styles[plates[0].style].fill if plates and not group.of else ""
+            attributes["label"] = self._label(words, ground=ground)
+        if heads:
+            (x1, y1), (x2, y2), (x3, y3) = heads[0].points
+            back = (x2 + x3) / 2, (y2 + y3) / 2
+            size = abs(x1 - back[0]) + abs(y1 - back[1])  # one of them is 0
+            attributes["arrowsize"] = number(size / HEAD)
+        if self.placed:
+            points = [*line.points[:-1], back] if heads else line.points
+            spline = " ".join(point(*p) for p in cubic(rounded(Stroke(points, line.style))))
+            attributes["pos"] = (f"e,{point(x1, y1)} " if heads else "") + spline
+            if words:
+                attributes["lp"] = self._middle(*words)
+        self.graph.edge(start, end, **attributes)
+
+    def _rail(self, rail: Group) -> None:
+        """A rail as a chain of points, with the links that begin or end there."""
+        owner = rail.data["of"]
+        strokes = [s for s in rail.shapes if isinstance(s, Stroke)]
+        heads = [s for s in strokes if s.closed]
+        lines = [s for s in strokes if not s.closed]
+        style = next(s.style for s in lines if s.style != "dotted")
+        color, y = self.styles[style].stroke, lines[0].points[0][1]
+        links = [g for g in self.groups["link"] if g.of == owner and _dot(g).y == y]
+        into = bool(heads)
+        gaps = [sorted(x for x, _ in s.points) for s in lines if s.style == "dotted"]
+        uses = dict.fromkeys([_dot(g).x for g in links], "")
+        own = self.outlines[owner]
+        after = min(uses) >= own.x
+        stops = [(own.right if after else own.left, owner)]
+        for x in sorted({*uses, *(end for gap in gaps for end in gap)}, reverse=not after):
+            kind = ("part" if into else "use") if x in uses else "gap"
+            name = f"{owner}.{kind}{len(stops)}"
+            size = f"{(_dot(links[0]).w if x in uses else 1.0) / 72:.4f}"
+            self.graph.node(
+                name, shape="point", pos=point(x, y), width=size, height=size, color=color,
+                style="filled" if x in uses else "invis", tooltip=self._tooltip(rail),
+                **{"class": kind},
+            )  # fmt: skip
+            stops.append((x, name))
+            if x in uses:
+                uses[x] = name
+        for (x1, a), (x2, b) in pairwise(stops):
+            dotted = any(low <= min(x1, x2) and max(x1, x2) <= high for low, high in gaps)
+            ends = [(x2, y), (x1, y)] if into else [(x1, y), (x2, y)]
+            head = heads if into and a == owner else []
+            piece = Stroke(ends, "dotted" if dotted else style, 1.5)
+            chain = Group(rail.title, rail.about, [piece, *head], {"kind": "rail"})
+            self._edge(chain, *((b, a) if into else (a, b)))
+        for g in links:
+            use = uses[_dot(g).x]
+            self._edge(g, *((g.data["from"], use) if into else (use, g.data["to"])))
+
+    # -- words -------------------------------------------------------------------------------------
+
+    def _middle(self, *words: Words) -> str:
+        """Where the middle of some words is."""
+        one = words[0]
+        shift = {"start": 0.5, "middle": 0.0, "end": -0.5}[one.anchor]
+        wide = max(width(line.runs, line.size) for line in words)
+        ys = [line.y for line in words]
+        return point(one.x + shift * wide, (min(ys) + max(ys)) / 2)
+
+    def _label(self, words: list[Words], wide: float = 0.0, ground: str = "") -> str:
+        """Lines of words as an HTML-like label."""
+        if not any(plain(line.runs) for line in words):
+            return ""
+        lines = ["".join(self._run(run, line) for run in line.runs) for line in words]
+        if len(words) == 1 and not ground:
+            return f"<{lines[0]}>"
+        rows = []
+        heights = [b.y - a.y for a, b in pairwise(words)]
+        pitches = [*heights, *heights[-1:]] or [0.0]
+        for line, written, pitch in zip(words, lines, pitches, strict=True):
+            left = line.anchor == "start"
+            size = f' WIDTH="{wide - 2 * INDENT:.0f}"' if left else ""
+            size += f' HEIGHT="{pitch:.0f}"' if pitch else ""
+            rows.append(f'<TR><TD ALIGN="{"LEFT" if left else "CENTER"}"{size}>{written}</TD></TR>')
+        back = f' BGCOLOR="{ground}"' if ground else ""
+        return f"<{TABLE}{back}>{''.join(rows)}</TABLE>>"
+
+    def _run(self, run: Run, line: Words) -> str:
+        """Spaces at the beginning are an element of their own: SVG programs drop them else."""
+        size = line.size * (SMALL if run.shift else 1.0)
+        look = {"POINT-SIZE": number(size), "COLOR": self.styles[line.style].fill}
+        if line.face != "serif":
+            look["FACE"] = FACES[line.face]
+        font = " ".join(f'{key}="{value}"' for key, value in look.items())
+        text = run.text.lstrip(" ")
+        before = "\N{NO-BREAK SPACE}" * (len(run.text) - len(text))
+        parts = [f"<FONT {font}>{escape(part)}</FONT>" for part in (before, text) if part]
+        tags = ["I"] * (run.style == "i") + [("SUB" if run.shift < 0 else "SUP")] * bool(run.shift)
+        for tag in tags:
+            parts = [f"<{tag}>{part}</{tag}>" for part in parts]
+        return "".join(parts)
+
+    def _tooltip(self, group: Group) -> str:
+        told = [group.title, *([group.about] if group.about else [])]
+        tooltip: str = self.escape("\n".join(told))
+        return tooltip
 
 
-__all__ = ["Box", "digraph"]
+def _outline(group: Group) -> Plate:
+    """The plate of a box."""
+    return next(shape for shape in group.shapes if isinstance(shape, Plate))
+
+
+def _words(group: Group) -> list[Words]:
+    return [shape for shape in group.shapes if isinstance(shape, Words)]
+
+
+def _dot(group: Group) -> Rect:
+    """The dot of a link where it meets a rail."""
+    return next(shape for shape in reversed(group.shapes) if isinstance(shape, Plate)).rect
+
+
+def _holds(outer: Rect, inner: Rect) -> bool:
+    return outer.left <= inner.x <= outer.right
+
+
+def _placed(line: Stroke, heads: list[Stroke]) -> dict[str, str]:
+    """The position of an edge: cubic pieces, up to where the head begins."""
+    points, tip = list(line.points), ""
+    if heads:
+        head = heads[0].points
+        points[-1] = ((head[1][0] + head[2][0]) / 2, (head[1][1] + head[2][1]) / 2)
+        tip = f"e,{point(*head[0])} "
+    return {"pos": tip + " ".join(point(*p) for p in cubic(rounded(Stroke(points, line.style))))}
+
+
+__all__ = ["LAYOUTS", "digraph"]

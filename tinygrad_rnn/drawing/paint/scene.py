@@ -14,7 +14,7 @@ from ..model import RAILED, Box, Link
 from ..read.columns import AFTER, BEFORE
 from ..text import Run
 from .legend import Legend, Widths
-from .shapes import SMALL_FONT, Group, Plate, Scene, Stroke, Words, arrow
+from .shapes import INDENT, SMALL_FONT, Group, Plate, Scene, Stroke, Words, arrow
 from .theme import PARAMETERS
 
 
@@ -46,9 +46,9 @@ class Painter:
         self._bands(top, bottom)
         for rail in layout.rails:
             self._rail(rail)
-        for ghost, way in layout.dotted:
+        for made, ghost, way in layout.delays:
             label = text.plain(ghost.label)
-            ends = {"kind": "delay", "from": ghost.id, "to": ghost.id}
+            ends = {"kind": "delay", "from": made.id, "to": ghost.id}
             if layout.model.rolled:
                 line, head = ("turn", "back-head") if ghost.back else ("delay", "head")
                 shapes = [*arrow(way, line, head, 1.4), *self._delay_words(way)]
@@ -123,8 +123,8 @@ class Painter:
         ends = sorted(x for x, at in way if at == y)
         crossing = [
             piece.at
-            for _, other in self.layout.dotted
-            for piece in segments(other)
+            for other in self.layout.delays
+            for piece in segments(other.way)
             if not piece.horizontal and piece.a < y < piece.b and ends[0] < piece.at < ends[-1]
         ]
         stops = sorted([ends[0], *crossing, ends[-1]])
@@ -188,7 +188,7 @@ class Painter:
                 [Stroke(way, line, width)] if rail.into else arrow(way, line, head, width)
             )
             parts.append(Plate(Rect(x, y, 6, 6), 3, head))
-            self.groups.append(self._link_group(link, parts))
+            self.groups.append(self._link_group(link, parts, box.id))
 
     def _way(self, link: Link, way: Way) -> None:
         head = "back-head" if link.kind in ("back", "turn") else "head"
@@ -203,7 +203,7 @@ class Painter:
                 shapes.append(Stroke([(x + d - 3, y + 9), (x + d + 3, y - 9)], "flow", 1.8))
         self.groups.append(self._link_group(link, shapes))
 
-    def _link_group(self, link: Link, shapes: list[Any]) -> Group:
+    def _link_group(self, link: Link, shapes: list[Any], rail: str = "") -> Group:
         a, b = text.plain(link.source.label), text.plain(link.target.label)
         about = []
         if link.norm is not None:
@@ -216,7 +216,8 @@ class Painter:
         data = {"kind": "link", "from": link.source.id, "to": link.target.id}
         if link.source.column == link.target.column:
             data["step"] = str(link.source.column)
-        return Group(f"{a} \N{RIGHTWARDS ARROW} {b}", "; ".join(about), shapes, data)
+        title = f"{a} \N{RIGHTWARDS ARROW} {b}"
+        return Group(title, "; ".join(about), shapes, data, of=rail)
 
     def _box(self, box: Box, rect: Rect) -> None:
         style = self.style_of(box)
@@ -237,7 +238,7 @@ class Painter:
                 shapes.append(Words(rect.x, y, label, SMALL_FONT, "soft", face="sans"))
                 y += LINE
             for line in box.lines:
-                shapes.append(Words(rect.left + 14, y, line, anchor="start"))
+                shapes.append(Words(rect.left + INDENT, y, line, anchor="start"))
                 y += LINE
         elif box.note:
             shapes.append(Words(rect.x, rect.y - 7, label))
@@ -264,14 +265,12 @@ class Painter:
     def _shapes(self) -> float:
         """Write the shapes of the parameters to their left; how much room that takes."""
         room = 0.0
-        shapes: list[Any] = []
         for box, rect in self.layout.rects.items():
             if box.kind != "parameter" or box.node is None:
                 continue
             sizes = (Run("\N{MULTIPLICATION SIGN}".join(map(str, box.node.shape)) or "1"),)
             room = max(room, text.width(sizes, SMALL_FONT) + 8)
             words = Words(rect.left - 7, rect.y, sizes, SMALL_FONT, "soft", "end", "sans")
-            shapes.append(words)
-        if shapes:
-            self.groups.append(Group("shapes", "of the parameters", shapes))
+            about = f"of {text.plain(box.label)}"
+            self.groups.append(Group("shapes", about, [words], of=box.id))
         return room

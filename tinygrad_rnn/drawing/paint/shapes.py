@@ -11,6 +11,8 @@ from ..text import Runs
 
 SMALL_FONT = 12.0
 CORNER = 6.0
+INDENT = 14.0
+"""Between the edge of a box and the equations in it."""
 
 
 @dataclass
@@ -47,12 +49,18 @@ class Words:
 
 @dataclass
 class Group:
-    """Shapes that are one thing: with a title, a description, and data that a page searches by."""
+    """Shapes that are one thing.
+
+    title, about  for people who point at it
+    data          what it is, for programs: `kind` and `id` of a box, `from` and `to` of a line
+    of            the box it belongs to, where its data do not say so: on whose rail a line begins
+    """
 
     title: str
     about: str
     shapes: list[Stroke | Plate | Words]
     data: dict[str, str] = field(default_factory=dict)
+    of: str = ""
 
 
 @dataclass

@@ -106,6 +106,24 @@ def rounded(line: Stroke) -> list[tuple[str, list[tuple[float, float]]]]:
     return [*out, ("L", [points[-1]])]
 
 
+ARC = 0.4477
+"""How far the control points of a quarter of a circle are from its corner, in radii."""
+
+
+def rounded_plate(plate: Plate) -> list[tuple[str, list[tuple[float, float]]]]:
+    """The outline of a plate as commands M, L, C and Z; its corners are quarters of circles."""
+    r = plate.rect
+    corners = [(r.left, r.top), (r.right, r.top), (r.right, r.bottom), (r.left, r.bottom)]
+    radius = min(plate.radius, r.w / 2, r.h / 2)
+    out: list[tuple[str, list[tuple[float, float]]]] = []
+    for i, corner in enumerate(corners):
+        before, after = corners[i - 1], corners[(i + 1) % 4]
+        start, end = towards(corner, before, radius), towards(corner, after, radius)
+        arc = [towards(corner, side, ARC * radius) for side in (before, after)]
+        out += [("L" if out else "M", [start]), *([("C", [*arc, end])] if radius > 0 else [])]
+    return [*out, ("Z", [])]
+
+
 def towards(a: tuple[float, float], b: tuple[float, float], r: float) -> tuple[float, float]:
     """The point at distance r from a on the way to b, at most half of the way."""
     length = ((b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2) ** 0.5 or 1.0

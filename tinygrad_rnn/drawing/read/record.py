@@ -100,7 +100,7 @@ class RecordReader:
 
     def _box(self, title: str, kind: str, key: Key, column: int, *rest: Any, **more: Any) -> Box:
         where = {BEFORE: "before", AFTER: "after"}.get(column, f"t{column}")
-        stem = f"{where}.{title}"
+        stem = f"{where}.{title}".replace(":", "\N{RATIO}")  # a colon is a port in DOT
         n = self._count[stem] = self._count.get(stem, 0) + 1
         box = Box(stem if n == 1 else f"{stem}.{n}", kind, key, column, *rest, **more)
         self.boxes.append(box)
