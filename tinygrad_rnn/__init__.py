@@ -10,7 +10,7 @@ from . import nn, optim
 from . import tracing as _tracing
 from .anomaly import detect_anomaly
 from .autodiff import Use, gradients, gradients_of_uses
-from .bptt import Checkpointed, Window, Windows, checkpointed, truncated
+from .bptt import Checkpointed, Learner, Window, Windows, checkpointed, online, truncated
 from .checkpoint import checkpoint
 from .gradcheck import check_gradients
 from .graph import no_grad, scope, timestep
@@ -64,6 +64,8 @@ __all__ = [
     "check_gradients",
     "checkpoint",
     "Checkpointed",
+    "Learner",
+    "online",
     "Window",
     "Windows",
     "truncated",

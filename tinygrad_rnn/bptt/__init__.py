@@ -5,6 +5,15 @@ are made of single steps or windows, and the engine's sweeps do the rest.
 """
 
 from .checkpointed import Checkpointed, checkpointed
+from .online import Learner, online
 from .truncated import Window, Windows, truncated
 
-__all__ = ["Checkpointed", "Window", "Windows", "checkpointed", "truncated"]
+__all__ = [
+    "Checkpointed",
+    "Learner",
+    "Window",
+    "Windows",
+    "checkpointed",
+    "online",
+    "truncated",
+]

@@ -19,7 +19,8 @@ from ..sequence import Sequence, sequence
 from ..tensor import Tensor
 from ..unroll import run_steps
 from .plan import Plan, planned, slots_of, streamed
-from .rerun import Rerun, stand_in
+from .rerun import Rerun
+from .stand_ins import stand_in
 
 TENSOR = 300
 """Bytes that an array and its tensor take beside the numbers, which matter if it is small."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import tree
 from ..checkpoint import Call, Output, inside, now
-from ..graph import Leaf, Node, Place, current, no_grad
+from ..graph import Node, Place, current, no_grad
 from ..nn.cell import Cell
 from ..primitive import Recorded, of_precision, precision
 from ..replay import generators, replayed
@@ -27,6 +27,7 @@ from ..unroll import checked_pair, run_steps
 from .plan import Plan
 from .progress import Progress
 from .schedule import Action, Online
+from .stand_ins import constant, differentiable, stand_in
 
 Input = Callable[[int], Any]
 """The input of the step at a position in the sequence: a tree of arrays and tensors (B, ...)."""
@@ -115,12 +116,12 @@ class Rerun(Call):
         xs  gives inputs after the first, which `inputs` has already
         """
         online, outputs = Online(slots), _Outputs(None)
-        kept = [_Kept(0, tree.map_leaves(_constant, state), self._drawn())]
+        kept = [_Kept(0, tree.map_leaves(constant, state), self._drawn())]
         listed = self.inputs.steps()
         walk = _Walk(kept, iter(()), listed.__getitem__, current().place, outputs)
         while True:
             n = len(listed)
-            state = tree.map_leaves(_constant, self._record(n - 1, n, state, walk).after)
+            state = tree.map_leaves(constant, self._record(n - 1, n, state, walk).after)
             if online.offer(n):
                 kept[:] = [k for k in kept if k.n in online.kept]
                 kept.append(_Kept(n, state, self._drawn()))
@@ -144,7 +145,7 @@ class Rerun(Call):
             (xs, state), _ = self.arguments(stand_ins)
             outputs = _Outputs(self.plan.steps)
             self.ready = self._begin(xs, state, current().place, outputs)
-            final = tree.map_leaves(_constant, self.ready[0].after)
+            final = tree.map_leaves(constant, self.ready[0].after)
         else:
             assert self.ready is not None
             outputs, final = self._streamed
@@ -171,9 +172,7 @@ class Rerun(Call):
             for k, v in zip(self.arrays, saved, strict=False)
         ]
         (xs, state), _ = self.arguments(given)
-        grads = [
-            np.zeros(x.shape, x.dtype) if _differentiable(x) else None for x in tree.leaves(xs)
-        ]
+        grads = [np.zeros(x.shape, x.dtype) if differentiable(x) else None for x in tree.leaves(xs)]
         shared = shared_with(self._since)
         with (
             replayed(self.draws),
@@ -249,7 +248,7 @@ class Rerun(Call):
         self, xs: Any, state: Any, place: Place, outputs: _Outputs | None
     ) -> tuple[_Record, _Walk]:
         """From s_0 to the record of the last steps, keeping states on the way."""
-        kept = [_Kept(0, tree.map_leaves(_constant, state), self._drawn())]
+        kept = [_Kept(0, tree.map_leaves(constant, state), self._drawn())]
         walk = _Walk(kept, self.plan.actions(), _rows(xs), place, outputs)
         return self._next(walk), walk
 
@@ -264,11 +263,11 @@ class Rerun(Call):
             if walk.outputs is None:
                 with no_grad():
                     for n in range(start + 1, reach + 1):
-                        _, _, state = self._step(n, walk, state, _constant)
+                        _, _, state = self._step(n, walk, state, constant)
             else:
                 for n in range(start, reach, self.plan.segment):
                     end = min(n + self.plan.segment, reach)
-                    state = tree.map_leaves(_constant, self._record(n, end, state, walk).after)
+                    state = tree.map_leaves(constant, self._record(n, end, state, walk).after)
             if stop is not None:
                 return self._record(reach, stop, state, walk)
             walk.kept.append(_Kept(reach, state, self._drawn()))
@@ -360,7 +359,7 @@ class _Outputs:
     def put(self, at: int, output: Any, leaves: list[Any]) -> None:
         """The output of the step at this position."""
         if self.like is None:
-            self.like = tree.map_leaves(_constant, output)
+            self.like = tree.map_leaves(constant, output)
             self.parts = [
                 [] if self.steps is None else np.empty((self.steps, *y.shape), y.dtype)
                 for y in leaves
@@ -391,23 +390,5 @@ def _rows(xs: Any) -> Input:
     return lambda at: tree.map_leaves(lambda leaf: row(leaf, at), xs)
 
 
-def _constant(leaf: Any) -> Any:
-    """A tensor's value without its past."""
-    if not isinstance(leaf, Tensor):
-        return leaf
-    return of_precision(Tensor(leaf._value, None, 0), precision(leaf))
-
-
-def stand_in(leaf: Any) -> Any:
-    """A tensor of the same value to begin a record with."""
-    if not _differentiable(leaf):
-        return leaf
-    return Tensor(leaf._value, Leaf("tensor", leaf.shape, leaf.dtype, leaf.name), 0)
-
-
-def _differentiable(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.dtype.kind == "f"
-
-
 def _recorded(leaf: Any) -> bool:
-    return _differentiable(leaf) and leaf.recorded
+    return differentiable(leaf) and leaf.recorded
