@@ -174,3 +174,66 @@ def test_gates_are_those_of_the_run(rng):
     assert factors == pytest.approx(flipped)
     alone = tg.trace(second, step=1)
     assert len(alone.equations) == len(tg.trace(first, step=1).equations)
+
+
+# -- pictures ------------------------------------------------------------------------------------
+
+
+def captions(*outputs, **options):
+    model = tg.draw(*outputs, **options).model
+    return len(model.steps), model.captions
+
+
+@pytest.mark.parametrize("level", ["op", "step"])
+def test_a_decoder_stands_right_of_its_encoder(cell, rng, level):
+    xs = rng.normal(size=(3, 2, 2))
+    with tg.scope("encoder"):
+        first = tg.unroll(cell, xs)
+    with tg.scope("decoder"):
+        second = tg.unroll(tg.ElmanCell(2, 3, rng=rng, dtype=np.float64), xs[:2], first.state)
+    steps, found = captions(second.outputs.sum(), level=level)
+    assert steps == 5
+    assert found == {
+        1: "encoder, step 1", 2: "encoder, step 2", 3: "encoder, step 3",
+        4: "decoder, step 1", 5: "decoder, step 2",
+    }  # fmt: skip
+    assert "decoder, step 2" in tg.draw(second.outputs.sum(), level=level).svg
+
+
+def test_a_window_stands_right_of_the_one_before(cell, rng):
+    xs = rng.normal(size=(5, 2, 2))
+    first = tg.unroll(cell, xs[:3])
+    assert captions(tg.unroll(cell, xs[3:], first.state).state.sum())[0] == 5
+    third = tg.unroll(cell, xs[3:], first.state, start=4)
+    assert tg.draw(third.state.sum()).model.steps == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("given", ["outputs", "steps"])
+def test_layers_and_directions_share_their_columns(cell, rng, given):
+    xs = rng.normal(size=(3, 2, 2))
+    below = tg.unroll(cell, xs)
+    above = tg.ElmanCell(3, 3, rng=rng, dtype=np.float64)
+    there, back = (tg.unroll(above, getattr(below, given), reverse=r) for r in (False, True))
+    for outputs in (there.outputs, back.outputs, tg.stack([there.outputs, back.outputs])):
+        assert captions(outputs.sum()) == (3, {})
+
+
+def test_attention_to_an_encoder_puts_the_decoder_after_it(cell, rng):
+    first = tg.unroll(cell, rng.normal(size=(3, 2, 2)))
+    memory = first.outputs
+
+    class Attends(tg.ElmanCell):
+        def step(self, x, s):
+            s = s + tg.mean(memory, 0)
+            return super().step(x, s)
+
+    second = tg.unroll(Attends(2, 3, rng=rng, dtype=np.float64), rng.normal(size=(2, 2, 2)))
+    assert captions(second.outputs.sum())[0] == 5
+
+
+def test_the_first_state_is_named_by_its_time(cell, rng):
+    xs = rng.normal(size=(3, 2, 2))
+    assert tg.unroll(cell, xs, reverse=True).states[0].name == "s_4"
+    assert tg.unroll(cell, xs, start=5).states[0].name == "s_4"
+    masked = tg.unroll(cell, xs, lengths=[3, 1])
+    assert [s.name for s in masked.states] == ["s_0", "s", "s", "s"]

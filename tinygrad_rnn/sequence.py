@@ -146,16 +146,25 @@ class Sequence:
                     f"as it is for those that have ended; wanted ({self.batch_size}, ...)"
                 )
             mask = active.reshape(-1, *[1] * (len(shape) - 1))
-            kept = ops.where(mask, new, old)
-            name = getattr(new, "name", None)
-            return kept.named(name) if name is not None and isinstance(kept, Tensor) else kept
+            return ops.where(mask, new, old)
 
         def all_chosen(of: str, new: Any, old: Iterator[Any]) -> Any:
             parts = zip(tree.leaves(new), old, tree.paths(new), strict=False)
             return tree.rebuild(new, iter([chosen(of, *part) for part in parts]))
 
+        shown = all_chosen("the output", output, itertools.repeat(0.0))
         state = all_chosen("the state", after, iter(tree.leaves(before)))
-        return all_chosen("the output", output, itertools.repeat(0.0)), state
+        for new, kept in zip(tree.leaves(after), tree.leaves(state), strict=True):
+            _rename(new, kept, t)
+        return shown, state
+
+
+def _rename(new: Any, kept: Any, t: int) -> None:
+    """The state that a step hands on has the name of the state that was computed."""
+    node = getattr(new, "_node", None)
+    if node is not None and node.primitive is not None and node.place.step == t and new.name:
+        kept.named(new.name)
+        del node.names[new._port]
 
 
 def sequence(

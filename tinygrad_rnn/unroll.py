@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import tree
-from .graph import Node, Unrolling, belonging, current, timestep
+from .graph import Leaf, Node, Unrolling, belonging, current, timestep
 from .nn.cell import Cell, first_state
 from .nn.module import counting, run_dtype
 from .sequence import Sequence, joined, sequence
@@ -156,6 +156,8 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
     T, inputs = len(xs), counting(cell, xs.steps())
     if state is None:
         state = first_state(cell, xs.batch_size, run_dtype(cell, inputs[0]))
+        if xs.reverse or xs.start != 1:
+            _name_after(state, xs.start + len(xs) if xs.reverse else xs.start - 1)
     structure = len(tree.leaves(state))
     states, steps, times = [state], [None] * T, []
     settled = xs.active is not None
@@ -175,6 +177,19 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
                 states.append(state)
     kept = tuple(states) if keep_states else None
     return Unrolled(kept, steps, tuple(times), state, sequence)
+
+
+def _name_after(state: Any, t: int) -> None:
+    """Call an initial state s_0 by the time that it stands for: s_{T+1} for a reversed sequence."""
+    for part in tree.leaves(state):
+        if (
+            isinstance(part, Tensor)
+            and isinstance(part._node, Leaf)
+            and part._node.kind == "tensor"
+        ):
+            name = part.name or ""
+            if name.endswith("_0"):
+                part.named(f"{name[:-1]}{t}")
 
 
 def _beginning(state: Any, inputs: list[Any]) -> list[Node]:

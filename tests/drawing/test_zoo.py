@@ -50,7 +50,7 @@ def ways_of(layout):
 
 def states(model):
     """Operations of drawn steps whose result another step reads, running sums left out."""
-    column = columns(model.order)
+    column = columns(model.order)[0]
     users = defaultdict(list)
     for node in model.order:
         for source in node.inputs:
@@ -118,7 +118,7 @@ def test_whatever_is_recorded_between_two_boxes_is_a_link(name):
     model = drawn(name).model
     there = {b.node for b in model.boxes if b.kind != "value" and not is_ghost(b)} - {None}
     shown = {*model.shown, BEFORE, AFTER}
-    assert {node for node, step in columns(model.order).items() if step in shown} <= there
+    assert {node for node, step in columns(model.order)[0].items() if step in shown} <= there
     links = Counter((link.node, link.i) for link in model.links if link.i >= 0)
     assert set(links.values()) == {1}
     for node in there:
@@ -205,7 +205,7 @@ def test_one_box_per_parameter_and_a_junction_per_use(name, level):
     boxes = [b for b in model.boxes if b.kind == "parameter"]
     assert len({b.node for b in boxes}) == len(boxes)
     uses = defaultdict(list)
-    for node, step in columns(model.order).items():
+    for node, step in columns(model.order)[0].items():
         for source in node.inputs:
             uses[source].append(step in {*model.shown, BEFORE, AFTER})
     junctions = {rail.box: len(rail.ways) for rail in drawing.layout.rails}

@@ -86,6 +86,7 @@ class Model:
     roots       the outputs
     symbol      (operation, port) -> the name of a value and its step, or None
     first       (operation, argument) -> the name of a constant if it is the first of some states
+    captions    {step: sequence and step in it} if several sequences follow each other
     """
 
     steps: list[int]
@@ -103,3 +104,4 @@ class Model:
     roots: list[tuple[Node, int]]
     symbol: Callable[[Node, int], Symbol | None]
     first: Callable[[Node, int], Symbol | None]
+    captions: dict[int, str] = field(default_factory=dict)

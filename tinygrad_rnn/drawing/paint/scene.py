@@ -61,7 +61,7 @@ class Painter:
             self._box(box, rect)
         if self.look.shapes:
             left -= self._shapes()
-        y = bottom + (26 if layout.model.timed else 6)
+        y = bottom + (26 if layout.model.timed else 6) + (14 if layout.model.captions else 0)
         legend = Legend(layout.model, self.edges, self.widths, left, y + 22, max(right, left + 560))
         self.groups.append(Group("legend", "the meanings of the shapes", legend.shapes))
         y = legend.bottom
@@ -114,6 +114,11 @@ class Painter:
                     times = f" = {span}   (\N{MULTIPLICATION SIGN} {len(model.steps)})"
                 label = (Run("t", "i"), Run(times))
                 shapes = [Plate(rect, 8, "band"), Words(middle, bottom + 14, label, FONT, "soft")]
+                if column.step in model.captions and not model.rolled:
+                    caption = (Run(text.cut(model.captions[column.step])),)
+                    shapes.append(
+                        Words(middle, bottom + 30, caption, SMALL_FONT, "soft", face="sans")
+                    )
                 data = {"kind": "band", "step": str(column.step)}
                 self.groups.append(Group(f"time step t{times}", "", shapes, data))
 

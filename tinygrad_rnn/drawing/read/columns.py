@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ...graph import Leaf, Node
+from ...graph import Leaf, Node, Unrolling
+from ...moments import Key, Moments
+from ...ops.primitives import STACK, UNSTACK
 
 BEFORE, AFTER = -(1 << 62), 1 << 62
 """Where operations stand that belong to no step: left of all steps, or right of them."""
@@ -16,19 +18,23 @@ def is_parameter(node: Node | None) -> bool:
     return isinstance(node, Leaf) and node.kind == "parameter"
 
 
-def columns(order: Sequence[Node]) -> dict[Node, int]:
-    """The step of every operation, or BEFORE or AFTER; leaves are left out.
+def columns(order: Sequence[Node]) -> tuple[dict[Node, int], dict[int, str]]:
+    """The column of every operation, or BEFORE or AFTER; leaves are left out. And captions.
 
-    Steps are those marked with `timestep`. In a record without marks, the k-th use of a parameter
-    belongs to step k. An operation without a step that follows upon one step (or on two that are
-    neighbours, as a running sum does) stands in that step's column.
+    Columns are the steps marked with `timestep`. In a record without marks, the k-th use of a
+    parameter belongs to step k. An operation without a step that follows upon one step (or on two
+    that are neighbours, as a running sum does) stands in that step's column.
+
+    Sequences share their columns if the steps of one use nothing of the other but from the step of
+    the same number: layers, directions. Otherwise, as a decoder after its encoder or one window
+    after the other, a sequence stands right of those before, and captions say what a column is.
     """
     operations = [node for node in order if node.primitive is not None]
-    given = {node: node.place.step for node in operations if node.place.step is not None}
+    given, captions = _of_sequences(order, operations)
     if not given:
         given = _by_uses(operations)
     if not given:
-        return dict.fromkeys(operations, 1)
+        return dict.fromkeys(operations, 1), {}
     rank = {step: k for k, step in enumerate(sorted(set(given.values())))}
     found: dict[Node, int] = {}
     for node in operations:
@@ -47,7 +53,83 @@ def columns(order: Sequence[Node]) -> dict[Node, int]:
             found[node] = AFTER  # it only serves the end
         elif found[node] == AFTER and len(set(readers)) == 1 and readers[0] != BEFORE:
             found[node] = readers[0]  # it sums up some steps for this one
-    return found
+    return found, captions
+
+
+def _of_sequences(
+    order: Sequence[Node], operations: Sequence[Node]
+) -> tuple[dict[Node, int], dict[int, str]]:
+    """The columns of the operations that belong to steps, and captions of the columns."""
+    moments = Moments(order)
+    of = {node: moment for node in operations if (moment := moments.of(node)) is not None}
+    if len({sequence for sequence, _ in of.values()}) < 2:
+        return {node: step for node, (_, step) in of.items()}, {}
+    links = _between_sequences(operations, of)
+    steps: dict[Unrolling | None, list[int]] = {}
+    for sequence, step in of.values():
+        steps.setdefault(sequence, []).append(step)
+    shift: dict[Unrolling | None, int] = {}  # from a step to its column
+    for sequence in moments.sequences:
+        if sequence not in steps:
+            continue
+        behind = {other: links.get((other, sequence), set()) for other in shift}
+        beside = {shift[other] for other, pairs in behind.items() if pairs} or {0}
+        if all(a == b for pairs in behind.values() for a, b in pairs) and len(beside) == 1:
+            shift[sequence] = beside.pop()
+        else:
+            last = max(max(steps[other]) + by for other, by in shift.items())
+            # steps that count on from those before keep their numbers
+            shift[sequence] = 0 if min(steps[sequence]) > last else last + 1 - min(steps[sequence])
+    captions: dict[int, str] = {}
+    if any(shift.values()):
+        for sequence, by in shift.items():
+            for step in steps[sequence]:
+                captions.setdefault(step + by, f"{moments.sequences[sequence]}, step {step}")
+    return {node: step + shift[sequence] for node, (sequence, step) in of.items()}, captions
+
+
+Links = dict[tuple[Unrolling | None, Unrolling | None], set[tuple[int, int]]]
+
+
+def _between_sequences(operations: Sequence[Node], of: dict[Node, Key]) -> Links:
+    """{(earlier sequence, later one): the pairs of steps between which values are handed on}."""
+    links: Links = {}
+    known: dict[tuple[Node, int], frozenset[Key]] = {}  # the steps that a value comes from
+    for node in operations:
+        own = of.get(node)
+        behind = [
+            {of[source]} if source in of else known.get((source, port), frozenset[Key]())
+            for source, port in zip(node.inputs, node.ports, strict=True)
+            if source is not None
+        ]
+        if own is not None:
+            for sequence, step in set().union(*behind):
+                if sequence is not own[0]:
+                    links.setdefault((sequence, own[0]), set()).add((step, own[1]))
+            continue
+        everything = frozenset[Key]().union(*behind)
+        if node.primitive is UNSTACK and (parts := _stacked_parts(node)) is not None:
+            for k, (source, port) in enumerate(parts):
+                known[node, k] = (
+                    frozenset({of[source]})
+                    if source in of
+                    else known.get((source, port), everything)
+                )
+        else:
+            assert node.primitive is not None
+            for k in range(len(node.shape) if node.primitive.multiple else 1):
+                known[node, k] = everything
+    return links
+
+
+def _stacked_parts(node: Node) -> list[tuple[Node, int]] | None:
+    """The values that are stacked only to be taken apart again here."""
+    stack = node.inputs[0]
+    if stack is None or stack.primitive is not STACK or None in stack.inputs:
+        return None
+    if stack.params.get("axis") != node.params.get("axis"):
+        return None
+    return [(s, p) for s, p in zip(stack.inputs, stack.ports, strict=True) if s is not None]
 
 
 def _follows(inputs: list[int], rank: dict[int, int]) -> int:

@@ -37,7 +37,7 @@ class RecordReader:
     ) -> None:
         self.roots = [(t._node, t._port) for t in outputs]
         self.order = record_order(node for node, _ in self.roots)
-        self.column = columns(self.order)
+        self.column, self.captions = columns(self.order)
         self.steps = sorted(set(self.column.values()) - {BEFORE, AFTER})
         self.rank = {step: k for k, step in enumerate(self.steps)}
         self.shown = choose(self.steps) if self.steps else []
@@ -155,6 +155,7 @@ class RecordReader:
             self.roots,
             self.symbols.of,
             self.symbols.first,
+            self.captions,
         )
 
     def _parameters(self, parameters: list[Node]) -> None:
