@@ -34,7 +34,8 @@ from .transforms import (
     value_and_grad,
     vjp,
 )
-from .unroll import Unrolled, detach, unroll
+from .unroll import detach, unroll
+from .unrolled import Unrolled
 from .vmap import vmap
 
 trace = _tracing.trace  # type: ignore[assignment] # of a program; of a matrix too

@@ -188,6 +188,11 @@ def _another(value: Array, rng: np.random.Generator) -> Array:
 
 def _of_record(run: Any, step: int) -> Trace:
     """One step cut out of a record: from the state before it to its output and the state after."""
+    if run.parts:
+        raise ValueError(
+            "trace: this run is made of several, one after the other (directions, layers); wanted "
+            "one of them: tg.trace(run.parts[0], step=)"
+        )
     first_step, last_step = min(run.times), max(run.times)
     if step not in run.times:
         raise ValueError(
@@ -201,9 +206,7 @@ def _of_record(run: Any, step: int) -> Trace:
     entering: dict[tuple[Node, int], str] = {}
 
     def inside(node: Node) -> bool:
-        place = node.place
-        own = place.step == step and place.sequence is run.sequence
-        return own and node.primitive is not None
+        return node.place.step == step and run.made(node) and node.primitive is not None
 
     for node in record_order(ends):
         if not inside(node):

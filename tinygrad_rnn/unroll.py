@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from . import tree
 from .graph import Leaf, Node, Unrolling, belonging, current, timestep
 from .nn.cell import Cell, first_state
 from .nn.module import counting, run_dtype
-from .sequence import Sequence, joined, sequence
+from .sequence import Sequence, sequence
 from .tensor import Tensor
+from .unrolled import Unrolled
 
 RARE = 100
 """How many collections of one generation go before one of the next, inside `unroll`; 10 outside."""
@@ -20,68 +21,6 @@ DUE = 30
 """From how many on a collection that came due inside an `unroll` is seen to before the next."""
 YOUNG = 3000
 """How many new objects go before a collection of the young ones, inside `unroll`: some 30 steps."""
-
-
-class Unrolled:
-    """The result of `unroll`: everything the steps made. `output, state = run` works too.
-
-    steps    the T outputs, one per step, in their true time order
-    outputs  the outputs stacked along a first time axis, (T, B, H), when first asked for, so
-             a program that reads `steps` instead does not pay for a second copy of the states
-    state    the state after the last step that was run
-    states   (s_0, s_1, ..., s_T): states[k] is the state after k steps were run; of a reversed
-             sequence these are the last k
-    times    the numbers of the steps in the order in which they were run: (1, ..., T)
-    sequence what the steps' operations are known by in the record, as `node.place.sequence`
-    """
-
-    __slots__ = ("_outputs", "_states", "sequence", "state", "steps", "times")
-
-    def __init__(
-        self,
-        states: tuple[Any, ...] | None,
-        steps: list[Any],
-        times: tuple[int, ...],
-        state: Any,
-        sequence: Unrolling | None = None,
-    ) -> None:
-        self._states = states
-        self.steps = steps
-        self.times = times
-        self.state = state
-        self.sequence = sequence
-        self._outputs: Any = None
-
-    @property
-    def states(self) -> tuple[Any, ...]:
-        """The state before the first step and after each; ValueError if they were not kept."""
-        if self._states is None:
-            raise ValueError(
-                "states: nothing was recorded, and under no_grad() only the last state is kept, as "
-                "run.state; for all of them unroll(..., keep_states=True)"
-            )
-        return self._states
-
-    @property
-    def outputs(self) -> Any:
-        """The outputs (T, B, H); if an output is a nested structure, that structure of them."""
-        if self._outputs is None:
-            self._outputs = joined(self.steps)
-        return self._outputs
-
-    def made(self, node: Node) -> bool:
-        """Whether an operation of a record was recorded in a step of this run."""
-        place = node.place
-        return place.sequence is self.sequence and place.step is not None
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.outputs, self.state))
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __repr__(self) -> str:
-        return f"Unrolled({len(self)} steps)"
 
 
 def unroll(
@@ -152,7 +91,15 @@ def unroll(
 
 
 def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool = True) -> Unrolled:
-    """Run a cell over a prepared sequence: `unroll` without its preparation."""
+    """Run a cell over a prepared sequence: `unroll` without its preparation.
+
+    A model with `over`, which needs the whole sequence, is given it, and this function for its
+    parts: `over(xs, state, run)`.
+    """
+    over = getattr(cell, "over", None)
+    if over is not None:
+        made: Unrolled = over(xs, state, functools.partial(run_steps, keep_states=keep_states))
+        return made
     T, inputs = len(xs), counting(cell, xs.steps())
     if state is None:
         state = first_state(cell, xs.batch_size, run_dtype(cell, inputs[0]))
@@ -176,7 +123,7 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
             if keep_states:
                 states.append(state)
     kept = tuple(states) if keep_states else None
-    return Unrolled(kept, steps, tuple(times), state, sequence)
+    return Unrolled(kept, steps, tuple(times), state, (sequence,))
 
 
 def _name_after(state: Any, t: int) -> None:

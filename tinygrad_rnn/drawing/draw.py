@@ -9,7 +9,8 @@ from .. import tree
 from ..nn import Cell
 from ..nn.cell import fitting_input_size
 from ..tensor import Tensor, zeros
-from ..unroll import Unrolled, unroll
+from ..unroll import unroll
+from ..unrolled import Unrolled
 from .drawing import SUFFIXES, Drawing, Stats
 from .model import Model
 from .paint.scene import Look

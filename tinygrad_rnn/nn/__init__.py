@@ -3,32 +3,42 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
+from .bidirectional import Bidirectional
 from .cell import Cell
 from .elman import ElmanCell
 from .gru import GRUCell
 from .layers import Dropout, Embedding, LayerNorm, Linear, Sequential
 from .lstm import LSTMCell, LSTMState
 from .module import Module
+from .stacked import Stacked
 
 if TYPE_CHECKING:
     from .cells import *  # noqa: F403
+    from .recurrent import GRU, LSTM, RNN
 
 __all__ = [
-    "GRUCell",
-    "LSTMCell",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Bidirectional",
     "Cell",
     "Dropout",
     "ElmanCell",
     "Embedding",
+    "GRUCell",
+    "LSTMCell",
     "LSTMState",
     "LayerNorm",
     "Linear",
     "Module",
     "Sequential",
+    "Stacked",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("GRU", "LSTM", "RNN"):  # they stand above `unroll`, which stands above cells
+        return getattr(_import_module(".recurrent", __name__), name)
     # the classes of `cells` are many, and programs use few: imported when one is asked for
     if name[0].isupper():
         cells = _import_module(".cells", __name__)

@@ -15,7 +15,8 @@ from ..graph import Array, Node, record_order
 from ..nn import Cell
 from ..nn.cell import first_state
 from ..tensor import Tensor
-from ..unroll import Unrolled, unroll
+from ..unroll import unroll
+from ..unrolled import Unrolled
 from .gates import FLAT, Gate, gates
 from .problem import in_double, inputs_in_double, state_in_double
 from .retention import ForgetFactor, forget_factors, retention

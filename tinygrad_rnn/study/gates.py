@@ -12,7 +12,7 @@ import numpy as np
 from .. import tree
 from ..graph import Array, Node, record_order
 from ..tensor import Tensor
-from ..unroll import Unrolled
+from ..unrolled import Unrolled
 
 FLAT = 0.1
 """An entry is saturated where the slope f' is below this part of its greatest value."""

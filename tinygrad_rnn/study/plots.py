@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from .. import tree
 from ..graph import Array
 from ..tensor import Tensor
-from ..unroll import Unrolled
+from ..unrolled import Unrolled
 from .contributions import Contributions
 from .gates import Gate
 from .jacobians import norms_against_lag, pascanu_bound, products, singular_values, step_bound

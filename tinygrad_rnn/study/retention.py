@@ -15,7 +15,7 @@ from ..graph import Array, Node, current, record_order
 from ..ops.registry import values as plain
 from ..sweep import as_tensors
 from ..tensor import Tensor
-from ..unroll import Unrolled
+from ..unrolled import Unrolled
 from .gates import FREED, Output, cut_out, named_outputs, nodes_of, without_step
 
 

@@ -1,0 +1,84 @@
+"""What comes of running a cell over a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .graph import Node, Unrolling
+from .sequence import joined
+
+
+class Unrolled:
+    """The result of `unroll`: everything the steps made. `output, state = run` works too.
+
+    steps    the T outputs, one per step, in their true time order
+    outputs  the outputs stacked along a first time axis, (T, B, H), when first asked for, so
+             a program that reads `steps` instead does not pay for a second copy of the states
+    state    the state after the last step that was run
+    states   (s_0, s_1, ..., s_T): states[k] is the state after k steps were run; of a reversed
+             sequence these are the last k
+    times    the numbers of the steps in the order in which they were run: (1, ..., T)
+    sequences  what the steps' operations are known by in the record, as `node.place.sequence`
+    parts    the runs that this one is made of: of the two directions, of the layers; or none
+    """
+
+    __slots__ = ("_outputs", "_states", "parts", "sequences", "state", "steps", "times")
+
+    def __init__(
+        self,
+        states: tuple[Any, ...] | None,
+        steps: list[Any],
+        times: tuple[int, ...],
+        state: Any,
+        sequences: tuple[Unrolling, ...] = (),
+        parts: tuple[Unrolled, ...] = (),
+    ) -> None:
+        self._states = states
+        self.steps = steps
+        self.times = times
+        self.state = state
+        self.sequences = sequences
+        self.parts = parts
+        self._outputs: Any = None
+
+    @property
+    def states(self) -> tuple[Any, ...]:
+        """The state before the first step and after each; ValueError if they were not kept."""
+        if self._states is None:
+            raise ValueError(
+                "states: nothing was recorded, and under no_grad() only the last state is kept, as "
+                "run.state; for all of them unroll(..., keep_states=True)"
+            )
+        return self._states
+
+    @property
+    def outputs(self) -> Any:
+        """The outputs (T, B, H); if an output is a nested structure, that structure of them."""
+        if self._outputs is None:
+            self._outputs = joined(self.steps)
+        return self._outputs
+
+    def made(self, node: Node) -> bool:
+        """Whether an operation of a record was recorded in a step of this run."""
+        place = node.place
+        return place.step is not None and place.sequence in self.sequences
+
+    @classmethod
+    def of_parts(cls, parts: list[Unrolled], steps: list[Any]) -> Unrolled:
+        """The run of a model whose parts were run one after the other, with these outputs."""
+        states = None
+        if all(part._states is not None for part in parts):
+            states = tuple(zip(*[part.states for part in parts], strict=True))
+        sequences = tuple([one for part in parts for one in part.sequences])
+        state = tuple([part.state for part in parts])
+        return cls(states, steps, parts[0].times, state, sequences, tuple(parts))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.outputs, self.state))
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __repr__(self) -> str:
+        return f"Unrolled({len(self)} steps)"
