@@ -41,7 +41,7 @@ from .vmap import vmap
 trace = _tracing.trace  # type: ignore[assignment] # of a program; of a matrix too
 
 if TYPE_CHECKING:
-    from . import study
+    from . import data, io, study
     from .drawing.draw import draw
     from .nn.registry import cells
 
@@ -72,6 +72,7 @@ __all__ = [
     "truncated",
     "checkpointed",
     "custom",
+    "data",
     "detect_anomaly",
     "draw",
     "grad",
@@ -80,6 +81,7 @@ __all__ = [
     "hessian",
     "hvp",
     "init",
+    "io",
     "jacobian",
     "jvp",
     "linearize",
@@ -114,6 +116,6 @@ def __getattr__(name: str) -> Any:
         return _import_module(".drawing", __name__).draw
     if name == "cells":
         return _import_module(".nn.registry", __name__).cells
-    if name == "study":
-        return _import_module(".study", __name__)
+    if name in ("data", "io", "study"):
+        return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -91,6 +91,9 @@ class Vocabulary:
     characters: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.characters, str):
+            kind = type(self.characters).__name__
+            raise TypeError(f"a vocabulary is made of characters, a str; given a {kind}")
         if not self.characters or len(set(self.characters)) != len(self.characters):
             raise ValueError("a vocabulary is made of characters that are all different")
 

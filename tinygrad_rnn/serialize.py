@@ -1,117 +1,176 @@
-"""A cell's parameters on disk, as safetensors: numbers and a JSON header, nothing that runs.
+"""Arrays in a file, as safetensors: numbers and a JSON header, nothing that runs.
 
-Format: https://huggingface.co/docs/safetensors. The cell's description (kind, sizes, vocabulary)
-is one JSON object in the header's metadata, under the key `tinygrad_rnn`.
+Format: https://huggingface.co/docs/safetensors. A description (sizes, a vocabulary: anything that
+JSON can hold) is text in the header's metadata, under the key `tinygrad_rnn`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .files import write
 from .graph import Array
-from .nn.cell import Cell
 
 KEY = "tinygrad_rnn"
 
+DTYPES: dict[str, str] = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2",
+    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+"""The format's dtypes that NumPy has. BF16, which it lacks, is read as float32."""
+
 
 class ModelFileError(ValueError):
-    """A file that is not a saved model, or not one of the cell it is to be loaded into."""
+    """A file that is not a saved model, or not one of the model it is to be loaded into."""
 
 
-def save(cell: Cell, path: str | Path, description: Mapping[str, Any]) -> Path:
-    """Write the parameters of a cell, and its description, to a safetensors file.
+class Saved(NamedTuple):
+    """The content of a file.
 
-    cell          parameters are written under their names, in their own dtype
-    path          an existing file is replaced, and only once all of the new one is written
-    description   anything JSON can hold; `read` gives it back
-
-    Raises TypeError for a description that JSON cannot hold, OSError if the file cannot be written.
-
-    >>> import tempfile, tinygrad_rnn as tg
-    >>> from tinygrad_rnn import serialize
-    >>> cell = tg.ElmanCell(3, 4, rng=0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     about = {"kind": "elman", "sizes": [3, 4]}
-    ...     path = serialize.save(cell, folder + "/elman.safetensors", about)
-    ...     arrays, description = serialize.read(path)
-    >>> sorted(arrays), description
-    (['U', 'W', 'b'], {'kind': 'elman', 'sizes': [3, 4]})
+    arrays       {name: array}
+    description  given when it was saved; None if there was none
     """
+
+    arrays: dict[str, Array]
+    description: Any
+
+
+def save_arrays(arrays: Mapping[str, Array], path: str | Path, description: Any = None) -> Path:
+    """Write arrays by name. An older file is replaced, and only once all of the new is written.
+
+    Raises TypeError for a description that JSON does not give back, or a dtype that the format
+    lacks; OSError if the file cannot be written.
+    """
+    _safetensors()
     from safetensors.numpy import save as to_bytes
 
-    path = Path(path)
-    arrays = {name: np.asarray(p.numpy(), order="C") for name, p in cell.parameters().items()}
-    data = to_bytes(arrays, {KEY: json.dumps(description)})
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(data)
-    os.replace(unfinished, path)
-    return path
+    kinds = set(DTYPES.values())
+    written = {}
+    for name, array in arrays.items():
+        little = np.ascontiguousarray(array).reshape(np.shape(array))  # which has an axis at least
+        little = little.astype(little.dtype.newbyteorder("<"), copy=False)
+        if little.dtype.str.replace("|", "").replace("b1", "?") not in kinds:
+            raise TypeError(
+                f"{path}: {name!r} is {array.dtype}; a safetensors file holds "
+                "integers, truth values and real floats of up to 8 bytes"
+            )
+        written[name] = little
+    metadata = None if description is None else {KEY: _text(description)}
+    return write(path, to_bytes(written, metadata))
 
 
-def read(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The arrays and the description that `save` wrote: ({name: array}, description).
+def _text(description: Any) -> str:
+    stack = [description]
+    try:
+        text = json.dumps(description)
+    except (ValueError, RecursionError) as error:
+        raise TypeError(f"description: {error}") from None
+    while stack:  # JSON makes text of a number that is a key
+        part = stack.pop()
+        if isinstance(part, dict):
+            if wrong := [key for key in part if not isinstance(key, str)]:
+                raise TypeError(f"description: the key {wrong[0]!r} is no text")
+            stack += part.values()
+        elif isinstance(part, list | tuple):
+            stack += part
+    return text
 
-    Raises ModelFileError for a file that is not safetensors or was not written by `save`, OSError
-    for one that cannot be read.
+
+def read(path: str | Path) -> Saved:
+    """The arrays in a safetensors file, of whichever program, and the description beside them.
+
+    Arrays have the dtype they were saved in, but for bfloat16, which becomes float32 (the same
+    numbers).
+
+    Raises ModelFileError for a file that is not safetensors, is damaged, or holds names twice or
+    dtypes that NumPy lacks; OSError for one that cannot be read.
+
+    >>> import tempfile, tinygrad_rnn as tg
+    >>> cell = tg.ElmanCell(3, 4, rng=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = tg.io.save(cell, folder + "/elman.safetensors", {"sizes": [3, 4]})
+    ...     arrays, description = tg.io.read(path)
+    >>> sorted(arrays), description
+    (['U', 'W', 'b'], {'sizes': [3, 4]})
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
+    _safetensors()
+    import safetensors
 
     data = Path(path).read_bytes()
     try:
-        arrays = from_bytes(data)
-    except (SafetensorError, KeyError) as error:  # KeyError: a dtype that NumPy lacks
-        raise ModelFileError(f"{path}: not a safetensors file ({error})") from None
+        found = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
+    except (safetensors.SafetensorError, OverflowError) as error:
+        raise ModelFileError(f"{path}: not a safetensors file ({_line(error)})") from None
     # the header has been checked by now: its length in 8 bytes, then JSON
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header = _header(data, path)
+    metadata: dict[str, str] = header.pop("__metadata__", None) or {}
+    arrays = {name: _array(found[name], f"{path}: {_short(name)}") for name in header}
+    if KEY not in metadata:
+        return Saved(arrays, None)
     try:
-        description = json.loads(header["__metadata__"][KEY])
-    except (KeyError, ValueError):
-        description = None
-    if not isinstance(description, dict):
+        return Saved(arrays, json.loads(metadata[KEY]))
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(
-            f"{path}: safetensors, but without the metadata {KEY!r} that describes the model"
+            f"{path}: the description in its metadata is not JSON ({_line(error)})"
+        ) from None
+
+
+def _header(data: bytes, path: str | Path) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ModelFileError(f"{path}: the name {_short(twice)} is in its header twice")
+        return found
+
+    try:
+        header: dict[str, Any] = json.loads(
+            data[8 : 8 + int.from_bytes(data[:8], "little")], object_pairs_hook=once
         )
-    return arrays, description
+    except RecursionError:
+        raise ModelFileError(f"{path}: its header is nested too deeply") from None
+    return header
 
 
-def load(cell: Cell, path: str | Path) -> dict[str, Any]:
-    """Give a cell the parameters in a file, and give back the description beside them.
+def _array(part: Mapping[str, Any], who: str) -> Array:
+    kind, shape, raw = part["dtype"], tuple(part["shape"]), part["data"]
+    try:
+        if kind == "BF16":  # the upper half of a float32
+            halves = np.frombuffer(raw, "<u2").astype("<u4")
+            return (halves << 16).view("<f4").reshape(shape)
+        if kind not in DTYPES:
+            raise ModelFileError(f"{who} is of the dtype {kind}, which NumPy does not have")
+        return np.frombuffer(raw, DTYPES[kind]).reshape(shape).copy()
+    except (ValueError, OverflowError, MemoryError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(f"{who} cannot have the shape {shape!s:.80}") from None
 
-    Nothing is changed unless everything fits. Values take the dtype of the cell's parameters.
 
-    Raises ModelFileError if names or shapes differ, and the errors of `read`.
-    """
-    arrays, description = read(path)
-    assign(cell, arrays, path)
-    return description
+def _short(name: str) -> str:
+    text = repr(name)
+    return text if len(text) <= 80 else f"{text[:76]}...'"
 
 
-def assign(cell: Cell, arrays: Mapping[str, Array], path: str | Path) -> None:
-    """Give a cell's parameters the values of arrays that were read from `path`; see `load`."""
-    parameters = cell.parameters()
-    for name, parameter in parameters.items():
-        if name not in arrays:
-            raise ModelFileError(
-                f"{path}: no parameter {name!r} {parameter.shape} in it; it has "
-                + ", ".join(f"{key!r} {arrays[key].shape}" for key in sorted(arrays))
-            )
-        if arrays[name].shape != parameter.shape:
-            raise ModelFileError(
-                f"{path}: parameter {name!r} has shape {arrays[name].shape}, "
-                f"wanted {parameter.shape}"
-            )
-    for name in sorted(arrays):
-        if name not in parameters:
-            raise ModelFileError(
-                f"{path}: parameter {name!r} {arrays[name].shape} is not one of "
-                f"{type(cell).__name__}, which has {', '.join(map(repr, parameters))}"
-            )
-    for name, parameter in parameters.items():
-        parameter.assign(arrays[name])
+def _line(error: object) -> str:
+    """An error of another library in one line: what it quotes from the file may be anything."""
+    text = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
+    return text if len(text) <= 200 else text[:196] + " ..."
+
+
+def _safetensors() -> None:
+    try:
+        import safetensors  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "models are saved with the Python package safetensors: "
+            'python -m pip install "tinygrad_rnn[save]"',
+            name="safetensors",
+        ) from error

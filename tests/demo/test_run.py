@@ -124,3 +124,33 @@ def test_the_first_ctrl_c_asks_and_the_second_raises():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_leaves_all_of_the_old_files(story, tmp_path, monkeypatch):
+    run(story, tmp_path, 1, 0, Console(file=io.StringIO()))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinygrad_rnn.report.page.render", interrupted)  # all else is written
+    with pytest.raises(KeyboardInterrupt):
+        run(story, tmp_path, 1, 1, Console(file=io.StringIO()))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_error_in_the_page_does_not_lose_the_model(story, tmp_path, monkeypatch):
+    def broken(*_):
+        raise ValueError("broken")
+
+    monkeypatch.setattr("tinygrad_rnn.report.page.render", broken)
+    with pytest.raises(ValueError, match="broken"):
+        run(story, tmp_path, 1, 0, Console(file=io.StringIO()))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    load(tmp_path / "model.safetensors")
+
+
+def test_a_page_of_another_program_is_not_replaced(story, tmp_path):
+    (tmp_path / "index.html").write_text("<p>mine</p>")
+    with pytest.raises(OutputError, match=r"index\.html: is there, and was not written by tinygr"):
+        run(story, tmp_path, 10**9, 0, Console(file=io.StringIO()))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import cli, serialize
+from tinygrad_rnn import cli, io
 from tinygrad_rnn.data import Vocabulary
 from tinygrad_rnn.demo.model import CharElman
 from tinygrad_rnn.demo.model import save as save_model
@@ -175,6 +175,17 @@ def test_a_cell_without_one_set_of_equations(folder):
     assert "No one set of equations describes this cell" in text
 
 
+def test_a_page_of_another_program_is_not_replaced(tmp_path):
+    one, another = subject("elman", steps=2), subject("gru", steps=2)
+    page = report(one, tmp_path)
+    before = page.read_bytes()
+    assert report(another, tmp_path).read_bytes() != before  # its own is
+    page.write_text("<p>mine</p>")
+    with pytest.raises(FileExistsError, match=r"was not written by tinygrad_rnn.*index\.html"):
+        report(one, tmp_path)
+    assert page.read_text() == "<p>mine</p>"
+
+
 def test_a_saved_model(folder):
     model = CharElman(Vocabulary.of(TEXT), 6, rng=0)
     save_model(model, folder / "m.safetensors")
@@ -202,7 +213,7 @@ def test_names_in_the_page_are_escaped(folder):
         (
             "rnn",
             None,
-            r"unknown cell name .rnn.; wanted one of elman, .*, gru-before, or FILE\.py:Class",
+            r"unknown cell name .rnn.; wanted one of elman, .*, gru-before, .*, or FILE\.py:Class",
         ),
         (
             "{}/own.py:Leakey",
@@ -224,7 +235,7 @@ def test_words_that_make_no_subject(cell, text, message, folder):
 
 def test_a_file_that_is_no_model(folder):
     (folder / "m.safetensors").write_text("no")
-    with pytest.raises(serialize.ModelFileError, match="not a safetensors file"):
+    with pytest.raises(io.ModelFileError, match="not a safetensors file"):
         saved_subject(folder / "m.safetensors", 5)
     with pytest.raises(FileNotFoundError):
         subject(str(folder / "absent.py:Cell"), 5)

@@ -28,7 +28,7 @@ def command(
     from ..data import TextError
     from ..demo.model import load
     from ..demo.model import sample as write
-    from ..serialize import ModelFileError
+    from ..io import ModelFileError
 
     try:
         text = write(load(model), length, seed, temperature, start)

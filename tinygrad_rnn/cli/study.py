@@ -31,10 +31,10 @@ def command(
 
     from ..data import TextError
     from ..demo.subject import saved_subject
+    from ..io import ModelFileError
     from ..nn.cell import InputSizeError
     from ..nn.load import CellNameError
     from ..report import SubjectError, report, subject
-    from ..serialize import ModelFileError
 
     bad_input = (CellNameError, InputSizeError, SubjectError, TextError, ModelFileError, OSError)
     console = Console(highlight=False)

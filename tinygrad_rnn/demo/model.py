@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 import tinygrad_rnn as tg
 
-from .. import serialize
+from .. import io
 from ..data import Vocabulary
 
 KIND = "character-level Elman network"
@@ -91,7 +91,7 @@ def save(model: CharElman, path: str | Path) -> Path:
         "hidden_size": model.hidden_size,
         "vocabulary": model.vocabulary.characters,
     }
-    return serialize.save(model, path, description)
+    return io.save(model, path, description)
 
 
 def load(path: str | Path) -> CharElman:
@@ -99,16 +99,20 @@ def load(path: str | Path) -> CharElman:
 
     Raises ModelFileError for any other file, OSError if it cannot be read.
     """
-    arrays, description = serialize.read(path)
-    kind = description.get("kind")
+    arrays, description = io.read(path)
+    kind = description.get("kind") if isinstance(description, dict) else None
     if kind != KIND:
-        raise serialize.ModelFileError(f"{path}: a model of kind {kind!r}, wanted {KIND!r}")
+        raise io.ModelFileError(f"{path}: a model of kind {kind!r:.80}, wanted {KIND!r}")
     try:
         vocabulary, size = Vocabulary(description["vocabulary"]), description["hidden_size"]
-        if arrays["b"].shape != (size,):  # looked at first: a wrong size could ask for any memory
-            raise ValueError(f"hidden_size {size!r}, but b has shape {arrays['b'].shape}")
+        # looked at first: a wrong size could ask for any memory
+        if type(size) is not int or arrays["b"].shape != (size,):
+            raise ValueError(f"hidden_size {size!r:.40}, but b has shape {arrays['b'].shape!s:.80}")
         model = CharElman(vocabulary, size, rng=0)
     except (KeyError, TypeError, ValueError) as error:
-        raise serialize.ModelFileError(f"{path}: its metadata cannot be used: {error!r}") from None
-    serialize.assign(model, arrays, path)
+        raise io.ModelFileError(f"{path}: its metadata cannot be used: {error!r:.200}") from None
+    try:
+        model.load_state_dict(arrays)
+    except ValueError as error:
+        raise io.ModelFileError(f"{path}: {error}") from None
     return model

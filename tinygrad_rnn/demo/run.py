@@ -23,6 +23,7 @@ from ..data import (
     split_text,
     standard_library_text,
 )
+from ..files import together, write
 from ..report import page
 from ..report.subject import BATCH
 from . import figures, measure, terminal
@@ -91,6 +92,7 @@ def writable(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
+        page.refuse_foreign(out / PAGE)
         for name in OUTPUTS:
             if (out / name).exists():
                 (out / name).open("ab").close()
@@ -142,35 +144,40 @@ def run(
         with terminal.progress(console, steps) as progress:
             history = training.train(model, train_ids, held_ids, steps, interrupted, progress)
         seconds = time.perf_counter() - begun
-        save(model, out / MODEL)
         if history.stopped:
             terminal.stopped(console, history)
-        excerpt = measure.excerpt(held_text)
-        loss = measure.recorded(model, excerpt)
-        length = min(REPORT_STEPS, len(held_text) // BATCH - 1)
-        subject = reading(model, "an Elman network", held_text, "text held out", length)
-        values = {
-            **page.results(subject),
-            **_of_training(history, vocabulary, train_ids, held_ids),
-            **_of_flow(before, measure.gradient_flow(model, held_ids)),
-            "source": source,
-            "characters": len(text),
-            "held_characters": len(held_text),
-            "vocabulary": len(vocabulary),
-            "seconds": seconds,
-            "seed": seed,
-            "graph": page.graph(loss),
-            "excerpt": excerpt,
-            "sample_before": sample_before,
-            "sample_after": sample(model, LENGTH, seed, TEMPERATURE),
-            "temperature": TEMPERATURE,
-            "model_name": MODEL,
-            "command": f"tinygrad-rnn sample {shlex.quote(str(out / MODEL))} --seed {seed}",
-        }
-        drawing = tg.draw(loss, edges="gradient")
-        drawing.save(out / GRAPH)
-        drawing.save(out / PICTURE)
-        (out / PAGE).write_text(page.render("demo/page.html.j2", values), encoding="utf-8")
+        try:
+            excerpt = measure.excerpt(held_text)
+            loss = measure.recorded(model, excerpt)
+            length = min(REPORT_STEPS, len(held_text) // BATCH - 1)
+            subject = reading(model, "an Elman network", held_text, "text held out", length)
+            values = {
+                **page.results(subject),
+                **_of_training(history, vocabulary, train_ids, held_ids),
+                **_of_flow(before, measure.gradient_flow(model, held_ids)),
+                "source": source,
+                "characters": len(text),
+                "held_characters": len(held_text),
+                "vocabulary": len(vocabulary),
+                "seconds": seconds,
+                "seed": seed,
+                "graph": page.graph(loss),
+                "excerpt": excerpt,
+                "sample_before": sample_before,
+                "sample_after": sample(model, LENGTH, seed, TEMPERATURE),
+                "temperature": TEMPERATURE,
+                "model_name": MODEL,
+                "command": f"tinygrad-rnn sample {shlex.quote(str(out / MODEL))} --seed {seed}",
+            }
+            drawing = tg.draw(loss, edges="gradient")
+            with together(out) as new:
+                save(model, new / MODEL)
+                drawing.save(new / GRAPH)
+                drawing.save(new / PICTURE)
+                write(new / PAGE, page.render("demo/page.html.j2", values))
+        except Exception:
+            save(model, out / MODEL)  # what took the time is not lost with the page
+            raise
         names = ("page", "drawing", "picture", "model")
         paths = {name: out / file for name, file in zip(names, OUTPUTS, strict=True)}
         terminal.end(console, values, paths)

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from ..files import write
 from . import text
 from .layout.positions import Layout
 from .layout.route import crosses, segments
@@ -153,7 +154,8 @@ class Drawing:
                   (of .dot, and with renderer="graphviz")
 
         Gives the path. SVG, HTML and JSON need nothing else installed; .dot needs the Python
-        package graphviz, .png and .pdf need matplotlib. A path that is there already is replaced.
+        package graphviz, .png and .pdf need matplotlib. A file that is there already is replaced,
+        once all of the new one is written.
 
         Raises ValueError (unknown suffix, or one that does not go with `renderer` or `layout`;
         picture too large for a PNG or PDF), OSError (the file can't be written), RuntimeError
@@ -188,8 +190,7 @@ class Drawing:
             raster.save(self.scene, self.theme, path)
             return path
         written = self._digraph(graph).source if suffix == ".dot" else getattr(self, suffix[1:])
-        path.write_text(written, encoding="utf-8", newline="\n")
-        return path
+        return write(path, written)
 
     @property
     def json(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import FunctionType, MethodType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -15,6 +15,9 @@ from ..graph import Array, Leaf, Node
 from ..primitive import plain_array
 from ..reach import reached
 from ..tensor import FLOAT, Buffer, Parameter, Tensor
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -129,29 +132,73 @@ class Module:
         Raises ValueError, and changes nothing, for values that are missing, unexpected, of another
         shape, or that would be rounded (float64 into a float32 parameter).
         """
+        if wrong := self._take(values, strict):
+            raise ValueError(f"{type(self).__name__}.load_state_dict: {wrong}")
+
+    def _take(self, values: Mapping[str, Any], strict: bool) -> str | None:
+        """Take values for parameters and buffers if all fit; else the faults, and nothing is."""
         own = self._saved()
         first = {id(held): name for name, held in own.items()}
         known = {name: first[id(held)] for name, held in _named(self) if id(held) in first}
-        wrong = [f"{name!r} {held.shape} is missing" for name, held in own.items()
-                 if name not in values] if strict else []  # fmt: skip
+        missing = [name for name in own if name not in values] if strict else []
+        wrong = [f"{_short(name)} {own[name].shape} is missing" for name in missing]
         new: dict[str, Array] = {}
         for name, value in values.items():
             if name not in known and name not in own:
                 if strict:
-                    wrong.append(f"{name!r} {np.shape(value)} is unexpected")
+                    wrong.append(f"{_short(name)} {np.shape(value)!s:.80} is unexpected")
                 continue
             main = known.get(name, name)
-            array = plain_array(value, f"{type(self).__name__}.load_state_dict: {name}")
+            array = plain_array(value, f"{type(self).__name__}: {name}")
             fault = _misfit(own[main], array)
             if fault is None and main in new and not _same(new[main], array):
                 fault = f"is another value than {main!r}, which is the same parameter"
             if fault is not None:
-                wrong.append(f"{name!r} {fault}")
+                wrong.append(f"{_short(name)} {fault}")
             new.setdefault(main, array)
         if wrong:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(wrong)}")
+            more = f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+            return "; ".join(wrong[:8]) + more
         for name, array in new.items():
             own[name].assign(array)
+        return None
+
+    def save(self, path: str | Path, description: Any = None) -> Path:
+        """Write parameters and buffers to a safetensors file, under their paths.
+
+        path          an existing file is replaced, and only once all of the new one is written
+        description   anything JSON can hold: sizes, a vocabulary
+
+        Raises TypeError if the module holds parameters that it does not list, or for a description
+        that JSON cannot hold; OSError if the file cannot be written.
+
+        >>> import tempfile, tinygrad_rnn as tg
+        >>> cell, other = tg.ElmanCell(1, 2, rng=0), tg.ElmanCell(1, 2, rng=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = cell.save(folder + "/cell.safetensors", {"sizes": [1, 2]})
+        ...     other.load(path)
+        {'sizes': [1, 2]}
+        >>> bool((other.W.numpy() == cell.W.numpy()).all())
+        True
+        """
+        from ..serialize import save_arrays
+
+        return save_arrays(state_to_save(self), path, description)
+
+    def load(self, path: str | Path) -> Any:
+        """Take the values in a safetensors file, and give back the description beside them.
+
+        Values take the dtype of the parameters they are for; one that would be rounded is refused.
+
+        Raises ModelFileError, and changes nothing, for a file of another kind or with other names
+        or shapes; OSError if it cannot be read.
+        """
+        from ..serialize import ModelFileError, read
+
+        arrays, description = read(path)
+        if wrong := self._take(arrays, strict=True):
+            raise ModelFileError(f"{path}: not the values of {type(self).__name__}: {wrong}")
+        return description
 
     def with_parameters(self, values: Mapping[str, ArrayLike | Tensor]) -> Self:
         """A copy of this module with these values for its parameters; it stays as it is.
@@ -239,6 +286,13 @@ class Module:
             return f"{type(self).__name__}({', '.join(direct)}{'; ' if direct else ''}{count})"
         lines = [f"{path}: {module!r}".replace("\n", "\n  ") for path, module in outermost]
         return "\n  ".join([f"{type(self).__name__}({count}", *lines, *direct]) + "\n)"
+
+
+def state_to_save(module: Module) -> dict[str, Array]:
+    """A module's `state_dict`; TypeError if it holds parameters that would not be in it."""
+    if fault := unlisted(module):
+        raise TypeError(f"save: {fault}")
+    return module.state_dict()
 
 
 def weights_dtype(model: Any) -> np.dtype[Any] | None:
@@ -422,6 +476,10 @@ def _misfit(held: Parameter | Buffer, array: Array) -> str | None:
             f"with .astype, or the value {held.dtype}"
         )
     return None
+
+
+def _short(name: str) -> str:
+    return f"{name!r}" if len(name) <= 80 else f"{name[:76]!r}..."
 
 
 def _same(a: Array, b: Array) -> bool:

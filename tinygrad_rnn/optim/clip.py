@@ -9,8 +9,8 @@ import numpy as np
 
 from ..graph import Array
 from ..tensor import Parameter
+from ..uninterrupted import Uninterrupted
 from .parameters import Trainable, Unused, check_finite, gradients, leaf_of, listed
-from .uninterrupted import Uninterrupted
 
 
 def clip_by_norm(parameters: Trainable, max_norm: float, *, unused: Unused = "error") -> float:

@@ -12,8 +12,8 @@ from ..autodiff import Generation, parameters_of, used_up
 from ..graph import Array
 from ..nn.module import Module, unlisted
 from ..tensor import Parameter
+from ..uninterrupted import Uninterrupted
 from .parameters import Trainable, Unused, check_finite, gradients, leaf_of, listed, modules_in
-from .uninterrupted import Uninterrupted
 
 Limits = Mapping[str, float | tuple[float, ...]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import platform
 import re
@@ -14,6 +15,7 @@ import numpy as np
 
 from .. import drawing, study, tree
 from ..equations import derive
+from ..files import is_ours, write
 from ..graph import record_order
 from ..nn import Cell, ElmanCell
 from ..study import plots
@@ -43,7 +45,8 @@ def report(
     """Write the report on a cell: `out`/index.html, one file that loads nothing from elsewhere.
 
     subject   the cell, its inputs and its loss, see `subject`
-    out       a folder; made if it is not there, an older report in it is replaced
+    out       a folder; made if it is not there, an older report in it is replaced, but no page of
+              another program
     progress  is called with each stage of the work, in words
 
     Gives the path of the page. Needs jinja2, matplotlib and graphviz (the extra `demo`).
@@ -52,12 +55,19 @@ def report(
     >>> report(subject("gru", steps=20), "report")     # doctest: +SKIP
     PosixPath('report/index.html')
     """
+    page = Path(out) / "index.html"
+    refuse_foreign(page)
     values = results(subject, progress)
     progress("writing the page")
-    page = Path(out) / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render("report/page.html.j2", values), encoding="utf-8")
-    return page
+    return write(page, render("report/page.html.j2", values))
+
+
+def refuse_foreign(page: Path) -> None:
+    """Raise FileExistsError if there is a page that this library did not write."""
+    if not is_ours(page, b'<meta name="generator" content="tinygrad_rnn">'):
+        why = "is there, and was not written by tinygrad_rnn; choose another folder"
+        raise FileExistsError(errno.EEXIST, why, str(page))
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from ...files import replacing
 from .shapes import Scene
 from .theme import THEMES
 
@@ -49,10 +50,12 @@ def _write(scene: Scene, theme: str, file: Path, dpi: float) -> None:
     canvas: Any = FigureCanvasAgg(figure)
     if file.suffix.lower() == ".pdf":
         metadata = {"Title": scene.title, "CreationDate": None, "ModDate": None}
-        figure.savefig(file, metadata=metadata)
+        with replacing(file) as new:
+            figure.savefig(new, format="pdf", metadata=metadata)
         return
     from PIL import Image
 
     canvas.draw()
     rgba = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
-    rgba.convert("RGB").save(file, "PNG", dpi=(dpi, dpi))
+    with replacing(file) as new:
+        rgba.convert("RGB").save(new, "PNG", dpi=(dpi, dpi))
