@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ...files import write
+
 SUFFIXES = (".svg", ".png", ".pdf")
 SCALE = 2
 """Of a PNG, as in `raster`."""
@@ -33,9 +35,9 @@ def render(source: str, layout: str, file: Path) -> None:
         done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)  # noqa: S603
         if done.returncode:
             raise RuntimeError(f"{file.name}: {program}: {done.stderr.decode().strip()}") from None
-        file.write_bytes(done.stdout)
+        write(file, done.stdout)
         return
     graph = pygraphviz.AGraph(string=source)
     if dots:
         graph.graph_attr["dpi"] = str(72 * SCALE)
-    file.write_bytes(graph.draw(format=form, prog=layout))
+    write(file, graph.draw(format=form, prog=layout))
