@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import tinygrad_rnn as tg
 from tinygrad_rnn import cli
 from tinygrad_rnn.data import Vocabulary
 from tinygrad_rnn.demo import train as training
@@ -186,3 +187,21 @@ def test_a_second_ctrl_c_gives_up(started, tmp_path):
     assert started.returncode == 130
     assert "Traceback" not in err
     assert not (tmp_path / "demo" / "index.html").exists()
+
+
+def test_cells_are_listed(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    code, out, err = call("cells")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[1:-2]] == list(tg.cells())
+    code, out, _ = call("cells", "MGU")
+    assert code == 0
+    assert "f = sigma(x_t U_f + h_{t-1} W_f + b_f)" in out
+    code, out, _ = call("cells", "--equations")
+    assert out.strip() == repr(tg.cells())
+    one_line(call("cells", "gruu"), "unknown cell name 'gruu'; wanted one of elman, lstm, ")
+
+
+def test_any_cell_of_the_list_is_drawn(call, tmp_path):
+    assert call("draw", "--cell", "lem", "--steps", "2", "-o", "lem.svg")[0] == 0
+    assert "Long expressive memory, unrolled" in (tmp_path / "lem.svg").read_text()

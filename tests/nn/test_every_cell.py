@@ -215,6 +215,36 @@ def test_the_same_seed_makes_the_same_cell(name):
 
 
 @every_cell
+def test_central_differences_agree(name, rng, smooth_spikes):
+    cell, targets = make(name), rng.normal(size=(2, 2, make_one_step(name).shape[-1]))
+    state = some_state(cell, 2, rng)
+    comparison = study.compare(cell, rng.normal(size=(2, 2, I)), targets, state=state)
+    assert comparison.agrees, comparison
+
+
+def make_one_step(name):
+    return tg.unroll(make(name), np.zeros((1, 1, I))).steps[0]
+
+
+@every_cell
+def test_jacobians_are_central_differences(name, rng, smooth_spikes):
+    cell, x, state = make(name), rng.normal(size=(1, 2, I)), some_state(make(name), 2, rng)
+    parts = [part.numpy() for part in tree.leaves(state)]
+    flat, ends = np.concatenate(parts, axis=1), np.cumsum([part.shape[1] for part in parts])
+
+    def after(flat):
+        pieces = iter(map(tg.tensor, np.split(flat, ends[:-1], axis=1)))
+        _, new = cell.step(x[0], tree.rebuild(state, pieces))
+        return np.concatenate([part.numpy() for part in tree.leaves(new)], axis=1)
+
+    J = study.jacobians(cell, x, state)[0]
+    for j in range(flat.shape[1]):
+        h = 1e-5 * np.eye(flat.shape[1])[j]
+        slope = (after(flat + h) - after(flat - h)) / 2e-5
+        np.testing.assert_allclose(J[:, :, j], slope, atol=1e-7)
+
+
+@every_cell
 def test_the_parts_of_a_gradient_add_up(name):
     cell, run = some_run(name)
     losses = [tg.square(o).sum() for o in run.steps]

@@ -127,6 +127,15 @@ def test_a_page_about_every_built_in_cell(name, folder):
     assert ">by hand</td>" in text
 
 
+@pytest.mark.parametrize("name", ["reservoir", "fastgrnn"])
+def test_cells_without_parameters_or_with_numbers_as_parameters(name, folder):
+    text = page_of(subject(name, 4), folder)
+    assert ">differs</td>" not in text
+    if name == "reservoir":
+        assert " 0 parameters." in text
+        assert "dL/dx" in text
+
+
 def test_the_plots_take_their_colours_from_the_page(folder):
     text = page_of(subject("gru", 4), folder)
     style, body = text.split("</style>", 1)

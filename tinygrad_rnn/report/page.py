@@ -96,7 +96,8 @@ def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) 
     problem = Problem(subject.cell, subject.xs, subject.targets, subject.loss)
     cell, T = problem.cell, len(subject.xs)
     parameters = cell.parameters()
-    wrt = parameters["W"] if "W" in parameters else max(parameters.values(), key=lambda p: p.size)
+    largest = max(parameters.values(), key=lambda p: p.size, default=problem.leaves()["x"])
+    wrt = parameters.get("W", largest)  # the input, if all weights are fixed
     progress("comparing gradients three ways")
     comparison = study.compare(
         subject.cell, subject.xs, subject.targets, subject.loss, subject.hand

@@ -436,7 +436,7 @@ def _by_differences(problem: Problem, name: str, g: Array) -> Agreement:
             (slopes[0, j],), (slopes[1, j],) = central_differences(loss, start, unit, h)
             rounding = max(rounding, eps * max(map(abs, losses)) / h)
     error = 4 * (float(np.abs(slopes[0] - slopes[1]).max(initial=0.0)) + rounding)
-    index = np.stack(np.unravel_index(entries, g.shape), -1)
+    index = np.stack(np.unravel_index(entries, g.shape or (1,)), -1)[:, : g.ndim]
     # a gradient that is zero, or tiny beside the loss, agrees if the differences are as tiny
     natural = 1e-4 * abs(problem.total) / max(1.0, float(np.abs(start).max(initial=0.0)))
     return _agreement(g.flat[entries], slopes[0], error, index, natural)
