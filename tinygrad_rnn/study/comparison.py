@@ -15,9 +15,9 @@ from ..gradcheck import central_differences
 from ..graph import Array, no_grad
 from ..nn import Cell, ElmanCell, GRUCell, LSTMCell
 from . import handwritten
+from .lines import Numbers
 from .locate import Finding, locate
 from .problem import Loss, Problem
-from .recorded_steps import RecordedSteps
 from .table import Table, figures, shape
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
@@ -26,7 +26,7 @@ Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
 TOLERANCE = 1e-8
 """A difference from autodiff of this part of the largest entry counts as agreement in float64."""
 
-ENTRIES = 32
+ENTRIES = 12
 """Central differences look at so many entries of a gradient at most, drawn with a fixed seed."""
 
 
@@ -175,7 +175,9 @@ def compare(
              output of that step. It gives {name: gradient} for every parameter and, if it likes,
              for "x" and the initial state ("s_0"; "h_0" and "c_0" of an LSTM); beside it, if it
              likes, a second dict with the gradients (T, ...) of named quantities in between, one
-             entry per step, which lets mistakes be located more sharply.
+             entry per step, which lets mistakes be located more sharply, and a third with values
+             (T, ...) of the forward pass by name. It should be able to work with other numbers of
+             steps: mistakes are looked for by asking it about short problems too.
              If left out: the pass of `study.handwritten` for the built-in cells, none for others
     state    s_0; `cell.initial_state(B)` if left out
     rtol, atol  what counts as agreement of the pass by hand: |by hand - autodiff| is at most atol +
@@ -201,7 +203,8 @@ def compare(
     allowed: dict[str, Array] = {}
     if derive is not None:
         who = getattr(derive, "__name__", "hand")
-        by_hand, between = _derived(derive, problem, autodiff, who)
+        by_hand, between, forward = _derived(derive, problem, autodiff, who)
+        precision = max(float(np.finfo(g.dtype).eps) for g in by_hand.values())
         if rtol is None and atol is None:
             allowed, note = _allowed(problem, autodiff, by_hand)
             notes += note
@@ -223,20 +226,26 @@ def compare(
         for name, g in autodiff.items()
     )
     notes += _not_numbers(problem, rows, autodiff, by_hand or {})
-    if by_hand is not None and any(row.hand and row.hand.verdict == "differs" for row in rows):
+    if (
+        derive is not None
+        and by_hand is not None
+        and any(row.hand and row.hand.verdict == "differs" for row in rows)
+    ):
         try:
-            steps = RecordedSteps(problem)
-            mistakes = locate(steps, by_hand, between)
+            mistakes, more = locate(
+                problem,
+                by_hand,
+                between,
+                forward,
+                functools.partial(_again, derive, problem, autodiff, who),
+                {name: float(limit.max(initial=0.0)) for name, limit in allowed.items()},
+                1e-4 if precision > 1e-12 else 1e-7,
+            )
             for i, mistake in enumerate(mistakes):
                 first = "First wrong, walking back from the loss" if i == 0 else "Wrong too"
                 notes.append(f"{first}: {mistake}")
-            notes += [
-                f"Not looked at: the gradients of {name!r}, a name that no quantity of this cell "
-                f"has; the names here: {', '.join(steps.named())}."
-                for name in between
-                if name not in steps.named()
-            ]
-        except ValueError as error:
+            notes += more
+        except (TypeError, ValueError, NotImplementedError) as error:
             notes.append(f"Where it goes wrong was not looked for: {error}")
     for row in rows:
         if row.hand is not None and row.hand.verdict == "differs":
@@ -321,17 +330,39 @@ def written_for(cell: Cell) -> Hand | None:
 
 def _derived(
     hand: Hand, problem: Problem, wanted: dict[str, Array], who: str
-) -> tuple[dict[str, Array], dict[str, Array]]:
+) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
     """Call a backward pass and check its results."""
     xs, e = (tree.map_leaves(np.copy, part) for part in (problem.xs, problem.e))
     given = hand(problem.parameters(), xs, problem.state(), e)
-    pair = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
-    if not all(isinstance(part, dict) for part in pair):
+    return _checked(given, problem, wanted, who)
+
+
+def _again(
+    hand: Hand, problem: Problem, wanted: dict[str, Array], who: str, numbers: Numbers
+) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
+    """Call a backward pass for another problem, which may have fewer steps."""
+    outputs = tree.rebuild(problem.e, iter([e.copy() for e in numbers.errors]))
+    state = problem.state_of([s.copy() for s in numbers.starts])
+    parameters = {name: p.copy() for name, p in numbers.parameters.items()}
+    given = hand(parameters, numbers.xs.copy(), state, outputs)
+    shapes = dict(wanted)
+    if "x" in shapes:
+        shapes["x"] = numbers.xs
+    return _checked(given, problem, shapes, who, len(numbers.xs))
+
+
+def _checked(
+    given: Any, problem: Problem, wanted: dict[str, Array], who: str, T: int | None = None
+) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
+    """The results of a backward pass, once they have the right names and shapes."""
+    parts = given if isinstance(given, tuple) and 1 <= len(given) <= 3 else (given,)
+    if not all(isinstance(part, dict) for part in parts):
         raise TypeError(
             f"{who}: wanted a dict {{name: gradient}}, or two of them (gradients, cotangents of "
-            f"named quantities); given {type(given).__name__}"
+            "named quantities), or three (and their values in the forward pass); given "
+            f"{type(given).__name__}"
         )
-    found, between = pair
+    found, between, forward = (*parts, {}, {})[:3]
     names = ", ".join(wanted)
     unknown = [name for name in found if name not in wanted]
     missing = [name for name in problem.cell.parameters() if name not in found]
@@ -356,14 +387,19 @@ def _derived(
                 + _hint(array, wanted[name], problem)
             )
         arrays[name] = array
-    T, B = problem.T, problem.B
-    for name, g in between.items():
-        if np.shape(g)[:2] != (T, B):
-            raise ValueError(
-                f"{who}: the gradients of {name!r} have shape {np.shape(g)}, wanted "
-                f"({T}, {B}, ...), one entry per step"
-            )
-    return arrays, {name: np.asarray(g, np.float64) for name, g in between.items()}
+    T, B = problem.T if T is None else T, problem.B
+    for what, some in (("gradients", between), ("values", forward)):
+        for name, g in some.items():
+            if np.shape(g)[:2] != (T, B):
+                raise ValueError(
+                    f"{who}: the {what} of {name!r} have shape {np.shape(g)}, wanted "
+                    f"({T}, {B}, ...), one entry per step"
+                )
+    return (
+        arrays,
+        {name: np.asarray(g, np.float64) for name, g in between.items()},
+        {name: np.asarray(v, np.float64) for name, v in forward.items()},
+    )
 
 
 def _hint(given: Array, wanted: Array, problem: Problem) -> str:

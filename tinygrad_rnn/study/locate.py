@@ -1,244 +1,337 @@
-"""The first mistake in a backward pass derived by hand: its place and its kind."""
+"""The mistakes in a backward pass derived by hand: where, what, and how it would be right."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Node
-from .last_line import in_last_line
-from .mistakes import NONE, Mistake, on_the_way, sweep
-from .recorded_steps import RecordedSteps
-
-MATCH = 1e-7
-"""Gradients that differ by less, relative to the largest entry, are taken to be the same."""
+from ..equations import derive, print_text
+from ..equations import vocabulary as V
+from ..equations.expr import Expr, make, number, shifted
+from ..equations.notation import boxed
+from ..graph import Array
+from .lines import Change, Line, Lines, Numbers, Trial
+from .problem import Problem
+from .search import Candidate, Found, Level, Search
 
 
 @dataclass(frozen=True)
 class Finding:
     """A mistake in a backward pass.
 
-    kind      "missing f'(a)", "missing transpose", "missing sum over time", "forgotten path",
-              "off by one in time", "wrong sign", "wrong gate order", ..., or "unknown"
+    kind      "missing f'(a)", "missing transpose", "missing term", "off by one in time", "wrong
+              sign", ..., or "unknown"
     name      the quantity v whose gradient dL/dv is the first wrong one, walking back from the loss
     step      at which step, 1 for the first; None for the gradient of a parameter
-    words     the wrong rule and the right one
+    words     the mistake
     explains  the gradients that are wrong by exactly this mistake
+    equation  the right equation, as `derive` prints it; "" if it is not known
+    instead   the equation that was computed
+    right     the gradients that were right before it, walking back
+    also      other mistakes that give the same numbers
     """
 
     kind: str
     name: str
     step: int | None
     words: str
-    explains: tuple[str, ...]
+    explains: tuple[str, ...] = ()
+    equation: str = ""
+    instead: str = ""
+    right: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         at = f"dL/d{self.name}" + ("" if self.step is None else f" at step {self.step}")
+        if self.kind == "forward pass":
+            at = f"the forward pass, {self.name}"
         if self.kind == "unknown":
             return f"{at}. {self.words}"
+        text = f"{at}. {self.kind[0].upper()}{self.kind[1:]}: {self.words}."
+        if self.instead:
+            text += f" Computed was {self.instead}; right is {self.equation}."
         by = ", ".join(f"dL/d{name}" for name in self.explains if not name.endswith("_t"))
-        return f"{at}. {self.kind[0].upper()}{self.kind[1:]}: {self.words}." + (
-            f" This alone gives exactly the given {by}." if by else ""
-        )
+        if by:
+            text += f" This alone gives exactly the given {by}."
+        if self.right:
+            text += f" Right before it: {', '.join(f'dL/d{name}' for name in self.right)}."
+        if self.also:
+            text += f" The same numbers come from: {'; '.join(self.also)}."
+        return text
+
+
+class Asked:
+    """A backward pass by hand, and how its results are called in the lines.
+
+    names  {name in the lines: name as given}
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        lines: Lines,
+        call: Callable[[Numbers], tuple[dict[str, Array], dict[str, Array], dict[str, Array]]],
+        between: Sequence[str],
+        forward: Sequence[str],
+    ) -> None:
+        self.lines, self._call = lines, call
+        leaves = problem.leaves()
+        starts = {
+            start: f"{state.symbol.name}_0"
+            for start, state in zip(problem.starts, lines.states, strict=True)
+            if start in leaves
+        }
+        self.names = {name: starts.get(name, name) for name in leaves}
+        self.back = {value: key for key, value in self.names.items()}
+        known = {line.of for line in lines.lines if line.kind == "backward"}
+        self.between = {name: f"{name}_t" for name in between if name in known}
+        values = {s.symbol.name for s in lines.forward}
+        self.forward = {name: f"{name} value" for name in forward if name in values}
+        self.unknown = [n for n in between if n not in known]
+        self.unknown += [n for n in forward if n not in values]
+        self.known = sorted(known)
+
+    def renamed(
+        self,
+        gradients: Mapping[str, Array],
+        between: Mapping[str, Array],
+        forward: Mapping[str, Array],
+    ) -> dict[str, Array]:
+        """What was given, under the names of the lines; what these do not have is left out."""
+        found = {self.names[n]: np.asarray(g, np.float64) for n, g in gradients.items()}
+        found |= {self.between[n]: g for n, g in between.items() if n in self.between}
+        return found | {self.forward[n]: v for n, v in forward.items() if n in self.forward}
+
+    def __call__(self, numbers: Numbers) -> dict[str, Array] | None:
+        """What the function gives for other numbers; None if it cannot."""
+        try:
+            with np.errstate(all="ignore"):
+                return self.renamed(*self._call(numbers))
+        except Exception:
+            return None
 
 
 def locate(
-    steps: RecordedSteps, gradients: dict[str, Array], between: dict[str, Array]
-) -> tuple[Finding, ...]:
+    problem: Problem,
+    gradients: Mapping[str, Array],
+    between: Mapping[str, Array],
+    forward: Mapping[str, Array],
+    call: Callable[[Numbers], tuple[dict[str, Array], dict[str, Array], dict[str, Array]]],
+    allowed: Mapping[str, float],
+    close: float = 1e-7,
+) -> tuple[tuple[Finding, ...], list[str]]:
     """Find the mistakes that make right gradients into the given ones.
 
     gradients  {name: array} of leaves
     between    {name: (T, ...)} cotangents of named quantities, as far as there are any
+    forward    {name: (T, ...)} values of the forward pass, as far as there are any
+    call       the pass, on other numbers
+    allowed    how far off each gradient may be
+    close      the same, as a part of the largest entry
 
-    Classic mistakes are tried one at a time; the one that explains most of the wrong gradients is
-    taken, and others are tried on top of it for those still wrong.
+    Gives the mistakes and notes on names that nothing has.
+
+    Raises TypeError or ValueError if the cell has no derivation.
     """
-    given = gradients | {f"{name}_t": g for name, g in between.items()}
-    named = {name: entries for name, entries in steps.named().items() if name in between}
-    nodes = {name: leaf._node for name, leaf in steps.problem.leaves().items()}
-
-    def measured(mistake: Mistake) -> dict[str, Array]:
-        found = sweep(steps, mistake)
-        values = {
-            name: found.get(node, np.zeros(node.shape))
-            for name, node in nodes.items()
-            if name in gradients and node is not None
-        }
-        for name, entries in named.items():
-            parts = [_cotangent(found, value)[..., part] for value, part in entries]
-            values[f"{name}_t"] = np.stack(parts)
-        return values
-
-    findings: list[Finding] = []
-    base, now = NONE, measured(NONE)
-    for _ in range(4):
-        off = [name for name in now if not _same(now[name], given[name])]
-        if not off:
-            break
-        last_lines = _last_line(steps, off, given, base)
-        best: tuple[Mistake, list[str], dict[str, Array]] | None = None
-        if len(off) > 1 or not last_lines:
-            best = _best(steps, base, off, given, measured)
-        if best is not None and (len(best[1]) > 1 or not last_lines):
-            mistake, explained, now = best
-            name, step = _first_wrong(steps, base, base + mistake)
-            findings.append(Finding(mistake.kind, name, step, mistake.words, tuple(explained)))
-            base = base + mistake
-            continue
-        for name, (kind, words) in last_lines.items():
-            findings.append(Finding(kind, name, None, words, (name,)))
-            off.remove(name)
-        if off:
-            findings.append(_unknown(steps, given, off, now))
-        break
-    return tuple(_merged(findings))
-
-
-def _best(
-    steps: RecordedSteps,
-    base: Mistake,
-    off: list[str],
-    given: dict[str, Array],
-    measured: Callable[[Mistake], dict[str, Array]],
-) -> tuple[Mistake, list[str], dict[str, Array]] | None:
-    """The mistake that explains most of the wrong gradients and spoils no other: the gradients it
-    explains, and all gradients with it. Of several that explain as much, the one that leaves
-    most of the rest to mistakes in the last lines.
-    """
-    best: list[tuple[Mistake, list[str], dict[str, Array]]] = []
-    for mistake in on_the_way(steps):
-        got = measured(base + mistake)
-        match = {name for name in got if _same(got[name], given[name])}
-        explained = [name for name in off if name in match]
-        spoiled = any(name not in match for name in got if name not in off)
-        if not explained or spoiled or (best and len(explained) < len(best[0][1])):
-            continue
-        if best and len(explained) > len(best[0][1]):
-            best.clear()
-        best.append((mistake, explained, got))
-        if len(explained) == len(off):
-            break
-
-    def left(entry: tuple[Mistake, list[str], dict[str, Array]]) -> int:
-        rest = [name for name in off if name not in entry[1]]
-        return len(_last_line(steps, rest, given, base + entry[0]))
-
-    return best[0] if len(best) == 1 else max(best, key=left, default=None)
-
-
-def _same(a: Array, b: Array) -> bool:
-    scale = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
-    return bool(np.abs(a - b).max(initial=0.0) <= MATCH * scale)
-
-
-def _last_line(
-    steps: RecordedSteps, off: list[str], given: dict[str, Array], base: Mistake
-) -> dict[str, tuple[str, str]]:
-    """Of the gradients that are off, those a mistake in their own last line explains."""
-    found: dict[str, tuple[str, str]] = {}
-    cotangents = sweep(steps, base)
-    for name, leaf in steps.problem.leaves().items():
-        if name in off and leaf._node is not None:
-            right = cotangents.get(leaf._node, np.zeros(leaf.shape))
-            for kind, words, got in in_last_line(steps, name, right, base):
-                if _same(got, given[name]):
-                    found[name] = kind, words
-                    break
-    return found
-
-
-def _cotangent(found: dict[Node, Any], value: tuple[Node, int]) -> Array:
-    node, port = value
-    g = found.get(node)
-    if g is not None and node.primitive is not None and node.primitive.multiple:
-        g = g[port]
-    return np.zeros(node.output(port)[0]) if g is None else g
-
-
-def _first_wrong(steps: RecordedSteps, base: Mistake, mistake: Mistake) -> tuple[str, int | None]:
-    """The first value, from the loss back, whose cotangent a mistake changes."""
-    right, wrong = sweep(steps, base), sweep(steps, mistake)
-    for own in reversed(steps.steps):
-        for node in reversed(own):
-            assert node.primitive is not None
-            for port in range(len(node.shape) if node.primitive.multiple else 1):
-                a, b = _cotangent(right, (node, port)), _cotangent(wrong, (node, port))
-                if not _same(a, b):
-                    return _wrong_part(steps, (node, port), a, b), node.place.step
-    for (node, _), name in steps.leaves.items():
-        if not _same(_cotangent(right, (node, 0)), _cotangent(wrong, (node, 0))):
-            return name, None
-    raise AssertionError("a mistake that changes nothing explains nothing")
-
-
-def _wrong_part(steps: RecordedSteps, value: tuple[Node, int], a: Array, b: Array) -> str:
-    """The name of a value, or of the only part of it that differs."""
-    blocks, start, wrong = steps.blocks(value), 0, []
-    for name, width in blocks:
-        part = slice(start, start + width)
-        start += width
-        if not _same(a[..., part], b[..., part]):
-            wrong.append(name)
-    return wrong[0] if len(wrong) == 1 else steps.name(value)
-
-
-def _unknown(
-    steps: RecordedSteps,
-    given: dict[str, Array],
-    off: list[str],
-    now: dict[str, Array],
-) -> Finding:
-    """The place where gradients part that no known mistake explains."""
-    between = {name[:-2] for name in given if name.endswith("_t")}
-    order = [
-        (t, position, name)
-        for name, entries in steps.named().items()
-        if name in between
-        for t, ((node, _), _) in enumerate(entries, start=1)
-        for position in [steps.steps[t - 1].index(node)]
+    lines = Lines(derive(problem.for_any_batch(), problem.xs.shape[-1]).form)
+    asked = Asked(problem, lines, call, list(between), list(forward))
+    given = asked.renamed(gradients, between, forward)
+    limits = {asked.names[name]: value for name, value in allowed.items() if name in asked.names}
+    search = Search(lines, problem, given, asked, limits, close)
+    found = search.run()
+    wrong = _wrong(search, lines)
+    findings = [_finding(f, search, wrong, asked) for f in found]
+    rank = {asked.back.get(line.of, line.of): k for k, line in enumerate(lines.lines)}
+    findings.sort(key=lambda f: (-(f.step or 0), rank.get(f.name, len(rank))))
+    left = search.unexplained
+    if left:
+        findings.append(_unknown(search, left, lines, asked, bool(between)))
+    notes = [
+        f"Not looked at: the gradients of {name!r}, a name that no quantity of this cell "
+        f"has; the names here: {', '.join(asked.known)}."
+        for name in asked.unknown
     ]
-    right = [f"dL/d{name}" for name in now if name not in off and not name.endswith("_t")]
-    words = "None of the classic mistakes gives these numbers. "
-    words += f"Right: {', '.join(right) or 'none'}. "
-    words += f"Wrong: {', '.join(f'dL/d{name}' for name in off if not name.endswith('_t'))}."
-    for t, _, name in sorted(order, reverse=True):
-        key = f"{name}_t"
-        if key in off and not _same(now[key][t - 1], given[key][t - 1]):
-            return Finding("unknown", name, t, words, ())
-    if "x" in off:
-        wrong = [
-            t
-            for t, (a, b) in enumerate(zip(now["x"], given["x"], strict=True), 1)
-            if not _same(a, b)
-        ]
-        words += f" dL/dx_t is wrong from step {wrong[-1]} on back, so look there."
-        return Finding("unknown", "x", wrong[-1], words, ())
-    words += (
-        " To have the place found, let your function also give the gradients of named quantities, "
-        f"as a second dict {{name: (T, ...)}}; the names here: {', '.join(steps.named())}."
-    )
-    return Finding("unknown", off[0], None, words, ())
+    return tuple(_merged(findings)), notes
+
+
+def _wrong(search: Search, lines: Lines) -> set[tuple[str, int]]:
+    level = Level(
+        search.numbers, search.full.given, search.full.close,
+        Trial(lines, search.numbers), search.full.allowed,
+    )  # fmt: skip
+    with np.errstate(all="ignore"):
+        return level.wrong(level.run(None))
+
+
+def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: Asked) -> Finding:
+    """The words for a mistake."""
+    candidate = found.candidate
+    name, step, before = _first_wrong(found, search)
+    words = _words(candidate, found.before)
+    extents = {c.extent for c in candidate.changes if c.extent}
+    if len(extents) == 1 and candidate.kind != "step left out":
+        words += f", {extents.pop()}"
+    equation = instead = ""
+    changes = [c for c in candidate.changes if c.weights is None]
+    altered = _written(found.before, changes, candidate.forward)
+    if altered:
+        equation, instead = altered[-1 if step is None else 0]
+        if candidate.kind == "missing sum over batch":
+            instead = ""  # it is said in words
+    back = asked.back
+    explains = tuple(back.get(n, n) for n in found.explains)
+    name = back.get(name, name)
+    late = {label for label, j in wrong if step is None or j >= step - 1}
+    given = search.full.given
+    seen = tuple(n for n in before if f"{n}_t" in given and f"{n}_t" not in late)
+    also = tuple(f"{c.kind}, {_words(c, found.before)}" for c in found.also)
+    return Finding(candidate.kind, name, step, words, explains, equation, instead, seen, also)
+
+
+def _written(
+    lines: Lines, changes: Sequence[Change], forward: Mapping[int, Expr]
+) -> list[tuple[str, str]]:
+    try:
+        return lines.written(changes, forward)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+        return []  # no notation for it
+
+
+def _words(candidate: Candidate, lines: Lines) -> str:
+    """The detail with expressions written out."""
+    names = {line.target: f"dL/d{line.of}" for line in lines.lines if line.kind != "sum"}
+    names |= {
+        line.target: f"the part of dL/d{line.of} from step t+1"
+        for line in lines.lines
+        if line.kind == "carry"
+    }
+    names |= {line.target: line.of for line in lines.lines if line.kind == "sum"}
+    back = {line.target: line.value for line in lines.lines if line.kind == "error"}
+
+    def text(e: Expr) -> str:
+        if e in names and e not in back:
+            return names[e]
+        try:
+            return print_text.text(boxed(lines.derived(e)))
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+            return repr(e)
+
+    later = all(lines.lines[c.line].kind == "carry" for c in candidate.changes)
+    later = later and bool(candidate.changes)  # written where it arrives: one step earlier
+    parts = [shifted(e, 1) if later and e not in names else e for e in candidate.parts]
+    return candidate.detail.format(*[text(e) for e in parts])
+
+
+def _first_wrong(found: Found, search: Search) -> tuple[str, int | None, list[str]]:
+    """The first quantity, from the loss back, whose gradient a mistake changes, at which step, and
+    the quantities that come before it."""
+    lines, candidate = found.before, found.candidate
+    base = Level(search.numbers, {}, 1e-9, Trial(lines, search.numbers), {}, found.sticky)
+    if candidate.forward:
+        k = min(candidate.forward)
+        return lines.form.forward[k].targets[0].symbol.name, 1, []
+    with np.errstate(all="ignore"):
+        a, b = base.run(None), base.run(candidate)
+    backward = [line.of for line in lines.lines if line.kind == "backward"]
+
+    def differ(x: Array, y: Array) -> bool:
+        scale = max(float(np.abs(x).max(initial=0.0)), float(np.abs(y).max(initial=0.0)))
+        return not bool((np.abs(x - y) <= 1e-9 * scale).all())
+
+    T = base.trial.T
+    for t in range(T, 0, -1):
+        for k, of in enumerate(backward):
+            if differ(a[f"{of}_t"][t - 1], b[f"{of}_t"][t - 1]):
+                return of, t, backward[:k] if t == T else backward
+    for line in lines.lines:
+        if line.kind == "sum" and differ(a[line.of], b[line.of]):
+            return line.of, None, backward
+    if "x" in a and differ(a["x"], b["x"]):
+        return "x", max(t for t in range(T) if differ(a["x"][t], b["x"][t])) + 1, backward
+    for state in lines.states:
+        label = f"{state.symbol.name}_0"
+        if differ(a[label], b[label]):
+            return label, None, backward
+    return "the loss", None, []
+
+
+def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, between: bool) -> Finding:
+    """The place where gradients part that no rewrite explains."""
+    back = asked.back
+    given = search.full.given
+    wrong = [back.get(n, n) for n in left if not n.endswith("_t")]
+    right = [back.get(n, n) for n in given if n not in left and not n.endswith("_t")]
+    words = "No rewrite of one line or two gives these numbers. "
+    words += f"Right: {', '.join(f'dL/d{n}' for n in right) or 'none'}. "
+    words += f"Wrong: {', '.join(f'dL/d{n}' for n in wrong) or 'none'}."
+    with np.errstate(all="ignore"):
+        place = search.full.trial.parted(given, search.full.close, search.full.sticky)
+    if place is not None:
+        line, t = place
+        equation = ""
+        zeroed = Change(
+            lines.lines.index(line) if line in lines.lines else 0, number(0, line.value.shape)
+        )
+        altered = _written(lines, [zeroed], {})
+        if altered:
+            equation = altered[0][0]
+        words += (
+            " From the gradients given before it, this equation gives another value than was given"
+        )
+        words += f": {equation}." if equation else "."
+        name = back.get(line.of, line.of)
+        return Finding("unknown", name, t, words, (), equation)
+    near = _nearest(search, left)
+    t = _last_wrong_input(search)
+    if t is not None:
+        words += f" dL/dx_t is wrong from step {t} on back."
+    if near is not None:
+        words += (
+            f" All that is wrong depends on dL/d{near.of}, so look at its equation. To have the "
+            "place found for sure, let your function also give the gradients of named quantities, "
+            f"as a second dict {{name: (T, ...)}}; the names here: {', '.join(asked.known)}."
+        )
+        t = None if near.kind == "sum" else t or search.full.trial.T
+        return Finding("unknown", back.get(near.of, near.of), t, words)
+    return Finding("unknown", wrong[0] if wrong else left[0], None, words)
+
+
+def _last_wrong_input(search: Search) -> int | None:
+    """The last step whose dL/dx_t is wrong, if that was given and is wrong at some."""
+    with np.errstate(all="ignore"):
+        steps = [j for name, j in search.full.wrong(search.full.run(None)) if name == "x"]
+    return max(steps) + 1 if steps else None
+
+
+def _nearest(search: Search, left: list[str]) -> Line | None:
+    """The line that all wrong gradients depend on, and as little else as possible."""
+    level = next((lv for lv in search.levels if lv.wrong(lv.run(None))), search.full)
+    with np.errstate(all="ignore"):
+        wrong = level.wrong(level.run(None))
+        right = Level(level.numbers, level.run(None), 1e-9, level.trial, {}, level.sticky)
+        best: tuple[int, int] | None = None
+        for k, line in enumerate(search.lines.lines):
+            twice = make(V.MULTIPLY, [number(1.5), line.value], line.value.shape)
+            got = right.run(Candidate("", changes=(Change(k, twice),)))
+            reached = {i for i in right.wrong(got) if i[0] in level.given}
+            if wrong <= reached and (best is None or (len(reached), -k) < best):
+                best = len(reached), -k
+    return None if best is None else search.lines.lines[-best[1]]
 
 
 def _merged(findings: list[Finding]) -> list[Finding]:
-    """The same mistake in several last lines, said once."""
+    """The same mistake in the last lines of several gradients, said once."""
     merged: dict[tuple[str, str], Finding] = {}
     for finding in findings:
-        key = finding.kind, finding.words.replace(f"dL/d{finding.name}", "")
-        if finding.step is not None or key not in merged:
-            merged[key if finding.step is None else (str(finding), "")] = finding
-        else:
+        words = finding.words.replace(f"dL/d{finding.name}", "")
+        key = (finding.kind, words) if finding.step is None else (str(finding), "")
+        if key in merged:
             first = merged[key]
-            merged[key] = Finding(
-                first.kind,
-                first.name,
-                None,
-                first.words,
-                first.explains + finding.explains,
-            )
+            explains = first.explains + finding.explains
+            finding = Finding(**{**vars(first), "explains": explains})
+        merged[key] = finding
     return list(merged.values())
 
 

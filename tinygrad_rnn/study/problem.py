@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..graph import Array, record_order
 from ..nn import Cell
 from ..nn.cell import first_state
 from ..nn.module import unlisted
-from ..tensor import Tensor, tensor
+from ..tensor import Tensor, tensor, zeros
 from ..unroll import unroll
 from .rounding import rounded
 
@@ -157,6 +158,35 @@ class Problem:
 
     def _state(self) -> Any:
         return tree.rebuild(self._structure, iter(self._start.values()))
+
+    @property
+    def starts(self) -> list[str]:
+        """The names of the tensors of s_0."""
+        return list(self._start)
+
+    def state_of(self, arrays: Sequence[Array]) -> Any:
+        """Arrays in the structure of the state."""
+        return tree.rebuild(self._structure, iter(arrays))
+
+    def for_any_batch(self) -> Cell:
+        """The cell, with a first state of zeros like the given one for every size of the batch.
+
+        A cell whose first state is made of parameters is left as it is.
+        """
+        own = {p._node for p in self.cell.parameters().values()}
+        parts = [part._node for part in self._start.values() if part._node is not None]
+        if not own.isdisjoint(record_order(parts)):
+            return self.cell
+        structure, given = self._structure, list(self._start.items())
+
+        def initial_state(batch_size: int) -> Any:
+            shapes = [(batch_size, *part.shape[1:]) for _, part in given]
+            made = [zeros(s, n, DOUBLE) for s, (n, _) in zip(shapes, given, strict=True)]
+            return tree.rebuild(structure, iter(made))
+
+        other = copy.copy(self.cell)
+        object.__setattr__(other, "initial_state", initial_state)
+        return other
 
     def leaves(self) -> dict[str, Tensor]:
         """The leaves with gradients: the parameters, "x" unless the inputs are integers, s_0.

@@ -1,0 +1,498 @@
+"""Small rewrites of an expression: the mistakes that can be made in one line."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from .. import ops
+from ..equations import vocabulary as V
+from ..equations.expr import Batch, Expr, Symbol, make, name, number, replaced, symbols
+from ..primitive import Primitive
+from ..tensor import tensor
+from .lines import Lines, Slope, factors, product, terms, total
+
+COSTS = {
+    "missing term": 1.0,
+    "missing transpose": 1.0,
+    "missing factor": 1.1,
+    "missing f'(a)": 1.1,
+    "wrong sign": 1.2,
+    "off by one in time": 1.0,
+    "wrong constant factor": 1.5,
+    "wrong f'(a)": 1.6,
+    "missing sum over batch": 1.4,
+    "wrong gate order": 1.6,
+    "wrong operand": 2.0,
+    "product for a quotient": 1.8,
+    "exchanged gradients": 1.3,
+    "extra factor": 2.4,
+    "extra term": 2.6,
+}
+"""Which of several explanations is said: the cheapest."""
+
+
+class Rewrite(NamedTuple):
+    """An expression in place of another.
+
+    kind    a key of COSTS
+    value   the new expression
+    detail  the mistake in a few words, with symbols in it: (text, expressions)
+    cost    how far-fetched it is
+    """
+
+    kind: str
+    value: Expr
+    detail: tuple[str, tuple[Expr, ...]]
+    cost: float
+
+
+class Scope(NamedTuple):
+    """The values that somebody may write down in place of the right one.
+
+    lines  the program
+    k      the line that is rewritten
+    """
+
+    lines: Lines
+    k: int
+
+    def values(self, shape: Any, backward: bool) -> list[Expr]:
+        """The symbols of a shape: of the forward pass, or of the backward pass above this line."""
+        if not backward:
+            return [s for s in self.lines.forward if s.shape == shape]
+        above = self.lines.lines[: self.k]
+        found = [line.target for line in above if line.kind in ("error", "backward")]
+        found += [line.target for line in self.lines.lines if line.kind == "carry"]
+        own = self.lines.lines[self.k].target
+        return [s for s in found if s.shape == shape and s is not own]
+
+
+def rewrites(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """Every rewrite of an expression and of its parts."""
+    yield from _here(e, scope)
+    if e.op in (V.ADD, V.SUBTRACT, V.NEGATIVE):
+        parts = terms(e)
+        if len(parts) > 1 or e.op is V.NEGATIVE:
+            for i, (sign, part) in enumerate(parts):
+                for r in rewrites(part, scope):
+                    new = [*parts[:i], (sign, r.value), *parts[i + 1 :]]
+                    yield r._replace(value=total(new, e.shape))
+            return
+    slope = scope.lines.slope(e)
+    parts_ = factors(e)
+    if len(parts_) > 1:
+        for i, part in enumerate(parts_):
+            if slope is not None and part in slope.factors:
+                continue
+            for r in rewrites(part, scope):
+                yield r._replace(value=product([*parts_[:i], r.value, *parts_[i + 1 :]], e.shape))
+        return
+    for i, arg in enumerate(e.args):
+        for r in rewrites(arg, scope):
+            if r.value.shape == arg.shape:
+                args = [*e.args[:i], r.value, *e.args[i + 1 :]]
+                yield r._replace(value=make(e.op, args, e.shape, e.params))
+
+
+def _rewrite(kind: str, value: Expr, text: str, *parts: Expr, more: float = 0.0) -> Rewrite:
+    return Rewrite(kind, value, (text, parts), COSTS[kind] + more)
+
+
+def _here(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    if e.op is V.SYMBOL:
+        yield from _operands(e, scope)
+    elif e.op in (V.ADD, V.SUBTRACT, V.NEGATIVE):
+        yield from _of_sum(e, scope)
+    elif e.op in (V.MULTIPLY, V.DIVIDE):
+        yield from _of_product(e, scope)
+    elif e.op is V.MATMUL:
+        yield from _of_matmul(e)
+    elif e.op is V.CONCATENATE:
+        yield from _of_concatenation(e)
+    elif e.op in (V.SUM, V.MEAN):
+        yield from _of_total(e)
+
+
+def _of_sum(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    parts = terms(e)
+    if len(parts) < 2:
+        return
+    for i, (sign, part) in enumerate(parts):
+        rest = [*parts[:i], *parts[i + 1 :]]
+        bare = all(other.op is V.NUMBER for _, other in rest)  # 1 - z without z: a factor, rather
+        without = total(rest, e.shape)
+        yield _rewrite("missing term", without, "without {}", part, more=0.5 * bare)
+        flipped = [*parts[:i], (-sign, part), *parts[i + 1 :]]
+        yield _rewrite("wrong sign", total(flipped, e.shape), "the sign of {}", part)
+        twice = total([*parts, (sign, part)], e.shape)
+        yield _rewrite("extra term", twice, "{} is added twice", part, more=-0.6)
+    if len(parts) == 2:
+        (a, x), (b, y) = parts
+        if x.shape == y.shape and a == b:
+            yield _rewrite(
+                "wrong operand", make(V.MULTIPLY, [x, y], e.shape), "a product in place of a sum"
+            )
+
+
+def _of_product(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    parts = factors(e)
+    slope = scope.lines.slope(e)
+    for i, part in enumerate(parts):
+        rest = [*parts[:i], *parts[i + 1 :]]
+        inside = slope is not None and part in slope.factors
+        kind = "missing factor" if not inside else "wrong f'(a)"
+        yield _rewrite(kind, _shaped(product(rest, e.shape), e), "without the factor {}", part)
+        if not inside:
+            yield _rewrite(
+                "extra factor", product([*parts, part], e.shape), "{} is a factor twice", part
+            )
+        if part.op is V.DIVIDE:
+            inverse = part.args[1]
+            yield _rewrite(
+                "product for a quotient",
+                product([*rest, inverse], e.shape),
+                "times {} where it is divided",
+                inverse,
+            )
+        elif part.op is not V.NUMBER:
+            inverse = make(V.DIVIDE, [number(1), part], part.shape)
+            yield _rewrite(
+                "product for a quotient",
+                product([*rest, inverse], e.shape),
+                "divided by {} where it is a factor",
+                part,
+            )
+        if part.op in (V.ADD, V.SUBTRACT) and not inside:
+            for s in symbols([part]):
+                if s.shape == part.shape:
+                    new = product([*parts[:i], s, *parts[i + 1 :]], e.shape)
+                    yield _rewrite("wrong operand", new, "{} where {} is wanted", s, part)
+    if slope is not None:
+        rest = [f for f in parts if f not in slope.factors]
+        yield _rewrite(
+            "missing f'(a)",
+            _shaped(product(rest, e.shape), e),
+            "without the slope of {}",
+            slope.value,
+        )
+        for text, wrong in wrong_slopes(slope, scope.lines.slopes):
+            new = _shaped(product([*rest, wrong], e.shape), e)
+            yield _rewrite("wrong f'(a)", new, f"{text} for the slope of {{}}", slope.value)
+
+
+def _shaped(new: Expr, e: Expr) -> Expr:
+    """The same, with the shape of the right value."""
+    if new.shape == e.shape:
+        return new
+    try:
+        return make(V.BROADCAST_TO, [new], e.shape, {"shape": e.shape})
+    except (TypeError, ValueError):
+        return new
+
+
+@functools.cache
+def primitive_of(operator: str) -> Primitive:
+    """The primitive that an operator applies."""
+    result: Any = getattr(ops, operator)(tensor([0.0]))
+    node = result._node
+    assert node.primitive is not None
+    found: Primitive = node.primitive
+    return found
+
+
+def wrong_slopes(slope: Slope, others: Sequence[Slope]) -> Iterator[tuple[str, Expr]]:
+    """Expressions that are written for a slope."""
+    y, a = slope.value, slope.before
+    shape = y.shape
+    one = number(1)
+
+    def minus(x: Expr, z: Expr) -> Expr:
+        return make(V.SUBTRACT, [x, z], shape)
+
+    def times(x: Expr, z: Expr) -> Expr:
+        return make(V.MULTIPLY, [x, z], shape)
+
+    def plus(x: Expr, z: Expr) -> Expr:
+        return make(V.ADD, [x, z], shape)
+
+    right = product(slope.factors, shape)
+    square = times(y, y)
+    forms = [
+        ("1 - y^2, that of tanh,", minus(one, square)),
+        ("y (1 - y), that of sigma,", times(y, minus(one, y))),
+        ("1 - y", minus(one, y)),
+        ("y, the value,", y),
+        ("1 + y^2", plus(one, square)),
+        ("y (1 + y)", times(y, plus(one, y))),
+        ("1 + y", plus(one, y)),
+        ("y^2", square),
+        ("y^2 - 1", minus(square, one)),
+        ("y (y - 1)", times(y, minus(y, one))),
+        ("1 - 2 y", minus(one, times(number(2), y))),
+        ("(1 - y)^2", times(minus(one, y), minus(one, y))),
+        ("1 - y^3", minus(one, times(y, square))),
+        ("1[y > 0]", make(V.GREATER, [y, number(0)], shape)),
+        ("the pre-activation", a),
+        ("1 - a^2 of the pre-activation", minus(one, times(a, a))),
+        ("a (1 - a) of the pre-activation", times(a, minus(one, a))),
+    ]
+    for function, op in (("tanh", primitive_of("tanh")), ("sigma", primitive_of("sigmoid"))):
+        again, of_a = make(op, [y], shape), make(op, [a], shape)
+        for where, v in ((f"of {function}(y)", again), (f"of {function}(a)", of_a)):
+            forms.append((f"1 - y^2 {where}", minus(one, times(v, v))))
+            forms.append((f"y (1 - y) {where}", times(v, minus(one, v))))
+    forms.append(("its square", times(right, right)))
+    forms.append(("its inverse", make(V.DIVIDE, [one, right], shape)))
+    for other in others:
+        if other.value is not y and other.value.shape == shape:
+            wrong = product(other.factors, shape)
+            forms.append((f"the slope of {other.value.symbol.name}", wrong))
+    for k, f in enumerate(slope.factors):
+        opposite = {V.GREATER: V.LESS, V.LESS: V.GREATER}.get(f.op)
+        if opposite is not None:
+            flipped = make(opposite, f.args, f.shape)
+            parts = [*slope.factors[:k], flipped, *slope.factors[k + 1 :]]
+            forms.append(("the opposite condition", product(parts, shape)))
+    for text, form in forms:
+        if form is not right:
+            yield text, form
+
+
+def _of_matmul(e: Expr) -> Iterator[Rewrite]:
+    for i, arg in enumerate(e.args):
+        turned = _transposed(arg)
+        if turned.shape == arg.shape:
+            args = [*e.args[:i], turned, *e.args[i + 1 :]]
+            kind = "missing transpose"
+            yield _rewrite(
+                kind, make(V.MATMUL, args, e.shape), "{} where {} is wanted", turned, arg
+            )
+        elif arg.op is V.TRANSPOSE and arg.args[0].op is V.SYMBOL:
+            yield from _reread(e, i, arg)
+    if e.ndim == 2 and e.shape[0] == e.shape[1]:
+        yield _rewrite("missing transpose", _transposed(e), "the whole is transposed")
+    elif e.ndim == 2 and e.shape[1] % e.shape[0] == 0 and e.shape[0] > 1:
+        n, m = e.shape
+        blocks = [
+            _transposed(make(V.SLICE, [e], (n, n), {"axis": -1, "start": k, "stop": k + n}))
+            for k in range(0, m, n)
+        ]
+        whole = make(V.CONCATENATE, blocks, e.shape, {"axis": -1})
+        yield _rewrite("missing transpose", whole, "each block is transposed", more=0.2)
+
+
+def _reread(e: Expr, i: int, arg: Expr) -> Iterator[Rewrite]:
+    """W that is not square: its blocks untransposed, or its numbers read in another shape."""
+    W = arg.args[0]
+    if W.ndim != 2 or i != 1:
+        return
+    n, m = W.shape
+    if n > 1 and m % n == 0:
+        pieces = [
+            make(V.SLICE, [W], (n, n), {"axis": -1, "start": k, "stop": k + n})
+            for k in range(0, m, n)
+        ]
+        blocks = make(V.CONCATENATE, pieces, (m, n), {"axis": -2})
+        new = make(V.MATMUL, [e.args[0], blocks], e.shape)
+        yield _rewrite("missing transpose", new, "the blocks of {} are not transposed", W)
+    reread = make(V.RESHAPE, [W], (m, n), {"shape": (m, n)})
+    new = make(V.MATMUL, [e.args[0], reread], e.shape)
+    yield _rewrite("missing transpose", new, "{} is reshaped, not transposed", W, more=0.1)
+
+
+def _transposed(e: Expr) -> Expr:
+    if e.op is V.TRANSPOSE:
+        return e.args[0]
+    if e.ndim != 2:
+        return make(V.TRANSPOSE, [e], e.shape[:-2] + e.shape[-2:][::-1])
+    return make(V.TRANSPOSE, [e], e.shape[::-1])
+
+
+def _item(e: Expr, b: int) -> Expr:
+    """One item of the batch, which is the first of two axes."""
+    start = 0 if b == 0 else -1
+    stop = 1 if b == 0 else None
+    params = {"axis": -2, "start": start, "stop": stop}
+    return make(V.SLICE, [e], (1, e.shape[-1]), params)
+
+
+def _of_concatenation(e: Expr) -> Iterator[Rewrite]:
+    n = len(e.args)
+    if n <= 4 and len({arg.shape for arg in e.args}) == 1:
+        for order_ in list(itertools.permutations(range(n)))[1:]:
+            swapped = [e.args[k] for k in order_]
+            moved = sum(k != j for j, k in enumerate(order_))
+            yield _rewrite(
+                "wrong gate order",
+                make(V.CONCATENATE, swapped, e.shape, e.params),
+                "in the order " + ", ".join("{}" for _ in order_),
+                *swapped,
+                more=0.1 * (moved - 2),
+            )
+    for k, arg in enumerate(e.args):
+        parts = [*e.args[:k], number(0, arg.shape), *e.args[k + 1 :]]
+        new = make(V.CONCATENATE, parts, e.shape, e.params)
+        yield _rewrite("missing term", new, "zeros in the place of {}", arg, more=0.1)
+        for other in e.args:
+            if other is not arg and other.shape == arg.shape:
+                parts = [*e.args[:k], other, *e.args[k + 1 :]]
+                new = make(V.CONCATENATE, parts, e.shape, e.params)
+                yield _rewrite("wrong operand", new, "{} where {} is wanted", other, arg)
+
+
+def _of_total(e: Expr) -> Iterator[Rewrite]:
+    if e.shape == e.args[0].shape or e.params["keepdims"]:
+        inner = _shaped(e.args[0], e)
+        if inner.shape == e.shape:
+            yield _rewrite("missing term", inner, "without the sum", more=0.4)
+
+
+def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """Other values of the same shape."""
+    symbol = e.symbol
+    if symbol.kind in ("parameter", "constant", "scalar"):
+        for g in scope.lines.form.parameters:
+            if g.of is not e and g.of.shape == e.shape:
+                yield _rewrite("wrong operand", g.of, "{} where {} is wanted", g.of, e)
+        return
+    if symbol.kind == "size":
+        return
+    backward = symbol.kind in ("delta", "carry", "error", "cotangent")
+    if not backward:
+        for shift in (-1, 1, -2, 2):
+            other = name(symbol._replace(time=(symbol.time or 0) + shift), e.shape)
+            yield _rewrite(
+                "off by one in time",
+                other,
+                "{} where {} is wanted",
+                other,
+                e,
+                more=0.0 if abs(shift) == 1 else 0.6,
+            )
+            around = name(Symbol(symbol.name, "wrapped", (symbol.time or 0) + shift), e.shape)
+            text = "{} where {} is wanted, and beyond the end the other end's"
+            more = 0.1 if abs(shift) == 1 else 0.7
+            yield _rewrite("off by one in time", around, text, around, e, more=more)
+        for kind, t in (("last", 0), ("first", 1)):
+            other = name(Symbol(symbol.name, kind, t, True), e.shape)
+            text = f"that of the {kind} step where {{}} is wanted"
+            yield _rewrite("off by one in time", other, text, e, more=0.5)
+        opposite = make(V.SUBTRACT, [number(1), e], e.shape)
+        yield _rewrite("wrong operand", opposite, "{} where {} is wanted", opposite, e, more=-0.2)
+        if e.ndim == 2:
+            yield _rewrite(
+                "wrong operand",
+                make(V.MULTIPLY, [e, e], e.shape),
+                "the square of {}",
+                e,
+                more=0.2,
+            )
+            again = make(primitive_of("tanh"), [e], e.shape)
+            yield _rewrite("wrong operand", again, "tanh({})", e, more=0.2)
+    for other in scope.values(e.shape, backward):
+        if other.symbol.name == symbol.name:
+            continue
+        if backward:
+            yield _rewrite("wrong operand", other, "{} where {} is wanted", other, e)
+            continue
+        for shift in (0, -1):
+            moved = name(other.symbol._replace(time=shift), e.shape)
+            more = 0.0 if shift == (symbol.time or 0) else 0.4
+            yield _rewrite("wrong operand", moved, "{} where {} is wanted", moved, e, more=more)
+
+
+def insertions(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """Something more in a line: a factor, or a term."""
+    for value in scope.lines.forward:
+        if value.shape == e.shape:
+            for shift in (0, -1):
+                v = name(value.symbol._replace(time=shift), e.shape)
+                new = make(V.MULTIPLY, [e, v], e.shape)
+                yield _rewrite("extra factor", new, "{} is a factor", v, more=0.3)
+            v = name(value.symbol._replace(time=0), e.shape)
+            opposite = make(V.SUBTRACT, [number(1), v], e.shape)
+            new = make(V.MULTIPLY, [e, opposite], e.shape)
+            yield _rewrite("extra factor", new, "{} is a factor", opposite, more=0.3)
+    for slope in scope.lines.slopes:
+        if slope.value.shape == e.shape:
+            f = product(slope.factors, e.shape)
+            new = make(V.MULTIPLY, [e, f], e.shape)
+            yield _rewrite("extra factor", new, "the slope of {} is a factor", slope.value)
+    for other in scope.values(e.shape, True):
+        text = "{} is added"
+        yield _rewrite("extra term", make(V.ADD, [e, other], e.shape), text, other)
+        for value in scope.lines.forward:
+            if value.shape == e.shape:
+                more = make(V.MULTIPLY, [other, value], e.shape)
+                yield _rewrite("extra term", make(V.ADD, [e, more], e.shape), text, more, more=0.5)
+
+
+def of_gradient(k: int, lines: Lines) -> Iterator[Rewrite]:
+    """A gradient as a whole: under another's name, its blocks in another order."""
+    line = lines.lines[k]
+    if line.kind != "sum":
+        return
+    e = line.value
+    batched = [s for s in symbols([e]) if s.ndim == 2 and isinstance(s.shape[0], Batch)]
+    for b in (0, -1) if batched else ():
+        text = f"only the {'first' if b == 0 else 'last'} item of the batch is in dL/d{{}}"
+        one = replaced(e, {s: _item(s, b) for s in batched})
+        yield _rewrite("missing sum over batch", one, text, line.target)
+    for other in lines.lines:
+        if other.kind == "sum" and other.target is not line.target:
+            if other.value.shape == e.shape:
+                yield _rewrite(
+                    "exchanged gradients", other.value, "dL/d{} is given for dL/d{}",
+                    other.target, line.target,
+                )  # fmt: skip
+            elif e.ndim == 2 and other.value.shape == e.shape[::-1]:
+                yield _rewrite(
+                    "exchanged gradients", _transposed(other.value),
+                    "the transpose of dL/d{} is given for dL/d{}", other.target, line.target,
+                )  # fmt: skip
+    width = lines.states[0].shape[-1] if lines.states and lines.states[0].ndim else 0
+    n = e.shape[-1] // width if e.ndim and width and e.shape[-1] % width == 0 else 1
+    if 2 <= n <= 4:
+        shape = (*e.shape[:-1], width)
+        blocks = [
+            make(V.SLICE, [e], shape, {"axis": -1, "start": j * width, "stop": (j + 1) * width})
+            for j in range(n)
+        ]
+        for order_ in list(itertools.permutations(range(n)))[1:]:
+            new = make(V.CONCATENATE, [blocks[j] for j in order_], e.shape, {"axis": -1})
+            text = f"the blocks of dL/d{{}} in the order {', '.join(str(j + 1) for j in order_)}"
+            moved = sum(j != m for j, m in enumerate(order_))
+            yield _rewrite("wrong gate order", new, text, line.target, more=0.1 * (moved - 2))
+
+
+def at_one_use(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """The line of a value rewritten for this use of it only."""
+    made = {eq.targets[0]: eq.value for eq in scope.lines.form.forward if len(eq.targets) == 1}
+    for s in symbols([e]):
+        value = made.get(s)
+        if value is not None and not value.op.activation:
+            for r in rewrites(value, scope):
+                yield r._replace(value=replaced(e, {s: r.value}), cost=r.cost + 0.5)
+    own = {line.target: k for k, line in enumerate(scope.lines.lines)}
+    for s in symbols([e]):
+        k = own.get(s)
+        if k is None or scope.lines.lines[k].kind not in ("backward", "error"):
+            continue
+        value = scope.lines.lines[k].value
+        for r in rewrites(value, scope):
+            yield r._replace(value=replaced(e, {s: r.value}), cost=r.cost + 0.5)
+
+
+__all__ = [
+    "COSTS",
+    "Rewrite",
+    "Scope",
+    "at_one_use",
+    "insertions",
+    "of_gradient",
+    "primitive_of",
+    "rewrites",
+]

@@ -1,0 +1,593 @@
+"""The search for mistakes: rewrites of the derived backward pass that give what was given.
+
+The backward pass of somebody who made a mistake is a small rewrite of the right one. Rewrites are
+run and compared with the given numbers, on small random problems first, where the function itself
+is asked for its gradients: one step, in which only what lies within a step can be wrong; then two
+and three, with the recursion; then the problem that was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .. import tree
+from ..equations import vocabulary as V
+from ..equations.expr import Expr, make, number, replaced
+from ..graph import Array
+from .lines import EXTENTS, Change, Lines, Numbers, Trial, factors, product, terms, total
+from .problem import Problem
+from .rewrites import (
+    Rewrite,
+    Scope,
+    at_one_use,
+    insertions,
+    of_gradient,
+    primitive_of,
+    rewrites,
+)
+
+EFFORT = 30_000
+"""How many steps of a backward pass are computed at most: some seconds."""
+MOST = 4
+"""How many mistakes are looked for in one pass."""
+
+Item = tuple[str, int]
+"""A gradient and a part of it: a gate's block of columns, or a step."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A mistake that somebody may have made.
+
+    kind     in two or three words
+    detail   which, with {} for expressions
+    parts    these expressions
+    changes  to the lines
+    forward  to the equations of the forward pass, by number
+    zero     whether the first state is taken to be zero
+    cost     how far-fetched it is
+    """
+
+    kind: str
+    detail: str = ""
+    parts: tuple[Expr, ...] = ()
+    changes: tuple[Change, ...] = ()
+    forward: Mapping[int, Expr] = field(default_factory=dict)
+    zero: bool = False
+    cost: float = 1.0
+
+    def at(self, extent: str) -> Candidate:
+        """The same at some of the steps only."""
+        changes = tuple(c._replace(extent=extent) for c in self.changes)
+        return replace(self, changes=changes, cost=self.cost + 0.3)
+
+
+@dataclass
+class Level:
+    """A problem, and the gradients that were given for it.
+
+    numbers  the problem
+    given    {name: gradient}; names of what is between end in _t
+    close    how far apart two gradients may be, as a part of the largest entry
+    trial    the lines, run on it
+    """
+
+    numbers: Numbers
+    given: dict[str, Array]
+    close: float
+    trial: Trial
+    allowed: dict[str, float] = field(default_factory=dict)
+    sticky: tuple[Change, ...] = ()
+    others: dict[Any, Trial] = field(default_factory=dict)
+
+    def run(self, candidate: Candidate | None) -> dict[str, Array]:
+        """The gradients of somebody who makes this mistake."""
+        trial, changes = self.trial, self.sticky
+        if candidate is not None:
+            changes = (*changes, *candidate.changes)
+            if candidate.forward or candidate.zero:
+                key = (tuple(sorted(candidate.forward.items(), key=lambda i: i[0])), candidate.zero)
+                found = self.others.get(key)
+                if found is None:
+                    numbers = self.numbers
+                    if candidate.zero:
+                        zeros = [np.zeros_like(s) for s in numbers.starts]
+                        numbers = replace(numbers, starts=zeros)
+                    found = self.others[key] = Trial(trial.lines, numbers, candidate.forward)
+                trial = found
+        got = trial.run(changes, self.given or None) if changes else trial.right
+        return got | trial.values() if self.asks_values else got
+
+    @property
+    def asks_values(self) -> bool:
+        """Whether values of the forward pass were given too."""
+        return any(label.endswith(" value") for label in self.given)
+
+    def wrong(self, got: Mapping[str, Array]) -> set[Item]:
+        """The parts of the given gradients that these gradients differ from."""
+        found: set[Item] = set()
+        for label, given in self.given.items():
+            mine = got.get(label)
+            if mine is given:
+                continue
+            if mine is None:
+                continue
+            if mine.shape != given.shape:
+                mine = np.broadcast_to(mine, given.shape)
+            scale = max(float(np.abs(given).max(initial=0.0)), float(np.abs(mine).max(initial=0.0)))
+            limit = max(self.close * scale, self.allowed.get(label, 0.0), 1e-300)
+            off = ~(np.abs(mine - given) <= limit)
+            if not off.any():
+                continue
+            found |= {(label, j) for j, part in enumerate(_parts(label, off, self)) if part.any()}
+        return found
+
+
+def _parts(label: str, off: Array, level: Level) -> list[Array]:
+    """The parts of a gradient that may be right or wrong by themselves."""
+    if label == "x" or label.endswith(("_t", " value")):
+        return list(off)
+    width = level.numbers.starts[0].shape[-1] if level.numbers.starts else 0
+    if off.ndim and width and off.shape[-1] % width == 0 and off.shape[-1] > width:
+        return np.split(off, off.shape[-1] // width, -1)
+    return [off]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mistake that was found.
+
+    candidate  the mistake
+    explains   the gradients that are given as this mistake makes them, and were wrong before
+    also       other mistakes that give the same numbers
+    before     the lines with the mistakes that were found earlier
+    sticky     those of them that are not at all steps
+    """
+
+    candidate: Candidate
+    explains: tuple[str, ...]
+    also: tuple[Candidate, ...]
+    before: Lines
+    sticky: tuple[Change, ...]
+
+
+class Search:
+    """A search for the mistakes in given gradients.
+
+    lines    of the derivation
+    problem  the problem they were given for
+    given    {name: gradient}, those of named quantities between under name_t
+    call     the function that gave them, for other problems: Numbers -> gradients as `given`, or
+             None if it cannot be asked
+    allowed  {name: how far off a gradient may be}
+    """
+
+    def __init__(
+        self,
+        lines: Lines,
+        problem: Problem,
+        given: dict[str, Array],
+        call: Callable[[Numbers], dict[str, Array] | None],
+        allowed: dict[str, float],
+        close: float = 1e-7,
+    ) -> None:
+        self.lines = lines
+        self.effort = 0
+        self.numbers = numbers = numbers_of(problem)
+        self.full = Level(numbers, given, close, Trial(lines, numbers), allowed)
+        self.levels: list[Level] = []
+        for other in _smaller(problem, lines, call, given):
+            answer = call(other)
+            if answer is None or set(answer) != set(given):
+                self.levels = []
+                break
+            if not all(np.isfinite(g).all() for g in answer.values()):
+                break
+            self.levels.append(Level(other, answer, max(close, 1e-8), Trial(lines, other)))
+        self.levels.append(self.full)
+        self.found: list[Found] = []
+
+    def run(self) -> list[Found]:
+        """The mistakes, those within a step first."""
+        with np.errstate(all="ignore"):
+            for level in self.levels:
+                while len(self.found) < MOST:
+                    wrong = level.wrong(level.run(None))
+                    if not wrong:
+                        break
+                    options = self._options(level, wrong)
+                    if not options:
+                        break
+                    self._take(options)
+        return self.found
+
+    @property
+    def unexplained(self) -> list[str]:
+        """The gradients that are still wrong."""
+        with np.errstate(all="ignore"):
+            wrong = self.full.wrong(self.full.run(None))
+        return [label for label in self.full.given if any(label == name for name, _ in wrong)]
+
+    def _options(self, level: Level, wrong: set[Item]) -> list[Candidate]:
+        """The mistakes that make most of what is wrong right, and nothing wrong that is right."""
+        best: list[Candidate] = []
+        most, cheapest = 0, np.inf
+        for stage in (self._likely, self._unlikely, self._forward):
+            for candidate in stage(level, wrong):
+                if self.effort > EFFORT:
+                    return best
+                self.effort += level.trial.T
+                try:
+                    left = level.wrong(level.run(candidate))
+                except (ValueError, IndexError, TypeError, KeyError):
+                    continue
+                if not left <= wrong or len(left) == len(wrong):
+                    continue
+                explained = len(wrong) - len(left)
+                if explained > most:
+                    most, best, cheapest = explained, [], np.inf
+                if explained == most and candidate.cost < cheapest + 1.0:
+                    best.append(candidate)
+                    cheapest = min(cheapest, candidate.cost)
+            if most == len(wrong):
+                break
+        return best
+
+    def _take(self, options: list[Candidate]) -> None:
+        """Choose between mistakes by what they do on the larger problems."""
+        scored: list[tuple[list[int], float, int, Candidate]] = []
+        for candidate in options[:40]:
+            for other in self._extents(candidate):
+                counts: list[int] = []
+                for level in self.levels[-2:]:
+                    try:
+                        counts.append(len(level.wrong(level.run(other))))
+                    except (ValueError, IndexError, TypeError, KeyError):
+                        counts.append(10**6)
+                scored.append((counts, other.cost, len(scored), other))
+        scored.sort(key=lambda entry: entry[:3])
+        counts, _, _, chosen = scored[0]
+        also = [c for n, _, _, c in scored[1:] if n == counts and c.kind != chosen.kind]
+        before = self.full.wrong(self.full.run(None))
+        after = self.full.wrong(self.full.run(chosen))
+        names = list(self.full.given)
+        now = {label for label, _ in after}
+        explains = [n for n in names if any(n == label for label, _ in before) and n not in now]
+        self.found.append(
+            Found(chosen, tuple(explains), tuple(also[:3]), self.lines, self.full.sticky)
+        )
+        self._accept(chosen)
+
+    def _extents(self, candidate: Candidate) -> Iterator[Candidate]:
+        yield candidate
+        if candidate.changes and not candidate.forward:
+            for extent in list(EXTENTS)[1:]:
+                if all(not c.extent and c.weights is None for c in candidate.changes):
+                    yield candidate.at(extent)
+
+    def _accept(self, candidate: Candidate) -> None:
+        whole = [c for c in candidate.changes if not c.extent and c.weights is None]
+        some = tuple(c for c in candidate.changes if c.extent or c.weights is not None)
+        self.lines = self.lines.changed(whole)
+        if candidate.forward:
+            form = self.lines.form
+            forward = [
+                e._replace(value=candidate.forward.get(k, e.value))
+                for k, e in enumerate(form.forward)
+            ]
+            self.lines.form = form._replace(forward=forward)
+        for level in self.levels:
+            if candidate.zero:
+                level.numbers = replace(
+                    level.numbers, starts=[np.zeros_like(s) for s in level.numbers.starts]
+                )
+            level.trial = Trial(self.lines, level.numbers)
+            level.sticky += some
+            level.others = {}
+
+    # --------------------------------------------------------------------------------------------
+
+    def _likely(self, level: Level, wrong: set[Item]) -> list[Candidate]:
+        """Rewrites of one line, of all lines alike, steps left out, factors that are fitted."""
+        lines, T = self.lines, level.trial.T
+        found: list[Candidate] = []
+        alike: dict[Any, list[tuple[int, Rewrite]]] = {}
+        for k, line in enumerate(lines.lines):
+            scope = Scope(lines, k)
+            own = [*rewrites(line.value, scope), *of_gradient(k, lines)]
+            for r in own:
+                change = (Change(k, r.value),)
+                found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
+                alike.setdefault(_alike(r, lines), []).append((k, r))
+                if T > 1:
+                    found += [c for c in self._extents(found[-1]) if c is not found[-1]]
+            zero = number(0, line.value.shape)
+            mark = "dL/d{}" if line.kind == "sum" else "{}"
+            found.append(
+                Candidate(
+                    "not computed", f"{mark} is zero", (line.target,), (Change(k, zero),), cost=1.2
+                )
+            )
+            if T > 1:
+                found += [c for c in self._extents(found[-1]) if c is not found[-1]]
+        for group in alike.values():
+            if 1 < len({k for k, _ in group}) == len(group):
+                r = group[0][1]
+                changes = tuple(Change(k, r.value) for k, r in group)
+                text = r.detail[0]
+                candidate = Candidate(r.kind, text, r.detail[1], changes, cost=r.cost + 0.2)
+                found.append(candidate)
+                if T > 1:
+                    found += [c for c in self._extents(candidate) if c is not candidate]
+        found += self._fitted(level, wrong)
+        if T > 1:
+            found += self._steps()
+        return sorted(found, key=lambda c: c.cost)
+
+    def _unlikely(self, level: Level, wrong: set[Item]) -> list[Candidate]:
+        """One use of a value only; something more in a line."""
+        found: list[Candidate] = []
+        for k, line in enumerate(self.lines.lines):
+            scope = Scope(self.lines, k)
+            for make_ in (at_one_use, insertions):
+                for r in make_(line.value, scope):
+                    change = (Change(k, r.value),)
+                    found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
+        return sorted(found, key=lambda c: c.cost)
+
+    def _fitted(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
+        """A line or a term times a number: what number, the given gradients say."""
+        base = level.run(None)
+        for k, line in enumerate(self.lines.lines):
+            parts = terms(line.value)
+            zero = number(0, line.value.shape)
+            mark = "dL/d{}" if line.kind == "sum" else "{}"
+            cases: list[tuple[Expr, Callable[[float], Expr], Expr]] = [
+                (zero, lambda c, v=line.value: _times(c, v), line.target)  # type: ignore[misc]
+            ]
+            if len(parts) > 1:
+                for i, (sign, part) in enumerate(parts):
+                    rest = [*parts[:i], *parts[i + 1 :]]
+
+                    def scaled(
+                        c: float,
+                        rest: Any = rest,
+                        sign: int = sign,
+                        part: Expr = part,
+                        e: Expr = line.value,
+                    ) -> Expr:
+                        return total([*rest, (sign, _times(c, part))], e.shape)
+
+                    cases.append((total(rest, line.value.shape), scaled, part))
+            for without, with_factor, what in cases:
+                got = level.run(Candidate("", changes=(Change(k, without),)))
+                tried: set[float] = set()
+                for label in {label for label, _ in wrong}:
+                    if label not in base or label not in got:
+                        continue
+                    direction = np.ravel(base[label] - got[label])
+                    size = float(direction @ direction)
+                    if size <= 1e-300 or level.given[label].size != direction.size:
+                        continue
+                    c = float(np.ravel(level.given[label] - got[label]) @ direction / size)
+                    c = _nice(c)
+                    if c in tried or abs(c - 1) < 1e-9 or len(tried) > 3:
+                        continue
+                    tried.add(c)
+                    kind, text, cost = _said(c, level)
+                    if what is line.target:
+                        text = text.replace("{}", mark)
+                    yield Candidate(kind, text, (what,), (Change(k, with_factor(c)),), cost=cost)
+
+    def _steps(self) -> Iterator[Candidate]:
+        """Steps that do not count, or twice; the error of some steps only; time the other way."""
+        lines = self.lines.lines
+        sums = [k for k, line in enumerate(lines) if line.kind == "sum"]
+        patterns: list[tuple[str, Callable[[int, int], float]]] = [
+            ("only the part of the first step is there (= for +=)", lambda t, T: float(t == 1)),
+            ("only the part of the last step is there", lambda t, T: float(t == T)),
+            ("the part of the first step is missing", lambda t, T: float(t > 1)),
+            ("the part of the last step is missing", lambda t, T: float(t < T)),
+            ("the part of the last step is there twice", lambda t, T: 1.0 + (t == T)),
+            ("the part of the first step is there twice", lambda t, T: 1.0 + (t == 1)),
+            ("a mean over the steps", lambda t, T: 1.0 / T),
+        ]
+        for text, weights in patterns:
+            kind = "mean over time for a sum" if "mean" in text else "missing sum over time"
+            if "twice" in text:
+                kind = "step counted twice"
+            every = tuple(Change(k, lines[k].value, "", weights) for k in sums)
+            for k, change in zip(sums, every, strict=True):
+                yield Candidate(kind, "in dL/d{}: " + text, (lines[k].target,), (change,), cost=1.0)
+            if len(sums) > 1:
+                yield Candidate(kind, "in every gradient: " + text, (), every, cost=1.2)
+        stop = [
+            Change(k, number(0, line.value.shape), "at step 1 only")
+            for k, line in enumerate(lines)
+            if line.kind in ("sum", "input")
+        ]
+        stop += [
+            Change(k, line.target, "at step 1 only")
+            for k, line in enumerate(lines)
+            if line.kind == "carry"
+        ]
+        yield Candidate("step left out", "the first step is left out", (), tuple(stop), cost=1.2)
+        for k, line in enumerate(lines):
+            if line.kind == "carry":  # dL/ds_0 is one step off
+                change = Change(k, line.target, "at step 1 only")
+                yield Candidate(
+                    "off by one in time", "dL/d{}_0 is that of step 1: one step is missing",
+                    (self.lines.states[k - _first_carry(self.lines)],), (change,), cost=1.1,
+                )  # fmt: skip
+                kept = make(V.ADD, [line.value, line.target], line.value.shape)
+                yield Candidate(
+                    "accumulator not reset", "{} of the step after is still in it", (line.target,),
+                    (Change(k, kept),), cost=1.4,
+                )  # fmt: skip
+        for k, line in enumerate(lines):
+            if line.kind != "error":
+                continue
+            e = line.value
+            for shift in (-1, 1):
+                other = make(V.SYMBOL, (), e.shape, {"symbol": e.symbol._replace(time=shift)})
+                yield Candidate(
+                    "off by one in time", "the error of a neighbouring step enters, {}", (other,),
+                    (Change(k, replaced(e, {e: other})),), cost=1.2,
+                )  # fmt: skip
+
+    def _forward(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
+        """Another forward pass, and the right backward pass for the right one."""
+        lines = self.lines
+        yield Candidate("forward pass", "the first state is taken to be zero", zero=True, cost=1.5)
+        found: list[Candidate] = []
+        for k, equation in enumerate(lines.form.forward):
+            for r in rewrites(equation.value, Scope(lines, 0)):
+                found.append(
+                    Candidate("forward pass", *r.detail, forward={k: r.value}, cost=r.cost + 1.0)
+                )
+            value = equation.value
+            if value.op.activation and len(value.args) == 1:
+                yield from self._activations(k, equation.targets, value)
+        yield from sorted(found, key=lambda c: c.cost)
+
+    def _activations(self, k: int, targets: Sequence[Expr], value: Expr) -> Iterator[Candidate]:
+        """Another activation function, and its slope too."""
+        a = value.args[0]
+        for function, slope in _FUNCTIONS.items():
+            op = primitive_of(function)
+            if op is value.op:
+                continue
+            other = make(op, [a], value.shape)
+            text = f"{op.name} where {value.op.name} is wanted"
+            yield Candidate("forward pass", text, (), (), {k: other}, cost=1.8)
+            changes = []
+            for j, line in enumerate(self.lines.lines):
+                own = self.lines.slope(line.value)
+                if own is not None and own.value in targets:
+                    right = [f for f in factors(line.value) if f not in own.factors]
+                    new = slope(own.value)
+                    changes.append(Change(j, product([*right, new], line.value.shape)))
+            if changes:
+                yield Candidate(
+                    "forward pass",
+                    f"{text}, with its slope",
+                    (),
+                    tuple(changes),
+                    {k: other},
+                    cost=1.7,
+                )
+
+
+def _first_carry(lines: Lines) -> int:
+    return next(k for k, line in enumerate(lines.lines) if line.kind == "carry")
+
+
+def _minus(a: Expr, b: Expr) -> Expr:
+    return make(V.SUBTRACT, [a, b], b.shape)
+
+
+_FUNCTIONS: dict[str, Callable[[Expr], Expr]] = {
+    "tanh": lambda y: _minus(number(1), make(V.MULTIPLY, [y, y], y.shape)),
+    "sigmoid": lambda y: make(V.MULTIPLY, [y, _minus(number(1), y)], y.shape),
+    "relu": lambda y: make(V.GREATER, [y, number(0)], y.shape),
+}
+
+
+def _alike(r: Rewrite, lines: Lines) -> Any:
+    """What the same mistake made in other lines has in common with this one."""
+    text, parts = r.detail
+    slopes = {s.value: s.name for s in lines.slopes}
+    if r.kind in ("missing f'(a)", "wrong f'(a)") and parts and parts[-1] in slopes:
+        return r.kind, text, slopes[parts[-1]]
+    return r.kind, text, parts
+
+
+def _times(c: float, e: Expr) -> Expr:
+    if c == -1:
+        return make(V.NEGATIVE, [e], e.shape)
+    return make(V.MULTIPLY, [number(c), e], e.shape)
+
+
+def _nice(c: float) -> float:
+    """The number that is meant, if it is close to a plain one."""
+    for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 32, 64):
+        for near in (round(c * n) / n, n / round(n / c) if c and round(n / c) else 0.0):
+            if near and abs(c - near) < 1e-9 * max(1.0, abs(c)):
+                return near
+    return 0.0 if abs(c) < 1e-9 else c
+
+
+def _said(c: float, level: Level) -> tuple[str, str, float]:
+    if c == 0:
+        return "missing term", "without {}", 1.0
+    if c == -1:
+        return "wrong sign", "the sign of {}", 1.1
+    B = level.trial.B
+    if B > 1 and abs(c * B - 1) < 1e-9:
+        return "mean over the batch for a sum", "{} is divided by " + str(B), 1.2
+    plain = _nice(c) == c and abs(round(12 * c) - 12 * c) < 1e-6
+    return "wrong constant factor", f"{{}} is multiplied by {c:.6g}", 1.5 if plain else 3.0
+
+
+# ------------------------------------------------------------------------------------------------
+# Problems
+
+
+def numbers_of(problem: Problem) -> Numbers:
+    """A problem's numbers, as the lines want them."""
+    return Numbers(
+        problem.parameters(),
+        problem.xs,
+        [part.numpy() for part in tree.leaves(problem.run.states[0])],
+        [np.asarray(e, np.float64) for e in tree.leaves(problem.e)],
+    )
+
+
+def _smaller(
+    problem: Problem,
+    lines: Lines,
+    call: Callable[[Numbers], dict[str, Array] | None],
+    given: Mapping[str, Array],
+) -> Iterator[Numbers]:
+    """Random problems of one, two and three steps, if the function can be asked about such."""
+    rng = np.random.default_rng(0)
+    own = numbers_of(problem)
+    if lines.form.initial or problem.xs.dtype.kind != "f" or problem.xs.ndim < 3:
+        return
+
+    def near(p: Array) -> Array:
+        spread = 0.3 if p.ndim < 2 else 0.5 / np.sqrt(p.shape[0])
+        return np.asarray(p * rng.uniform(0.7, 1.3, p.shape) + spread * rng.normal(size=p.shape))
+
+    def asked(**other: Any) -> dict[str, Array] | None:
+        try:
+            return call(replace(own, **other))
+        except Exception:
+            return None
+
+    def same(a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:
+        return all(np.allclose(a[k], b[k], rtol=1e-9, atol=0) for k in a if k in b)
+
+    parameters = {name: near(p) for name, p in own.parameters.items()}
+    moved = asked(parameters=parameters)
+    if moved is None or same(moved, given):
+        parameters = own.parameters  # the function has its own
+    doubled = asked(errors=[2.0 * e for e in own.errors])
+    if doubled is None or same(doubled, given):
+        return  # it computes dL/do itself
+    if not all(np.allclose(doubled[k], 2 * given[k], rtol=1e-5, atol=1e-12) for k in given):
+        return
+    for T in (1, 2, 3):
+        yield Numbers(
+            parameters,
+            rng.normal(size=(T, *own.xs.shape[1:])),
+            [np.asarray(rng.normal(0, 0.7, s.shape)) for s in own.starts],
+            [rng.normal(size=(T, *e.shape[1:])) for e in own.errors],
+        )
+
+
+__all__ = ["Candidate", "Found", "Search", "numbers_of"]
