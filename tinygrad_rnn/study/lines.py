@@ -19,12 +19,12 @@ from ..equations import notation, print_text
 from ..equations import vocabulary as V
 from ..equations.evaluate import _computed, _sized, evaluate
 from ..equations.expr import (
-    Batch,
     Equation,
     Expr,
     Form,
     Gradient,
     Symbol,
+    grows,
     make,
     name,
     number,
@@ -351,7 +351,7 @@ def _larger(a: Any, b: Any, whole: Any) -> Any:
         joint = np.broadcast_shapes(a, b)
     except ValueError:
         return whole
-    known = {int(n): n for n in (*a, *b) if isinstance(n, Batch)}
+    known = {int(n): n for n in (*a, *b) if grows(n)}
     return tuple(known.get(n, n) for n in joint)
 
 

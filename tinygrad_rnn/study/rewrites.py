@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import ops
 from ..equations import vocabulary as V
-from ..equations.expr import Batch, Expr, Symbol, make, name, number, replaced, symbols
+from ..equations.expr import Expr, Symbol, grows, make, name, number, replaced, symbols
 from ..primitive import Primitive
 from ..tensor import tensor
 from .lines import Lines, Slope, factors, product, terms, total
@@ -436,7 +436,7 @@ def of_gradient(k: int, lines: Lines) -> Iterator[Rewrite]:
     if line.kind != "sum":
         return
     e = line.value
-    batched = [s for s in symbols([e]) if s.ndim == 2 and isinstance(s.shape[0], Batch)]
+    batched = [s for s in symbols([e]) if s.ndim == 2 and grows(s.shape[0])]
     for b in (0, -1) if batched else ():
         text = f"only the {'first' if b == 0 else 'last'} item of the batch is in dL/d{{}}"
         one = replaced(e, {s: _item(s, b) for s in batched})
