@@ -423,6 +423,10 @@ def _once(module: Module, kind: type[T]) -> dict[str, T]:
     return found
 
 
+_WITHOUT_PARTS = frozenset({bool, float, int, str, type(None), FunctionType})
+"""Types of most attributes; a quick look for them, as every `unroll` walks through its cell."""
+
+
 def _inside(
     value: Any, path: str, around: tuple[Any, ...], everything: bool = False
 ) -> Iterator[tuple[str, Any]]:
@@ -453,10 +457,10 @@ def _inside(
         return
     else:
         parts = tree.entries(value)
+    around = (*around, value)
     for key, part in parts or ():
-        yield from _inside(
-            part, f"{path}.{key}" if path else str(key), (*around, value), everything
-        )
+        if type(part) not in _WITHOUT_PARTS:
+            yield from _inside(part, f"{path}.{key}" if path else str(key), around, everything)
 
 
 def _listed(parameters: Callable[[], Any]) -> list[tuple[Any, Any]]:
