@@ -346,6 +346,25 @@ class timestep(_Setting):  # noqa: N801 - reads as a statement: `with timestep(t
         return State(place, outer.recording, outer.inspectors, self, outer)
 
 
+class timesteps(timestep):  # noqa: N801
+    """Steps one after the other: `with timesteps(1) as at`, and `at(t)` where step t begins."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Callable[[int], None]:  # type: ignore[override]
+        super().__enter__()
+        return self._begin
+
+    def _begin(self, t: int) -> None:
+        self._step = t
+        state = _state.get()
+        if state.setting is self and state.outer is not None:
+            _state.set(self._changed(state.outer))
+        else:  # a generator holds a block open that began inside a step
+            self.__exit__(None, None, None)
+            super().__enter__()
+
+
 class belonging(_Setting):  # noqa: N801
     """Steps marked in this block belong to one sequence; what is marked in no step, to none."""
 

@@ -110,12 +110,14 @@ class Primitive:
                 array: what the rules give one by one
     into        (buffer, cotangent, params): add the argument's cotangent into an array, where that
                 is cheaper than making one (indexing touches a part of it)
+    by_rules    whether a sweep has only rules: neither `together` nor one of the last three
     explain     (shapes, params) -> the fault of the arguments, for error messages
     """
 
     __slots__ = (
         "_reads",
         "activation",
+        "by_rules",
         "explain",
         "gathers",
         "into",
@@ -168,6 +170,7 @@ class Primitive:
         self.together = together
         self.gathers = gathers
         self.parts = parts
+        self.by_rules = together is None and not gathers and parts is None and into is None
         self.into = into
         self.explain = explain
         self.kept: dict[tuple[bool, ...], tuple[bool, ...]] = {}
@@ -1047,10 +1050,14 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
         if isinstance(b, Recorded):
             z, b_node, b_port = b._value, b._node, b._port
         else:
-            z, b_node, b_port = _constant(b, x.dtype, primitive, state), None, 0
+            z, b_node, b_port = b, None, 0
+            if type(b) is not _ndarray or b.dtype is not x.dtype:
+                z = _constant(b, x.dtype, primitive, state)
     elif isinstance(b, Recorded):
         z, b_node, b_port = b._value, b._node, b._port
-        x, a_node, a_port = _constant(a, z.dtype, primitive, state), None, 0
+        x, a_node, a_port = a, None, 0
+        if type(a) is not _ndarray or a.dtype is not z.dtype:
+            x = _constant(a, z.dtype, primitive, state)
     else:
         return primitive.value(a, b)
     if (a_node is None and b_node is None) or not state.recording or state.inspectors:

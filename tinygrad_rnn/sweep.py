@@ -98,7 +98,8 @@ def pullback(
             if g is None:
                 continue
             primitive = node.primitive
-            if primitive is not None and primitive.multiple:
+            several = primitive is not None and primitive.multiple
+            if several:
                 g = [
                     None if part is None else _fitted(part, shape, dtype)
                     for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
@@ -117,16 +118,17 @@ def pullback(
             saved = node.saved
             if saved is None:
                 raise _freed(node, order)
-            if primitive.multiple and not primitive.sparse:
+            if several and not primitive.sparse:
                 g = [
                     np.zeros(shape, dtype) if part is None else part
                     for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
                 ]
             if record:
                 saved = as_tensors(node, saved)
-            pulls = primitive.pulls
-            gathers = into = False
-            if primitive.together is not None:
+            pulls, gathers, into = primitive.pulls, False, False
+            if primitive.by_rules:
+                pass
+            elif primitive.together is not None:
                 pulls = [_gives(part) for part in primitive.together(g, saved, node)]
             elif simple and g.__class__ is ndarray:
                 gathers, into = primitive.gathers, primitive.into is not None
@@ -315,8 +317,8 @@ def transpose_of_pull(pull: Callable[..., Any], t: Any, saved: Any, node: Node) 
 def _to_differentiate(roots: Iterable[Node], since: int = 0) -> list[Node]:
     """The record behind some nodes, in order, once it is sure that its parameters are current."""
     order = record_order(roots, since)
-    for node in order:
-        if node.primitive is None and isinstance(node, Leaf) and node.stale:
+    for node in [node for node in order if node.primitive is None]:
+        if isinstance(node, Leaf) and node.stale:
             raise RuntimeError(
                 f"parameter {node.name()!r} was given another value after it was used in this "
                 f"record; {_again(node, order)}"
@@ -519,7 +521,7 @@ class _Products:
         if transposed is None:
             transposed = b.T.copy()
             self._transposed[id(b)] = (b, transposed)
-        return g @ transposed
+        return g.dot(transposed) if g.ndim == 2 else g @ transposed  # dot is the quicker to begin
 
     def add(self, weight: Node, a: Any, g: Any) -> int:
         """Hold one product back; the bytes held back so far."""

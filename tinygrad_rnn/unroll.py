@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from . import tree
-from .graph import Leaf, Node, Unrolling, belonging, current, timestep
+from .graph import Leaf, Node, Unrolling, belonging, current, timesteps
 from .nn.cell import Cell, first_state
 from .nn.module import counting, run_dtype
 from .sequence import Sequence, sequence
@@ -109,14 +109,14 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
     states, steps, times = [state], [None] * T, []
     settled = xs.active is not None
     sequence = Unrolling(xs.reverse, _beginning(state, inputs))
-    with rare_collections, belonging(sequence):
+    with rare_collections, belonging(sequence), timesteps(xs.start) as at:
         for i in xs.order():
             t = xs.start + i
-            with timestep(t):
-                result = cell.step(inputs[i], state)
-                output, after = checked_pair(result, structure, cell, t)
-                if settled:
-                    output, after = xs.settle(i, output, state, after)
+            at(t)
+            result = cell.step(inputs[i], state)
+            output, after = checked_pair(result, structure, cell, t)
+            if settled:
+                output, after = xs.settle(i, output, state, after)
             state = after
             steps[i] = output
             times.append(t)
