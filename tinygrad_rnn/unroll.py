@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import threading
+import time
 from typing import Any
 
 from . import tree
@@ -17,8 +18,6 @@ from .unrolled import Unrolled
 
 RARE = 100
 """How many collections of one generation go before one of the next, inside `unroll`; 10 outside."""
-DUE = 30
-"""From how many on a collection that came due inside an `unroll` is seen to before the next."""
 YOUNG = 3000
 """How many new objects go before a collection of the young ones, inside `unroll`: some 30 steps."""
 
@@ -209,18 +208,22 @@ class _RareCollections:
         self._lock = threading.Lock()
         self._open = 0
         self._found = self._set = gc.get_threshold()
+        self._next_full = 0.0
 
     def __enter__(self) -> None:
         with self._lock:
             if self._open == 0:
                 young, middle, old = self._found = gc.get_threshold()
                 _, middles, olds = gc.get_count()
-                if young and (middles > DUE or olds > DUE):
-                    # Come due in an earlier block, whose record is gone by now. A few new objects
-                    # make Python see to it, by its own rule; a program that makes nearly all its
-                    # objects in blocks would never have a collection of the older ones.
-                    gc.set_threshold(1, middle, old)
-                    [{n} for n in range(8)]
+                if young and 2 * middles >= middle:
+                    # Nearly due, so now: the record of the last block is gone, and the next one
+                    # would be looked through too, and taken for something that stays.
+                    began = time.perf_counter()
+                    full = olds > RARE and began > self._next_full
+                    gc.collect(2 if full else 1)
+                    if full:
+                        ended = time.perf_counter()
+                        self._next_full = ended + RARE * (ended - began)
                 self._set = (young and max(young, YOUNG), max(middle, RARE), max(old, RARE))
                 gc.set_threshold(*self._set)
             self._open += 1
