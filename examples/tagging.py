@@ -45,19 +45,16 @@ class Tagger(tg.Module):
             return tg.Parameter(rng.normal(0, 0.3, shape), dtype=dtype)
 
         self.E = drawn(WORDS, H)
-        self.there = tg.LSTMCell(H, H, rng=rng, dtype=dtype)
-        self.back = tg.LSTMCell(H, H, rng=rng, dtype=dtype)
+        self.both = tg.nn.Bidirectional(
+            tg.LSTMCell(H, H, rng=rng, dtype=dtype), tg.LSTMCell(H, H, rng=rng, dtype=dtype)
+        )
         self.V, self.c = drawn(2 * H, TAGS), drawn(TAGS)
         self.A = drawn(TAGS, TAGS)  # A[i, j]: of tag j after tag i
 
     def emissions(self, words, lengths):
         """(T, B, tags)."""
-        x = tg.embedding(words, self.E)
-        runs = [
-            tg.unroll(cell, x, lengths=lengths, reverse=reverse).outputs
-            for cell, reverse in ((self.there, False), (self.back, True))
-        ]
-        return tg.concatenate(runs, axis=-1) @ self.V + self.c
+        run = tg.unroll(self.both, tg.embedding(words, self.E), lengths=lengths)
+        return run.outputs @ self.V + self.c
 
 
 def log_likelihood(emissions, A, tags, lengths):

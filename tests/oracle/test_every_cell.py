@@ -375,3 +375,21 @@ def test_outputs_states_and_all_gradients(name):
             continue  # the count of steps, which has no derivative
         close(g, theirs_.grad)
         assert np.any(g), label
+
+
+class LateOutputGate(tg.nn.PeepholeLSTMCell):
+    """Its output gate sees the old memory: a peephole in the wrong place."""
+
+    def step(self, x, state):
+        h, c = state
+        i, f, g, o = tg.split(x @ self.U + h @ self.W + self.b, 4, axis=-1)
+        i, f, o = (tg.sigmoid(a + p * c) for a, p in ((i, self.p_i), (f, self.p_f), (o, self.p_o)))
+        c = f * c + i * tg.tanh(g)
+        h = o * tg.tanh(c)
+        return h, type(state)(h, c)
+
+
+def test_a_wrong_equation_is_found(monkeypatch):
+    monkeypatch.setattr(tg.nn.PeepholeLSTMCell, "step", LateOutputGate.step)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        test_outputs_states_and_all_gradients("peephole-lstm")

@@ -136,7 +136,7 @@ def test_tagging():
     H, total, emitted = example.H, 0, []
     for k, n in enumerate(lengths):
         x, outputs = p["E"][words[:n, k]], []
-        for name, order in (("there", 1), ("back", -1)):
+        for name, order in (("both.forward", 1), ("both.backward", -1)):
             weights = {
                 "weight_ih_l0": p[f"{name}.U"].T,
                 "weight_hh_l0": p[f"{name}.W"].T,
