@@ -1,14 +1,12 @@
-"""The page in a real browser without a network."""
+"""The page in a real browser (`browser` in conftest.py) without a network."""
 
 import re
 
 import numpy as np
 import pytest
-from drawing.chromium import Chromium, program
 
 import tinygrad_rnn as tg
 
-pytestmark = pytest.mark.skipif(program() is None, reason="no Chromium on this machine")
 CASES = [
     (net, level, backward)
     for net in ("elman", "lstm", "gru")
@@ -18,10 +16,17 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Chromium(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+def context(browser):
+    context = browser.new_context(viewport={"width": 1300, "height": 900}, offline=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context):
+    page = context.new_page()
+    yield page
+    page.close()
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +39,38 @@ def losses(gallery):
 
 
 @pytest.fixture
-def show(browser, tmp_path):
+def problems(page):
+    """What the console complains of."""
+    found = []
+    page.on("console", lambda message: found.append(message.text))
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
+@pytest.fixture
+def show(page, problems, tmp_path):
     """Opens the page of a drawing; fails if the console complains by the end of the test."""
 
     def shown(drawing, **media):
-        browser.open(drawing.save(tmp_path / "page.html"), **media)
+        page.emulate_media(**({"color_scheme": None, "reduced_motion": None} | media))
+        page.goto(drawing.save(tmp_path / "page.html").as_uri())
         return drawing
 
     yield shown
-    assert not browser.problems
+    assert not problems
+
+
+def point(page, selector):
+    """Move the mouse to the middle of an element; gives where that is."""
+    box = page.locator(selector).first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    return x, y
+
+
+def press(page, *keys):
+    for key in keys:
+        page.keyboard.press(key)
 
 
 LIT = """[...document.querySelectorAll('g.on:not([data-kind=delay])')].map(g => {
@@ -85,20 +113,20 @@ def expected(drawing, box):
 
 
 @pytest.mark.parametrize(("net", "level", "backward"), CASES)
-def test_what_a_box_lights_up(net, level, backward, losses, browser, show):
+def test_what_a_box_lights_up(net, level, backward, losses, page, show):
     drawing = show(tg.draw(losses[net](), level=level, backward=backward))
-    browser.press("Tab")
+    press(page, "Tab")
     for box in drawing.model.boxes:
-        lit = browser.run(f"boxes.get({box.id!r}).focus(); {LIT}")
+        lit = page.evaluate(f"boxes.get({box.id!r}).focus(); {LIT}")
         assert set(lit) == expected(drawing, box), box.id
 
 
-def test_pointing_at_a_weight_a_gradient_a_state_and_a_loss(losses, browser, show):
+def test_pointing_at_a_weight_a_gradient_a_state_and_a_loss(losses, page, show):
     show(tg.draw(losses["elman"](), backward=True))
 
     def pointed(id):
-        browser.point(f"g[data-id='{id}'] rect")
-        return set(browser.run(LIT))
+        point(page, f"g[data-id='{id}'] rect")
+        return set(page.evaluate(LIT))
 
     lit = pointed("before.W")
     assert {"rail before.W", *(f"t{t}.matmul.2" for t in (1, 2, 3, 4))} < lit
@@ -114,9 +142,9 @@ def test_pointing_at_a_weight_a_gradient_a_state_and_a_loss(losses, browser, sho
     assert not lit & {"t1.back.∂s_1", "t2.s_2", "t4.s_4"}
     lit = pointed("t4.L")
     assert {"t1.s_0", "t4.L > t4.back.∂L", "t1.back.∂s_1", "before.back.∂W"} < lit
-    assert browser.run("about.textContent").startswith("L")
-    browser.mouse("Moved", 2, 2)
-    assert browser.run(LIT) == []
+    assert page.evaluate("about.textContent").startswith("L")
+    page.mouse.move(2, 2)
+    assert page.evaluate(LIT) == []
 
 
 LOOSE = """(() => {
@@ -136,51 +164,51 @@ HIDDEN = "[...document.querySelectorAll('g.away')].length"
 
 
 @pytest.mark.parametrize(("net", "level", "backward"), CASES)
-def test_a_collapsed_step_leaves_nothing_hanging(net, level, backward, losses, browser, show):
+def test_a_collapsed_step_leaves_nothing_hanging(net, level, backward, losses, page, show):
     drawing = show(tg.draw(losses[net](), level=level, backward=backward))
     shown = drawing.model.shown
     for step in shown:
-        browser.run(f"collapse('{step}')")
-        assert browser.run(LOOSE) == []
+        page.evaluate(f"collapse('{step}')")
+        assert page.evaluate(LOOSE) == []
         column = next(c for c in drawing.layout.columns if c.step == step)
         for box, rect in drawing.layout.rects.items():
             if column.left <= rect.left and rect.right <= column.right:
-                assert browser.run(f"boxes.get({box.id!r}).getClientRects().length") == 0
-    assert browser.run("boxes.get('before.W').getClientRects().length") == 1
+                assert page.evaluate(f"boxes.get({box.id!r}).getClientRects().length") == 0
+    assert page.evaluate("boxes.get('before.W').getClientRects().length") == 1
     for step in shown:
-        browser.run(f"collapse('{step}')")
-    assert browser.run(HIDDEN) == 0
-    assert browser.run("folded.size + document.querySelectorAll('[data-kind=fold]').length") == 0
+        page.evaluate(f"collapse('{step}')")
+    assert page.evaluate(HIDDEN) == 0
+    assert page.evaluate("folded.size + document.querySelectorAll('[data-kind=fold]').length") == 0
 
 
-def test_collapsing_with_the_mouse_and_with_keys(losses, browser, show):
+def test_collapsing_with_the_mouse_and_with_keys(losses, page, show):
     show(tg.draw(losses["elman"](), backward=True))
-    x, y = browser.run(
+    x, y = page.evaluate(
         "(r => [r.x + r.width / 2, r.bottom - 5])"
         "(bands.get('2').querySelector('rect').getBoundingClientRect())"
     )
-    browser.click(x, y)
-    assert browser.run("[...folded.keys()]") == ["2"]
-    assert browser.run("bands.get('2').getAttribute('aria-expanded')") == "false"
-    browser.click(x, y - 100)  # on the plate
-    assert browser.run(HIDDEN) == 0
-    browser.press("Tab")
-    browser.run("boxes.get('t2.back.∂s_2').focus()")
-    browser.press("c")
-    assert browser.run("document.activeElement === bands.get('2')")
-    assert browser.run("boxes.get('t2.back.∂s_2').getClientRects().length") == 0
-    browser.press("Enter")
-    assert browser.run(HIDDEN) == 0
+    page.mouse.click(x, y)
+    assert page.evaluate("[...folded.keys()]") == ["2"]
+    assert page.evaluate("bands.get('2').getAttribute('aria-expanded')") == "false"
+    page.mouse.click(x, y - 100)  # on the plate
+    assert page.evaluate(HIDDEN) == 0
+    press(page, "Tab")
+    page.evaluate("boxes.get('t2.back.∂s_2').focus()")
+    press(page, "c")
+    assert page.evaluate("document.activeElement === bands.get('2')")
+    assert page.evaluate("boxes.get('t2.back.∂s_2').getClientRects().length") == 0
+    press(page, "Enter")
+    assert page.evaluate(HIDDEN) == 0
 
 
 @pytest.mark.parametrize("level", ["op", "step"])
-def test_search(level, losses, browser, show):
+def test_search(level, losses, page, show):
     drawing = show(tg.draw(losses["elman"](12), level=level, backward=True))
 
     def found(words):
-        browser.run(f"search.value = {words!r}; search.dispatchEvent(new Event('input'))")
-        ids = browser.run("[...document.querySelectorAll('g.found')].map(g => g.dataset.id)")
-        assert browser.run("count.textContent") == f"{len(ids)} box" + "es" * (len(ids) != 1)
+        page.evaluate(f"search.value = {words!r}; search.dispatchEvent(new Event('input'))")
+        ids = page.evaluate("[...document.querySelectorAll('g.found')].map(g => g.dataset.id)")
+        assert page.evaluate("count.textContent") == f"{len(ids)} box" + "es" * (len(ids) != 1)
         return set(ids)
 
     assert {b.id for b in drawing.model.boxes if b.column == 2} == found("t = 2") == found("2")
@@ -203,93 +231,94 @@ def test_search(level, losses, browser, show):
         assert "t2.cell" in found("tanh")
 
 
-def test_search_by_keyboard_goes_from_hit_to_hit(losses, browser, show):
+def test_search_by_keyboard_goes_from_hit_to_hit(losses, page, show):
     show(tg.draw(losses["elman"](12), steps="all", backward=True))
-    browser.run("zoom(.1); draw(); collapse('9')")
-    browser.press("/", "∂", "s", "_", "9")
-    assert browser.run("search.value") == "∂s_9"
-    browser.press("Enter")
-    assert browser.run("count.textContent") == "1 of 1: ∂s_9, time step t = 9"
-    assert browser.run("boxes.get('t9.back.∂s_9').getClientRects().length") == 1  # opened
-    assert browser.run(IN_SIGHT.format("boxes.get('t9.back.∂s_9')"))
-    browser.point("g[data-id='t9.back.∂s_9'] rect")
-    browser.mouse("Moved", 2, 2)
-    assert browser.run(LIT) == ["t9.back.∂s_9"]  # pointing elsewhere does not end a search
-    browser.press("Escape")
-    assert browser.run(LIT) == []
-    assert browser.run("count.textContent + search.value") == ""
+    page.evaluate("zoom(.1); draw(); collapse('9')")
+    press(page, "/")
+    page.keyboard.type("∂s_9")
+    assert page.evaluate("search.value") == "∂s_9"
+    press(page, "Enter")
+    assert page.evaluate("count.textContent") == "1 of 1: ∂s_9, time step t = 9"
+    assert page.evaluate("boxes.get('t9.back.∂s_9').getClientRects().length") == 1  # opened
+    assert page.evaluate(IN_SIGHT.format("boxes.get('t9.back.∂s_9')"))
+    point(page, "g[data-id='t9.back.∂s_9'] rect")
+    page.mouse.move(2, 2)
+    assert page.evaluate(LIT) == ["t9.back.∂s_9"]  # pointing elsewhere does not end a search
+    press(page, "Escape")
+    assert page.evaluate(LIT) == []
+    assert page.evaluate("count.textContent + search.value") == ""
 
 
 IN_SIGHT = """(r => r.left >= 0 && r.right <= innerWidth && r.top >= 0 && r.bottom <= innerHeight)(
   {}.getBoundingClientRect())"""
 
 
-def test_everything_by_keyboard(losses, browser, show):
+def test_everything_by_keyboard(losses, page, show):
     drawing = show(tg.draw(losses["elman"](), backward=True))
-    browser.run("zoom(.2); draw()")
+    page.evaluate("zoom(.2); draw()")
     seen = []
     for _ in range(4 + 4 + len(drawing.model.boxes)):
-        browser.press("Tab")
-        if at := browser.run("document.activeElement.dataset.id"):
+        press(page, "Tab")
+        if at := page.evaluate("document.activeElement.dataset.id"):
             seen.append(at)
-            assert browser.run(f"draw(); {IN_SIGHT.format('document.activeElement')}")
-            outline = browser.run("getComputedStyle(document.activeElement).outline")
+            assert page.evaluate(f"draw(); {IN_SIGHT.format('document.activeElement')}")
+            outline = page.evaluate("getComputedStyle(document.activeElement).outline")
             assert "3px" in outline
             assert "none" not in outline
     assert seen == [box.id for box in drawing.layout.rects]
 
-    browser.press("0")
-    x, y = browser.point("g[data-id='t2.s_2'] rect")
-    browser.mouse("Pressed", x, y, button="left", buttons=1, clickCount=1)
-    browser.mouse("Moved", x + 40, y, button="left", buttons=1)
-    browser.mouse("Released", x + 40, y, button="left", clickCount=1)
-    assert browser.run("pinned") is None  # that was a move
-    assert browser.run("view.x < left")
-    browser.run("boxes.get('before.W').focus()")
+    press(page, "0")
+    x, y = point(page, "g[data-id='t2.s_2'] rect")
+    page.mouse.down()
+    page.mouse.move(x + 40, y)
+    page.mouse.up()
+    assert page.evaluate("pinned") is None  # that was a move
+    assert page.evaluate("view.x < left")
+    page.evaluate("boxes.get('before.W').focus()")
     for key in ("Enter", " "):
-        browser.press(key)
-        assert browser.run("boxes.get('before.W').getAttribute('aria-pressed')") == "true"
-        browser.point("g[data-id='t2.s_2'] rect")
-        assert "rail before.U" not in browser.run(LIT)  # what is kept lit stays so
-        assert browser.run("about.textContent").startswith("s_2")
-        browser.press(key)
-        assert browser.run("boxes.get('before.W').getAttribute('aria-pressed')") == "false"
-    browser.press("0", "+", "ArrowRight")
-    assert browser.run("view.w < wide && view.x > left")
-    browser.press("0")
-    assert browser.run("view.x === left && view.w === wide")
+        press(page, key)
+        assert page.evaluate("boxes.get('before.W').getAttribute('aria-pressed')") == "true"
+        point(page, "g[data-id='t2.s_2'] rect")
+        assert "rail before.U" not in page.evaluate(LIT)  # what is kept lit stays so
+        assert page.evaluate("about.textContent").startswith("s_2")
+        press(page, key)
+        assert page.evaluate("boxes.get('before.W').getAttribute('aria-pressed')") == "false"
+    press(page, "0", "+", "ArrowRight")
+    assert page.evaluate("view.w < wide && view.x > left")
+    press(page, "0")
+    assert page.evaluate("view.x === left && view.w === wide")
 
 
-def test_zooming_keeps_what_is_under_the_mouse(losses, browser, show):
+def test_zooming_keeps_what_is_under_the_mouse(losses, page, show):
     show(tg.draw(losses["elman"]()))
-    x, y = browser.point("g[data-id='t2.s_2'] rect")
+    x, y = point(page, "g[data-id='t2.s_2'] rect")
     for _ in range(5):
-        browser.mouse("Wheel", x, y, deltaX=0, deltaY=-100)
-    assert browser.run("drawn.w === wide && view.w < wide")  # moved at once, drawn anew later
+        page.mouse.wheel(0, -100)
+    assert page.evaluate("drawn.w === wide && view.w < wide")  # moved at once, drawn anew later
     for _ in range(2):
-        at = browser.point("g[data-id='t2.s_2'] rect")
+        at = point(page, "g[data-id='t2.s_2'] rect")
         assert np.allclose(at, (x, y), atol=1)
-        browser.run("draw()")
-    assert browser.run("svg.viewBox.baseVal.width < wide")
+        page.evaluate("draw()")
+    assert page.evaluate("svg.viewBox.baseVal.width < wide")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_follows_the_readers_wishes(scheme, losses, browser, show):
+def test_it_follows_the_readers_wishes(scheme, losses, page, show):
     show(
         tg.draw(losses["elman"](), theme="auto", backward=True),
-        prefers_color_scheme=scheme,
-        prefers_reduced_motion="reduce",
+        color_scheme=scheme,
+        reduced_motion="reduce",
     )
-    browser.run("collapse('2')")
+    page.evaluate("collapse('2')")
     luminance = """(c => c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
       .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0))"""
     colour = "(c => c.match(/[\\d.]+/g).slice(0, 3).map(Number))"
 
     def of(element, what):
-        return browser.run(f"{luminance}({colour}(getComputedStyle({element})['{what}']))")
+        return page.evaluate(f"{luminance}({colour}(getComputedStyle({element})['{what}']))")
 
-    page = of("document.body", "backgroundColor")
-    assert (page < 0.1) == (scheme == "dark")
+    ground_of_page = of("document.body", "backgroundColor")
+    assert (ground_of_page < 0.1) == (scheme == "dark")
     header, plate = "document.querySelector('header", "folded.get('2').querySelector('"
     for words, what, ground, its in (
         (f"{header} .keys')", "color", f"{header}')", "backgroundColor"),
@@ -299,15 +328,17 @@ def test_it_follows_the_readers_wishes(scheme, losses, browser, show):
         bright, dim = sorted([of(words, what), of(ground, its)], reverse=True)
         assert (bright + 0.05) / (dim + 0.05) >= 4.5
     still = "s => s.transitionDuration === '0s' && s.animationName === 'none'"
-    assert browser.run(
+    assert page.evaluate(
         f"[...document.querySelectorAll('*')].map(e => getComputedStyle(e)).every({still})"
     )
 
 
-def test_what_a_screen_reader_is_told(losses, browser, show):
+def test_what_a_screen_reader_is_told(losses, page, show):
     show(tg.draw(losses["elman"](), backward=True))
-    assert browser.run("svg.getAttribute('role')") == "group"  # of an "img" nothing inside is read
-    tree = browser.send("Accessibility.getFullAXTree")["nodes"]
+    assert (
+        page.evaluate("svg.getAttribute('role')") == "group"
+    )  # of an "img" nothing inside is read
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     names = {
         node["name"]["value"]
         for node in tree
@@ -325,32 +356,32 @@ def test_what_a_screen_reader_is_told(losses, browser, show):
     } <= names
 
 
-def test_a_step_is_named_by_its_equations(losses, browser, show):
+def test_a_step_is_named_by_its_equations(losses, page, show):
     drawing = show(tg.draw(losses["elman"](), level="step", backward=True))
     for box in drawing.model.boxes:
-        name = browser.run(f"boxes.get({box.id!r}).getAttribute('aria-label')")
+        name = page.evaluate(f"boxes.get({box.id!r}).getAttribute('aria-label')")
         assert name
         if box.kind == "cell":
             assert all("".join(run.text for run in line) in name for line in box.lines)
-    browser.press("Tab")
-    browser.run("boxes.get('t2.back').focus()")
-    assert browser.run("about.textContent").count("backward pass") == 1
+    press(page, "Tab")
+    page.evaluate("boxes.get('t2.back').focus()")
+    assert page.evaluate("about.textContent").count("backward pass") == 1
 
 
-def test_a_collapsed_cell_says_what_steps_it_stands_for(losses, browser, show):
+def test_a_collapsed_cell_says_what_steps_it_stands_for(losses, page, show):
     show(tg.draw(losses["elman"](), level="rolled"))
-    browser.run("collapse('3')")
-    assert browser.run("folded.get('3').textContent").startswith("time step t = 1, …, 4")
+    page.evaluate("collapse('3')")
+    assert page.evaluate("folded.get('3').textContent").startswith("time step t = 1, …, 4")
 
 
-def test_only_its_own_script_may_run(losses, browser, tmp_path):
-    page = tg.draw(losses["elman"]()).html
+def test_only_its_own_script_may_run(losses, page, problems, tmp_path):
+    written = tg.draw(losses["elman"]()).html
     file = tmp_path / "page.html"
-    file.write_text(page.replace("</body>", "<script>var run = 1</script></body>"), "utf-8")
-    browser.open(file)
-    assert browser.run("typeof run") == "undefined"
-    assert "Content Security Policy" in browser.problems[0]
-    assert browser.run("boxes.size") > 40
+    file.write_text(written.replace("</body>", "<script>var run = 1</script></body>"), "utf-8")
+    page.goto(file.as_uri())
+    assert page.evaluate("typeof run") == "undefined"
+    assert "Content Security Policy" in problems[0]
+    assert page.evaluate("boxes.size") > 40
 
 
 def test_it_refers_to_nothing_outside(losses):
