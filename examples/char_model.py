@@ -33,20 +33,26 @@ cell = CharModel(len(vocabulary))
 optimiser = tg.optim.Adam(cell, lr=5e-3)
 print(f"{len(text):,} characters, ln V = {np.log(len(vocabulary)):.2f}")
 
-step, state = 0, None
-for _ in range(2):
-    for inputs, targets, first in windows(vocabulary.encode(text), T, B):
-        # the state goes on from window to window; the gradient does not
-        run = tg.unroll(cell, inputs, None if first else state)
-        losses = [tg.cross_entropy(o, y) for o, y in zip(run.steps, targets, strict=True)]
-        loss = sum(losses, 0.0)
-        loss.backward()
-        tg.optim.clip_by_norm(cell, 5.0)
-        optimiser.step()
-        state = run.state.detach()
-        if step % 100 == 0:
-            print(f"update {step:4}: {loss.item() / T:.2f} nats per character")
-        step += 1
+
+def steps():
+    """Characters and those that follow; and where the text begins anew."""
+    for _ in range(2):
+        for inputs, targets, first in windows(vocabulary.encode(text), T, B):
+            for t, (x, y) in enumerate(zip(inputs, targets, strict=True)):
+                yield x, y, np.full(B, first and t == 0)
+
+
+def loss(outputs, targets):
+    return tg.cross_entropy(outputs, targets, "sum") / B
+
+
+# the state goes on from window to window; the gradient does not
+for i, window in enumerate(tg.truncated(cell, steps(), loss, k1=T)):
+    window.backward()
+    tg.optim.clip_by_norm(cell, 5.0)
+    optimiser.step()
+    if i % 100 == 0:
+        print(f"update {i:4}: {window.loss.item() / T:.2f} nats per character")
 
 x, s, written = vocabulary.encode("d"), cell.initial_state(1), "d"
 with tg.no_grad():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
 from tinygrad_rnn.data import Vocabulary, windows
 from tinygrad_rnn.demo import train as training
 from tinygrad_rnn.demo.measure import frequencies_loss
@@ -37,30 +38,28 @@ def test_the_same_seed_trains_the_same_model():
     np.testing.assert_array_equal(a.W.numpy(), b.W.numpy())
 
 
-def test_no_window_reaches_back_into_the_one_before(monkeypatch):
-    sizes, starts = [], []
-    original = training.window_loss
+@pytest.mark.parametrize(("k1", "k2"), [(32, None), (4, 10)])
+def test_no_window_reaches_back_further_than_k2(monkeypatch, k1, k2):
+    seen = []
+    original = training.tg.truncated
 
-    def watched(model, window, s):
-        loss, end = original(model, window, s)
-        if loss.recorded:
-            sizes.append(len(record_order([loss._node])))
-            starts.append(None if s is None else s.numpy().copy())
-            watched.end = end.numpy()
-        return loss, end
+    def watched(*args, **options):
+        for window in original(*args, **options):
+            seen.append((window.steps, window.reach, len(record_order([window.loss._node]))))
+            yield window
 
-    monkeypatch.setattr(training, "window_loss", watched)
-    trained(4)
-    assert len(sizes) == 4
-    assert len(set(sizes)) == 1  # a record that reached back would grow
-    assert starts[0] is None
-    assert all(np.abs(s).sum() > 0 for s in starts[1:])  # yet the state is carried over
+    monkeypatch.setattr(training.tg, "truncated", watched)
+    trained(6, k1=k1, k2=k2)
+    assert [steps.start for steps, *_ in seen] == [1 + k1 * i for i in range(6)]
+    assert all(len(reach) <= (k2 or k1) for _, reach, _ in seen)
+    assert len({size for _, _, size in seen[-3:]}) == 1  # a record that reached back would grow
 
 
 def test_the_loss_of_a_window_is_the_sum_over_its_steps():
     model = CharElman(VOCABULARY, 8, rng=1)
     window = next(windows(IDS, 6, 3))
-    loss, _ = training.window_loss(model, window, None)
+    outputs, _ = tg.unroll(model, window.inputs)
+    loss = training.window_loss(outputs, window.targets)
     s, total = np.zeros((3, 8)), 0.0
     p = {name: q.numpy().astype(float) for name, q in model.parameters().items()}
     for x, y in zip(window.inputs, window.targets, strict=True):

@@ -50,7 +50,28 @@ def test_no_gradient_crosses_a_cut(gallery):
     drawing = tg.draw(gallery.by_hand(cut=3), edges="gradient")
     (cut,) = [link for link in drawing.model.links if link.kind == "cut"]
     assert (cut.source.id, cut.norm) == ("t2.s_2", 0.0)
-    assert "detached" in drawing.svg
+    assert "detached: no gradient (norm of that cut off)" in drawing.svg
+
+
+def test_a_cut_says_what_would_have_crossed_it():
+    cell = tg.LSTMCell(2, 3, rng=0, dtype=np.float64)
+    xs = np.random.default_rng(0).normal(size=(6, 1, 2))
+    data = xs, np.zeros((6, 1, 3))
+    windows = list(tg.truncated(cell, data, lambda o, y: tg.square(o - y).sum(), k1=2))
+    drawing = tg.draw(*[window.loss for window in windows], level="step", edges="gradient")
+    cuts = {link.source.id: link.lost for link in drawing.model.links if link.kind == "cut"}
+    assert len(cuts) == 2  # h and c are drawn as one
+    for (begin, window), lost in zip(
+        ((2, windows[1]), (4, windows[2])), cuts.values(), strict=True
+    ):
+        state = tg.detach(tg.unroll(cell, xs[:begin]).state)
+        again = tg.unroll(cell, xs[begin : begin + 2], state)
+        assert window.steps.start == begin + 1
+        into = tg.gradients(tg.square(again.outputs).sum(), list(again.states[0]))
+        assert lost == pytest.approx(np.linalg.norm(into))
+        assert f"would have gone on {lost:.4g}" in drawing.svg
+    plain = tg.draw(*[window.loss for window in windows], level="step")
+    assert "norm of that cut off" not in plain.svg
 
 
 def test_widths_grow_with_the_norm_of_values(gallery):

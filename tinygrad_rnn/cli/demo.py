@@ -22,6 +22,11 @@ def command(
         Path, typer.Option(help="Folder for the page, the drawing and the model.")
     ] = Path("demo"),
     steps: Annotated[int, typer.Option(help="Number of updates.")] = 2000,
+    k1: Annotated[int, typer.Option(help="Characters from one update to the next.")] = 32,
+    k2: Annotated[
+        int | None,
+        typer.Option(help="How many characters gradients reach back; as many as k1 if left out."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the weights and of the text generated.")] = 0,
 ) -> None:
     """Train a character-level Elman network and write a page about its gradients.
@@ -31,6 +36,9 @@ def command(
     need("graphviz", "jinja2", "matplotlib", "safetensors")
     if steps < 1:
         fail(f"--steps {steps}: wanted at least 1")
+    for name, k in (("k1", k1), ("k2", k2)):
+        if k is not None and k < 1:
+            fail(f"--{name} {k}: wanted at least 1")
     if seed < 0:
         fail(f"--seed {seed}: wanted 0 or more")
     from rich.console import Console
@@ -39,7 +47,7 @@ def command(
     from ..demo import run
 
     try:
-        finished = run(text, out, steps, seed, Console(highlight=False))
+        finished = run(text, out, steps, seed, Console(highlight=False), k1, k2)
     except BrokenPipeError:  # nobody reads on: typer's to handle
         raise
     except (TextError, OSError) as error:

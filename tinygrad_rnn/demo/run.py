@@ -109,6 +109,8 @@ def run(
     steps: int,
     seed: int,
     console: Console,
+    k1: int = training.WINDOW,
+    k2: int | None = None,
 ) -> bool:
     """Train a model, look at it, and leave a page, a drawing and the model in a folder.
 
@@ -118,6 +120,7 @@ def run(
     out         the folder, made if it is not there; the files in OUTPUTS are replaced
     steps       number of updates
     seed        of the initial parameters and of the text written
+    k1, k2      an update every k1 characters, with gradients that reach back k2 (k1 if left out)
     console     where progress and a short form of the page go
 
     Ctrl-C during training ends training; the rest is done with the model as it is then. A second
@@ -142,7 +145,9 @@ def run(
         terminal.begin(console, source, len(text), model)
         begun = time.perf_counter()
         with terminal.progress(console, steps) as progress:
-            history = training.train(model, train_ids, held_ids, steps, interrupted, progress)
+            history = training.train(
+                model, train_ids, held_ids, steps, k1, k2, interrupted, progress
+            )
         seconds = time.perf_counter() - begun
         if history.stopped:
             terminal.stopped(console, history)
@@ -154,6 +159,8 @@ def run(
             values = {
                 **page.results(subject),
                 **_of_training(history, vocabulary, train_ids, held_ids),
+                "k1": k1,
+                "k2": k1 if k2 is None else k2,
                 **_of_flow(before, measure.gradient_flow(model, held_ids)),
                 "source": source,
                 "characters": len(text),
@@ -200,7 +207,6 @@ def _of_training(
     frequencies = measure.frequencies_loss(train_ids, held_ids, vocabulary)
     curve = figures.learning_curve(history, uniform, frequencies)
     return {
-        "window": training.WINDOW,
         "batch": training.BATCH,
         "steps": history.steps,
         "asked": history.asked,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as tg
 
-from ..data import Ids, Window, windows
+from ..data import Ids, windows
 from .model import CharElman
 
 HIDDEN = 100
@@ -56,19 +57,14 @@ class History:
         return float(np.mean(self.train[-RECENT:])) if self.train else float("nan")
 
 
-def window_loss(
-    model: CharElman, window: Window, s: tg.Tensor | None
-) -> tuple[tg.Tensor, tg.Tensor]:
-    """The loss of a window, and the state after it.
+def window_loss(outputs: tg.Tensor, targets: Ids) -> tg.Tensor:
+    """The loss of a window, L = sum_t L_t; L_t is the mean of -log softmax(o_t)[target].
 
-    L = sum_t L_t, and L_t the mean over the batch of -log softmax(o_t)[target].
+    outputs  (n, B, V)
+    targets  (n, B) classes
     """
-    run = tg.unroll(model, window.inputs, s)
-    loss = tg.zeros(())
-    for t, (o, target) in enumerate(zip(run.steps, window.targets, strict=True), start=1):
-        with tg.timestep(t):
-            loss = loss + tg.cross_entropy(o, target)
-    return loss, run.state
+    loss: tg.Tensor = tg.cross_entropy(outputs, targets, "sum") / targets.shape[1]
+    return loss
 
 
 def evaluate(model: CharElman, ids: Ids) -> float:
@@ -76,8 +72,8 @@ def evaluate(model: CharElman, ids: Ids) -> float:
     total, count, s = 0.0, 0, None
     with tg.no_grad():
         for window in windows(ids, WINDOW, 64):
-            loss, s = window_loss(model, window, s)
-            total += loss.item()
+            outputs, s = tg.unroll(model, window.inputs, s)
+            total += window_loss(outputs, window.targets).item()
             count += len(window.inputs)
     return total / count
 
@@ -87,38 +83,45 @@ def train(
     ids: Ids,
     held_out: Ids,
     steps: int,
+    k1: int = WINDOW,
+    k2: int | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[History], None] = lambda history: None,
 ) -> History:
     """Train a model by Adam, with gradients clipped and a rate that falls linearly to zero.
 
-    The state is carried from window to window, detached: its value goes on, no gradient comes back.
+    By truncated BPTT: an update every k1 characters, with gradients that reach back k2. The state
+    goes on from window to window, and begins anew with the text.
 
     ids, held_out   classes of the characters to train on, and of those to measure on only
     steps           number of updates
+    k1, k2          see `truncated`; k2 is k1 if left out
     stop            asked before every update; True ends training there
     progress        called after every update
     """
     history = History(steps)
     optimiser = tg.optim.Adam(model, RATE)
     every = max(1, steps // EVALUATIONS)
-    s = None
-    for step, window in zip(range(steps), _again_and_again(ids), strict=False):
+    characters = _again_and_again(ids)
+    coming = tg.truncated(model, characters, window_loss, k1=k1, k2=k2)
+    for step, window in zip(range(steps), coming, strict=False):
         if stop():
             break
         if step % every == 0:
             history.held_out.append((step, evaluate(model, held_out)))
-        loss, s = window_loss(model, window, None if window.first or s is None else s.detach())
-        loss.backward()
+        window.backward()
         tg.optim.clip_by_norm(model, CLIP)
         optimiser.lr = RATE * (1 - step / steps)
         optimiser.step()
-        history.train.append(loss.item() / len(window.inputs))
+        history.train.append(window.loss.item() / len(window.steps))
         progress(history)
     history.held_out.append((history.steps, evaluate(model, held_out)))
     return history
 
 
-def _again_and_again(ids: Ids) -> Iterator[Window]:
+def _again_and_again(ids: Ids) -> Iterator[tuple[Ids, Ids, np.ndarray[Any, Any]]]:
+    """The characters and those that follow, BATCH at a time; and whether the text begins anew."""
     while True:
-        yield from windows(ids, WINDOW, BATCH)
+        for window in windows(ids, WINDOW, BATCH):
+            for t, (x, y) in enumerate(zip(window.inputs, window.targets, strict=True)):
+                yield x, y, np.full(len(x), window.first and t == 0)

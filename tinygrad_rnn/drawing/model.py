@@ -55,6 +55,7 @@ class Link:
     norm   of the gradient that flowed back along it, or of the value; None if not known
     label  which of several named outputs of its source it is
     parts  the links it stands for, if several were merged
+    lost   of a cut: the norm of the gradient that would have gone on; None if not known
     """
 
     source: Box
@@ -65,6 +66,7 @@ class Link:
     norm: float | None = None
     label: Runs = ()
     parts: list[Link] = field(default_factory=list)
+    lost: float | None = None
 
 
 @dataclass

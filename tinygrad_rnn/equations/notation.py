@@ -145,7 +145,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, Size):
         letter = value.letter.replace("_", "")
         return letter if value.factor == 1 else f"{value.factor}{letter}"
-    return str(value).replace("-", "−")
+    return " ".join(str(value).split()).replace("-", "−")  # an array has lines
 
 
 def _sizes(shape: Shape) -> str:

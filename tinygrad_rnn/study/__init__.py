@@ -17,6 +17,7 @@ from .jacobians import (
 )
 from .locate import Finding
 from .retention import retention
+from .truncation import Truncation, truncation
 
 __all__ = [
     "Agreement",
@@ -28,6 +29,8 @@ __all__ = [
     "Gate",
     "Remedy",
     "Row",
+    "Truncation",
+    "truncation",
     "retention",
     "compare",
     "contributions",

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .truncation import Truncation
+
 BLUE, VERMILLION, GREEN, INK, GREY = "#0072B2", "#D55E00", "#009E73", "#222222", "#6B6B6B"
 DECADES = 12
 """How far down a logarithmic colour scale goes."""
@@ -171,6 +173,56 @@ def lags(J: Array, W: Tensor | ArrayLike | None = None, gamma: float = 1.0) -> F
     axes.set_ylabel(r"$\|\partial s_T / \partial s_{T-\mathrm{lag}}\|_2$")
     axes.set_xlim(0, len(J))
     figure.legend(frameon=False, loc="outside upper center", ncols=2)
+    return finished(figure)
+
+
+def truncation(found: Truncation, k2: int | None = None) -> Figure:
+    """The cosine and the bias of truncated gradients over k2, and what one k2 keeps of the table.
+
+    found  from `study.truncation`
+    k2     of the table of (t, k); the middle one of those compared if left out
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn import study
+    >>> cell = tg.ElmanCell(1, 4, rng=0)
+    >>> data = np.ones((8, 1, 1)), np.zeros((8, 1, 4))
+    >>> found = study.truncation(
+    ...     cell, data, lambda o, y: tg.square(o - y).sum(), k1=2, k2=[2, 4, 8]
+    ... )
+    >>> [axes.get_xlabel() for axes in truncation(found).axes]
+    ['reach $k_2$', '$k$, the step in which a weight is used']
+    """
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+
+    k2 = found.k2[len(found.k2) // 2] if k2 is None else k2
+    figure = Figure(figsize=(8.4, 3.6), dpi=150, layout="constrained", facecolor="white")
+    axes, table = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    axes.axhline(0, color=GREY, linewidth=0.7)
+    axes.axhline(1, color=GREY, linewidth=0.7, linestyle=":")
+    axes.plot(found.k2, found.cosine(), "o-", color=BLUE, linewidth=2, label="cosine, all weights")
+    for name, color in zip(
+        found.full, (GREEN, VERMILLION, *[GREY] * len(found.full)), strict=False
+    ):
+        axes.plot(found.k2, found.cosine(name), color=color, linewidth=1, label=f"of {_math(name)}")
+    axes.plot(found.k2, found.bias(), "s--", color=INK, linewidth=1, label="bias $|g - G|/|G|$")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(found.k2, list(map(str, found.k2)))
+    axes.minorticks_off()
+    axes.set_xlabel("reach $k_2$")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, loc="outside upper center", ncols=3)
+    kept = found.kept(k2)
+    t, k = np.indices(kept.shape)
+    shades = np.where(kept, 2, np.where(k <= t, 1, 0))
+    edge = found.steps + 0.5
+    table.imshow(
+        shades, ListedColormap(["white", "#e3e6ea", BLUE]), vmin=0, vmax=2,
+        extent=(0.5, edge, edge, 0.5), interpolation="nearest",
+    )  # fmt: skip
+    table.set_xlabel("$k$, the step in which a weight is used")
+    table.set_ylabel("$t$ of the loss $L_t$")
+    table.set_title(f"kept with $k_1={found.k1}$, $k_2={k2}$: blue; lost: grey")
     return finished(figure)
 
 

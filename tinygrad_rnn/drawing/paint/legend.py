@@ -91,7 +91,9 @@ class Legend:
             self._entry("constant: no gradient", 34, *arrow(way, "constant-link", "head", 1.0))
         if "cut" in kinds:
             marks = [Stroke([(13 + d, 8), (19 + d, -8)], "flow", 1.8) for d in (-3, 3)]
-            self._entry("detached: no gradient", 34, *arrow(way, "cut", "head", 1.6), *marks)
+            lost = any(link.lost is not None for link in model.links)
+            words = "detached: no gradient" + (" (norm of that cut off)" if lost else "")
+            self._entry(words, 34, *arrow(way, "cut", "head", 1.6), *marks)
 
     def _back(self, boxes: Sequence[Box]) -> None:
         back = [box for box in boxes if box.back]

@@ -206,6 +206,9 @@ class Painter:
             x, y = (x1 + x2) / 2, (y1 + y2) / 2
             for d in (-3, 3):
                 shapes.append(Stroke([(x + d - 3, y + 9), (x + d + 3, y - 9)], "flow", 1.8))
+            if link.lost is not None:
+                lost = (Run(f"{link.lost:.2g}"),)
+                shapes.append(Words(x, y - 18, lost, SMALL_FONT, "soft", face="sans"))
         self.groups.append(self._link_group(link, shapes))
 
     def _link_group(self, link: Link, shapes: list[Any], rail: str = "") -> Group:
@@ -218,6 +221,8 @@ class Painter:
             about.append("constant: no gradient")
         if link.kind == "cut":
             about.append("cut by detach(): no gradient flows back")
+            if link.lost is not None:
+                about.append(f"norm of the gradient that would have gone on {link.lost:.4g}")
         data = {"kind": "link", "from": link.source.id, "to": link.target.id}
         if link.source.column == link.target.column:
             data["step"] = str(link.source.column)

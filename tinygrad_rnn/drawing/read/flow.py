@@ -54,7 +54,8 @@ def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
     """Give each link the norm of the gradient that flowed back along that very link.
 
     A state that several links leave has a gradient of its own, their sum: it stands on the link
-    that leads into it. Raises RuntimeError for a record whose values were freed.
+    that leads into it. A cut is told what would have gone on. Raises RuntimeError for a record
+    whose values were freed.
     """
     flow = _Flow()
     wanted = [node for node in model.order if node.primitive is None]
@@ -65,7 +66,7 @@ def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
                 assert part.node is not None
                 totals.append((link, part))
                 wanted.append(part.node)
-            elif part.kind not in ("constant", "cut") and part.node is not None:
+            elif part.kind != "constant" and part.node is not None:
                 flow.expect(link, part.node, part.i)
     seeds = checked_seeds(outputs, None, record=False)
     found = pullback(seeds, wanted, keep=True, visit=flow.visit)
@@ -77,7 +78,9 @@ def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
             name = "" if link.target is part.target else f"{text.plain(part.target.label)}: "
             link.target.facts.append(f"{name}gradient norm {np.linalg.norm(total):.4g}")
     for link in model.links:
-        if link.kind != "constant":
+        if link.kind == "cut":
+            link.norm, link.lost = 0.0, flow.norm(link)
+        elif link.kind != "constant":
             link.norm = flow.norm(link)
     for box in model.boxes:
         if box.kind in ("parameter", "input") and box.node in found:
