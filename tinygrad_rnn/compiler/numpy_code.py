@@ -50,7 +50,7 @@ class Writer:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.scope: dict[str, Any] = {"np": np, **{k: getattr(runtime, k) for k in (
-            "batch", "total", "rows")}}  # fmt: skip
+            "batch", "total", "rows", "pack")}}  # fmt: skip
         self.names: dict[Var, str] = {}
         self.taken: set[str] = set(keyword.kwlist) | set(dir(__builtins__)) | set(self.scope) | {
             "T", "K", "a", "b", "n", "i", "xs", "s0", "outside", "constants", "kept", "G", "g_last"
@@ -381,13 +381,13 @@ class Targets(NamedTuple):
     """Where the values of a loop are.
 
     places  of every value that has a buffer of its own, or a part of one
-    parts   values that are written into a part of another: (the other, index)
+    parts   values that are written into a part of another: (the other, index, its beginning)
     views   equations whose results are views: they are made once, not in every step
     copies  (equation, argument) of concatenations whose argument is copied into its part
     """
 
     places: dict[Var, Place]
-    parts: dict[Var, tuple[Var, str]]
+    parts: dict[Var, tuple[Var, str, int]]
     views: list[Equation]
 
 
@@ -412,7 +412,7 @@ def targets(loop: Sequence[Equation], need: dict[Var, Place], taken: set[Var]) -
         assert isinstance(source, Var)
         for v in e.outputs:
             place[v] = place[source]
-    parts: dict[Var, tuple[Var, str]] = {}
+    parts: dict[Var, tuple[Var, str, int]] = {}
     for e in loop:
         if e.primitive is not CONCATENATE:
             continue
@@ -431,7 +431,7 @@ def targets(loop: Sequence[Equation], need: dict[Var, Place], taken: set[Var]) -
                 and whole not in taken
             ):
                 before = ":, " * axis
-                parts[a] = whole, f"{before}{start}:{start + size}"
+                parts[a] = whole, f"{before}{start}:{start + size}", start
                 place[a] = place[whole]
             start += size
     return Targets(place, parts, views)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..graph import Place as Where
+from ..ops.primitives import ADD
 from ..program import Constant, Equation, Var
+from ..runs import same
+from .llvm_text import Machine
+from .lower import Store, UnsupportedError
+from .native_loops import inside, native_loop, sunk
 from .numpy_code import (
     BLOCK_BYTES,
     Compiled,
@@ -35,6 +41,7 @@ class _Loop:
                     places[v] = "block"
         self.places = places
         self.emit = Emitter(w, part, places)
+        self.packs: list[str] = []
         self.viewed = {v for e in self.targets.views for v in e.outputs}
         self.own = [
             v
@@ -65,7 +72,7 @@ class _Loop:
                 w.line(1, f"blk_{name} = np.empty((K, {_sizes(v)}), {dtype})")
             else:
                 w.line(1, f"all_{name} = np.empty((T, {_sizes(v)}), {dtype})")
-        for v, (whole, index) in self.targets.parts.items():
+        for v, (whole, index, _) in self.targets.parts.items():
             name, place = w.name(v), self.places[v]
             if place == "fixed":
                 w.line(1, f"{name} = {w.name(whole)}[{index}]")
@@ -84,6 +91,8 @@ class _Loop:
                 f = w.put(e.primitive.value, f"f_{e.primitive.name}")
                 params = w.put(dict(e.params), "p")
                 w.line(1, f"{left} = batch({f}, T, [all_{w.name(source)}], [True], {params})")
+        for text in self.packs:
+            w.line(1, text)
         w.lines += after
 
     def block(self, stacks: Iterable[Var]) -> None:
@@ -96,7 +105,7 @@ class _Loop:
                 w.line(2, f"b_{name} = blk_{name}[:n]")
         for v in dict.fromkeys([*stacks, *(v for v, p in self.places.items() if p == "stack")]):
             w.line(2, f"b_{w.name(v)} = all_{w.name(v)}[a:b]")
-        for v, (whole, index) in self.targets.parts.items():
+        for v, (whole, index, _) in self.targets.parts.items():
             if self.places[v] == "block":
                 w.line(2, f"b_{w.name(v)} = b_{w.name(whole)}[:, {index}]")
         for e in self.targets.views:
@@ -114,6 +123,56 @@ class _Loop:
             self.w.line(2, header)
             for text in [*self.reads(fixed), *lines]:
                 self.w.line(3, text)
+
+    def run_native(
+        self,
+        machine: Machine,
+        rows: int,
+        equations: Sequence[Equation],
+        stores: Sequence[Store],
+        stored: set[Var],
+        names: dict[Var, tuple[str, bool]],
+        backwards: bool,
+    ) -> None:
+        """The loop over the steps of a block as a call of native code.
+
+        names   arrays that have names of their own, and whether they have an axis of steps
+
+        Raises UnsupportedError.
+        """
+        w = self.w
+
+        def array(v: Var) -> tuple[str, bool]:
+            if v in names:
+                return names[v]
+            if self.part.level[v] == "once" or self.places.get(v, "stack") == "fixed":
+                return w.name(v), False
+            return f"b_{w.name(v)}", True
+
+        run, arrays, packed, width = native_loop(
+            equations,
+            rows,
+            machine,
+            stored=stored | {v for v, p in self.places.items() if p != "fixed"} & self._made(),
+            stores=stores,
+            inside=inside(self.targets.views, self.targets.parts),
+            by_step=lambda v: array(v)[1],
+            backwards=backwards,
+        )
+        for v in arrays:
+            if v not in names:
+                self.emit.write_needed(2, v)
+        panels = []
+        for v in packed:
+            name = f"panels_{w.name(v)}"
+            self.packs.append(f"{name} = pack({w.name(v)}, {width})")
+            panels.append(name)
+        call = w.put(run, "native")
+        given = ", ".join([array(v)[0] for v in arrays])
+        w.line(2, f"{call}(n, [{given}], [{', '.join(panels)}])")
+
+    def _made(self) -> set[Var]:
+        return {v for e in self.part.loop for v in e.outputs}
 
     def steps(self) -> list[str]:
         """The lines of one step."""
@@ -149,7 +208,7 @@ class _Loop:
         for a in e.inputs:
             size = a.shape[axis] if isinstance(a, Var) else a.value.shape[axis]
             index = f"{':, ' * axis}{start}:{start + size}"
-            if not isinstance(a, Var) or self.targets.parts.get(a) != (whole, index):
+            if not isinstance(a, Var) or self.targets.parts.get(a, ())[:2] != (whole, index):
                 lines.append(f"{out}[{index}] = {self.emit.step(a)}")
             start += size
         return lines
@@ -172,7 +231,35 @@ def _sizes(v: Var) -> str:
     return ", ".join(map(str, v.shape)) + ("," if v.shape else "")
 
 
-def forward(s: Split, keep: bool) -> Compiled:
+def forward(s: Split, keep: bool, machine: Machine | None = None) -> Compiled:
+    """`_forward`, with native loops if there is a machine and they can do it."""
+    if machine is not None:
+        try:
+            return _forward(s, keep, machine)
+        except UnsupportedError:
+            pass
+    return _forward(s, keep, None)
+
+
+def backward(s: Split, present: Sequence[bool], machine: Machine | None = None) -> Compiled:
+    """`_backward`, with native loops if there is a machine and they can do it."""
+    if machine is not None:
+        try:
+            return _backward(s, present, machine)
+        except UnsupportedError:
+            pass
+    return _backward(s, present, None)
+
+
+def _rows(s: Split) -> int:
+    """B, as the leaves of the state have it."""
+    sizes = {c.before.shape[0] for c in s.carries if c.before.shape}
+    if len(sizes) != 1:
+        raise UnsupportedError("a state without a batch")
+    return next(iter(sizes))
+
+
+def _forward(s: Split, keep: bool, machine: Machine | None) -> Compiled:
     """The forward loop: run(T, xs, s0, outside, constants) -> (results, states, kept).
 
     results  for every distinct result all steps, (T, ...)
@@ -182,6 +269,8 @@ def forward(s: Split, keep: bool) -> Compiled:
     w, j, part = Writer(), s.joint, s.forward
     kept = [v for v in s.kept if v not in (*j.xs, *j.states)] if keep else []
     need: dict[Var, Place] = {}
+    if machine is not None:
+        part = sunk(part, {*kept, *j.results})
     for e in part.after:
         need |= {a: "block" for a in e.inputs if isinstance(a, Var) and part.level[a] == "loop"}
     need |= dict.fromkeys(kept, "stack")
@@ -219,11 +308,28 @@ def forward(s: Split, keep: bool) -> Compiled:
         if part.level.get(c.after) != "loop":
             emit.write_needed(2, c.after)
             w.line(2, f"S{k}[a + 1 : b + 1] = {emit.many(c.after)}")
-    lines = loop.steps()
-    for k, c in enumerate(s.carries):
-        if part.level.get(c.after) == "loop" and home.get(c.after) != k:
-            lines.append(f"S{k}[a + i + 1] = {emit.step(c.after)}")
-    loop.run("for i in range(n):", lines, set())
+    moved = [
+        k
+        for k, c in enumerate(s.carries)
+        if part.level.get(c.after) == "loop" and home.get(c.after) != k
+    ]
+    if machine is not None and part.loop:
+        there = {
+            k: Var(f"S{k}", s.carries[k].before.shape, s.carries[k].before.dtype) for k in moved
+        }
+        loop.run_native(
+            machine,
+            _rows(s),
+            part.loop,
+            [Store(s.carries[k].after, v) for k, v in there.items()],
+            set(home),
+            {v: (f"S{k}[a + 1 : b + 1]", True) for k, v in there.items()},
+            backwards=False,
+        )
+    else:
+        lines = loop.steps()
+        lines += [f"S{k}[a + i + 1] = {emit.step(s.carries[k].after)}" for k in moved]
+        loop.run("for i in range(n):", lines, set())
     for v in (*j.results, *kept):
         emit.write_needed(2, v)
     results = []
@@ -238,7 +344,7 @@ def forward(s: Split, keep: bool) -> Compiled:
     return w.done("forward")
 
 
-def backward(s: Split, present: Sequence[bool]) -> Compiled:
+def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Compiled:
     """The backward loop:
     run(T, xs, states, kept, outside, constants, G, g_last) -> (of x, of s_0, of outside).
 
@@ -249,6 +355,9 @@ def backward(s: Split, present: Sequence[bool]) -> Compiled:
     w, j, part = Writer(), s.joint, s.backward
     kept = [v for v in s.kept if v not in (*j.xs, *j.states)]
     need: dict[Var, Place] = {}
+    if machine is not None:
+        ends = [a for _, a in (*s.totals, *s.to_x)] + [c.back for c in s.carries]
+        part = sunk(part, {a for a in ends if isinstance(a, Var)})
     after_reads: list[Any] = [a for e in part.after for a in e.inputs]
     after_reads += [a for _, a in (*s.totals, *s.to_x)]
     for a in after_reads:
@@ -332,31 +441,57 @@ def backward(s: Split, present: Sequence[bool]) -> Compiled:
             w.line(2, f"b_G{r} = G[{r}][a:b]")
     ahead = [g for r, g in seeds if (r, g) not in carried]
     loop.block([v for v in (*j.xs, *j.states, *kept, *ahead) if v in used])
-    lines: list[str] = []
-    for r, g in carried:
-        out = w.name(g)
-        parts = [f"b_G{r}[i]"] if present[r] else []
-        parts += [
-            f"r{k}"
+    carries = {
+        r: [
+            k
             for k, c in enumerate(s.carries)
             if c.after is j.results[r] and c.before.dtype.kind == "f"
         ]
-        if g in need:
-            lines.append(f"{out} = {_row(g, 'b_' + out)}")
-        if len(parts) == 1:
-            lines.append(f"{out}[...] = {parts[0]}")
-        else:
-            lines.append(f"np.add({parts[0]}, {parts[1]}, out={out})")
-        lines += [f"np.add({out}, {p}, out={out})" for p in parts[2:]]
-    lines += loop.steps()
-    for k, c in enumerate(s.carries):
-        if c.before.dtype.kind != "f" or (isinstance(c.back, Var) and home.get(c.back) == k):
-            continue
-        if c.back is None:
-            lines.append(f"r{k}[...] = 0")
-        else:
-            lines.append(f"r{k}[...] = {emit.step(c.back)}")
-    loop.run("for i in range(n - 1, -1, -1):", lines, {*fixed, *(g for _, g in carried)})
+        for r, _ in carried
+    }
+    others = [
+        (k, c)
+        for k, c in enumerate(s.carries)
+        if c.before.dtype.kind == "f" and not (isinstance(c.back, Var) and home.get(c.back) == k)
+    ]
+    if machine is not None and (part.loop or carried):
+        names: dict[Var, tuple[str, bool]] = {}
+        begin: list[Equation] = []
+        own = {k: Var(f"r{k}", c.before.shape, c.before.dtype) for k, c in enumerate(s.carries)}
+        names |= {v: (f"r{k}", False) for k, v in own.items()}
+        for r, g in carried:
+            parts = [own[k] for k in carries[r]]
+            if present[r]:
+                parts.insert(0, Var(f"G{r}", g.shape, g.dtype))
+                names[parts[0]] = (f"b_G{r}", True)
+            begin += _summed(parts, g)
+            loop.places[g] = "block" if g in need else "fixed"
+        loop.run_native(
+            machine,
+            _rows(s),
+            [*begin, *part.loop],
+            [Store(Constant(0.0) if c.back is None else c.back, own[k]) for k, c in others],
+            {*home, *(g for g in blocks)},
+            names,
+            backwards=True,
+        )
+    else:
+        lines: list[str] = []
+        for r, g in carried:
+            out = w.name(g)
+            words = [f"b_G{r}[i]"] if present[r] else []
+            words += [f"r{k}" for k in carries[r]]
+            if g in need:
+                lines.append(f"{out} = {_row(g, 'b_' + out)}")
+            if len(words) == 1:
+                lines.append(f"{out}[...] = {words[0]}")
+            else:
+                lines.append(f"np.add({words[0]}, {words[1]}, out={out})")
+            lines += [f"np.add({out}, {p}, out={out})" for p in words[2:]]
+        lines += loop.steps()
+        for k, c in others:
+            lines.append(f"r{k}[...] = {0 if c.back is None else emit.step(c.back)}")
+        loop.run("for i in range(n - 1, -1, -1):", lines, {*fixed, *(g for _, g in carried)})
     for k, atom in s.to_x:
         emit.write_needed(2, atom)
         if k not in direct:
@@ -373,6 +508,18 @@ def backward(s: Split, present: Sequence[bool]) -> Compiled:
     w.line(1, f"return {_list(to_x)}, {_list(first)}, {_list(totals)}")
     loop.allocate(at, blocks)
     return w.done("backward")
+
+
+def _summed(parts: Sequence[Var], out: Var) -> list[Equation]:
+    """Equations for the sum of some values."""
+    if len(parts) == 1:
+        return [Equation(same, (parts[0],), {}, (out,), Where())]
+    found, total = [], parts[0]
+    for k, part in enumerate(parts[1:], start=2):
+        new = out if k == len(parts) else Var(f"{out.name}_{k}", out.shape, out.dtype)
+        found.append(Equation(ADD, (total, part), {}, (new,), Where()))
+        total = new
+    return found
 
 
 def _view(e: Equation, made: Any) -> bool:

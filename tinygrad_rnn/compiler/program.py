@@ -9,6 +9,8 @@ from typing import Any
 
 from ..program import Constant, Equation, Var
 from . import numpy_loops
+from .llvm_text import Machine
+from .native import target
 from .numpy_code import Compiled
 from .optimise import hoisted_sums, merged_products, simplified
 from .record import Joint, Step, joint
@@ -54,7 +56,7 @@ class Program:
         key = ("forward", tuple(wanted), keep)
         with self._lock:
             if key not in self._compiled:
-                self._compiled[key] = numpy_loops.forward(self.split(wanted), keep)
+                self._compiled[key] = numpy_loops.forward(self.split(wanted), keep, _machine())
             return self._compiled[key]
 
     def backward(self, wanted: Sequence[bool], present: Sequence[bool]) -> Compiled:
@@ -62,8 +64,13 @@ class Program:
         key = ("backward", tuple(wanted), tuple(present))
         with self._lock:
             if key not in self._compiled:
-                self._compiled[key] = numpy_loops.backward(self.split(wanted), present)
+                self._compiled[key] = numpy_loops.backward(self.split(wanted), present, _machine())
             return self._compiled[key]
+
+
+def _machine() -> Machine | None:
+    goal = target()
+    return None if goal is None else goal.machine
 
 
 _programs: OrderedDict[Any, Program] = OrderedDict()

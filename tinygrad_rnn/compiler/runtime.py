@@ -59,3 +59,14 @@ def _step(f: Any, i: int, given: Sequence[Any], by_step: Sequence[bool], params:
 def rows(a: Any) -> Any:
     """Matrices of several steps as one."""
     return a.reshape(-1, a.shape[-1])
+
+
+def pack(b: Any, width: int) -> Any:
+    """A matrix in panels of a width, one after the other, filled up with zeros."""
+    depth, across = b.shape
+    panels = -(-across // width)
+    if panels * width != across:
+        wide = np.zeros((depth, panels * width), b.dtype)
+        wide[:, :across] = b
+        b = wide
+    return np.ascontiguousarray(b.reshape(depth, panels, width).swapaxes(0, 1))

@@ -1,0 +1,350 @@
+"""LLVM IR as text: vectors of a width that the processor has, loops, and accurate functions.
+
+exp is 2^n times a polynomial, after Cephes (Moshier 1989); the logistic function and tanh are made
+from it. Each is within 4 units in the last place over the whole range, infinities and NaN included.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+Value = str
+"""The name of a value in the text."""
+
+
+class Machine(NamedTuple):
+    """What code is generated for.
+
+    bytes   of a vector register
+    rows    heights of the tiles of a product, largest first
+    across  vectors in the width of a tile
+    """
+
+    bytes: int
+    rows: tuple[int, ...]
+    across: int
+
+
+MACHINES = {
+    64: Machine(64, (8, 4, 2, 1), 2),
+    32: Machine(32, (6, 4, 2, 1), 2),
+    16: Machine(16, (4, 2, 1), 2),
+}
+
+
+class Kind(NamedTuple):
+    """A type of number in vectors of the machine's width."""
+
+    scalar: str
+    lanes: int
+
+    @property
+    def vector(self) -> str:
+        """Its vector type."""
+        return f"<{self.lanes} x {self.scalar}>"
+
+    @property
+    def suffix(self) -> str:
+        """As in the names of intrinsics."""
+        return f"v{self.lanes}{'f32' if self.scalar == 'float' else 'f64'}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of a number."""
+        return 4 if self.scalar == "float" else 8
+
+    @property
+    def ints(self) -> str:
+        """The vector type of integers of the same size."""
+        return f"<{self.lanes} x i{8 * self.size}>"
+
+    @property
+    def bits(self) -> str:
+        """The vector type of truth values."""
+        return f"<{self.lanes} x i1>"
+
+    def number(self, value: float) -> str:
+        """A number in text: the bits of a double, as LLVM has it."""
+        if self.scalar == "float":
+            value = struct.unpack("f", struct.pack("f", value))[0]
+        return f"0x{struct.unpack('>Q', struct.pack('>d', value))[0]:016X}"
+
+    def splat(self, value: float) -> str:
+        """A vector of equal numbers in text."""
+        one = f"{self.scalar} {self.number(value)}"
+        return f"<{', '.join([one] * self.lanes)}>"
+
+    def whole(self, value: int) -> str:
+        """A vector of equal integers in text."""
+        return f"<{', '.join([f'i{8 * self.size} {value}'] * self.lanes)}>"
+
+
+class Text:
+    """The body of a function that is being written."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.lines: list[str] = []
+        self.slots: list[str] = []
+        self.declared: dict[str, None] = {}
+        self._n = 0
+
+    def fresh(self, word: str = "v") -> str:
+        """A name that is not taken."""
+        self._n += 1
+        return f"{word}{self._n}"
+
+    def let(self, right: str) -> Value:
+        """An instruction with a result."""
+        name = "%" + self.fresh()
+        self.lines.append(f"  {name} = {right}")
+        return name
+
+    def do(self, text: str) -> None:
+        """An instruction without one."""
+        self.lines.append(f"  {text}")
+
+    def slot(self, kind: str) -> Value:
+        """A local variable, which becomes a register."""
+        name = "%" + self.fresh("slot")
+        self.slots.append(f"  {name} = alloca {kind}")
+        return name
+
+    @contextmanager
+    def loop(self, count: str, step: int = 1, begin: str = "0") -> Iterator[Value]:
+        """A loop over i64 from begin to count - 1."""
+        at = self.slot("i64")
+        head, body, end = (self.fresh(w) for w in ("head", "body", "end"))
+        self.do(f"store i64 {begin}, ptr {at}")
+        self.do(f"br label %{head}")
+        self.lines.append(f"{head}:")
+        i = self.let(f"load i64, ptr {at}")
+        more = self.let(f"icmp slt i64 {i}, {count}")
+        self.do(f"br i1 {more}, label %{body}, label %{end}")
+        self.lines.append(f"{body}:")
+        yield i
+        self.do(f"store i64 {self.let(f'add i64 {i}, {step}')}, ptr {at}")
+        self.do(f"br label %{head}")
+        self.lines.append(f"{end}:")
+
+    def intrinsic(self, result: str, name: str, *arguments: tuple[str, str]) -> Value:
+        """A call of one of LLVM's own functions."""
+        kinds = ", ".join(kind for kind, _ in arguments)
+        self.declared[f"declare {result} @{name}({kinds})"] = None
+        given = ", ".join(f"{kind} {value}" for kind, value in arguments)
+        return self.let(f"call {result} @{name}({given})")
+
+    # -- arithmetic of vectors ------------------------------------------------------------------
+
+    def binary(self, word: str, a: Value, b: Value) -> Value:
+        """fadd, fsub, fmul or fdiv."""
+        return self.let(f"{word} contract {self.kind.vector} {a}, {b}")
+
+    def fma(self, a: Value, b: Value, c: Value) -> Value:
+        """a b + c."""
+        v = self.kind.vector
+        return self.intrinsic(v, f"llvm.fma.{self.kind.suffix}", (v, a), (v, b), (v, c))
+
+    def unary(self, word: str, a: Value) -> Value:
+        """fabs, sqrt, rint, floor, ceil or trunc."""
+        v = self.kind.vector
+        return self.intrinsic(v, f"llvm.{word}.{self.kind.suffix}", (v, a))
+
+    def negative(self, a: Value) -> Value:
+        """-a."""
+        return self.let(f"fneg {self.kind.vector} {a}")
+
+    def compare(self, word: str, a: Value, b: Value) -> Value:
+        """oeq, ogt, ... as truth values."""
+        return self.let(f"fcmp {word} {self.kind.vector} {a}, {b}")
+
+    def select(self, which: Value, a: Value, b: Value) -> Value:
+        """a where true, else b."""
+        v = self.kind.vector
+        return self.let(f"select {self.kind.bits} {which}, {v} {a}, {v} {b}")
+
+    def extreme(self, word: str, a: Value, b: Value) -> Value:
+        """The larger ("ogt") or smaller ("olt") of two; NaN if one is."""
+        chosen = self.select(self.compare(word, a, b), a, b)
+        return self.select(self.compare("uno", a, a), a, chosen)
+
+    def polynomial(self, x: Value, coefficients: Sequence[float]) -> Value:
+        """Highest power first."""
+        y = self.kind.splat(coefficients[0])
+        for c in coefficients[1:]:
+            y = self.fma(y, x, self.kind.splat(c))
+        return y
+
+    def exp(self, x: Value) -> Value:
+        """e^x."""
+        k = self.kind
+        single = k.scalar == "float"
+        low, high = (-104.0, 89.0) if single else (-746.0, 710.0)
+        hi, lo = (
+            (0.693145751953125, 1.428606765330187e-06)
+            if single
+            else (6.93147180369123816490e-01, 1.90821492927058770002e-10)
+        )
+        c = self.select(self.compare("ogt", x, k.splat(high)), k.splat(high), x)
+        c = self.select(self.compare("olt", c, k.splat(low)), k.splat(low), c)
+        n = self.unary("rint", self.binary("fmul", c, k.splat(1.4426950408889634)))
+        r = self.fma(n, k.splat(-hi), c)
+        r = self.fma(n, k.splat(-lo), r)
+        p = self.polynomial(r, EXP_SINGLE if single else EXP_DOUBLE)
+        y = self.fma(self.binary("fmul", r, r), p, r)
+        y = self.binary("fadd", y, k.splat(1.0))
+        # NaN has no integer: 0 will do, the result is NaN through y
+        known = self.select(self.compare("ord", n, n), n, k.splat(0.0))
+        whole = self.let(f"fptosi {k.vector} {known} to {k.ints}")
+        half = self.let(f"ashr {k.ints} {whole}, {k.whole(1)}")
+        rest = self.let(f"sub {k.ints} {whole}, {half}")
+        for part in (half, rest):
+            bias, shift = (127, 23) if single else (1023, 52)
+            biased = self.let(f"add {k.ints} {part}, {k.whole(bias)}")
+            power = self.let(f"shl {k.ints} {biased}, {k.whole(shift)}")
+            y = self.binary("fmul", y, self.let(f"bitcast {k.ints} {power} to {k.vector}"))
+        return y
+
+    def sigmoid(self, x: Value) -> Value:
+        """1 / (1 + e^-x)."""
+        one = self.kind.splat(1.0)
+        e = self.exp(self.negative(self.unary("fabs", x)))
+        s = self.binary("fdiv", one, self.binary("fadd", one, e))
+        below = self.compare("olt", x, self.kind.splat(0.0))
+        return self.binary("fmul", self.select(below, e, one), s)
+
+    def tanh(self, x: Value) -> Value:
+        """The hyperbolic tangent."""
+        k = self.kind
+        one, size = k.splat(1.0), self.unary("fabs", x)
+        e = self.exp(self.binary("fmul", size, k.splat(-2.0)))
+        far = self.binary("fdiv", self.binary("fsub", one, e), self.binary("fadd", one, e))
+        v = k.vector
+        far = self.intrinsic(v, f"llvm.copysign.{k.suffix}", (v, far), (v, x))
+        z = self.binary("fmul", x, x)
+        if k.scalar == "float":
+            p = self.polynomial(z, TANH_SINGLE)
+            near = self.fma(self.binary("fmul", p, z), x, x)
+        else:
+            p = self.polynomial(z, TANH_ABOVE)
+            q = self.polynomial(z, TANH_BELOW)
+            near = self.fma(self.binary("fdiv", self.binary("fmul", z, p), q), x, x)
+        return self.select(self.compare("olt", size, k.splat(0.625)), near, far)
+
+
+EXP_SINGLE = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
+              5.0000001201e-1)  # fmt: skip
+EXP_DOUBLE = (1 / 6227020800, 1 / 479001600, 1 / 39916800, 1 / 3628800, 1 / 362880, 1 / 40320,
+              1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5)  # fmt: skip
+TANH_SINGLE = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1,
+               -3.33332819422e-1)  # fmt: skip
+TANH_ABOVE = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
+TANH_BELOW = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
+
+
+def tile(kind: Kind, machine: Machine, rows: int) -> str:
+    """A function that computes one tile of a product, C = A @ B or C = D + A @ B.
+
+    A   rows of numbers, `lda` apart
+    B   K rows of a panel, as wide as the tile, one after the other
+    D   rows to begin with, `ldd` apart, or null
+    """
+    across = machine.across
+    t = Text(kind)
+    v, size = kind.vector, kind.size
+    parts = 4 if rows == 1 else 2 if rows == 2 else 1  # sums that do not wait for each other
+    sums = [[[t.slot(v) for _ in range(across)] for _ in range(rows)] for _ in range(parts)]
+    zero = "zeroinitializer"
+    for part in sums:
+        for row in part:
+            for slot in row:
+                t.do(f"store {v} {zero}, ptr {slot}")
+
+    def one(k: Value, part: int) -> None:
+        at = t.let(f"mul i64 {k}, {across * kind.lanes * size}")
+        row = t.let(f"getelementptr i8, ptr %B, i64 {at}")
+        b = []
+        for c in range(across):
+            p = t.let(f"getelementptr i8, ptr {row}, i64 {c * kind.lanes * size}")
+            b.append(t.let(f"load {v}, ptr {p}, align {size}"))
+        for r in range(rows):
+            begin = t.let(f"mul i64 %lda, {r}")
+            p = t.let(f"getelementptr {kind.scalar}, ptr %A, i64 {t.let(f'add i64 {begin}, {k}')}")
+            a = t.let(f"load {kind.scalar}, ptr {p}, align {size}")
+            a = t.let(f"insertelement {v} poison, {kind.scalar} {a}, i64 0")
+            mask = f"<{kind.lanes} x i32> zeroinitializer"
+            a = t.let(f"shufflevector {v} {a}, {v} poison, {mask}")
+            for c in range(across):
+                slot = sums[part][r][c]
+                so_far = t.let(f"load {v}, ptr {slot}")
+                t.do(f"store {v} {t.fma(a, b[c], so_far)}, ptr {slot}")
+
+    if parts == 1:
+        with t.loop("%K") as k:
+            one(k, 0)
+    else:
+        whole = t.let(f"and i64 %K, {-parts}")
+        with t.loop(whole, parts) as k:
+            for number in range(parts):
+                one(t.let(f"add i64 {k}, {number}"), number)
+        with t.loop("%K", 1, whole) as k:
+            one(k, 0)
+    more = t.let("icmp ne ptr %D, null")
+    for r in range(rows):
+        for c in range(across):
+            total = t.let(f"load {v}, ptr {sums[0][r][c]}")
+            for part in sums[1:]:
+                total = t.binary("fadd", total, t.let(f"load {v}, ptr {part[r][c]}"))
+            mask = f"%mask{c}"
+            first = c * kind.lanes
+            start = t.let(f"add i64 {t.let(f'mul i64 %ldd, {r}')}, {first}")
+            d = t.let(f"getelementptr {kind.scalar}, ptr %D, i64 {start}")
+            read = t.let(f"select i1 {more}, {kind.bits} {mask}, {kind.bits} zeroinitializer")
+            before = masked_load(t, d, read)
+            start = t.let(f"add i64 {t.let(f'mul i64 %ldc, {r}')}, {first}")
+            p = t.let(f"getelementptr {kind.scalar}, ptr %C, i64 {start}")
+            masked_store(t, t.binary("fadd", total, before), p, mask)
+    masks = ", ".join(f"{kind.bits} %mask{c}" for c in range(across))
+    return function(
+        f"@tile_{kind.suffix}_{rows}",
+        f"ptr %A, i64 %lda, ptr %B, i64 %K, ptr %C, i64 %ldc, ptr %D, i64 %ldd, {masks}",
+        t,
+        "internal ",
+    )
+
+
+def masked_load(t: Text, p: Value, mask: Value) -> Value:
+    """The numbers at an address where true, else 0."""
+    v, kind = t.kind.vector, t.kind
+    name = f"llvm.masked.load.{kind.suffix}.p0"
+    return t.intrinsic(
+        v, name, ("ptr", p), ("i32", str(kind.size)), (kind.bits, mask), (v, "zeroinitializer")
+    )
+
+
+def masked_store(t: Text, value: Value, p: Value, mask: Value) -> None:
+    """Store where true."""
+    kind = t.kind
+    name = f"llvm.masked.store.{kind.suffix}.p0"
+    t.declared[f"declare void @{name}({kind.vector}, ptr, i32, {kind.bits})"] = None
+    t.do(f"call void @{name}({kind.vector} {value}, ptr {p}, i32 {kind.size}, {kind.bits} {mask})")
+
+
+def function(name: str, parameters: str, t: Text, linkage: str = "") -> str:
+    """A function as text."""
+    slots, body = "\n".join(t.slots), "\n".join(t.lines)
+    head = f"define {linkage}void {name}({parameters}) #0 {{\nentry:"
+    return f"{head}\n{slots}\n{body}\n  ret void\n}}\n"
+
+
+def module(functions: Sequence[str], declared: Sequence[str], machine: Machine) -> str:
+    """A module as text."""
+    bits = 8 * machine.bytes
+    attributes = (
+        f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" '
+        f'"prefer-vector-width"="{bits}" }}'
+    )
+    return "\n".join([*dict.fromkeys(declared), *functions, attributes]) + "\n"

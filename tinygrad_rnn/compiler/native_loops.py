@@ -1,0 +1,138 @@
+"""The loop of one direction as native code, called from the NumPy code around it."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ops.primitives import GETITEM, SPLIT
+from ..program import Equation, Var
+from . import threads
+from .llvm_text import Machine
+from .lower import Lowering, Store, UnsupportedError, _begin, expression
+from .native import compiled
+from .split import Part
+
+ALONE = 1_000_000
+"""Up to so many operations on entries a loop is run by one thread."""
+
+
+class NativeLoop:
+    """A compiled loop.
+
+    run      the function
+    forms    for every array (whether it has a first axis of steps, the axes of one step's value,
+             its dtype)
+    rows     B
+    work     of one step, in operations on entries
+    """
+
+    def __init__(
+        self, run: Callable[..., Any], forms: list[tuple[bool, int, Any]], rows: int, work: int
+    ) -> None:
+        self.run = run
+        self.forms = forms
+        self.rows = rows
+        self.work = work
+
+    def __call__(self, n: int, arrays: Sequence[Any], packed: Sequence[Any]) -> None:
+        """Run n steps."""
+        addresses, strides, held = [], [], []
+        for array, (by_step, ndim, dtype) in zip(arrays, self.forms, strict=True):
+            if type(array) is not np.ndarray or array.dtype != dtype:
+                array = np.asarray(array, dtype)
+                held.append(array)
+            if array.strides and array.shape[-1] > 1 and array.strides[-1] != array.itemsize:
+                array = np.ascontiguousarray(array)
+                held.append(array)
+            addresses.append(array.__array_interface__["data"][0])
+            steps = array.strides[0] if by_step else 0
+            strides += [steps, array.strides[-2] if ndim == 2 else 0]
+        addresses += [array.__array_interface__["data"][0] for array in packed]
+        given, numbers = np.array(addresses, np.uintp), np.array(strides, np.int64)
+        a, b = (x.__array_interface__["data"][0] for x in (given, numbers))
+        shares = min(threads.count(), self.rows) if n * self.work > ALONE else 1
+        if shares == 1:
+            self.run(a, b, n, 0, self.rows)
+            return
+        ends = [self.rows * k // shares for k in range(shares + 1)]
+        threads.share(
+            [functools.partial(self.run, a, b, n, ends[k], ends[k + 1]) for k in range(shares)]
+        )
+
+
+def sunk(part: Part, outside: set[Var]) -> Part:
+    """A part whose operations on entries before the loop are in the loop, if only that reads them.
+
+    There they cost no way to memory and back.
+
+    outside   values that are read elsewhere
+    """
+    loop, before = list(part.loop), list(part.before)
+    level = dict(part.level)
+    read_after = {a for e in part.after for a in e.inputs if isinstance(a, Var)} | outside
+    for e in reversed(part.before):
+        if len(e.outputs) != 1 or e.outputs[0] in read_after or len(e.outputs[0].shape) != 2:
+            continue
+        if any(e.outputs[0] in other.inputs for other in before if other is not e):
+            continue
+        if e.outputs[0].dtype.kind != "f":
+            continue
+        try:
+            expression(e)
+        except UnsupportedError:
+            continue
+        before.remove(e)
+        loop.insert(0, e)
+        level[e.outputs[0]] = "loop"
+    return part._replace(before=before, loop=loop, level=level)
+
+
+def native_loop(
+    equations: Sequence[Equation],
+    rows: int,
+    machine: Machine,
+    *,
+    stored: set[Var],
+    stores: Sequence[Store],
+    inside: dict[Var, tuple[Var, int]],
+    by_step: Callable[[Var], bool],
+    backwards: bool,
+) -> tuple[NativeLoop, list[Var], list[Var], int]:
+    """(the loop, the values whose arrays it takes, the matrices that it takes packed, how wide).
+
+    by_step   whether the array of a value has a first axis of steps
+
+    Raises UnsupportedError.
+    """
+    lowering = Lowering(equations, rows, machine, stored=stored, stores=stores, inside=inside)
+    loop = lowering.lowered(backwards)
+    run = compiled(loop.text, "run")
+    if run is None:
+        raise UnsupportedError("not compiled")
+    forms = [(by_step(v), len(v.shape), v.dtype) for v in loop.arrays]
+    work = sum([2 * rows * math.prod(p.right.shape) for p in lowering.products.values()])
+    work += sum([20 * rows * op.width for op in lowering.ops.values()])
+    return NativeLoop(run, forms, rows, work), loop.arrays, loop.packed, loop.width
+
+
+def inside(views: Sequence[Equation], parts: dict[Var, Any]) -> dict[Var, tuple[Var, int]]:
+    """Values that are parts of others in memory: (the other, the column it begins at)."""
+    found = {v: (whole, begin) for v, (whole, _, begin) in parts.items()}
+    for e in views:
+        source = e.inputs[0]
+        assert isinstance(source, Var)
+        if e.primitive is SPLIT:
+            begin = 0
+            for v in e.outputs:
+                found[v] = (source, begin)
+                begin += v.shape[-1]
+        elif e.primitive is GETITEM:
+            found[e.outputs[0]] = (source, _begin(e.params["index"], source))
+        else:
+            raise UnsupportedError(e.primitive.name)
+    return found
