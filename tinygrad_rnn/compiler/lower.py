@@ -245,8 +245,7 @@ class Lowering:
         found: list[Segment | Constant] = []
         for a in op.equation.inputs:
             if isinstance(a, Constant):
-                if np.ndim(a.value):
-                    raise UnsupportedError("an array that a rule made")
+                _number(a)
                 found.append(a)
             elif self.form(a) in ("row", "one") or self.width(a) == 1:
                 found.append(self.resolved((a, 0)))
@@ -423,7 +422,7 @@ class Lowering:
         def value(s: Segment | Constant) -> tuple[str, bool]:
             """(its name, whether it is a truth value)."""
             if isinstance(s, Constant):
-                return self.kind.splat(float(s.value)), False
+                return self.kind.splat(_number(s)), False
             if s not in known:
                 known[s] = self._loaded(s, row, j, mask)
             return known[s], s[0].dtype.kind == "b"
@@ -516,7 +515,7 @@ class Lowering:
 
         def copy(row: str, j: str, mask: str | None) -> None:
             if isinstance(source, Constant):
-                x = self.kind.splat(float(source.value))
+                x = self.kind.splat(_number(source))
             else:
                 x = self._loaded(source, row, j, mask)
             self._stored(to, row, self._plus(j, start), x, mask)
@@ -534,6 +533,14 @@ class Lowering:
             if width > whole:
                 bits = [f"i1 {str(k < width - whole).lower()}" for k in range(lanes)]
                 entries(row, str(whole), f"<{', '.join(bits)}>")
+
+
+def _number(constant: Constant) -> float:
+    """A number, or an array that is the same everywhere."""
+    array = np.asarray(constant.value)
+    if array.size == 0 or (array != array.flat[0]).any():
+        raise UnsupportedError("an array that a rule made")
+    return float(array.flat[0])
 
 
 def _begin(index: Any, v: Var) -> int:
