@@ -348,3 +348,10 @@ def test_unused_parameters_are_skipped_if_asked(rng):
     quadratic(w).backward()
     with pytest.raises(ValueError, match="unused: given 'ignore', wanted"):
         optimiser.step()
+
+
+def test_an_optimiser_shows_its_groups(rng):
+    w, v = parameter(rng, (3,), "w"), parameter(rng, (2,), "v")
+    optimiser = tg.optim.RMSprop([{"params": [w]}, {"params": [v], "lr": 0.5}], lr=0.1)
+    assert repr(optimiser).startswith("RMSprop(1 parameter, lr=0.1, alpha=0.99, ")
+    assert "; 1 parameter, lr=0.5, alpha=0.99" in repr(optimiser)

@@ -1,8 +1,19 @@
-"""Text as numbers: reading it, its characters as classes, and windows to train on."""
+"""Sequences of many lengths as one array; text as numbers: characters or words as classes, windows.
+
+>>> from tinygrad_rnn import data
+>>> words = data.WordVocabulary.of("the cat sat and the dog sat too")
+>>> lines = [words.encode(line) for line in ("the dog sat", "the cat", "a cat sat too")]
+>>> ids, lengths = data.pad(lines)
+>>> ids.shape, lengths
+((4, 3), array([3, 2, 4]))
+>>> words.decode(ids[:2, 1])
+['the', 'cat']
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 STANDARD_LIBRARY = (
     "argparse", "ast", "bdb", "calendar", "cmd", "configparser", "copy", "csv", "dataclasses",
@@ -121,6 +133,196 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.characters)
+
+
+@dataclass(frozen=True)
+class WordVocabulary:
+    """Words, or symbols of any kind that are strings, as classes 0..V-1.
+
+    words     all of them, each once; the class of a word is its place
+    unknown   the one among them that stands for all others; None refuses others
+
+    >>> vocabulary = WordVocabulary.of("to be or not to be", special=("<pad>",))
+    >>> vocabulary.words
+    ('<pad>', '<unk>', 'be', 'to', 'not', 'or')
+    >>> vocabulary.encode("to see or not to see")
+    array([3, 1, 5, 4, 3, 1])
+    >>> vocabulary.decode([3, 2])
+    ['to', 'be']
+    """
+
+    words: tuple[str, ...]
+    unknown: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.words, str) or not all(isinstance(word, str) for word in self.words):
+            raise TypeError("a vocabulary of words is made of a tuple of strings")
+        object.__setattr__(self, "words", tuple(self.words))
+        if not self.words or len(set(self.words)) != len(self.words):
+            raise ValueError("a vocabulary is made of words that are all different")
+        if self.unknown is not None and self.unknown not in self.words:
+            raise ValueError(f"the unknown word {self.unknown!r} is not in the vocabulary")
+
+    @classmethod
+    def of(
+        cls,
+        words: str | Iterable[str],
+        *,
+        most: int | None = None,
+        least: int = 1,
+        special: Sequence[str] = (),
+        unknown: str | None = "<unk>",
+    ) -> WordVocabulary:
+        """The words of a text, the most frequent first and those of one frequency by alphabet.
+
+        words     of the text; a string is cut at its white space
+        most      how many to keep at most, special ones and the unknown one not counted
+        least     how often a word has to occur
+        special   words of your own in front: for padding, a beginning, an end
+        unknown   put behind those; None for none
+        """
+        counts = Counter(words.split() if isinstance(words, str) else words)
+        first = [*special] if unknown is None or unknown in special else [*special, unknown]
+        found = [word for word, n in counts.items() if n >= least and word not in first]
+        found.sort(key=lambda word: (-counts[word], word))
+        return cls((*first, *found[:most]), unknown)
+
+    def encode(self, words: str | Iterable[str]) -> Ids:
+        """The class of every word, (N,) integers; a string is cut at its white space.
+
+        Raises TextError for a word that is not in the vocabulary, if none stands for it.
+        """
+        classes = {word: i for i, word in enumerate(self.words)}
+        other = None if self.unknown is None else classes[self.unknown]
+        ids = []
+        for word in words.split() if isinstance(words, str) else words:
+            found = classes.get(word, other)
+            if found is None:
+                raise TextError(f"word {word!r:.60} is not among the {len(self)} of the vocabulary")
+            ids.append(found)
+        return np.array(ids, np.int64)
+
+    def decode(self, ids: Any) -> list[str]:
+        """The words that classes stand for."""
+        return [self.words[i] for i in ids]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+# ------------------------------------------------------------------------------------------------
+# Sequences of many lengths
+
+
+class Padded(NamedTuple):
+    """Sequences side by side, with padding behind the shorter ones.
+
+    values    (T, B, ...), T the length of the longest
+    lengths   (B,) integers, as `unroll` takes them
+    """
+
+    values: Array
+    lengths: Ids
+
+
+def pad(sequences: Iterable[Any], value: float = 0, *, length: int | None = None) -> Padded:
+    """Sequences of many lengths as one array (T, B, ...) with time first, and their lengths.
+
+    sequences   B arrays (T_b, ...), alike but for their first axis; T_b may be 0
+    value       in the padding. Under `lengths` it does not matter; a loss has to leave it out
+    length      T; the longest sequence's if left out
+
+    The array has the sequences' dtype. Raises ValueError for no sequences, sequences that are not
+    alike, and one longer than `length`.
+
+    >>> values, lengths = pad([[1, 2, 3], [4], []])
+    >>> values
+    array([[1, 4, 0],
+           [2, 0, 0],
+           [3, 0, 0]])
+    >>> lengths
+    array([3, 1, 0])
+    """
+    arrays = [np.asarray(sequence) for sequence in sequences]
+    if not arrays:
+        raise ValueError("pad: given no sequences, wanted at least one")
+    for b, array in enumerate(arrays):
+        if array.ndim == 0 or array.dtype.kind not in "fiub":
+            raise ValueError(
+                f"pad: sequence {b} is {array.dtype} of shape {array.shape}; wanted numbers, "
+                "(T, ...)"
+            )
+    like = next((array for array in arrays if array.size), arrays[0])
+    for b, array in enumerate(arrays):
+        if array.shape[1:] != like.shape[1:] and array.size:
+            raise ValueError(
+                f"pad: sequence {b} has shape {array.shape}, wanted (T, {str(like.shape[1:])[1:]}"
+            )
+    lengths = np.array([len(array) for array in arrays], np.int64)
+    T = int(lengths.max()) if length is None else length
+    if lengths.max() > T:
+        b = int(lengths.argmax())
+        raise ValueError(f"pad: sequence {b} has {lengths[b]} steps, more than length={T}")
+    dtype = np.result_type(*[array.dtype for array in arrays if array.size] or [like.dtype])
+    values = np.full((T, len(arrays), *like.shape[1:]), value, dtype)
+    for b, array in enumerate(arrays):
+        if array.size:
+            values[: len(array), b] = array
+    return Padded(values, lengths)
+
+
+def unpad(values: Any, lengths: Any) -> list[Array]:
+    """The sequences in an array (T, B, ...), each without its padding: the reverse of `pad`.
+
+    values    an array or a tensor
+    lengths   (B,)
+
+    >>> unpad(np.array([[1, 4], [2, 0]]), [2, 1])
+    [array([1, 2]), array([4])]
+    """
+    array = values.numpy() if hasattr(values, "numpy") else np.asarray(values)
+    if array.ndim < 2 or array.shape[1] != len(lengths):
+        raise ValueError(
+            f"unpad: given shape {array.shape} and {len(lengths)} lengths; wanted (T, B, ...) and B"
+        )
+    return [array[:n, b] for b, n in enumerate(lengths)]
+
+
+def buckets(
+    lengths: Sequence[int] | Ids, batch_size: int, *, rng: np.random.Generator | int | None = None
+) -> list[Ids]:
+    """Batches of sequences of like length, so that little of them is padding.
+
+    lengths      of all sequences
+    batch_size   B; one batch may be smaller
+    rng          generator or seed that orders the batches, and sequences of the same length; None
+                 leaves them as they are, the shortest first
+
+    Gives the numbers of the sequences in each batch: every sequence is in one.
+
+    >>> sequences = [[1, 2, 3], [4], [5, 6], [7]]
+    >>> for batch in buckets([len(s) for s in sequences], batch_size=2):
+    ...     print(batch, pad([sequences[i] for i in batch]).values.tolist())
+    [1 3] [[4, 7]]
+    [2 0] [[5, 1], [6, 2], [0, 3]]
+    """
+    if batch_size < 1:
+        raise ValueError(f"buckets: batch_size: given {batch_size}, wanted at least 1")
+    sizes = np.asarray(lengths)
+    if rng is None:
+        order = np.argsort(sizes, kind="stable")
+    else:
+        rng = np.random.default_rng(rng)
+        order = rng.permutation(len(sizes))
+        order = order[np.argsort(sizes[order], kind="stable")]
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    if rng is not None:
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+# ------------------------------------------------------------------------------------------------
+# Text to train on
 
 
 def split_text(text: str, window: int, most: int = 50_000) -> tuple[str, str]:

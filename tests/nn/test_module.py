@@ -324,6 +324,56 @@ def test_a_module_shows_its_parts_and_their_number():
     assert repr(tg.Module()) == "Module(0 parameters)"
 
 
+@pytest.mark.parametrize("name", ["named_parameters", "register_buffer", "to", "get_weights"])
+def test_methods_of_other_libraries_are_answered(name):
+    cell = tg.ElmanCell(1, 2)
+    assert not hasattr(cell, name)
+    with pytest.raises(AttributeError, match=f"a module has no attribute '{name}'; use "):
+        getattr(cell, name)
+    setattr(cell, name, 3)  # a user may have the name
+    assert getattr(cell, name) == 3
+
+
+def test_a_method_forward_is_what_a_call_runs():
+    class Net(tg.Module):
+        def forward(self, x):
+            return 2 * x
+
+    class Other(Net):
+        def forward(self, x):
+            return 3 * x
+
+    class Calling(Net):
+        def __call__(self, x):
+            return self.forward(x) + 1
+
+    assert (Net()(1), Other()(1), Calling()(1)) == (2, 3, 3)
+    assert not callable(tg.ElmanCell(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: tg.LSTMCell(3, 0), ValueError, "LSTMCell: hidden_size: given 0, wanted at least"),
+        (lambda: tg.GRUCell(-1, 2), ValueError, "GRUCell: input_size: given -1, wanted at least 0"),
+        (lambda: tg.ElmanCell(3.0, 2), TypeError, r"input_size: given 3\.0, wanted an integer"),
+        (lambda: tg.nn.MGUCell(3, "4"), TypeError, "hidden_size: given '4', wanted an integer"),
+        (lambda: tg.nn.Linear(3, 0), ValueError, "Linear: output_size: given 0"),
+        (lambda: tg.nn.Embedding(True, 2), TypeError, "Embedding: classes: given True"),
+        (lambda: tg.nn.LayerNorm((3,)), TypeError, r"LayerNorm: size: given \(3,\)"),
+    ],
+)
+def test_sizes_that_are_none(make, error, match):
+    with pytest.raises(error, match=match):
+        make()
+
+
+def test_a_network_without_inputs_runs_by_itself():
+    run = tg.unroll(tg.ElmanCell(0, 3, rng=0), np.zeros((4, 2, 0)))
+    assert run.outputs.shape == (4, 2, 3)
+    tg.ElmanCell(np.int64(2), np.int32(3))
+
+
 # ------------------------------------------------------------------------------------------------
 # Buffers
 

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from .. import ops
 from ..tensor import FLOAT, Parameter, Tensor
 from .cell import Cell, uniform
+from .module import check_sizes
 
 if TYPE_CHECKING:
     from .cell import Rng
@@ -53,6 +54,7 @@ class ElmanCell(Cell):
         functions: dict[str, Any] = {"tanh": ops.tanh, "relu": ops.relu, "identity": operator.pos}
         if activation not in functions:
             raise ValueError(f"activation: given {activation!r}, wanted one of {list(functions)}")
+        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         rng = np.random.default_rng(rng)
         bound = hidden_size**-0.5
         self.activation = activation

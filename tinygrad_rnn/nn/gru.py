@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from .. import ops
 from ..tensor import FLOAT, Parameter, Tensor, zeros
 from .cell import Cell, uniform
+from .module import check_sizes
 
 if TYPE_CHECKING:
     from .cell import Rng
@@ -55,6 +56,7 @@ class GRUCell(Cell):
     ) -> None:
         if reset not in ("after", "before"):
             raise ValueError(f'reset: given {reset!r}, wanted "after" or "before"')
+        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         rng = np.random.default_rng(rng)
         H, bound = hidden_size, hidden_size**-0.5
         self.reset = reset

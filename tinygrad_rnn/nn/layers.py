@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from .. import ops
 from ..tensor import FLOAT, Parameter, Tensor
 from . import init
-from .module import Module
+from .module import Module, check_sizes
 
 if TYPE_CHECKING:
     from .cell import Rng
@@ -45,6 +45,7 @@ class Linear(Module):
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
+        check_sizes("Linear", input_size=input_size, output_size=output_size)
         rng, bound = np.random.default_rng(rng), max(input_size, 1) ** -0.5
         self.input_size = input_size
         self.output_size = output_size
@@ -85,6 +86,7 @@ class Embedding(Module):
     def __init__(
         self, classes: int, output_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
     ) -> None:
+        check_sizes("Embedding", classes=classes, output_size=output_size)
         self.classes = classes
         self.output_size = output_size
         self.W = Parameter(init.normal((classes, output_size), rng, std=1.0, dtype=dtype))
@@ -162,6 +164,7 @@ class LayerNorm(Module):
     def __init__(
         self, size: int, *, eps: float = 1e-5, bias: bool = True, dtype: DTypeLike = FLOAT
     ) -> None:
+        check_sizes("LayerNorm", size=size)
         self.size = size
         self.eps = eps
         self.weight = Parameter(np.ones(size, dtype))

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from .. import ops
 from ..tensor import FLOAT, Parameter, Tensor, zeros
 from .cell import Cell, uniform
+from .module import check_sizes
 
 if TYPE_CHECKING:
     from .cell import Rng
@@ -60,6 +61,7 @@ class LSTMCell(Cell):
     ) -> None:
         if forget_bias is not None and not bias:
             raise ValueError(f"LSTMCell: forget_bias={forget_bias} with bias=False")
+        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         rng = np.random.default_rng(rng)
         bound = hidden_size**-0.5
         self.input_size = input_size

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .. import tree
 from ..graph import Array, Leaf, Node
+from ..ops.without_rule import Substituted
 from ..primitive import plain_array
 from ..reach import reached
 from ..tensor import FLOAT, Buffer, Parameter, Tensor
@@ -20,6 +21,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
+
+
+OF_OTHERS = {
+    "add_module": "self.name = module",
+    "apply": "for m in model.modules().values()",
+    "children": "model.modules()",
+    "count_params": "sum(p.size for p in model.parameters().values())",
+    "cpu": "the model, which is in main memory",
+    "cuda": "the model: arrays are NumPy's, in main memory",
+    "double": "model.astype(np.float64), which gives a copy",
+    "float": "model.astype(np.float32), which gives a copy",
+    "get_weights": "model.state_dict()",
+    "half": "model.astype(np.float32): half precision cannot count past 2048",
+    "named_buffers": "model.buffers().items()",
+    "named_children": "model.modules().items()",
+    "named_modules": "model.modules().items()",
+    "named_parameters": "model.parameters().items()",
+    "register_buffer": "self.name = tg.Buffer(value)",
+    "register_module": "self.name = module",
+    "register_parameter": "self.name = tg.Parameter(value)",
+    "requires_grad_": "model.freeze() and model.unfreeze()",
+    "set_weights": "model.load_state_dict(values)",
+    "summary": "print(model)",
+    "to": "model.astype(dtype), which gives a copy; arrays are NumPy's, in main memory",
+    "trainable_weights": "model.parameters().values()",
+    "weights": "model.state_dict()",
+    "zero_grad": "backward() alone: it replaces gradients and does not add to them",
+}
+"""Methods of PyTorch's and Keras's modules, and substitutes."""
 
 
 class Parameters(dict[str, Parameter]):
@@ -57,6 +87,12 @@ class Module:
     """
 
     training: bool = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A method `forward` is run by a call of the module, as in PyTorch."""
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls) and "__call__" not in vars(cls):
+            cls.__call__ = vars(cls)["forward"]  # type: ignore[method-assign]
 
     # -- discovery -------------------------------------------------------------------------------
 
@@ -286,6 +322,23 @@ class Module:
             return f"{type(self).__name__}({', '.join(direct)}{'; ' if direct else ''}{count})"
         lines = [f"{path}: {module!r}".replace("\n", "\n  ") for path, module in outermost]
         return "\n  ".join([f"{type(self).__name__}({count}", *lines, *direct]) + "\n)"
+
+
+for _name, _use in OF_OTHERS.items():
+    setattr(Module, _name, Substituted(_name, _use, "a module"))
+
+
+def check_sizes(who: str, **sizes: Any) -> None:
+    """Raise ValueError or TypeError for a size that is no integer or too small.
+
+    An input may have no entries: a network that runs by itself.
+    """
+    for name, size in sizes.items():
+        least = 0 if name == "input_size" else 1
+        if not isinstance(size, int | np.integer) or isinstance(size, bool):
+            raise TypeError(f"{who}: {name}: given {size!r:.60}, wanted an integer")
+        if size < least:
+            raise ValueError(f"{who}: {name}: given {size}, wanted at least {least}")
 
 
 def state_to_save(module: Module) -> dict[str, Array]:

@@ -143,9 +143,10 @@ def without_rule(
 class Substituted:
     """An attribute that a class has not: asked for, it raises, and says what to use."""
 
-    def __init__(self, name: str, use: str) -> None:
+    def __init__(self, name: str, use: str, what: str = "a tensor") -> None:
         self.name = name
         self.use = use
+        self.what = what
 
     def __get__(self, instance: Any, owner: Any) -> NoReturn:
-        raise AttributeError(f"a tensor has no attribute {self.name!r}; use {self.use}")
+        raise AttributeError(f"{self.what} has no attribute {self.name!r}; use {self.use}")

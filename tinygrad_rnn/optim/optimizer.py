@@ -108,6 +108,14 @@ class Optimizer:
         for group in self.param_groups:
             group["lr"] = rate
 
+    def __repr__(self) -> str:
+        groups = [
+            f"{len(group['params'])} parameter{'' if len(group['params']) == 1 else 's'}, "
+            + ", ".join(f"{name}={group[name]}" for name in self.defaults)
+            for group in self.param_groups
+        ]
+        return f"{self._name}({'; '.join(groups)})"
+
     def zero_grad(self) -> None:
         """Drop the gradients unused. Seldom needed: `backward` replaces them and `step` clears."""
         for p in self.state:

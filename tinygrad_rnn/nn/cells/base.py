@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from ...tensor import Parameter, zeros
 from ..cell import Cell, uniform
+from ..module import check_sizes
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -26,6 +27,7 @@ class SizedCell(Cell):
     letter: ClassVar[str] = "h"
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
+        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
 
