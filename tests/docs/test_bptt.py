@@ -1,4 +1,4 @@
-"""docs/bptt.md, docs/study.md, docs/modules.md: what their programs print is what stands under them."""
+"""Pages of docs/: what their programs print is what stands under them."""
 
 import contextlib
 import io
