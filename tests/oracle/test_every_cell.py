@@ -1,7 +1,7 @@
 """Every cell against another program: that of torchrecurrent or PyTorch, or the paper's equations.
 
 Those are written once more with PyTorch, in columns as papers have them. torchrecurrent's LEM reads
-the old memory where the paper (equation 3) has the new one, so that it is written out here.
+the old memory where the paper has the new one, so that it is written out here.
 """
 
 import numpy as np

@@ -23,10 +23,11 @@ class LTCCell(SizedCell):
         s <- (s + d f A) / (1 + d (1/tau + f)),   1/tau = softplus(q)
 
     Hasani, Lechner, Amini, Rus & Grosu, "Liquid time-constant networks", AAAI 2021,
-    arXiv:2006.04439, equations 1 to 3 and algorithm 1.
+    arXiv:2006.04439.
 
     The equation behind it is s' = -(1/tau + f) s + f A, and its step is the paper's fused solver,
-    which is stable for any dt: s stays between 0 and A.
+    which is stable for any dt: s stays between 0 and A. f is any network of x_t and s; here it has
+    one layer, and a sigmoid that keeps it positive.
 
     input_size   I
     hidden_size  H
@@ -79,8 +80,7 @@ class CfCCell(SizedCell):
         s_t = r g + (1 - r) k
 
     Hasani, Lechner, Amini, Liebenwein, Ray, Tschaikowski, Teschl & Rus, "Closed-form
-    continuous-time neural networks", Nature Machine Intelligence 4 (2022), arXiv:2106.13898,
-    equation 10.
+    continuous-time neural networks", Nature Machine Intelligence 4 (2022), arXiv:2106.13898.
 
     f, g and k (the paper's h) are networks of x_t and s_{t-1}, here of one layer each. For a
     short span s_t is halfway between g and k; with time it goes to k where f is positive and to g

@@ -20,7 +20,7 @@ class AntisymmetricCell(SizedCell):
         h_t = h_{t-1} + epsilon tanh(x_t U + h_{t-1} (W - W^T) - gamma h_{t-1} + b)
 
     Chang, Chen, Haber & Chi, "AntisymmetricRNN: a dynamical system view on recurrent neural
-    networks", ICLR 2019, arXiv:1902.09689, equation 9.
+    networks", ICLR 2019, arXiv:1902.09689.
 
     An antisymmetric matrix has no real part in its eigenvalues, so that the equation behind it,
     h' = tanh(...), neither grows nor forgets; gamma is a little friction that keeps its steps
@@ -70,7 +70,7 @@ class GatedAntisymmetricCell(SizedCell):
         h_t = h_{t-1} + epsilon z tanh(x_t U + a + b)
 
     Chang, Chen, Haber & Chi, "AntisymmetricRNN: a dynamical system view on recurrent neural
-    networks", ICLR 2019, arXiv:1902.09689, equations 10 and 11.
+    networks", ICLR 2019, arXiv:1902.09689.
 
     input_size   I
     hidden_size  H
@@ -127,8 +127,7 @@ class CoRNNCell(SizedCell):
 
     Rusch & Mishra, "Coupled oscillatory recurrent neural network (coRNN): an accurate and
     (gradient) stable architecture for learning long time dependencies", ICLR 2021,
-    arXiv:2010.00951, equation 3 with the friction taken at the old step, as in the authors'
-    program.
+    arXiv:2010.00951; of its two forms that with the friction taken at the old step.
 
     input_size   I
     hidden_size  H
@@ -188,7 +187,7 @@ class LEMCell(SizedCell):
         y_t = (1 - d_2) y_{t-1} + d_2 tanh(x_t U_y + z_t W_y + b_y)
 
     Rusch, Mishra, Erichson & Mahoney, "Long expressive memory for sequence modeling", ICLR 2022,
-    arXiv:2110.04744, equation 3.
+    arXiv:2110.04744.
 
     input_size   I
     hidden_size  H

@@ -22,7 +22,7 @@ class HighwayCell(SizedCell):
         s <- r n + (1 - r) s
 
     Zilly, Srivastava, Koutnik & Schmidhuber, "Recurrent highway networks", ICML 2017,
-    arXiv:1607.03474, equations 6 to 9 with the carry gate coupled, c = 1 - t.
+    arXiv:1607.03474; with the carry gate coupled to the transform gate (here r), c = 1 - t.
 
     input_size   I
     hidden_size  H

@@ -60,7 +60,7 @@ class SRUCell(SizedCell):
         h_t = r c_t + (1 - r) x_t
 
     Lei, Zhang, Wang, Dai & Artzi, "Simple recurrent units for highly parallelizable recurrence",
-    EMNLP 2018, arXiv:1709.02755, equations 1 to 4.
+    EMNLP 2018, arXiv:1709.02755.
 
     Where I is not H, a fourth product x_t U_x stands for x_t in the last line, as in the authors'
     program.

@@ -24,7 +24,7 @@ class LayerNormLSTMCell(SizedCell):
         h_t = o tanh(LN(c_t; c))
         LN(v; k) = alpha_k (v - mean(v)) / sqrt(var(v) + epsilon) + beta_k
 
-    Ba, Kiros & Hinton, "Layer normalization", arXiv:1607.06450 (2016), equations 20 to 22.
+    Ba, Kiros & Hinton, "Layer normalization", arXiv:1607.06450 (2016).
 
     Mean and variance are those of all 4H entries of a product, as in the paper; the memory is
     handed on as it is, and normalised only where it is read.

@@ -31,7 +31,7 @@ class LMUCell(SizedCell):
         h_t = tanh(x_t U + h_{t-1} W + m_t M)
 
     Voelker, Kajic & Eliasmith, "Legendre memory units: continuous-time representation in
-    recurrent neural networks", NeurIPS 2019, equations 1 to 7.
+    recurrent neural networks", NeurIPS 2019.
 
     A_m and B_m are fixed: m holds the first D Legendre coefficients of the last `theta` steps of
     u. They are those of theta m' = m A + u B with A[j, i] = (2i + 1) (-1 if i < j else

@@ -22,8 +22,8 @@ class ReservoirCell(SizedCell):
         s_t = (1 - leak) s_{t-1} + leak tanh(x_t U + s_{t-1} W + b)
 
     Jaeger, "The 'echo state' approach to analysing and training recurrent neural networks", GMD
-    report 148 (2001); Lukosevicius, "A practical guide to applying echo state networks" (2012),
-    equations 2 and 3.
+    report 148 (2001); leak: Lukosevicius, "A practical guide to applying echo state networks"
+    (2012).
 
     U, W and b are drawn once and stay: only a linear read-out of the states is trained, by least
     squares. A spectral radius below 1 makes the states forget how they began.

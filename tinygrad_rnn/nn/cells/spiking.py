@@ -56,7 +56,7 @@ class LIFCell(SizedCell):
         z_t = spike(v_t - theta)
 
     Neftci, Mostafa & Zenke, "Surrogate gradient learning in spiking neural networks", IEEE Signal
-    Processing Magazine 36 (2019), arXiv:1901.09948, equations 5 and 6 with one decay.
+    Processing Magazine 36 (2019), arXiv:1901.09948; here without a synaptic current of its own.
 
     The derivative of `spike` is a surrogate, 1 / (1 + sharpness |v - theta|)^2. A unit that has
     fired loses theta; the gradient goes through that too.
