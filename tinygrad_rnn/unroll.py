@@ -6,7 +6,7 @@ import functools
 import gc
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import tree
 from .graph import Leaf, Node, Unrolling, belonging, current, timesteps
@@ -123,6 +123,37 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
                 states.append(state)
     kept = tuple(states) if keep_states else None
     return Unrolled(kept, steps, tuple(times), state, (sequence,))
+
+
+def runs_of_cells(model: Cell, xs: Sequence, state: Any = None) -> list[CellRun]:
+    """The runs of cells that a run of a model is made of: of itself, or of its parts in order."""
+    found: list[CellRun] = []
+
+    def one(part: Cell, steps: Sequence, before: Any) -> Unrolled:
+        over = getattr(part, "over", None)
+        if over is not None:
+            made: Unrolled = over(steps, before, one)
+            return made
+        found.append(CellRun("/".join(current().place.scopes), part, steps, before))
+        return run_steps(part, steps, before)
+
+    one(model, xs, state)
+    return found
+
+
+class CellRun(NamedTuple):
+    """One cell over one sequence, as a part of a model.
+
+    label  where in the model: "forward", "layer 2/backward"; empty if it is the model itself
+    cell   with a step
+    xs     its inputs, and the direction
+    state  with which it begins; None if that is the cell's own
+    """
+
+    label: str
+    cell: Cell
+    xs: Sequence
+    state: Any
 
 
 def _name_after(state: Any, t: int) -> None:

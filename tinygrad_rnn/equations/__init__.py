@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Place
+from ..graph import Place, no_grad
 from ..nn import Cell
 from ..refusals import ValueDependenceError
 from ..runs import recorded
+from ..sequence import sequence
+from ..unroll import runs_of_cells
 from . import notation, print_latex, print_mathml, print_numpy, print_text
 from .check import check
 from .expr import Form
@@ -19,38 +21,60 @@ from .step import two_traces
 class Derivation:
     """The equations of a cell's step and of backpropagation through time over it.
 
-    form  the equations, as data
+    form   the equations, as data
+    parts  of a model that needs the whole sequence, the derivations of its cells by their place:
+           "forward", "layer 2/backward"; empty for a cell. `form` is then that of the first
 
     `print` shows Unicode text; `latex()`, `mathml()` and `source()` say the same in other forms.
     """
 
-    def __init__(self, form: Form) -> None:
+    def __init__(
+        self, form: Form, parts: dict[str, Derivation] | None = None, reverse: bool = False
+    ) -> None:
         self.form = form
+        self.parts = parts or {}
+        self._reverse = reverse
+
+    def _page(self) -> list[notation.Section]:
+        if self.parts:
+            return [
+                notation.Section(f"{label}: {section.title}", section.lines)
+                for label, part in self.parts.items()
+                for section in part._page()
+            ]
+        page = notation.page(self.form)
+        return notation.reversed_in_time(page) if self._reverse else page
 
     def unicode(self) -> str:
         """Plain text, with Unicode's sub- and superscripts."""
-        return print_text.unicode(notation.page(self.form))
+        return print_text.unicode(self._page())
 
     __str__ = unicode
 
     def __repr__(self) -> str:
-        return f"<derivation of {self.form.cell}>"
+        parts = f", {', '.join(self.parts)}" if self.parts else ""
+        return f"<derivation of {self.form.cell}{parts}>"
 
     def latex(self) -> str:
         """Paragraphs with align* environments, for a document that uses amsmath."""
-        return print_latex.sheet(notation.page(self.form))
+        return print_latex.sheet(self._page())
 
     def mathml(self) -> str:
         """An HTML fragment that browsers typeset without any script or font from elsewhere."""
-        return print_mathml.fragment(notation.page(self.form))
+        return print_mathml.fragment(self._page())
 
     def source(self) -> str:
         """A NumPy program: forward_backward(parameters..., xs, s_0, e) -> (outputs, gradients).
 
         e  dL_t/do_t for every step, (T, B, ...)
 
-        Raises NotImplementedError for an operation that NumPy has no counterpart for.
+        Raises NotImplementedError for an operation that NumPy has no counterpart for, ValueError
+        for several cells: each of `parts` has a program.
         """
+        if self.parts:
+            raise ValueError(
+                f"derive: {', '.join(self.parts)} have a program each: .parts[...].source()"
+            )
         return print_numpy.program(self.form)
 
 
@@ -65,7 +89,8 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
     The result is checked before it is handed out: its program must give the gradients that
     autodiff gives, to 1e-9, on other values than those it was traced with.
 
-    cell        any cell; it is copied, and its parameters stay as they are
+    cell        any cell; it is copied, and its parameters stay as they are. Of two directions, or
+                layers of them, each cell gets equations of its own, backward in its order of time
     input_size  size of x_t, if it is not `cell.input_size`, set by the cell or found
 
     Raises ValueDependenceError (a TypeError) for a step that looks at values (`if`, `float()`,
@@ -93,6 +118,14 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
     >>> "delta = (e[t - 1] + ds) * (1 - s[t] * s[t])" in elman.source()
     True
     """
+    if getattr(cell, "over", None) is not None:
+        size = cell.input_size if input_size is None else input_size
+        with no_grad():
+            runs = runs_of_cells(cell, sequence([np.zeros((1, size))]))
+        parts = {
+            run.label: Derivation(derive(run.cell).form, reverse=run.xs.reverse) for run in runs
+        }
+        return Derivation(next(iter(parts.values())).form, parts)
     # whatever is set outside; and a placeholder may lie outside a function's domain
     with recorded(Place()), np.errstate(all="ignore"):
         a, b = two_traces(cell, input_size)

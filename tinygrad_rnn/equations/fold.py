@@ -140,7 +140,10 @@ class Folder:
             if expr in made and expr not in self.names and expr not in own:
                 wish = "_".join(filter(None, ["o", label]))
                 own[expr] = wish if wish not in own.values() else wish.replace("o", "y", 1)
-        for expr, label in own.items():
+        given = list(own.values())
+        for i, (expr, label) in enumerate(own.items()):
+            if given.count(label) > 1:  # one of each layer
+                label = f"{label}_{given[: i + 1].count(label)}"
             self._give(expr, self._free(label), "value")
         for expr in made:
             self._group(expr)

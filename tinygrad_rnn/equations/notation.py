@@ -360,6 +360,34 @@ def page(form: Form) -> list[Section]:
     ]
 
 
+_OTHER_WAY = {"t−1": "t+1", "t+1": "t−1", "0": "T+1", "1": "T"}
+_TITLES = {
+    "Forward, from the first step to the last": "Forward, from the last step to the first",
+    "Backward, from the last step to the first; terms from beyond the last are zero":
+        "Backward, from the first step to the last; terms from before the first are zero",
+}  # fmt: skip
+
+
+def reversed_in_time(page: list[Section]) -> list[Section]:
+    """The same of a cell that runs from the last step to the first: s_t follows from s_{t+1}."""
+
+    def turned(part: Any) -> Any:
+        if isinstance(part, Box):
+            if part.kind == "name":
+                base, label, time = part.inside
+                return part._replace(inside=(base, label, _OTHER_WAY.get(time, time)))
+            return part._replace(inside=turned(part.inside))
+        return tuple(map(turned, part)) if isinstance(part, tuple) else part
+
+    return [
+        Section(
+            _TITLES.get(title, title),
+            [Line(turned(line.left), turned(line.right)) for line in lines],
+        )
+        for title, lines in page
+    ]
+
+
 def left_side(targets: tuple[Expr, ...]) -> Box:
     """One name, or several in brackets."""
     boxes = [boxed(target) for target in targets]

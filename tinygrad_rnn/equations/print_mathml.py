@@ -33,9 +33,9 @@ def _word(word: str) -> Element:
 
 
 def _time(time: str) -> Element:
-    if time == "t" or time.isdigit():
+    if len(time) == 1 or time.isdigit():
         return _word(time)
-    return _with("mrow", _word("t"), _op(time[1]), _text("mn", time[2:]))
+    return _with("mrow", _word(time[0]), _op(time[1]), _text("mn", time[2:]))
 
 
 def _name(base: str, label: str, time: str) -> Element:

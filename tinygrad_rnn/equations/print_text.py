@@ -39,7 +39,9 @@ def _name(base: str, label: str, time: str) -> str:
     base = GREEK.get(base, base)
     if not time:
         return base + _raised(label, {**_LETTERS, **_SUBSCRIPT}, "_")
-    return base + _raised(label, _SUPERSCRIPT, "^") + "".join(_SUBSCRIPT[c] for c in time)
+    known = all(c in _SUBSCRIPT for c in time)  # there is no small T
+    when = "".join(_SUBSCRIPT[c] for c in time) if known else f"_{{{time}}}"
+    return base + _raised(label, _SUPERSCRIPT, "^") + when
 
 
 def _raised(label: str, letters: dict[str, str], mark: str) -> str:

@@ -9,6 +9,7 @@ the batch.
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -103,7 +104,7 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
 
     cell, parameters = varied(cell, rng)
     scalars = _remembering(cell)
-    for label, p in zip(cell.parameters(), parameters, strict=True):
+    for label, p in zip(_short_names(list(cell.parameters())), parameters, strict=True):
         enter(p, Symbol(label, "parameter"))
     for label, held in (vars(cell) | cell.buffers()).items():
         if isinstance(held, Tensor) and held._node is not None and held._node not in names:
@@ -277,12 +278,34 @@ def _state_names(start: Any, end: Any, argument: str) -> list[str]:
     paths, before, after = tree.paths(start), tree.leaves(start), tree.leaves(end)
     names: list[str] = []
     for i, path in enumerate(paths):
-        own = path.replace(".", "_") if path and not path.isdigit() else None
+        words = [word for word in path.split(".") if word and not word.isdigit()]
         new, old = (getattr(t, "name", None) for t in (after[i], before[i]))
         alone = argument if len(paths) == 1 and argument not in ("state", "states") else None
-        label = own or new or alone or (old or f"s_{i + 1}").removesuffix("_0")
-        names.append(label if label not in names else f"{label}_{i + 1}")
-    return names
+        own = "_".join(words) or new or alone
+        names.append(own or (old or f"s_{i + 1}").removesuffix("_0"))
+    count = Counter(names)
+    numbered = [
+        f"{name}_{names[: i + 1].count(name)}" if count[name] > 1 else name  # of a layer
+        for i, name in enumerate(names)
+    ]
+    return (
+        numbered if len(set(numbered)) == len(names) else [f"s_{i + 1}" for i in range(len(names))]
+    )
+
+
+def _short_names(paths: Sequence[str]) -> list[str]:
+    """Names for parameters by their paths: U_1 for `layers.0.U`, where that is one of its own.
+
+    Numbers in text begin with 1, as those of layers in a picture do.
+    """
+    short = []
+    for path in paths:
+        *around, last = path.split(".")
+        numbers = [str(int(word) + 1) for word in around if word.isdigit()]
+        plain = numbers and not last.isdigit()
+        short.append("_".join([last, *numbers]) if plain else path)
+    count = Counter([*short, *(path for path in paths if path not in short)])
+    return [s if count[s] == 1 else path for s, path in zip(short, paths, strict=True)]
 
 
 def plain(part: Any) -> Array:

@@ -160,11 +160,15 @@ def compare(
     state: Any = None,
     rtol: float | None = None,
     atol: float | None = None,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    reverse: bool = False,
 ) -> Comparison:
     """Compare the gradients of L = sum_t L_t by autodiff, by hand and by central differences.
 
-    cell     a cell; it is not changed (a copy in float64 is used)
-    xs       (T, B, I)
+    cell     a cell, or a model of cells; it is not changed (a copy in float64 is used)
+    xs       (T, B, I), or a tree of arrays with time first
     targets  T targets, one per step; None for a step without a loss
     loss     (output_t, target_t) -> L_t, a single number: called for every step, and summed. If
              left out: the cross entropy summed over the batch for targets that are integers, the
@@ -184,6 +188,8 @@ def compare(
              rtol |autodiff| in every entry. If both are left out: 1e-8 of the gradient's largest
              entry, or as much as rounding explains in the precision of what was given and for this
              problem (a long sequence, exploding gradients and saturated units need more)
+    lengths, mask, reverse  as in `unroll`: a loss then sees outputs of zero after a sequence's end.
+             There is no pass by hand for those, unless you give one
 
     Raises ValueError or TypeError for gradients with other names or shapes than wanted, and for a
     loss that is not a single number per step.
@@ -195,9 +201,11 @@ def compare(
     >>> comparison.agrees, [row.name for row in comparison.rows]
     (True, ['U', 'W', 'b', 'x', 's_0'])
     """
-    problem = Problem(cell, xs, targets, loss, state)
+    problem = Problem(cell, xs, targets, loss, state, lengths=lengths, mask=mask, reverse=reverse)
     autodiff = problem.gradients()
-    derive = hand if hand is not None else written_for(cell)
+    derive = hand
+    if hand is None and lengths is None and mask is None and not reverse:
+        derive = written_for(cell)
     by_hand: dict[str, Array] | None = None
     notes: list[str] = []
     allowed: dict[str, Array] = {}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .. import tree
 from ..autodiff import gradients
-from ..graph import Array, Node, record_order
+from ..graph import Array, Node, no_grad, record_order
 from ..nn import Cell
 from ..nn.cell import first_state
+from ..sequence import sequence
 from ..tensor import Tensor
-from ..unroll import unroll
+from ..unroll import runs_of_cells, unroll
 from ..unrolled import Unrolled
 from .gates import FLAT, Gate, gates
 from .problem import in_double, inputs_in_double, state_in_double
@@ -55,6 +55,8 @@ class Diagnosis:
     gates     every activation by name, with its values over time
     retention the forget factors of the old state on its way into the new: name -> mean
     remedies  clipping, gating, initialisation, truncation
+    parts     of a model that needs the whole sequence, the diagnoses of its cells by their place:
+              "forward", "layer 2/backward"; empty for a cell
     """
 
     verdict: Verdict
@@ -64,8 +66,11 @@ class Diagnosis:
     gates: dict[str, Gate]
     retention: dict[str, float]
     remedies: tuple[Remedy, ...]
+    parts: dict[str, Diagnosis] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        if self.parts:
+            return "\n\n".join(f"{label}: {part}" for label, part in self.parts.items())
         remedies = [
             f"{remedy.name}: {'yes' if remedy.helps else 'no'}; {remedy.evidence}"
             for remedy in self.remedies
@@ -113,7 +118,7 @@ class Diagnosis:
         return f"longer than can be told from {_steps(T)}"
 
 
-def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
+def diagnose(cell: Cell, xs: Any, state: Any = None) -> Diagnosis:
     """Look at the gradient flow through a cell on a batch, and try remedies.
 
     Random gradients are started at s_T and followed to s_0. "vanishing" or "exploding": the norm
@@ -123,8 +128,12 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
     loss is involved; see `contributions`.
 
     cell   the cell; computed in float64 on a copy
-    xs     (T, B, ...): a batch of typical inputs, T as long as in training
+    xs     (T, B, ...), or a tree of arrays (T, B, ...): a batch of typical inputs, T as long as in
+           training and of the same length (of sequences with lengths those that are long enough)
     state  s_0; `cell.initial_state(B)` if left out
+
+    Of two directions, or layers of them, each cell is looked at by itself, a reversed one in its
+    own order of time: `parts`. The result is that of the one whose growth is furthest from 1.
 
     Raises TypeError for something that is not a cell, ValueError for xs without (T, B), and
     FloatingPointError where a state is not finite.
@@ -141,8 +150,11 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
     if not callable(getattr(cell, "step", None)):
         raise TypeError(f"diagnose: given a {type(cell).__name__}; wanted a cell")
     cell = in_double(cell)
-    batch = inputs_in_double(xs, "diagnose")
-    start = first_state(cell, batch.shape[1]) if state is None else state
+    batch = tree.map_leaves(lambda leaf: inputs_in_double(leaf, "diagnose"), xs)
+    if getattr(cell, "over", None) is not None:
+        return _of_parts(cell, batch, state)
+    size = sequence(batch, who="diagnose").batch_size
+    start = first_state(cell, size) if state is None else state
     start = state_in_double(start, "diagnose")
     run, norms = _followed(cell, batch, start)
     growth = _growth(norms)
@@ -157,11 +169,29 @@ def diagnose(cell: Cell, xs: ArrayLike, state: Any = None) -> Diagnosis:
     return Diagnosis(verdict, growth, norms, _horizon(norms, growth), gates(run), factors, remedies)
 
 
+def _of_parts(cell: Cell, xs: Any, state: Any) -> Diagnosis:
+    """The diagnosis of each cell of a model, on the inputs that it has there."""
+    with no_grad():
+        runs = runs_of_cells(cell, sequence(xs), state)
+    parts: dict[str, Diagnosis] = {}
+    for run in runs:
+        own = tree.map_leaves(_plain, run.xs.stacked())
+        if run.xs.reverse:
+            own = tree.map_leaves(lambda leaf: leaf[::-1], own)
+        parts[run.label] = diagnose(run.cell, own, run.state)
+    worst = max(parts.values(), key=lambda part: abs(math.log(max(part.growth, 1e-300))))
+    return replace(worst, parts=parts)
+
+
+def _plain(xs: Any) -> Array:
+    return xs.numpy() if isinstance(xs, Tensor) else np.asarray(xs)
+
+
 # ------------------------------------------------------------------------------------------------
 # Measuring
 
 
-def _followed(cell: Cell, xs: Array, start: Any) -> tuple[Unrolled, Array]:
+def _followed(cell: Cell, xs: Any, start: Any) -> tuple[Unrolled, Array]:
     """The unrolled cell, and the norm of random gradients along the backward pass."""
     with np.errstate(over="ignore", invalid="ignore"):  # reported just below, with the step
         run = unroll(cell, xs, start)
@@ -276,7 +306,7 @@ def _opened(cell: Cell, of_state: list[ForgetFactor]) -> tuple[Cell, str] | None
 
 def _gating(
     cell: Cell,
-    xs: Array,
+    xs: Any,
     start: Any,
     run: Unrolled,
     verdict: Verdict,
@@ -293,13 +323,13 @@ def _gating(
             return Remedy("gating", False, why)
         helps, found = _tried(opened[0], xs, start, growth)
         return Remedy("gating", helps, f"{why}; with {opened[1]} {found}")
-    keep = 1 - 1 / max(len(xs), 20)
+    keep = 1 - 1 / max(len(run), 20)
     helps, found = _tried(_Gated(cell, keep), xs, start, growth)
     return Remedy("gating", helps, f"with a gate that keeps {keep:.3g} of the state {found}")
 
 
 def _initialisation(
-    cell: Cell, xs: Array, start: Any, run: Unrolled, verdict: Verdict, growth: float
+    cell: Cell, xs: Any, start: Any, run: Unrolled, verdict: Verdict, growth: float
 ) -> Remedy:
     if verdict == "healthy":
         return Remedy("initialisation", False, f"not needed: the growth is {growth:.3g} per step")
@@ -336,7 +366,7 @@ def _truncation(norms: Array, verdict: Verdict, growth: float) -> Remedy:
     return Remedy("truncation", False, why)
 
 
-def _tried(cell: Cell, xs: Array, start: Any, before: float) -> tuple[bool, str]:
+def _tried(cell: Cell, xs: Any, start: Any, before: float) -> tuple[bool, str]:
     """Whether the growth of a changed cell is at most half as far from 1 (as logarithms); words."""
     try:
         run, norms = _followed(cell, xs, start)

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import tree
 from ..graph import Array, Node, record_order
+from ..ops.primitives import WHERE
 from ..tensor import Tensor
 from ..unrolled import Unrolled
 
@@ -120,8 +121,11 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
         if node.primitive is not None and node.primitive.activation and run.made(node)
     ]
     pieces: dict[Node, list[Node]] = defaultdict(list)
+    kept: dict[Node, str | None] = {}  # the state that a sequence keeps or takes over from it
     wanted = set(activations)
     for node in order:
+        if node.primitive is WHERE and node.inputs[1] in wanted and node.name() is not None:
+            kept[node.inputs[1]] = node.name()
         if node.primitive is not None and node.primitive.kind == "structural":
             source = node.inputs[0]
             if len(node.inputs) == 1 and source in wanted and node.names:
@@ -129,7 +133,8 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
     found: dict[Output, tuple[str, Node]] = {}
     seen: Counter[tuple[int | None, str]] = Counter()
     for activation in activations:
-        for node, port, name in _outputs(activation, pieces[activation], seen):
+        named = activation.name() or kept.get(activation)
+        for node, port, name in _outputs(activation, named, pieces[activation], seen):
             label = "/".join((*node.place.scopes, name))
             seen[node.place.step, label] += 1
             count = seen[node.place.step, label]
@@ -138,10 +143,12 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
 
 
 def _outputs(
-    activation: Node, pieces: list[Node], seen: Counter[tuple[int | None, str]]
+    activation: Node,
+    own: str | None,
+    pieces: list[Node],
+    seen: Counter[tuple[int | None, str]],
 ) -> Iterator[tuple[Node, int, str]]:
     """The outputs that stand for an activation: itself, or its pieces that have a name."""
-    own = activation.name()
     if own is None and pieces:
         for piece in pieces:
             for port, name in sorted((piece.names or {}).items()):

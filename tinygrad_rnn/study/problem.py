@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..graph import Array, record_order
 from ..nn import Cell
 from ..nn.cell import first_state
 from ..nn.module import unlisted
+from ..sequence import sequence
 from ..tensor import Tensor, tensor, zeros
 from ..unroll import unroll
 from .rounding import rounded
@@ -60,6 +62,7 @@ class Problem:
     """L = sum_t L_t of a cell over a sequence, recorded in float64.
 
     cell     the copy of the cell that was recorded
+    options  of `unroll`: lengths, mask, reverse
     xs       (T, B, I), an array; if the cell takes several inputs, their structure of arrays
     run      from `unroll`
     losses   [L_t], for the steps that have one
@@ -77,8 +80,10 @@ class Problem:
         targets: Sequence[Any] | Array,
         loss: Loss | None = None,
         state: Any = None,
+        **options: Any,
     ) -> None:
         self._given = cell, xs, targets, loss, state
+        self._options = options
         self.cell = in_double(cell)
         self.xs: Any = _sequence(xs)
         parts = tree.leaves(self.xs)
@@ -95,12 +100,9 @@ class Problem:
         if state is None:
             state = first_state(self.cell, self.B)
         self._structure = state
-        paths = zip(tree.leaves(state), tree.paths(state, "s_0"), strict=True)
         self._start: dict[str, Tensor] = {}
-        for part, path in paths:
-            label = getattr(part, "name", None) or path
-            if label in self._start or label in self.cell.parameters():
-                label = path
+        labels = _state_labels(state, self.cell.parameters())
+        for part, label in zip(tree.leaves(state), labels, strict=True):
             made = self._learned and isinstance(part, Tensor) and part._node is not None
             if made and part.dtype != DOUBLE:
                 made = False
@@ -112,7 +114,9 @@ class Problem:
             if part.dtype.kind == "f"
         }
         entered = iter([self._x.get(n, part) for n, part in zip(names, parts, strict=True)])
-        self.run = unroll(self.cell, _steps(tree.rebuild(self.xs, entered)), self._state())
+        self.run = unroll(
+            self.cell, _steps(tree.rebuild(self.xs, entered)), self._state(), **options
+        )
         self.losses, e = [], []
         for t, (output, target) in enumerate(zip(self.run.steps, self._targets, strict=True), 1):
             outputs = tree.leaves(output)
@@ -217,7 +221,7 @@ class Problem:
         right, moved = self.gradients(), dict.fromkeys(self.leaves(), 0.0)
         for seed in range(3):
             with rounded(16 * epsilon, seed), np.errstate(all="ignore"):
-                other = Problem(*self._given).gradients()
+                other = Problem(*self._given, **self._options).gradients()
             for name, g in other.items():
                 moved[name] = max(moved[name], float(np.abs(g - right[name]).max(initial=0.0)))
         return moved
@@ -250,7 +254,8 @@ class Problem:
             names = tree.paths(self.xs, "x")
             parts = zip(names, tree.leaves(self.xs), strict=True)
             xs = tree.rebuild(self.xs, iter([value if n == name else part for n, part in parts]))
-        run = unroll(cell, _steps(xs), tree.rebuild(self._structure, iter(start.values())))
+        state = tree.rebuild(self._structure, iter(start.values()))
+        run = unroll(cell, _steps(xs), state, **self._options)
         return float(
             sum(
                 self._loss_at(t, output, target).item()
@@ -262,14 +267,24 @@ class Problem:
         )
 
 
+def _state_labels(state: Any, taken: Iterable[str]) -> list[str]:
+    """The names of the parts of a state, of layers as s_0.0, s_0.1; or else their paths."""
+    paths = tree.paths(state, "s_0")
+    names = [
+        getattr(part, "name", None) or path
+        for part, path in zip(tree.leaves(state), paths, strict=True)
+    ]
+    count = Counter([*names, *taken])
+    for i, (name, path) in enumerate(zip(names, paths, strict=True)):
+        if count[name] > 1:
+            where = [word for word in path.split(".") if word.isdigit()]
+            names[i] = ".".join([name, *where]) if where else path
+    return names if len({*names, *taken}) == len(names) + len({*taken}) else paths
+
+
 def _sequence(xs: Any) -> Any:
     """Inputs (T, B, ...) as an array, floats in float64; T structures as one of arrays."""
-    if isinstance(xs, list | tuple) and len(xs) and tree.entries(xs[0]) is not None:
-        first = tree.leaves(xs[0])
-        if not all(np.ndim(part) == 0 for part in first):
-            parts = zip(*map(tree.leaves, xs), strict=True)
-            return tree.rebuild(xs[0], iter([_floats(list(map(_array, p))) for p in parts]))
-    return _floats(_array(xs) if isinstance(xs, Tensor) else xs)
+    return tree.map_leaves(lambda part: _floats(_array(part)), sequence(xs, who="xs").stacked())
 
 
 def _floats(given: Any) -> Array:

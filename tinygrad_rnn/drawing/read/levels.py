@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -40,8 +41,12 @@ def by_step(model: Model, name: str) -> Model:
         if late and box.key[0] == "first":  # it joins others on their way: an input to them
             box.kind, box.key, layer = "input", ("joins", box.lag, *box.key), None
         parts.setdefault(_part(box, layer, model), []).append(box)
-    titles: list[Runs] = [(Run(f"{name} {k + 1}" if len(found) > 1 else name),)
-                          for k in range(len(found))]  # fmt: skip
+    scopes: dict[int, list[tuple[str, ...]]] = {}
+    for (kind, *where), members in parts.items():
+        if kind == "cell" and where[1] is not None:
+            around = [box.node.place.scopes for box in members if box.node is not None]
+            scopes.setdefault(where[1], []).extend(around)
+    titles: list[Runs] = [(Run(title),) for title in _titles(name, len(found), scopes)]
     layer_of = {
         box.node: len(found) if part[2] is None else part[2]
         for part, members in parts.items()
@@ -70,6 +75,15 @@ def _part(box: Box, layer: int | None, model: Model) -> Part:
     if box.kind == "circle" and is_ghost(box):
         return "sum so far", box.id, layer
     return "alone", box.id
+
+
+def _titles(name: str, count: int, scopes: dict[int, list[tuple[str, ...]]]) -> list[str]:
+    """Titles of layers: the scope that most operations of one are in, or numbers."""
+    most = [Counter(scopes.get(k) or [()]).most_common(1)[0][0] for k in range(count)]
+    titles = [text.cut("/".join(scope)) for scope in most]
+    if count > 1 and all(titles) and len(set(titles)) == count:
+        return titles
+    return [f"{name} {k + 1}" if count > 1 else name for k in range(count)]
 
 
 def _is_state(box: Box) -> bool:
