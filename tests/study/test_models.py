@@ -102,6 +102,7 @@ def test_a_wrong_pass_by_hand_is_found_with_lengths(rng):
     found = study.compare(cell, xs, ys, hand=hand, lengths=[3, 1])
     assert not found.agrees
     assert [row.name for row in found.rows if row.hand and not row.hand.agrees] == ["W"]
+    assert "not looked for: the sequence has lengths" in str(found)
 
 
 # -- derivations ---------------------------------------------------------------------------------

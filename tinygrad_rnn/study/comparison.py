@@ -203,9 +203,8 @@ def compare(
     """
     problem = Problem(cell, xs, targets, loss, state, lengths=lengths, mask=mask, reverse=reverse)
     autodiff = problem.gradients()
-    derive = hand
-    if hand is None and lengths is None and mask is None and not reverse:
-        derive = written_for(cell)
+    plain = lengths is None and mask is None and not reverse
+    derive = written_for(cell) if hand is None and plain else hand
     by_hand: dict[str, Array] | None = None
     notes: list[str] = []
     allowed: dict[str, Array] = {}
@@ -240,6 +239,8 @@ def compare(
         and any(row.hand and row.hand.verdict == "differs" for row in rows)
     ):
         try:
+            if not plain:
+                raise ValueError("the sequence has lengths, a mask or is run in reverse")
             mistakes, more = locate(
                 problem,
                 by_hand,
