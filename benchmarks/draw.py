@@ -3,7 +3,9 @@
     python benchmarks/draw.py [--steps 10 100 1000] [--limit 60]
 
 Ours draws every operation of every step (steps="all") and writes SVG. The others build a graph and
-have `dot` write it as SVG. Each runs in a process of its own and is stopped after the limit.
+have `dot` write it as SVG. Each runs in a process of its own and is stopped after the limit. Then
+networks that are large in other ways, at two sizes, so that what is quadratic is seen; and the page
+of 2,000 boxes in Chromium, zoomed by the wheel (with playwright).
 """
 
 from __future__ import annotations
@@ -70,10 +72,83 @@ text = written(graph.visual_graph.source)
 }
 
 
+LARGE = """
+import numpy as np, tinygrad_rnn as tg
+def steps(n):
+    run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((n, 1, 3)))
+    return tg.square(run.state).sum()
+def heads(n):
+    W, s, loss = tg.Parameter(np.eye(4) / 2, "W"), tg.zeros((1, 4), "s_0"), 0.0
+    V = [tg.Parameter(np.full((4, 2), 0.1), f"V_{k}") for k in range(n)]
+    for t in (1, 2, 3):
+        with tg.timestep(t):
+            s = tg.tanh(s @ W + 1.0).named("s")
+            for head in V:
+                loss = loss + tg.square(s @ head).sum()
+    return loss
+def layers(n):
+    W = [tg.Parameter(np.full((4, 4), 0.1), f"W_{k}") for k in range(n)]
+    s = [tg.zeros((1, 4), f"s{k}_0") for k in range(n)]
+    for t in (1, 2, 3):
+        with tg.timestep(t):
+            x = np.ones((1, 4))
+            for k in range(n):
+                x = s[k] = tg.tanh(x @ W[k] + s[k] @ W[k]).named(f"s{k}")
+    return tg.square(x).sum()
+loss = {network}(T)
+started = time.perf_counter()
+text = tg.draw(loss, max_nodes=10**6, {look}).svg
+"""
+NETWORKS = {
+    "steps, one box each": ("steps", 'level="step", steps="all"', (500, 2000)),
+    "heads, summed": ("heads", "", (25, 50)),
+    "layers, and backward": ("layers", "backward=True", (8, 15)),
+}
+
+
+def page(T: int = 200) -> str:
+    """Milliseconds a frame while the page of T steps of an LSTM is zoomed."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        return "needs playwright"
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+
+    import tinygrad_rnn as tg
+
+    program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if program is None:
+        return "needs Chromium"
+    run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((T, 1, 3)))
+    drawing = tg.draw(tg.square(run.state).sum(), steps="all", max_nodes=10**6)
+    frames = """async () => {
+      const times = [];
+      for (let k = 0; k < 60; k++) {
+        zoom(k % 2 ? 1.25 : 0.8);
+        times.push(await new Promise(done => requestAnimationFrame(done)));
+      }
+      return times.slice(1).map((t, k) => t - times[k]).sort((a, b) => a - b)[45];
+    }"""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        file = drawing.save(Path(folder) / "page.html")
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": 1300, "height": 900})
+        shown.goto(file.as_uri())
+        slow = shown.evaluate(frames)
+        browser.close()
+    return f"{slow:.0f} ms a frame (three quarters are faster), {drawing.stats.nodes} boxes"
+
+
 def measured(program: str, T: int, limit: float) -> tuple[str, str]:
     """Seconds and kilobytes, or why there are none."""
     text = f"import sys, time, warnings\nwarnings.simplefilter('ignore')\nT = {T}\n"
-    text += program.format(**SIZES)
+    for size, n in SIZES.items():
+        program = program.replace(f"{{{size}}}", str(n))
+    text += program
     text += "\nprint('RESULT', time.perf_counter() - started, len(text.encode()) / 1000)\n"
     started = time.perf_counter()
     try:
@@ -104,6 +179,12 @@ def main() -> None:
         for T in arguments.steps:
             seconds, size = measured(program, T, arguments.limit)
             print(f"{name:26}{T:6}{seconds:>18}   {size}", flush=True)
+    for name, (network, look, counts) in NETWORKS.items():
+        for n in counts:
+            program = LARGE.replace("{network}", network).replace("{look}", look)
+            seconds, size = measured(program, n, arguments.limit)
+            print(f"{name:26}{n:6}{seconds:>18}   {size}", flush=True)
+    print(f"{'the page, zoomed':26}{page()}")
 
 
 if __name__ == "__main__":

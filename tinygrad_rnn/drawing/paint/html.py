@@ -8,7 +8,7 @@ from importlib.resources import files
 from xml.etree import ElementTree as ET
 
 from .shapes import Scene
-from .svg import element
+from .svg import write
 
 
 def page(scene: Scene, theme: str) -> str:
@@ -19,7 +19,7 @@ def page(scene: Scene, theme: str) -> str:
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     title = ET.Element("title")
     title.text = scene.title
-    picture = ET.tostring(element(scene, theme), encoding="unicode")
+    picture = write(scene, theme, indent="").rstrip()
     scheme = {"auto": "light dark"}.get(theme, theme)
     script = template.split("<script>")[1].split("</script>")[0]
     allowed = "sha256-" + b64encode(sha256(script.encode()).digest()).decode()

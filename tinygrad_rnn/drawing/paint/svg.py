@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
 from ..text import BASELINE, RISE, SMALL
 from .shapes import CORNER, Plate, Scene, Stroke, Words
@@ -21,48 +21,52 @@ def number(x: float) -> str:
     return "0" if text in ("-0", "") else text
 
 
-def element(scene: Scene, theme: str = "light") -> ET.Element:
-    """The picture as one `svg` element."""
-    view = " ".join(map(number, (scene.left, scene.top, scene.width, scene.height)))
-    root = ET.Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": view,
-            "width": number(scene.width),
-            "height": number(scene.height),
-            "class": f"tinygrad-rnn tgr-{theme}",
-            "role": "img",
-            "aria-label": scene.title,
-        },
-    )
-    ET.SubElement(root, "title").text = scene.title
-    ET.SubElement(root, "desc").text = scene.about
-    used = {"page"} | {shape.style for group in scene.groups for shape in group.shapes}
-    ET.SubElement(root, "style").text = sheet(theme, used)
-    page = {"x": number(scene.left), "y": number(scene.top)}
-    size = {"width": number(scene.width), "height": number(scene.height)}
-    ET.SubElement(root, "rect", {**page, **size, "class": "page"})
-    for group in scene.groups:
-        g = ET.SubElement(root, "g", {f"data-{k}": v for k, v in group.data.items() if v})
-        ET.SubElement(g, "title").text = group.title
-        ET.SubElement(g, "desc").text = group.about or group.title
-        for shape in group.shapes:
-            _draw(g, shape)
-    return root
-
-
-def write(scene: Scene, theme: str = "light") -> str:
+def write(scene: Scene, theme: str = "light", indent: str = " ") -> str:
     """The picture as SVG text; the same scene gives the same text."""
-    root = element(scene, theme)
-    ET.indent(root, " ")
-    for words in root.iter("text"):  # white space between the parts of a label would be drawn
-        for part in words:
-            words.text = part.tail = None
-    return ET.tostring(root, encoding="unicode") + "\n"
+    used = {"page"} | {shape.style for group in scene.groups for shape in group.shapes}
+    size = {"width": number(scene.width), "height": number(scene.height)}
+    at = {"x": number(scene.left), "y": number(scene.top)}
+    root = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "viewBox": " ".join([*at.values(), *size.values()]),
+        **size,
+        "class": f"tinygrad-rnn tgr-{theme}",
+        "role": "img",
+        "aria-label": scene.title,
+    }
+    lines = [
+        _open("svg", root),
+        indent + _element("title", {}, escape(scene.title)),
+        indent + _element("desc", {}, escape(scene.about)),
+        indent + _element("style", {}, escape(sheet(theme, used))),
+        indent + _element("rect", {**at, **size, "class": "page"}),
+    ]
+    for group in scene.groups:
+        lines.append(indent + _open("g", {f"data-{k}": v for k, v in group.data.items() if v}))
+        lines.append(2 * indent + _element("title", {}, escape(group.title)))
+        lines.append(2 * indent + _element("desc", {}, escape(group.about or group.title)))
+        lines += [2 * indent + _shape(shape) for shape in group.shapes]
+        lines.append(indent + "</g>")
+    return "\n".join([*lines, "</svg>", ""])
 
 
-def _draw(parent: ET.Element, shape: Stroke | Plate | Words) -> None:
+def _open(tag: str, attributes: dict[str, str]) -> str:
+    return "<" + tag + "".join([f" {k}={quoted(v)}" for k, v in attributes.items()]) + ">"
+
+
+def _element(tag: str, attributes: dict[str, str], inside: str = "") -> str:
+    start = _open(tag, attributes)
+    return f"{start}{inside}</{tag}>" if inside else f"{start[:-1]} />"
+
+
+def quoted(text: str) -> str:
+    """Text as an attribute's value."""
+    if not text.isalnum():
+        text = escape(text, {'"': "&quot;", "\n": "&#10;", "\t": "&#09;", "\r": "&#13;"})
+    return f'"{text}"'
+
+
+def _shape(shape: Stroke | Plate | Words) -> str:
     if isinstance(shape, Plate):
         r = shape.rect
         attributes = {
@@ -74,14 +78,13 @@ def _draw(parent: ET.Element, shape: Stroke | Plate | Words) -> None:
         }
         if shape.radius:
             attributes["rx"] = number(shape.radius)
-        ET.SubElement(parent, "rect", attributes)
-    elif isinstance(shape, Stroke):
+        return _element("rect", attributes)
+    if isinstance(shape, Stroke):
         attributes = {"class": shape.style, "d": path(shape)}
         if shape.width is not None:
             attributes["style"] = f"stroke-width:{number(shape.width)}"
-        ET.SubElement(parent, "path", attributes)
-    else:
-        _words(parent, shape)
+        return _element("path", attributes)
+    return _words(shape)
 
 
 def path(line: Stroke) -> str:
@@ -131,7 +134,7 @@ def towards(a: tuple[float, float], b: tuple[float, float], r: float) -> tuple[f
     return a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part
 
 
-def _words(parent: ET.Element, words: Words) -> None:
+def _words(words: Words) -> str:
     usual = ("serif", "middle")
     attributes = {
         "class": " ".join(
@@ -140,9 +143,10 @@ def _words(parent: ET.Element, words: Words) -> None:
         "x": number(words.x),
         "y": number(words.y + BASELINE * words.size),
         "style": f"font-size:{number(words.size)}px",
+        "xml:space": "preserve",
     }
-    node = ET.SubElement(parent, "text", attributes)
     shift = 0.0
+    inside = []
     for run in words.runs:
         wanted = -RISE[run.shift] * words.size
         span: dict[str, str] = {}
@@ -153,10 +157,12 @@ def _words(parent: ET.Element, words: Words) -> None:
             span["style"] = f"font-size:{number(words.size * SMALL)}px"
         if run.style == "i":
             span["class"] = "i"
-        if span or len(words.runs) > 1 or not run.text.isascii():
-            ET.SubElement(node, "tspan", span).text = run.text
-        else:
-            node.text = run.text
+        text = escape(run.text)
+        part = span or len(words.runs) > 1 or not run.text.isascii()
+        inside.append(_element("tspan", span, text) if part else text)
+    if all(run.text.strip() == run.text for run in words.runs):
+        del attributes["xml:space"]
+    return _element("text", attributes, "".join(inside))
 
 
 def sheet(theme: str, used: set[str]) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping
 from functools import cache, reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ...equations import vocabulary as V
 from ...equations.expr import (
@@ -22,6 +24,7 @@ from ...equations.expr import (
     number,
     order,
     replaced,
+    rewritten,
 )  # fmt: skip
 from ...equations.fold import Folder
 from ...equations.notation import boxed, left_side
@@ -78,6 +81,7 @@ class Derived:
             if node.primitive is not None
         }
         self.members: dict[Part, list[Node]] = {}
+        self.parts_of: dict[int, list[Part]] = {}  # of a step, in the order of the data
         self.users: dict[Value, list[Part]] = {}
         self.reading: dict[Value, list[Node]] = {}
         for node, part in self.part_of.items():
@@ -86,6 +90,9 @@ class Derived:
                 if source is not None:
                     self.users.setdefault((source, port), []).append(part)
                     self.reading.setdefault((source, port), []).append(node)
+        for part in sorted(self.members):
+            self.parts_of.setdefault(part[0], []).append(part)
+        self.alike: dict[Any, tuple[int, Form]] = {}  # of parts that do the same
         self.batch = batch_of(model)
         self.needed = needed(model.order)
         self.constants = Constants(model)
@@ -107,7 +114,7 @@ class Derived:
             return self.labels[column]
         found = self.labels[column] = {}
         taken: set[str] = set()
-        for part in sorted(part for part in self.members if part[0] == column):
+        for part in self.parts_of[column]:
             entering = self._names_entering(part)
             for node in self.members[part]:
                 assert node.primitive is not None
@@ -247,8 +254,70 @@ class Derived:
 
     @cache  # noqa: B019 - it lives as long as the drawing of one picture
     def _plain_form(self, part: Part) -> Form:
-        """The equations of a part by itself; a readout's names are none of the layers'."""
-        column, k = part
+        """The equations of a part by itself; a readout's names are none of the layers'.
+
+        Without a backward pass, parts that do the same have the same equations, at another time.
+        """
+        column = part[0]
+        if self.backward or column in (BEFORE, AFTER):
+            return self._read_form(part)
+        like = self._likeness(part)
+        if like not in self.alike:
+            self.alike[like] = column, self._read_form(part)
+        first, form = self.alike[like]
+        if first == column:
+            return form
+        mine = dict(zip(self.members[first, part[1]], self.members[part], strict=True))
+        forward = [
+            (_later(equation, column - first), node and mine[node])
+            for equation, node in form.forward
+        ]
+        return Form(forward, [], {}, {})
+
+    def _likeness(self, part: Part) -> Any:
+        """The same for parts of different steps that do the same with values of the same names."""
+        column = part[0]
+        place: dict[Node, int] = {}
+        entered: dict[Any, int] = {}
+        lines: list[Any] = []
+        for node in self.members[part]:
+            arguments: list[Any] = []
+            for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+                value = None if source or node.saved is None else node.saved[i]
+                if source is not None and source in place:
+                    arguments.append((place[source], port))
+                elif source is not None:
+                    symbol, (shape, dtype) = self._symbol(source, port), source.output(port)
+                    own = entered.setdefault((source, port), len(entered))
+                    given = source.serial if isinstance(source, Leaf) and symbol.time is None else 0
+                    arguments.append((own, self._entering(column, symbol), shape, dtype.str, given))
+                elif value is not None and np.ndim(value) == 0:
+                    arguments.append(float(value))
+                else:
+                    symbol = self._entering(column, self.constants.symbol(node, i))
+                    arguments.append(
+                        (symbol, getattr(value, "shape", ()), entered.setdefault(i, len(entered)))
+                    )
+            params = tuple((key, _frozen(v, self.batch)) for key, v in node.params.items())
+            names = tuple(sorted((node.names or {}).items()))
+            lines.append((node.primitive, params, tuple(arguments), names, node.shape))
+            place[node] = len(place)
+        leaving = tuple(
+            (place[node], port, label, symbol is None or symbol.time is None)
+            for (node, port), label in self._leaving(column).items()
+            if node in place
+            for symbol in [self.model.symbol(node, port)]
+        )
+        taken = frozenset(self._leaving(column).values()), frozenset(self._names_below(part))
+        return part[1], tuple(lines), leaving, taken
+
+    def _names_below(self, part: Part) -> set[str]:
+        """The names that a readout finds taken by the layers of its step."""
+        below = self.parts_of[part[0]] if part[1] == self.layers else []
+        return {t.symbol.name for p in below if p[1] < part[1] for t in self._form(p).targets()}
+
+    def _read_form(self, part: Part) -> Form:
+        column = part[0]
         replay = self._replay(part)
         if replay is None:
             return Form([], [], {}, {})
@@ -264,9 +333,7 @@ class Derived:
             return Form([], [], {}, carries)
         folder = Folder(replay.reader, "")
         folder.taken |= {*self._leaving(column).values(), *self.targets}
-        if k == self.layers:
-            for before in sorted(p for p in self.members if p[0] == column and p[1] < k):
-                folder.taken |= set(map(_name, self._form(before).targets()))
+        folder.taken |= self._names_below(part)
         forward, backward = folder.equations()
         made: dict[Expr, Node] = {}
         for value in replay.values:
@@ -365,7 +432,7 @@ class Derived:
         """The equations of the backward pass in a step, and what it adds to some gradients."""
         lines: list[Runs] = []
         ends: dict[Value, tuple[Runs, list[Expr]]] = {}
-        for part in sorted((p for p in self.members if p[0] == column), reverse=True):
+        for part in reversed(self.parts_of[column]):
             form, (named, by) = self._form(part), self._handed(part)
             equations = [Equation(e.targets, replaced(e.value, by)) for e in form.backward]
             lines += [_line(equation) for equation in [*named, *equations]]
@@ -397,8 +464,27 @@ def _short(expr: Expr) -> Expr:
     return expr if count <= SHORT else ELLIPSIS
 
 
-def _name(target: Expr) -> str:
-    return target.symbol.name
+def _later(equation: Equation, steps: int) -> Equation:
+    """The same equation some steps later."""
+
+    def later(e: Expr) -> Expr:
+        if e.op is not V.SYMBOL or e.symbol.time is None:
+            return e
+        return name(e.symbol._replace(time=e.symbol.time + steps), e.shape)
+
+    return Equation(tuple(map(later, equation.targets)), rewritten(equation.value, later))
+
+
+def _frozen(param: Any, batch: int | None) -> Any:
+    """Something hashable; entries for each row of the batch may be any."""
+    if isinstance(param, tuple | list):
+        return tuple(_frozen(part, batch) for part in param)
+    if isinstance(param, slice):
+        return "slice", param.start, param.stop, param.step
+    if isinstance(param, np.ndarray):
+        rows = param.ndim > 0 and len(param) == batch
+        return param.shape, param.dtype.str, None if rows else param.tobytes()
+    return type(param).__name__, repr(param)
 
 
 def _renamed(form: Form, by: Mapping[Expr, Expr]) -> Form:

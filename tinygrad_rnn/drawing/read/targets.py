@@ -9,6 +9,8 @@ from ...equations.expr import Expr, Symbol, make, name, number, rewritten
 from ...equations.read import ROWS
 from ..model import Model
 
+PLACE = "k"
+"""Stands for positions that were given as numbers."""
 LETTERS = ("y", "k", "target")
 
 
@@ -31,6 +33,13 @@ def readable(expr: Expr, letter: str) -> Expr:
             return next((arg for arg in e.args if arg.op is not V.NUMBER or arg.value), e.args[0])
         if e.op is V.INDEX_ADD and any(map(_is_rows, e.params["index"])):
             return _with_targets(e, letter)
+        if e.op.notation.form == "entries":
+            index = e.params["index"]
+            parts = index if isinstance(index, tuple) else (index,)
+            if not any(map(_is_rows, parts)):
+                return e
+            named = tuple(PLACE if _is_rows(part) else part for part in parts)
+            return make(e.op, e.args, e.shape, {**e.params, "index": named})
         rest = {
             key: v
             for key, v in e.params.items()
