@@ -33,7 +33,7 @@ def readable(expr: Expr, letter: str) -> Expr:
             return next((arg for arg in e.args if arg.op is not V.NUMBER or arg.value), e.args[0])
         if e.op is V.INDEX_ADD and any(map(_is_rows, e.params["index"])):
             return _with_targets(e, letter)
-        if e.op.notation.form == "entries":
+        if e.op.notation.form == "entries" and "index" in e.params:
             index = e.params["index"]
             parts = index if isinstance(index, tuple) else (index,)
             if not any(map(_is_rows, parts)):
