@@ -16,7 +16,7 @@ from .compiler.record import UNROLL, Step, check_step, record_step
 from .graph import Array, Node, Place, current
 from .nn.cell import Cell, first_state
 from .nn.module import run_dtype
-from .primitive import Recorded, _protect, of_precision, precision, wrap
+from .primitive import Recorded, of_precision, precision, protect, wrap
 from .sequence import Sequence, sequence
 from .tensor import Tensor
 from .unroll import run_steps
@@ -295,10 +295,10 @@ class _Scan(Call):
             held = len(self.given) + len(self.captured)
             for k, x in enumerate(self.given):
                 if not isinstance(x, Tensor):
-                    values[k], mark = _protect(values[k], k)
+                    values[k], mark = protect(values[k], k)
                     marks += mark or []
             for k, c in enumerate(self.constants):
-                self.constants[k], mark = _protect(c, held + k)
+                self.constants[k], mark = protect(c, held + k)
                 marks += mark or []
         run = self.program.forward(self.wanted, recording).run
         xs = self._in_order(values)

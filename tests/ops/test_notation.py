@@ -90,11 +90,7 @@ APART = {"study/handwritten.py", "study/mistakes.py", "nn/elman.py", "equations/
 
 @pytest.mark.parametrize(
     "path",
-    [
-        p
-        for p in sorted(PACKAGE.rglob("*.py"))
-        if p.parent.name != "ops" and p.name != "primitive.py"
-    ],
+    [p for p in sorted(PACKAGE.rglob("*.py")) if p.parent.name not in ("ops", "primitive")],
     ids=lambda p: str(p.relative_to(PACKAGE)),
 )
 def test_no_reader_knows_an_operator_by_a_quoted_name(path):
