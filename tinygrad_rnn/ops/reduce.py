@@ -326,7 +326,8 @@ def min(  # noqa: A001 - NumPy's name
 
 def _top(x: Any, axis: Axis) -> Any:
     """max(x) with the axes kept; -inf of no entries, where NumPy has no answer."""
-    if axis == -1 and x.ndim and x.size:  # NumPy looks for the place faster than for the value
+    if type(x) is np.ndarray and axis == -1 and x.ndim and x.size:
+        # NumPy looks for the place faster than for the value
         n = x.shape[-1]
         places = x.argmax(-1).ravel() + np.arange(0, x.size, n)
         return x.ravel()[places].reshape(*x.shape[:-1], 1)
