@@ -100,6 +100,7 @@ def test_an_own_list_of_parameters_is_taken_for_what_it_says():
     class Half(tg.Module):
         def __init__(self):
             self.A, self.B = parameter(1), parameter(2)
+            self.fixed, self.drop = tg.Buffer([1.0]), tg.nn.Dropout(0.5)
 
         def parameters(self):
             return {"A": self.A}
@@ -107,6 +108,8 @@ def test_an_own_list_of_parameters_is_taken_for_what_it_says():
     outer = tg.Module()
     outer.half = Half()
     assert list(outer.parameters()) == ["half.A"]
+    assert list(outer.state_dict()) == ["half.A", "half.fixed"]
+    assert not outer.eval().half.drop.training
 
 
 def test_a_set_and_a_path_that_is_there_twice_are_refused():

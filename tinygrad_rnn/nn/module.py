@@ -353,11 +353,7 @@ def weights_dtype(model: Any) -> np.dtype[Any] | None:
     if not isinstance(model, Module) or type(model).dtype is not Module.dtype:
         own: np.dtype[Any] | None = getattr(model, "dtype", None)
         return own
-    return promoted(_numbers(model))
-
-
-def _numbers(model: Module) -> list[Any]:
-    return [part for _, part in _inside(vars(model), "", (model,), everything=True)]
+    return promoted(_numbers(model, []))
 
 
 def counting(model: Any, inputs: list[Any]) -> list[Any]:
@@ -366,7 +362,7 @@ def counting(model: Any, inputs: list[Any]) -> list[Any]:
     An array beside a tensor adopts its dtype. Where weights are float32 and the run is not, because
     other weights or the state are float64, that would round the inputs.
     """
-    own = _numbers(model) if isinstance(model, Module) else []
+    own = _numbers(model, []) if isinstance(model, Module) else []
     dtypes = {t.dtype for t in own if isinstance(t, Tensor) and t.dtype.kind == "f"}
 
     def leaf(x: Any) -> Any:
@@ -380,12 +376,21 @@ def counting(model: Any, inputs: list[Any]) -> list[Any]:
 
 def promoted(parts: Iterable[Any]) -> np.dtype[Any] | None:
     """The dtype of tensors of floats together or, without any, of arrays; None without those."""
-    held = [part for part in parts if getattr(getattr(part, "dtype", None), "kind", "") == "f"]
-    found = [t.dtype for t in held if isinstance(t, Tensor)] or [a.dtype for a in held]
+    tensors, arrays = set(), set()
+    for part in parts:
+        if isinstance(part, Tensor):
+            tensors.add(part._value.dtype)
+        elif hasattr(part, "dtype"):
+            arrays.add(part.dtype)
+    found = _floats(tensors) or _floats(arrays)
     if not found:
         return None
-    dtype = np.result_type(*found)
+    dtype = np.result_type(*found) if len(found) > 1 else found[0]
     return dtype if dtype.itemsize in (4, 8) else FLOAT  # half precision is for storage
+
+
+def _floats(dtypes: Iterable[Any]) -> list[np.dtype[Any]]:
+    return [dtype for dtype in dtypes if getattr(dtype, "kind", "") == "f"]
 
 
 def run_dtype(model: Any, *given: Any) -> np.dtype[Any] | None:
@@ -461,7 +466,7 @@ def _named(module: Module) -> Iterator[tuple[str, Any]]:
 def _once(module: Module, kind: type[T]) -> dict[str, T]:
     found: dict[str, T] = {}
     met: set[int] = {id(module)}
-    for path, held in _named(module):
+    for path, held in _inside(vars(module), "", (module,), asked=kind is Parameter):
         if not isinstance(held, kind) or id(held) in met:
             continue
         if path in found:
@@ -481,39 +486,54 @@ _WITHOUT_PARTS = frozenset({bool, float, int, str, type(None), FunctionType})
 
 
 def _inside(
-    value: Any, path: str, around: tuple[Any, ...], everything: bool = False
+    value: Any, path: str, around: tuple[Any, ...], asked: bool = True
 ) -> Iterator[tuple[str, Any]]:
     """Parameters, buffers and modules in a value, with their paths.
 
-    around      the modules and containers that the value is in, which may hold each other
-    everything  other tensors and arrays too
+    around   the modules and containers that the value is in, which may hold each other
+    asked    a module with a `parameters` of its own is asked for them, and has nothing else
     """
-    if isinstance(value, Parameter | Buffer) or (
-        everything and isinstance(value, Tensor | np.ndarray)
-    ):
+    if isinstance(value, Parameter | Buffer):
         yield path, value
         return
-    if isinstance(value, str | bytes | type) or any(value is outer for outer in around):
+    if any(value is outer for outer in around):
         return
-    parts: list[tuple[Any, Any]] | None
     if isinstance(value, Module):
         yield path, value
-        own = type(value).parameters is Module.parameters
-        parts = list((vars(value) if own else value.parameters()).items())
-    elif callable(getattr(value, "parameters", None)):
-        parts = _listed(value.parameters)
-    elif isinstance(value, set | frozenset):
+    around = (*around, value)
+    for key, part in _parts(value, path, asked):
+        if type(part) not in _WITHOUT_PARTS:
+            yield from _inside(part, f"{path}.{key}" if path else str(key), around, asked)
+
+
+def _parts(value: Any, path: str = "", asked: bool = False) -> Iterable[tuple[Any, Any]]:
+    """What a module, an object with `parameters()` or a container holds, by name."""
+    if isinstance(value, Module):
+        its_own = asked and type(value).parameters is not Module.parameters
+        return (value.parameters() if its_own else vars(value)).items()
+    if isinstance(value, str | bytes | type):
+        return ()
+    if isinstance(value, set | frozenset):
         if any(isinstance(part, Parameter | Buffer | Module) for part in value):
             raise TypeError(
                 f"{path}: parameters in a set have no order, so no names; hold them in a list"
             )
-        return
-    else:
-        parts = tree.entries(value)
+        return ()
+    parts = tree.entries(value)
+    if parts is None and callable(getattr(value, "parameters", None)):
+        return _listed(value.parameters)
+    return parts or ()
+
+
+def _numbers(value: Any, found: list[Any], around: tuple[Any, ...] = ()) -> list[Any]:
+    """All tensors and arrays in a value."""
     around = (*around, value)
-    for key, part in parts or ():
-        if type(part) not in _WITHOUT_PARTS:
-            yield from _inside(part, f"{path}.{key}" if path else str(key), around, everything)
+    for _, part in _parts(value):
+        if isinstance(part, Tensor | np.ndarray):
+            found.append(part)
+        elif type(part) not in _WITHOUT_PARTS and not any(part is outer for outer in around):
+            _numbers(part, found, around)
+    return found
 
 
 def _listed(parameters: Callable[[], Any]) -> list[tuple[Any, Any]]:
