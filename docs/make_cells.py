@@ -19,6 +19,8 @@ PICTURES = PAGE.parent / "pictures" / "cells"
 I, H = 3, 4  # noqa: E741
 OPTIONS = {"ltc": {"unfolds": 2}}
 """Smaller than they would be used, to be read on a page."""
+SPANNED = ("ltc", "cfc")
+"""Cells whose equations are shown with a time span, dt."""
 WIDEST = 1500
 """In pixels: a cell that needs more for three steps is drawn over two."""
 
@@ -50,6 +52,24 @@ def made(info: CellInfo) -> tg.Cell:
     """The cell that the page shows."""
     options = dict(info.options) | OPTIONS.get(info.name, {})
     return info.cell(I, H, rng=0, **options)  # type: ignore[call-arg]
+
+
+class Spanned:
+    """Beside a cell that takes time spans: the same span in every step, by its name."""
+
+    dt = 0.5
+
+    def step(self, x, s):  # noqa: D102
+        return super().step((x, self.dt), s)  # type: ignore[misc]
+
+
+def derived(info: CellInfo) -> str:
+    """The equations of the cell that the page shows."""
+    cell = made(info)
+    if info.name in SPANNED:
+        cell.__class__ = type(info.cell.__name__, (Spanned, info.cell), {})
+        cell.dt = Spanned.dt
+    return str(study.derive(cell))
 
 
 def picture(info: CellInfo) -> Drawing:
@@ -92,7 +112,7 @@ def row(info: CellInfo, found: study.Diagnosis) -> str:
 
 def section(info: CellInfo, found: study.Diagnosis) -> str:
     """A cell's section."""
-    forward, rest = str(study.derive(made(info))).split("\n\n", 1)
+    forward, rest = derived(info).split("\n\n", 1)
     equations = "\n".join(line.removeprefix("    ") for line in forward.splitlines()[1:])
     kept = ", ".join(f"{name} = {mean:.2f}" for name, mean in found.retention.items())
     options = "".join(f", {k}={v!r}" for k, v in info.options.items())
@@ -130,9 +150,10 @@ Gradient flow: {found.verdict}, times {found.growth:.2f} in a step back; a hundr
 
 
 def note(info: CellInfo) -> str:
-    """The options that the page chose."""
-    options = OPTIONS.get(info.name, {})
-    return "".join(f", with {name} = {value}" for name, value in options.items())
+    """What the page chose."""
+    said = ["a time span dt"] if info.name in SPANNED else []
+    said += [f"{name} = {value}" for name, value in OPTIONS.get(info.name, {}).items()]
+    return f", with {' and '.join(said)}" if said else ""
 
 
 def page() -> str:

@@ -302,6 +302,49 @@ def test_the_parts_of_a_gradient_add_up(name):
         )  # no step knows later ones
 
 
+@every_cell
+def test_checkpointed_gives_the_same_gradients(name, rng):
+    cell, xs, state = make(name), rng.normal(size=(7, 2, I)), some_state(make(name), 2, rng)
+    parameters, start = list(cell.parameters().values()), tree.leaves(state)
+
+    def of(run):
+        loss = tg.square(run.outputs).sum()
+        return tg.gradients(loss, [*parameters, *start])
+
+    whole, saved = of(tg.unroll(cell, xs, state)), of(tg.checkpointed(cell, xs, state, slots=2))
+    for got, wanted in zip(saved, whole, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@every_cell
+def test_a_step_is_a_program(name, rng):
+    cell, x, state = make(name), rng.normal(size=(2, I)), some_state(make(name), 2, rng)
+    program = tg.trace(cell, x, state)
+    tensors = [*cell.parameters().values(), x, *tree.leaves(state)]
+    by_name = {v.name: v for v in program.inputs}
+    held = [b for k, b in cell.buffers().items() if k in by_name]
+    given = [t if isinstance(t, np.ndarray) else t.numpy() for t in tensors]
+    results = program.compile()(*given[: -1 - len(tree.leaves(state))], *[b.numpy() for b in held],
+                                *given[-1 - len(tree.leaves(state)) :])  # fmt: skip
+    wanted = cell.step(x, state)
+    for got, w in zip(tree.leaves(results), tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(got, w.numpy(), rtol=1e-12, atol=1e-14)
+
+
+@every_cell
+def test_sequences_are_examples(name, rng):
+    """`vmap` over sequences is a batch of them, and their gradients add up to the batch's."""
+    cell, xs = make(name), rng.normal(size=(3, 4, I))
+    run = tg.unroll(cell, xs)
+    alone = tg.vmap(lambda xs: tg.unroll(cell, xs[:, None]).outputs[:, 0], in_axes=1, out_axes=1)
+    np.testing.assert_allclose(alone(xs).numpy(), run.outputs.numpy(), rtol=1e-12, atol=1e-14)
+    parameters = list(cell.parameters().values())
+    losses = tg.square(run.outputs).sum(axis=(0, 2))
+    each = tg.per_example_gradients(losses, parameters, keep_record=True) if parameters else []
+    for g, wanted in zip(each, tg.gradients(losses.sum(), parameters), strict=True):
+        np.testing.assert_allclose(g.sum(0), wanted, rtol=1e-10, atol=1e-12)
+
+
 # ------------------------------------------------------------------------------------------------
 # The registry
 
