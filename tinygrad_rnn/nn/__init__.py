@@ -11,6 +11,7 @@ from .layers import Dropout, Embedding, LayerNorm, Linear, Sequential
 from .lstm import LSTMCell, LSTMState
 from .module import Module
 from .stacked import Stacked
+from .wrappers import NormalisedState, VariationalDropout, Zoneout
 
 if TYPE_CHECKING:
     from .cells import *  # noqa: F403
@@ -31,8 +32,11 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "Module",
+    "NormalisedState",
     "Sequential",
     "Stacked",
+    "VariationalDropout",
+    "Zoneout",
 ]
 
 

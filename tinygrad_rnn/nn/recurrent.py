@@ -57,11 +57,6 @@ class RecurrentLayer(Stacked):
         size = input_size
         for _ in range(num_layers):
             cells = [self._cell(size, rng) for _ in range(1 + bidirectional)]
-            for cell in [] if bias else cells:
-                for name in self.BIASES:
-                    shape, dtype = getattr(cell, name).shape, cell.dtype
-                    delattr(cell, name)
-                    setattr(cell, name, np.zeros(shape, dtype))
             layers.append(Bidirectional(cells[0], cells[1]) if bidirectional else cells[0])
             size = self._output_size * (1 + bidirectional)
         super().__init__(*layers, dropout=dropout, rng=rng)
@@ -264,6 +259,7 @@ class RNN(RecurrentLayer):
             input_size,
             self.hidden_size,
             activation=self.nonlinearity,
+            bias=self.bias,
             rng=rng,
             dtype=self._dtype,
         )
@@ -313,12 +309,12 @@ class LSTM(RecurrentLayer):
         return self.proj_size or self.hidden_size
 
     def _cell(self, input_size: int, rng: np.random.Generator) -> Cell:
+        options: dict[str, Any] = {"bias": self.bias, "rng": rng, "dtype": self._dtype}
         if not self.proj_size:
-            return LSTMCell(input_size, self.hidden_size, rng=rng, dtype=self._dtype)
+            return LSTMCell(input_size, self.hidden_size, **options)
         from .cells.projected_lstm import ProjectedLSTMCell
 
-        size = self.proj_size
-        return ProjectedLSTMCell(input_size, self.hidden_size, size, rng=rng, dtype=self._dtype)
+        return ProjectedLSTMCell(input_size, self.hidden_size, self.proj_size, **options)
 
 
 class GRU(RecurrentLayer):
@@ -355,4 +351,4 @@ class GRU(RecurrentLayer):
         )
 
     def _cell(self, input_size: int, rng: np.random.Generator) -> Cell:
-        return GRUCell(input_size, self.hidden_size, rng=rng, dtype=self._dtype)
+        return GRUCell(input_size, self.hidden_size, bias=self.bias, rng=rng, dtype=self._dtype)

@@ -32,7 +32,7 @@ class Stacked(Cell):
 
     State: a tuple of the layers' states. Parameters: `layers.0.U`, ... Graves, Mohamed & Hinton,
     "Speech recognition with deep recurrent neural networks", ICASSP 2013; residual connections: Wu
-    et al., arXiv:1609.08144 (2016), section 3.1.
+    et al., arXiv:1609.08144 (2016).
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn import nn

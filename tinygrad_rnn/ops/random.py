@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import current
+from ..primitive import Recorded
 from .elementwise import multiply
 from .registry import of_one, values
 
@@ -30,7 +31,7 @@ def dropout(x: Any, rate: float, rng: np.random.Generator | int) -> Any:
     if not 0 <= rate < 1:
         raise ValueError(f"dropout{current().place}: rate {rate}; wanted 0 <= rate < 1")
     plain = values(x)
-    for inspector in current().inspectors:
+    for inspector in current().inspectors if isinstance(x, Recorded) else ():
         inspector.look(x, "a random draw")
     kept = np.random.default_rng(rng).random(np.shape(plain)) >= rate
     return multiply(x, kept.astype(plain.dtype) / (1 - rate))

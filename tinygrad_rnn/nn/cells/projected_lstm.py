@@ -31,6 +31,7 @@ class ProjectedLSTMCell(Cell):
     input_size   I
     hidden_size  H, of the memory
     proj_size    R, of the hidden state; half of H, at least 1, if left out
+    bias         False leaves b out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -49,6 +50,7 @@ class ProjectedLSTMCell(Cell):
         hidden_size: int,
         proj_size: int | None = None,
         *,
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
@@ -56,7 +58,8 @@ class ProjectedLSTMCell(Cell):
         self.input_size = input_size
         self.hidden_size = H
         self.proj_size = R = max(H // 2, 1) if proj_size is None else proj_size
-        self.U, self.W, self.b = draw(input_size, 4 * H), draw(R, 4 * H), draw(4 * H)
+        self.U, self.W = draw(input_size, 4 * H), draw(R, 4 * H)
+        self.b: Any = draw(4 * H) if bias else None
         self.P = draw(H, R)
 
     def initial_state(self, batch_size: int) -> LSTMState:
@@ -69,7 +72,8 @@ class ProjectedLSTMCell(Cell):
     def step(self, x: Any, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """(x_t, (h_{t-1}, c_{t-1})) -> (h_t, (h_t, c_t))."""
         h, c = state
-        i, f, g, o = ops.split(x @ self.U + h @ self.W + self.b, 4, axis=-1)
+        a = x @ self.U + h @ self.W
+        i, f, g, o = ops.split(a if self.b is None else a + self.b, 4, axis=-1)
         i = ops.sigmoid(i).named("i")
         f = ops.sigmoid(f).named("f")
         g = ops.tanh(g).named("g")
