@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import tree
+from tinygrad_rnn import nn, tree
 
 CELLS = [tg.ElmanCell, tg.LSTMCell, tg.GRUCell]
 LENGTHS = [3, 0, 5, 1]
@@ -284,3 +284,25 @@ def test_what_is_refused(rng):
     refuse("given a str", cell, "abc", error=TypeError)
     needs = torch.ones(4, 3, 2, requires_grad=True)
     refuse("a torch Tensor that does not turn into an array", cell, needs, error=TypeError)
+
+
+@pytest.mark.parametrize("batch", [2, 3])  # with two it would run, and be wrong
+def test_class_numbers_in_a_cell_that_multiplies_rows(batch, rng):
+    ids = np.zeros((4, batch), int)
+    cells = [cell(2, 3, rng=rng) for cell in CELLS]
+    cells += [nn.Stacked(cells[0], tg.GRUCell(3, 3)), nn.Zoneout(cells[1], 0.1)]
+    cells += [nn.Bidirectional(*cells[:2])]
+    for cell in cells:
+        refuse(r"are class numbers; \w+ takes rows \(B, 2\): xs = tg\.one_hot\(xs, 2\)", cell, ids)
+    one_hot = tg.one_hot(ids, 2)
+    assert tg.unroll(cells[0], one_hot).outputs.shape == (4, batch, 3)
+
+
+def test_a_state_of_another_batch_and_inputs_with_the_batch_first(rng):
+    cell = tg.LSTMCell(2, 3, rng=rng)
+    state = tg.unroll(cell, np.ones((5, 4, 2))).state
+    refuse(
+        r"state is one of 4 sequences, and xs has 4 steps of 5 sequences.*pass time_axis=1",
+        cell, np.ones((4, 5, 2)), state,
+    )  # fmt: skip
+    assert tg.unroll(cell, np.ones((4, 5, 2)), state, time_axis=1).state.h.shape == (4, 3)

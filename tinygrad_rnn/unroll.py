@@ -8,10 +8,14 @@ import threading
 import time
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import tree
 from .graph import Leaf, Node, Unrolling, belonging, current, timesteps
 from .nn.cell import Cell, first_state
 from .nn.module import counting, run_dtype
+from .nn.stacked import Stacked
+from .nn.wrappers import Wrapper
 from .sequence import Sequence, sequence
 from .tensor import Tensor
 from .unrolled import Unrolled
@@ -100,19 +104,27 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
         made: Unrolled = over(xs, state, functools.partial(run_steps, keep_states=keep_states))
         return made
     T, inputs = len(xs), counting(cell, xs.steps())
+    _refuse_class_numbers(cell, inputs[0])
+    given = state
     if state is None:
         state = first_state(cell, xs.batch_size, run_dtype(cell, inputs[0]))
         if xs.reverse or xs.start != 1:
             _name_after(state, xs.start + len(xs) if xs.reverse else xs.start - 1)
     structure = len(tree.leaves(state))
-    states, steps, times = [state], [None] * T, []
+    states, steps = [state], [None] * T
+    times: list[int] = []
     settled = xs.active is not None
     sequence = Unrolling(xs.reverse, _beginning(state, inputs))
     with rare_collections, belonging(sequence), timesteps(xs.start) as at:
         for i in xs.order():
             t = xs.start + i
             at(t)
-            result = cell.step(inputs[i], state)
+            try:
+                result = cell.step(inputs[i], state)
+            except ValueError as error:
+                if not times and (why := _other_batch(given, xs)):
+                    raise ValueError(f"{error}; {why}") from error
+                raise
             output, after = checked_pair(result, structure, cell, t)
             if settled:
                 output, after = xs.settle(i, output, state, after)
@@ -123,6 +135,31 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
                 states.append(state)
     kept = tuple(states) if keep_states else None
     return Unrolled(kept, steps, tuple(times), state, (sequence,))
+
+
+def _refuse_class_numbers(cell: Cell, x: Any) -> None:
+    """Refuse class numbers (B,) for a cell of this library that multiplies rows (B, I)."""
+    while isinstance(cell, Stacked | Wrapper):
+        cell = cell.layers[0] if isinstance(cell, Stacked) else cell.cell
+    ours = type(cell).step.__module__.startswith(f"{__package__}.nn.")
+    size = vars(cell).get("input_size")
+    if ours and size and getattr(getattr(x, "dtype", None), "kind", "") in "iu" and x.ndim == 1:
+        raise ValueError(
+            f"unroll: x_t of {x.dtype}, shape {x.shape}, are class numbers; "
+            f"{type(cell).__name__} takes rows (B, {size}): xs = tg.one_hot(xs, {size}), or an "
+            "nn.Embedding of xs"
+        )
+
+
+def _other_batch(state: Any, xs: Sequence) -> str | None:
+    """What is to be said of a given state that has another number of sequences than xs."""
+    sizes = {np.shape(part)[0] for part in tree.leaves(state) if np.ndim(part) > 1} - {1}
+    if sizes and xs.batch_size not in sizes:
+        return (
+            f"the state is one of {sizes.pop()} sequences, and xs has {len(xs)} steps of "
+            f"{xs.batch_size} sequences (time comes first; for (B, T, ...) pass time_axis=1)"
+        )
+    return None
 
 
 def runs_of_cells(model: Cell, xs: Sequence, state: Any = None) -> list[CellRun]:
