@@ -159,10 +159,8 @@ def scan_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool
     s = tree.map_leaves(lambda leaf: _numbers(cell, leaf), state)
     outer = current().place
     given = (cell, x, s, xs.batch_size, Place(xs.time(first), outer.scopes, outer.sequence))
-    _check_once(given, [(np.shape(v), v.dtype) for v in (*tree.leaves(x), *tree.leaves(s))])
-    step = record_step(*given)
-    _refuse_changing(cell, step)
-    _check_once(given, step.key)
+    sizes = tuple([(v.shape, v.dtype) for v in (*tree.leaves(x), *tree.leaves(s))])
+    step = _step(given, sizes)
     return _Scan(cell, xs, stacked, state, step).first_time(keep_states)
 
 
@@ -216,26 +214,40 @@ def _refuse_changing(cell: Cell, step: Step) -> None:
             )
 
 
-_checked: dict[int, tuple[Any, set[Any]]] = {}
+_known: dict[int, tuple[Any, set[Any]]] = {}
 
 
-def _check_once(given: Any, of: Any) -> None:
-    """Look for draws, changes and looks at values.
+def _step(given: tuple[Any, Any, Any, int, Place], sizes: Any) -> Step:
+    """One step, as a program that does the same every time.
 
-    given   the arguments of `check_step`
-    of   sizes that this cell's code has not been run with, or a program that it has not given
+    given  the arguments of `record_step`
+    sizes  of the input and the state
+
+    A step is watched, and run once more on other values, when the cell's code or the sizes have not
+    been seen before, and when it does other operations than before.
     """
     cell = given[0]
-    function = getattr(cell.step, "__func__", cell.step)
-    key = (tuple(of), getattr(function, "__code__", function))
-    owner, known = _checked.get(id(cell), (None, set()))
+    number, function = id(cell), getattr(cell.step, "__func__", cell.step)
+    code = getattr(function, "__code__", function)
+    owner, known = _known.get(number, (None, set()))
     if owner is None or owner() is not cell:
         known = set()
-        number = id(cell)
-        _checked[number] = (weakref.ref(cell, lambda _: _checked.pop(number, None)), known)
-    if key not in known:
+        _known[number] = (weakref.ref(cell, lambda _: _known.pop(number, None)), known)
+    if (sizes, code) in known:
+        try:
+            step = record_step(*given, watched=False)
+            if (step.key, code) in known:
+                return step
+        except Exception:  # noqa: S110 - raised again below, or it has to be watched
+            pass
+    else:
         check_step(*given)
-        known.add(key)
+    step = record_step(*given)
+    _refuse_changing(cell, step)
+    if (sizes, code) in known:
+        check_step(*given)
+    known |= {(sizes, code), (step.key, code)}
+    return step
 
 
 class _Scan(Call):
@@ -316,8 +328,9 @@ class _Scan(Call):
         if self.xs.reverse:
             outs = tree.map_leaves(lambda leaf: ops.flip(leaf, 0), outs)
         last = tree.rebuild(self.structure[1], iter(ports[m:]))
-        times = tuple([self.xs.time(i) for i in self.xs.order()])
-        return Scanned(self.state, outs, stacks if keep_states else None, last, times)
+        begin = self.xs.start
+        times = range(begin, begin + T)[:: -1 if self.xs.reverse else 1]
+        return Scanned(self.state, outs, stacks if keep_states else None, last, tuple(times))
 
     def _ports(
         self,

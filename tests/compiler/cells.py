@@ -260,6 +260,14 @@ class ClosedOver(Base):
         return s, s
 
 
+class Stopped(Base):
+    """A gradient that goes no further."""
+
+    def step(self, x, s):
+        s = tg.tanh(x @ self.U + tg.stop_gradient(s) @ self.W + s * self.b)
+        return s, s
+
+
 class Hidden(Base):
     """Dead code, and things done twice."""
 
@@ -273,7 +281,7 @@ class Hidden(Base):
 ODD = [
     Readout, SeparateGates, Tree, DataclassState, Delay, Twins, Memoryless, ConstantState, PassedOn,
     NoInput, LayerNorm, Attention, WeightNorm, Diagonal, ClassNumbers, Largest, Custom,
-    Broadcasting, ClosedOver, Hidden,
+    Broadcasting, ClosedOver, Hidden, Stopped,
 ]  # fmt: skip
 KNOWN = {
     "Elman": lambda: tg.ElmanCell(3, 4, rng=0, dtype=D),

@@ -108,13 +108,21 @@ def _stepped(cell: Any, x: Any, state: Any, batch_size: int) -> Any:
     return one.settle(0, result[0], state, result[1])
 
 
-def record_step(cell: Any, x: Any, state: Any, batch_size: int, place: Place) -> Step:
+class UnknownError(Exception):
+    """A value that only a watched recording knows."""
+
+
+def record_step(
+    cell: Any, x: Any, state: Any, batch_size: int, place: Place, watched: bool = True
+) -> Step:
     """Record one step on stand-ins for the input and the state: structures of arrays.
 
-    x   (input,), or (input, truth values) where some sequences lack the step
+    x        (input,), or (input, truth values) where some sequences lack the step
+    watched  refuse looks at values, and record gradients that are stopped. Without, it takes half
+             the time, and is the same step if its key is that of a watched one
 
-    Raises what `cell.step` raises, ValueDependenceError for a look at a value, UncompiledError for
-    a result that is not recorded.
+    Raises UnknownError if it has to be watched, ValueDependenceError for a look at a value,
+    UncompiledError for a result that is not recorded, and whatever `cell.step` raises.
     """
     leaves = [*tree.leaves(x), *tree.leaves(state)]
     names = [*_names(x), *tree.paths(state, "s")]
@@ -125,7 +133,7 @@ def record_step(cell: Any, x: Any, state: Any, batch_size: int, place: Place) ->
     since = Leaf("tensor", (), FLOAT, None).serial
 
     def run() -> Any:
-        _state.set(State(place, True, (watch,)))
+        _state.set(State(place, True, (watch,) if watched else ()))
         try:
             return _stepped(cell, own_x, own_s, batch_size)
         except TypeError as error:
@@ -155,16 +163,20 @@ def record_step(cell: Any, x: Any, state: Any, batch_size: int, place: Place) ->
         if leaf not in made:
             made[leaf] = len(constants)
             constants.append(leaf.value())
+            if constants[-1] is None:
+                raise UnknownError
         return made[leaf]
 
     for node in operations:
-        values = watch.values[node]
+        values = watch.values[node] if watched else _values(node)
         for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
             if source is None:
                 if isinstance(values[i], np.ndarray):
                     slots.append((node, i, len(constants)))
                     constants.append(values[i])
             elif source.serial < since and source not in own:
+                if values[i] is None:
+                    raise UnknownError
                 found.setdefault((source, port), values[i])
             elif isinstance(source, Leaf) and source not in own:
                 slots.append((node, i, constant(source)))
@@ -189,6 +201,20 @@ def record_step(cell: Any, x: Any, state: Any, batch_size: int, place: Place) ->
         None,
     )
     return step._replace(key=_key(step, tree.paths(result)))
+
+
+def _values(node: Node) -> list[Any]:
+    """The arguments of an operation that are constants or leaves; others are not looked for."""
+    found: list[Any] = []
+    assert node.saved is not None
+    for saved, source in zip(node.saved, node.inputs, strict=False):
+        if source is None:
+            found.append(saved)
+        elif isinstance(source, Leaf):
+            found.append(source.value())
+        else:
+            found.append(None)
+    return found
 
 
 def _names(x: Any) -> list[str]:
@@ -223,13 +249,13 @@ def _key(step: Step, names: Sequence_[str]) -> Any:
     kinds: list[Any] = []
     for t in step.given:
         numbers[t._node, 0] = len(numbers)
-        kinds.append((t.shape, t.dtype.str))
+        kinds.append((t.shape, t.dtype))
     for output, value in zip(step.outside, step.values, strict=True):
         numbers[output] = len(numbers)
-        kinds.append((np.shape(value), value.dtype.str))
+        kinds.append((np.shape(value), value.dtype))
     for leaf, k in step.made.items():
         numbers[leaf, 0] = -1 - k
-    kinds.extend((c.shape, c.dtype.str) for c in step.constants)
+    kinds.extend((c.shape, c.dtype) for c in step.constants)
     rows: list[Any] = []
     for node in step.nodes:
         assert node.primitive is not None
@@ -240,11 +266,11 @@ def _key(step: Step, names: Sequence_[str]) -> Any:
                 continue
             value = None if node.saved is None else node.saved[i]
             if isinstance(value, np.ndarray):
-                arguments.append((value.shape, value.dtype.str))
+                arguments.append((value.shape, value.dtype))
             else:
                 arguments.append((type(value), value))
         params = tuple((k, frozen(v)) for k, v in node.params.items()) if node.params else ()
-        rows.append((node.primitive, tuple(arguments), params, node.shape, str(node.dtype)))
+        rows.append((node.primitive, tuple(arguments), params, node.shape, node.dtype))
         for port in range(len(node.shape) if node.primitive.multiple else 1):
             numbers[node, port] = len(numbers)
     ends = tuple(numbers.get((t._node, t._port)) for t in step.results)
