@@ -29,7 +29,7 @@ class Machine(NamedTuple):
 
 
 MACHINES = {
-    64: Machine(64, (8, 4, 2, 1), 2),
+    64: Machine(64, (12, 8, 4, 2, 1), 2),
     32: Machine(32, (6, 4, 2, 1), 2),
     16: Machine(16, (4, 2, 1), 2),
 }
