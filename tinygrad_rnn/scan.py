@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Iterator
 from collections.abc import Sequence as Sequence_
@@ -33,18 +34,20 @@ class Scanned:
     times    the numbers of the steps in the order in which they were run
     """
 
-    __slots__ = ("_first", "_stacks", "_states", "_steps", "outputs", "state", "times")
+    __slots__ = ("_first", "_stacks", "_states", "outputs", "state", "steps", "times")
+    parts = ()
+    sequences = ()  # nothing of it was recorded step by step
 
     def __init__(
         self, first: Any, outputs: Any, stacks: Any, state: Any, times: tuple[int, ...]
     ) -> None:
         self.outputs = outputs
         self.state = state
+        self.steps = Steps(outputs, len(times))
         self.times = times
         self._first = first
         self._stacks = stacks
         self._states: tuple[Any, ...] | None = None
-        self._steps: list[Any] | None = None
 
     @property
     def states(self) -> tuple[Any, ...]:
@@ -59,13 +62,6 @@ class Scanned:
             self._states = (self._first, *between, self.state)
         return self._states
 
-    @property
-    def steps(self) -> list[Any]:
-        """One output per step."""
-        if self._steps is None:
-            self._steps = _apart(self.outputs, len(self))
-        return self._steps
-
     def __iter__(self) -> Iterator[Any]:
         return iter((self.outputs, self.state))
 
@@ -74,6 +70,26 @@ class Scanned:
 
     def __repr__(self) -> str:
         return f"Scanned({len(self)} steps)"
+
+
+class Steps(Sequence_[Any]):
+    """The outputs of all steps, taken apart when one is asked for.
+
+    stacked   all of them, time first
+    """
+
+    def __init__(self, stacked: Any, length: int) -> None:
+        self.stacked = stacked
+        self._length = length
+        self._apart: list[Any] | None = None
+
+    def __getitem__(self, i: Any) -> Any:
+        if self._apart is None:
+            self._apart = _apart(self.stacked, self._length)
+        return self._apart[i]
+
+    def __len__(self) -> int:
+        return self._length
 
 
 def _apart(stacked: Any, length: int) -> list[Any]:
@@ -98,7 +114,8 @@ def scan(
 
     (o_t, s_t) = cell.step(x_t, s_{t-1}),   t = 1..T
 
-    The arguments are those of `unroll`; inputs given as a list have one shape in all steps.
+    The arguments are those of `unroll`; inputs given as a list have one shape in all steps. Layers
+    of a stack are scanned one after the other, and so are directions: `run.parts` are their runs.
 
     The step is recorded once, on stand-ins; its operations, and those of its backward pass, are
     done once, before, in or after a loop over the steps, and the sums over time that gradients of
@@ -108,7 +125,7 @@ def scan(
 
     In the record a scan is one node. Gradients go to parameters, xs, s_0 and whatever recorded
     tensor the cell uses. Derivatives of derivatives and forward mode record all steps, as `unroll`
-    does. So does a scan under `detect_anomaly`, or in a function that is traced.
+    does. So does a scan under `detect_anomaly`, in a function that is traced or mapped by `vmap`.
 
     Raises ValueDependenceError for a step that looks at values, draws random numbers or changes
     something; TypeError or ValueError for a state that changes its structure, shape or dtype. All
@@ -142,17 +159,24 @@ def scan(
         who="scan",
     )
     if keep_states is None:
-        keep_states = current().recording
+        parts = getattr(cell, "layer_by_layer", None) or getattr(cell, "over", None)
+        keep_states = current().recording and parts is None
     return scan_steps(cell, inputs, state, keep_states=keep_states)
 
 
 def scan_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool = True) -> Scanned:
     """Run a cell over a prepared sequence: `scan` without its preparation."""
-    if state is None:
-        state = first_state(cell, xs.batch_size, run_dtype(cell, _stacked(xs)))
-    if current().inspectors:
-        return _recorded(cell, xs, state)
+    over = getattr(cell, "layer_by_layer", None) or getattr(cell, "over", None)
+    if over is not None:
+        made: Scanned = over(xs, state, functools.partial(scan_steps, keep_states=keep_states))
+        return made
     stacked = _stacked(xs)
+    if state is None:
+        state = first_state(cell, xs.batch_size, run_dtype(cell, stacked))
+    values = [_value(leaf) for leaf in (*tree.leaves(stacked), *tree.leaves(state))]
+    foreign = any(type(v) is not np.ndarray and hasattr(v, "__array_ufunc__") for v in values)
+    if current().inspectors or foreign:
+        return _recorded(cell, xs, state)
     first = xs.order()[0]
     x = tree.rebuild(stacked, iter([_numbers(cell, leaf)[first] for leaf in tree.leaves(stacked)]))
     x = (x,) if xs.active is None else (x, xs.active[first])

@@ -41,7 +41,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("GRU", "LSTM", "RNN"):  # they stand above `unroll`, which stands above cells
+    if name in ("GRU", "LSTM", "RNN"):  # they stand above `scan`, which stands above cells
         return getattr(_import_module(".recurrent", __name__), name)
     # the classes of `cells` are many, and programs use few: imported when one is asked for
     if name[0].isupper():

@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike
 from .. import ops, tree
 from ..graph import Array
 from ..primitive import plain_array
+from ..scan import scan
 from ..tensor import FLOAT, Tensor
-from ..unroll import unroll
 from .bidirectional import Bidirectional
 from .cell import Cell
 from .elman import ElmanCell
@@ -98,7 +98,7 @@ class RecurrentLayer(Stacked):
             xs = xs[:, None]
         time_axis = int(self.batch_first and not alone)
         start = None if state is None else self._from_rows(state, alone)
-        run = unroll(self, xs, start, lengths=lengths, time_axis=time_axis, keep_states=False)
+        run = scan(self, xs, start, lengths=lengths, time_axis=time_axis, keep_states=False)
         output = run.outputs
         rows = self._rows(run.state)
         if alone:

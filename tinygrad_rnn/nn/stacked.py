@@ -83,10 +83,11 @@ class Stacked(Cell):
     def over(self) -> Callable[..., Unrolled] | None:
         """How it is run if a layer needs the whole sequence; None if all are cells with steps."""
         if any(getattr(layer, "over", None) for layer in self.layers):
-            return self._layer_by_layer
+            return self.layer_by_layer
         return None
 
-    def _layer_by_layer(self, xs: Sequence, state: Any, run: Callable[..., Unrolled]) -> Unrolled:
+    def layer_by_layer(self, xs: Sequence, state: Any, run: Callable[..., Unrolled]) -> Unrolled:
+        """Every layer over the whole sequence, by `run(cell, xs, state)`, and then the next."""
         runs: list[Unrolled] = []
         states = [None] * len(self.layers) if state is None else self._each(state)
         for k, (layer, before) in enumerate(zip(self.layers, states, strict=True)):
