@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Sequence_
 from typing import Any
 
@@ -32,19 +32,25 @@ class Scanned:
              asked for, as `steps` are
     steps    the T outputs, one per step
     times    the numbers of the steps in the order in which they were run
+    parts    the runs that this one is made of: of the two directions, of the layers; or none
     """
 
-    __slots__ = ("_first", "_stacks", "_states", "outputs", "state", "steps", "times")
-    parts = ()
-    sequences = ()  # nothing of it was recorded step by step
+    __slots__ = ("_first", "_stacks", "_states", "_steps", "outputs", "parts", "state", "times")
 
     def __init__(
-        self, first: Any, outputs: Any, stacks: Any, state: Any, times: tuple[int, ...]
+        self,
+        first: Any,
+        outputs: Any,
+        stacks: Any,
+        state: Any,
+        times: tuple[int, ...],
+        parts: tuple[Scanned, ...] = (),
     ) -> None:
         self.outputs = outputs
         self.state = state
-        self.steps = Steps(outputs, len(times))
         self.times = times
+        self.parts = parts
+        self._steps: list[Any] | None = None
         self._first = first
         self._stacks = stacks
         self._states: tuple[Any, ...] | None = None
@@ -52,6 +58,8 @@ class Scanned:
     @property
     def states(self) -> tuple[Any, ...]:
         """The state before the first step and after each; ValueError if they were not kept."""
+        if self._states is None and self.parts:
+            self._states = tuple(zip(*[part.states for part in self.parts], strict=True))
         if self._states is None:
             if self._stacks is None:
                 raise ValueError(
@@ -62,6 +70,28 @@ class Scanned:
             self._states = (self._first, *between, self.state)
         return self._states
 
+    @property
+    def steps(self) -> list[Any]:
+        """One output per step."""
+        if self._steps is None:
+            self._steps = _apart(self.outputs, len(self))
+        return self._steps
+
+    def following(self, xs: Sequence) -> Sequence:
+        """The same steps with this run's outputs as inputs."""
+        return xs.of(self.outputs)
+
+    def merged(self, other: Scanned, merge: Callable[[Any, Any], Any], xs: Sequence) -> Sequence:
+        """The same steps with outputs of two runs, merged leaf by leaf, as inputs."""
+        leaves = map(merge, tree.leaves(self.outputs), tree.leaves(other.outputs))
+        return xs.of(tree.rebuild(self.outputs, leaves))
+
+    @classmethod
+    def of_parts(cls, parts: list[Scanned], xs: Sequence) -> Scanned:
+        """The run of a model whose parts were run one after the other, with these outputs."""
+        state = tuple([part.state for part in parts])
+        return cls(None, xs.stacked(), None, state, parts[0].times, tuple(parts))
+
     def __iter__(self) -> Iterator[Any]:
         return iter((self.outputs, self.state))
 
@@ -70,26 +100,6 @@ class Scanned:
 
     def __repr__(self) -> str:
         return f"Scanned({len(self)} steps)"
-
-
-class Steps(Sequence_[Any]):
-    """The outputs of all steps, taken apart when one is asked for.
-
-    stacked   all of them, time first
-    """
-
-    def __init__(self, stacked: Any, length: int) -> None:
-        self.stacked = stacked
-        self._length = length
-        self._apart: list[Any] | None = None
-
-    def __getitem__(self, i: Any) -> Any:
-        if self._apart is None:
-            self._apart = _apart(self.stacked, self._length)
-        return self._apart[i]
-
-    def __len__(self) -> int:
-        return self._length
 
 
 def _apart(stacked: Any, length: int) -> list[Any]:
@@ -159,8 +169,7 @@ def scan(
         who="scan",
     )
     if keep_states is None:
-        parts = getattr(cell, "layer_by_layer", None) or getattr(cell, "over", None)
-        keep_states = current().recording and parts is None
+        keep_states = current().recording
     return scan_steps(cell, inputs, state, keep_states=keep_states)
 
 

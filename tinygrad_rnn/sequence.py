@@ -109,9 +109,8 @@ class Sequence:
 
     def with_inputs(self, steps: list[Any]) -> Sequence:
         """Other inputs for the same steps, as those of a layer above."""
-        stacked = getattr(steps, "stacked", None)  # of a scan, which has them together
         other = copy.copy(self)
-        other._listed, other._stacked = (steps, None) if stacked is None else (None, stacked)
+        other._listed, other._stacked = steps, None
         return other
 
     def of(self, stacked: Any) -> Sequence:
@@ -379,9 +378,6 @@ def _batch(tree_of: Any, axis: int, given: int | None, who: str, name: str) -> i
 
 def joined(steps: list[Any]) -> Any:
     """Trees of equal structure as one tree, their leaves stacked with time first."""
-    stacked = getattr(steps, "stacked", None)
-    if stacked is not None:
-        return stacked
     first = steps[0]
     if tree.entries(first) is None:
         return _stack(steps)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from .graph import Node, Unrolling
-from .sequence import joined
+from . import tree
+from .graph import Node, Unrolling, timestep
+from .sequence import Sequence, joined
 
 
 class Unrolled:
@@ -64,9 +65,22 @@ class Unrolled:
         place = node.place
         return place.step is not None and place.sequence in self.sequences
 
+    def following(self, xs: Sequence) -> Sequence:
+        """The same steps with this run's outputs as inputs."""
+        return xs.with_inputs(self.steps)
+
+    def merged(self, other: Unrolled, merge: Callable[[Any, Any], Any], xs: Sequence) -> Sequence:
+        """The same steps with outputs of two runs, merged leaf by leaf, as inputs."""
+        steps = []
+        for i, (a, b) in enumerate(zip(self.steps, other.steps, strict=True)):
+            with timestep(xs.time(i)):
+                steps.append(tree.rebuild(a, map(merge, tree.leaves(a), tree.leaves(b))))
+        return xs.with_inputs(steps)
+
     @classmethod
-    def of_parts(cls, parts: list[Unrolled], steps: list[Any]) -> Unrolled:
+    def of_parts(cls, parts: list[Unrolled], xs: Sequence) -> Unrolled:
         """The run of a model whose parts were run one after the other, with these outputs."""
+        steps = xs.steps()
         states = None
         if all(part._states is not None for part in parts):
             states = tuple(zip(*[part.states for part in parts], strict=True))

@@ -7,7 +7,7 @@ import pytest
 from compiler import cells
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import tree
+from tinygrad_rnn import nn, tree
 
 
 def initial(cell, B, seed=3):
@@ -339,3 +339,69 @@ def test_states_are_not_kept_without_a_record():
 def test_output_and_state_are_unpacked():
     outputs, state = tg.scan(tg.ElmanCell(3, 4, rng=0), np.ones((3, 2, 3)))
     np.testing.assert_array_equal(outputs.numpy()[-1], state.numpy())
+
+
+def models():
+    D = np.float64
+    gru, other = (tg.GRUCell(3, 4, rng=k, dtype=D) for k in (0, 1))
+    return {
+        "stack": nn.Stacked(gru, tg.LSTMCell(4, 4, rng=2, dtype=D), tg.ElmanCell(4, 5, dtype=D)),
+        "residual": nn.Stacked(gru, tg.ElmanCell(4, 4, rng=2, dtype=D), residual=True),
+        "directions": nn.Bidirectional(gru, other),
+        "sum of directions": nn.Bidirectional(gru, other, merge="sum"),
+        "layers": nn.LSTM(3, 4, num_layers=2, bidirectional=True, rng=0, dtype=D),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", models())
+@pytest.mark.parametrize(
+    "options", [{}, {"lengths": [5, 0, 3], "start": 4}], ids=["all", "lengths"]
+)
+def test_stacks_and_directions(name, options):
+    model, xs = models()[name], np.random.default_rng(0).normal(size=(5, 3, 3))
+    results = []
+    for f in (tg.scan, tg.unroll):
+        x = tg.tensor(xs, "x")
+        run = f(model, x, **options)
+        loss = weighed(run.outputs, 1) + weighed(run.state, 2) + weighed(run.states[2], 3)
+        leaves = [*tree.leaves(run.outputs), *tree.leaves(run.states), *tree.leaves(run.steps)]
+        gradients = tg.gradients(loss, [x, *model.parameters().values()])
+        results.append([*[leaf.numpy() for leaf in leaves], *gradients])
+    same(*results)
+
+
+def test_dropout_between_layers_is_drawn_anew_for_every_step():
+    model = nn.Stacked(tg.GRUCell(3, 4, rng=0), tg.ElmanCell(4, 5, rng=1), dropout=0.5, rng=7)
+    xs = np.ones((5, 3, 3), np.float32)
+    one, two = (tg.scan(model, xs).outputs.numpy() for _ in range(2))
+    assert not np.allclose(one, two)
+    model.eval()
+    np.testing.assert_allclose(
+        tg.scan(model, xs).outputs.numpy(), tg.unroll(model, xs).outputs.numpy(), atol=1e-6
+    )
+
+
+def test_gradients_of_every_example_and_mapped_scans():
+    cell = tg.LSTMCell(3, 4, rng=0, dtype=np.float64)
+    xs = np.random.default_rng(0).normal(size=(5, 3, 3))
+    results = []
+    for f in (tg.scan, tg.unroll):
+        run = f(cell, xs)
+        each = tg.per_example_gradients((run.outputs * run.outputs).sum((0, 2)), cell.W)
+        mapped = tg.vmap(lambda x, f=f: f(cell, x).outputs.sum())(np.stack([xs, 2 * xs]))
+        traced = tg.trace(lambda x, f=f: f(cell, x).outputs, xs)(xs)
+        results.append([each, mapped.numpy(), traced])
+    same(*results)
+
+
+def test_a_scan_inside_a_checkpoint():
+    cell = tg.GRUCell(3, 4, rng=0, dtype=np.float64)
+    xs = np.random.default_rng(0).normal(size=(6, 2, 3))
+    results = []
+    for wrap in (tg.checkpoint, lambda f: f):
+        segment = wrap(lambda x, s: tg.scan(cell, x, s).state)
+        state = cell.initial_state(2)
+        for part in (xs[:3], xs[3:]):
+            state = segment(part, state)
+        results.append([tg.gradients(weighed(state, 1), cell.W)])
+    same(*results)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
-from .. import ops, tree
-from ..graph import scope, timestep
+from .. import ops
+from ..graph import scope
 from ..sequence import Sequence
 from ..unrolled import Unrolled
 from .cell import Cell
@@ -83,9 +83,5 @@ class Bidirectional(Cell):
             there = run(self.forward, xs, before)
         with scope("backward"):
             back = run(self.backward, xs.reversed(), after)
-        merge, steps = MERGES[self.merge], []
-        for i, (a, b) in enumerate(zip(there.steps, back.steps, strict=True)):
-            with timestep(xs.time(i)):
-                merged = map(merge, tree.leaves(a), tree.leaves(b))
-                steps.append(tree.rebuild(a, iter(list(merged))))
-        return Unrolled.of_parts([there, back], steps)
+        outputs = there.merged(back, MERGES[self.merge], xs)
+        return type(there).of_parts([there, back], outputs)

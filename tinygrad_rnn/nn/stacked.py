@@ -95,11 +95,12 @@ class Stacked(Cell):
                 if k and self.dropout and self.training:
                     xs = xs.with_inputs(self._at_each_step(xs, self._dropped, k, xs.steps()))
                 runs.append(run(layer, xs, before))
-                steps = runs[-1].steps
                 if k and self.residual:
-                    steps = self._at_each_step(xs, self._added, k, xs.steps(), steps)
-                xs = xs.with_inputs(steps)
-        return Unrolled.of_parts(runs, xs.steps())
+                    steps = xs.steps(), runs[-1].steps
+                    xs = xs.with_inputs(self._at_each_step(xs, self._added, k, *steps))
+                else:
+                    xs = runs[-1].following(xs)
+        return type(runs[0]).of_parts(runs, xs)
 
     @staticmethod
     def _at_each_step(
