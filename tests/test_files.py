@@ -164,6 +164,18 @@ def test_files_that_belong_together_come_together(tmp_path):
     ]  # fmt: skip
 
 
+def test_an_error_names_the_file_and_not_where_it_is_made(tmp_path):
+    with pytest.raises(IsADirectoryError) as e, files.together(tmp_path) as new:  # noqa: PT012
+        (new / "a").mkdir()
+        files.write(new / "a", "new")
+    assert e.value.filename == str(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(IsADirectoryError) as e, files.together(tmp_path) as new:
+        files.write(new / "b", "new")
+    assert e.value.filename == str(tmp_path / "b")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
+
+
 def test_ctrl_c_waits_until_all_are_in_place(tmp_path, monkeypatch):
     replace = os.replace
 

@@ -75,6 +75,11 @@ def together(folder: str | Path) -> Iterator[Path]:
             for file in sorted(unfinished.iterdir()):
                 with _named(folder / file.name, file):
                     os.replace(file, folder / file.name)
+    except OSError as error:
+        file = Path(str(error.filename))
+        if error.errno is None or file.parent != unfinished:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder / file.name)) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
