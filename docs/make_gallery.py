@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import nn
 
 PICTURES = Path(__file__).with_name("pictures")
 T = 4
@@ -137,6 +138,23 @@ class Leaky(tg.Cell):
         return s, s
 
 
+def encoder_decoder() -> tg.Tensor:
+    """One cell reads two steps, and goes on from there on two others."""
+    cell, xs = tg.GRUCell(2, 3, rng=1), np.random.default_rng(0).normal(size=(4, 1, 2))
+    with tg.scope("encoder"):
+        read = tg.unroll(cell, xs[:2])
+    with tg.scope("decoder"):
+        written = tg.unroll(cell, xs[2:], read.state)
+    return written.outputs.sum().named("L")
+
+
+def directions() -> tg.Tensor:
+    """`nn.Bidirectional` over three steps."""
+    both = nn.Bidirectional(tg.ElmanCell(2, 3, rng=0), tg.ElmanCell(2, 3, rng=1))
+    run = tg.unroll(both, np.random.default_rng(0).normal(size=(3, 1, 2)))
+    return run.outputs.sum().named("L")
+
+
 def main(folder: Path) -> None:
     """Draw them all."""
     loss = by_hand()
@@ -172,6 +190,8 @@ def main(folder: Path) -> None:
         ),
         "stacked": tg.draw(stacked(2), title="Two LSTMs, one on the other"),
         "bidirectional": tg.draw(bidirectional(), title="One network per direction of time"),
+        "encoder_decoder": tg.draw(encoder_decoder(), level="step"),
+        "directions": tg.draw(directions(), level="step"),
         "skipping": tg.draw(skipping(), title="A skip connection that begins at step 3"),
         "attending": tg.draw(attending(), title="A decoder that attends to an encoder"),
         "own_cell": tg.draw(unrolled(Leaky(3, 4)), title="A cell of one's own: leaky units"),

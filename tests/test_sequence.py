@@ -306,3 +306,13 @@ def test_a_state_of_another_batch_and_inputs_with_the_batch_first(rng):
         cell, np.ones((4, 5, 2)), state,
     )  # fmt: skip
     assert tg.unroll(cell, np.ones((4, 5, 2)), state, time_axis=1).state.h.shape == (4, 3)
+
+
+def test_an_object_with_a_step_is_enough(rng):
+    class Sums:
+        def initial_state(self, batch_size):
+            return tg.zeros((batch_size, 2))
+
+    cell = Sums()
+    cell.step = lambda x, s: (s + x, s + x)
+    assert tg.unroll(cell, np.ones((3, 1, 2))).state.tolist() == [[3.0, 3.0]]

@@ -141,9 +141,11 @@ def _refuse_class_numbers(cell: Cell, x: Any) -> None:
     """Refuse class numbers (B,) for a cell of this library that multiplies rows (B, I)."""
     while isinstance(cell, Stacked | Wrapper):
         cell = cell.layers[0] if isinstance(cell, Stacked) else cell.cell
-    ours = type(cell).step.__module__.startswith(f"{__package__}.nn.")
-    size = vars(cell).get("input_size")
-    if ours and size and getattr(getattr(x, "dtype", None), "kind", "") in "iu" and x.ndim == 1:
+    written = getattr(getattr(type(cell), "step", None), "__module__", None) or ""
+    ours = written.startswith(f"{__package__}.nn.")
+    kind = getattr(getattr(x, "dtype", None), "kind", "f")
+    if kind in "iu" and x.ndim == 1 and ours:
+        size = cell.input_size
         raise ValueError(
             f"unroll: x_t of {x.dtype}, shape {x.shape}, are class numbers; "
             f"{type(cell).__name__} takes rows (B, {size}): xs = tg.one_hot(xs, {size}), or an "
