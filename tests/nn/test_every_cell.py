@@ -396,6 +396,14 @@ def test_a_docstring_without_equations_is_refused():
         CellInfo("plain", "Plain", Plain).equation  # noqa: B018
 
 
+def test_every_cell_is_registered_and_found_in_nn():
+    listed = {info.cell for info in tg.cells().values()}
+    own = {getattr(nn, name) for name in dir(nn) if name.endswith("Cell") and name != "Cell"}
+    assert own == listed
+    with pytest.raises(AttributeError, match=r"'tinygrad_rnn\.nn' has no attribute 'GRUUCell'"):
+        nn.GRUUCell  # noqa: B018
+
+
 def test_periods_need_units():
     with pytest.raises(ValueError, match=r"periods: given \(1, 2, 4\) for 2 units"):
         tg.nn.ClockworkCell(1, 2)

@@ -49,3 +49,7 @@ def __getattr__(name: str) -> Any:
         if name in cells.__all__:
             return getattr(cells, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__, *_import_module(".cells", __name__).__all__]
