@@ -20,7 +20,7 @@ I, H = 3, 4  # noqa: E741
 OPTIONS = {"ltc": {"unfolds": 2}}
 """Smaller than they would be used, to be read on a page."""
 SPANNED = ("ltc", "cfc")
-"""Cells whose equations are shown with a time span, dt."""
+"""Cells whose equations are shown with time spans, dt."""
 WIDEST = 1500
 """In pixels: a cell that needs more for three steps is drawn over two."""
 
@@ -54,22 +54,11 @@ def made(info: CellInfo) -> tg.Cell:
     return info.cell(I, H, rng=0, **options)  # type: ignore[call-arg]
 
 
-class Spanned:
-    """Beside a cell that takes time spans: the same span in every step, by its name."""
-
-    dt = 0.5
-
-    def step(self, x, s):  # noqa: D102
-        return super().step((x, self.dt), s)  # type: ignore[misc]
-
-
 def derived(info: CellInfo) -> str:
     """The equations of the cell that the page shows."""
-    cell = made(info)
-    if info.name in SPANNED:
-        cell.__class__ = type(info.cell.__name__, (Spanned, info.cell), {})
-        cell.dt = Spanned.dt
-    return str(study.derive(cell))
+    x, dt = np.ones((1, I)), np.ones((1, 1))
+    inputs = tg.nn.Timed(x, dt) if info.name in SPANNED else x
+    return str(study.derive(made(info), inputs=inputs))
 
 
 def picture(info: CellInfo) -> Drawing:
@@ -151,7 +140,7 @@ Gradient flow: {found.verdict}, times {found.growth:.2f} in a step back; a hundr
 
 def note(info: CellInfo) -> str:
     """What the page chose."""
-    said = ["a time span dt"] if info.name in SPANNED else []
+    said = ["time spans dt"] if info.name in SPANNED else []
     said += [f"{name} = {value}" for name, value in OPTIONS.get(info.name, {}).items()]
     return f", with {' and '.join(said)}" if said else ""
 

@@ -293,11 +293,11 @@ class LearnedStart(Odd):
     """Two states that begin with parameters, one of them through another operation."""
 
     def __init__(self):
-        super().__init__(U=(I, H), W=(H, H), s_0=(H,), q=(H,))
+        super().__init__(U=(I, H), W=(H, H), s0=(H,), q=(H,))
 
     def initial_state(self, batch_size):
         return (
-            tg.broadcast_to(self.s_0, (batch_size, H)),
+            tg.broadcast_to(self.s0, (batch_size, H)),
             tg.broadcast_to(tg.softplus(self.q), (batch_size, H)),
         )
 

@@ -98,6 +98,51 @@ def test_names_come_from_the_cell():
     assert "hₜ = (1 − fₜ) ⊙ hₜ₋₁ + fₜ ⊙ mₜ" in lines  # the argument's name
 
 
+class Mixer(tg.Cell):
+    """Three inputs: rows, a number a row, and a matrix a row; one has the name of a parameter."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.hidden_size = H
+        self.U, self.W = parameter(rng, I, H), parameter(rng, H, H)
+
+    def step(self, inputs, s):
+        a = inputs["x"] @ self.U + (s[:, None] @ inputs["U"])[:, 0] * inputs["k"][:, None]
+        s = tg.tanh(a + s @ self.W).named("s")
+        return s, s
+
+
+@pytest.mark.parametrize("kind", ["Timed", "pair", "dict"])
+def test_several_inputs(kind):
+    rng, T, B = np.random.default_rng(0), 4, 3
+    cell = tg.nn.LTCCell(I, H, unfolds=2, rng=0, dtype=np.float64)
+    xs = [rng.normal(size=(T, B, I)), rng.uniform(0.5, 2, (T, B))]
+    inputs = tg.nn.Timed(*xs) if kind == "Timed" else tuple(xs)
+    if kind == "dict":
+        cell = Mixer()
+        xs = [xs[0], rng.normal(size=(T, B)), rng.normal(size=(T, B, H, H))]
+        inputs = dict(zip(["x", "k", "U"], xs, strict=True))
+    derivation = derive(cell, inputs=tg.tree.map_leaves(lambda part: part[0], inputs))
+    words = {"Timed": ("xₜ U", "dtₜ"), "pair": ("x⁽¹⁾ₜ U", "x⁽²⁾ₜ"), "dict": ("xₜ U", "kₜ")}
+    for word in words[kind]:
+        assert word in derivation.unicode()
+    assert ("inputs_U" in derivation.source()) == (kind == "dict")  # U is the parameter
+    leaves = [tg.tensor(x) for x in xs]
+    state, e = tg.tensor(rng.normal(size=(B, H))), rng.normal(size=(T, B, H))
+    run_ = tg.unroll(cell, tg.tree.rebuild(inputs, iter(leaves)), state)
+    wanted = tg.gradients(list(run_.steps), [*cell.parameters().values(), *leaves, state], list(e))
+    given = [p.numpy() for p in cell.parameters().values()]
+    outputs, gradients = run(derivation.source(), dict(enumerate([*given, *xs, state.numpy(), e])))
+    np.testing.assert_allclose(outputs[0], run_.outputs.numpy(), rtol=1e-12)
+    for (name, got), g in zip(gradients.items(), wanted, strict=True):
+        np.testing.assert_allclose(got, g, rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+def test_inputs_are_floats():
+    with pytest.raises(TypeError, match="derive: an input holds int64; wanted floats"):
+        derive(tg.ElmanCell(I, H), inputs=np.zeros((1, I), np.int64))
+
+
 def test_parameters_of_inner_cells():
     class Readout(tg.Cell):
         def __init__(self):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..graph import Place, no_grad
@@ -78,7 +80,7 @@ class Derivation:
         return print_numpy.program(self.form)
 
 
-def derive(cell: Cell, input_size: int | None = None) -> Derivation:
+def derive(cell: Cell, input_size: int | None = None, *, inputs: Any = None) -> Derivation:
     """Equations of any cell and of its gradient, in the cell's own names.
 
     One step is recorded on placeholders, and so is its pullback; both records are simplified and
@@ -92,6 +94,8 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
     cell        any cell; it is copied, and its parameters stay as they are. Of two directions, or
                 layers of them, each cell gets equations of its own, backward in its order of time
     input_size  size of x_t, if it is not `cell.input_size`, set by the cell or found
+    inputs      for a cell that takes several at once, an example of a step's: a tuple or dict of
+                float arrays (B, ...). Equations have the names of its fields or keys
 
     Raises ValueDependenceError (a TypeError) for a step that looks at values (`if`, `float()`,
     `.numpy()`), detaches, or draws random numbers: no one set of equations describes it.
@@ -117,20 +121,29 @@ def derive(cell: Cell, input_size: int | None = None) -> Derivation:
         ∂L/∂s₀ = δ₁ Wᵀ
     >>> "delta = (e[t - 1] + ds) * (1 - s[t] * s[t])" in elman.source()
     True
+
+    A cell that is given the time between inputs:
+
+    >>> import numpy as np
+    >>> from tinygrad_rnn.nn.cells import Timed
+    >>> cfc = derive(tg.nn.CfCCell(3, 4), inputs=Timed(np.ones((1, 3)), np.ones((1, 1))))
+    >>> str(cfc).splitlines()[4].strip()
+    'rₜ = σ((−fₜ) ⊙ dtₜ)'
     """
+    if inputs is None:
+        inputs = np.zeros((1, cell.input_size if input_size is None else input_size))
     if getattr(cell, "over", None) is not None:
-        size = cell.input_size if input_size is None else input_size
         with no_grad():
-            runs = runs_of_cells(cell, sequence([np.zeros((1, size))]))
+            runs = runs_of_cells(cell, sequence([inputs]))
         parts = {
             run.label: Derivation(derive(run.cell).form, reverse=run.xs.reverse) for run in runs
         }
         return Derivation(next(iter(parts.values())).form, parts)
     # whatever is set outside; and a placeholder may lie outside a function's domain
     with recorded(Place()), np.errstate(all="ignore"):
-        a, b = two_traces(cell, input_size)
+        a, b = two_traces(cell, inputs)
         form = folded(Reader(cell, a, b), type(cell).__name__)
-        check(cell, form)
+        check(cell, form, inputs)
     return Derivation(form)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autodiff, tree
+from .. import autodiff, ops, tree
 from ..graph import Array
 from ..nn import Cell
 from ..nn.cell import first_state
@@ -22,9 +22,11 @@ ROUNDING = 1e-3
 """Gradients smaller than this are held against it: one may be nothing but rounding errors."""
 
 
-def check(cell: Cell, form: Form) -> None:
+def check(cell: Cell, form: Form, inputs: Any = 0) -> None:
     """Raise AssertionError if the equations, or their program, give other outputs or gradients
     than autodiff.
+
+    inputs  the structure of a step's input, if it has several parts
     """
     try:
         text: str | None = program(form)
@@ -33,7 +35,7 @@ def check(cell: Cell, form: Form) -> None:
     for what, run in (("equations", None), ("program", text)):
         if what == "program" and run is None:
             continue
-        for name, error in errors(cell, form, run).items():
+        for name, error in errors(cell, form, run, inputs).items():
             if not error <= TOLERANCE:
                 raise AssertionError(
                     f"derive({type(cell).__name__}): the {what} give another {name} than autodiff "
@@ -42,7 +44,9 @@ def check(cell: Cell, form: Form) -> None:
                 )
 
 
-def errors(cell: Cell, form: Form, text: str | None, seed: int = 0) -> dict[str, float]:
+def errors(
+    cell: Cell, form: Form, text: str | None, inputs: Any = 0, seed: int = 0
+) -> dict[str, float]:
     """The largest difference of each output and gradient from autodiff's, relative to its size.
 
     text   the program to run; None evaluates the equations themselves
@@ -53,25 +57,28 @@ def errors(cell: Cell, form: Form, text: str | None, seed: int = 0) -> dict[str,
     states = tree.leaves(start)
     if not form.initial:  # else they are made of parameters, and stay so
         states = [tensor(plain(s) + rng.normal(0, 1, np.shape(plain(s)))) for s in states]
-    xs = tensor(rng.normal(0, 1, (T, B, form.inputs[0].of.shape[-1])))
-    run = unroll(cell, xs, tree.rebuild(start, iter(states)))
+    xs = [tensor(rng.normal(0, 1, (T, B, *g.of.shape[1:]))) for g in form.inputs]
+    steps_of_parts = zip(*map(ops.unstack, xs), strict=True)
+    each_step = [tree.rebuild(inputs, iter(parts)) for parts in steps_of_parts]
+    run = unroll(cell, each_step, tree.rebuild(start, iter(states)))
     steps = [tree.leaves(step) for step in run.steps]
     es = [rng.normal(0, 1, (T, *o.shape)) for o in steps[0]]
     ends = [o for step in steps for o in step]
     cotangents = [es[k][t] for t in range(T) for k in range(len(es))]
-    leaves: list[Tensor] = [*parameters, xs, *states]
+    leaves: list[Tensor] = [*parameters, *xs, *states]
     wanted: list[Array] = autodiff.gradients(ends, leaves, cotangents)
     if text is None:
         given = {
             g.of.symbol.name: p.numpy() for g, p in zip(form.parameters, parameters, strict=True)
         }
-        outputs, found = passes(form, given, xs.numpy(), [s.numpy() for s in states], es)
+        arrays = [x.numpy() for x in xs]
+        outputs, found = passes(form, given, arrays, [s.numpy() for s in states], es)
     else:
         scope: dict[str, Any] = {}
         exec(text, scope)  # noqa: S102 - our own text
         outputs, found = scope["forward_backward"](
-            *[p.numpy() for p in parameters], *form.constants.values(), xs.numpy(),
-            *[s.numpy() for s in states], *es,
+            *[p.numpy() for p in parameters], *form.constants.values(),
+            *[x.numpy() for x in xs], *[s.numpy() for s in states], *es,
         )  # fmt: skip
         outputs = [outputs] if len(es) == 1 else outputs
     pairs = {

@@ -56,17 +56,22 @@ def _computed(expr: Expr, args: list[Any], batch: int) -> Any:
 
 
 def passes(
-    form: Form, given: Mapping[str, Array], xs: Array, starts: list[Array], errors: list[Array]
+    form: Form,
+    given: Mapping[str, Array],
+    xs: list[Array],
+    starts: list[Array],
+    errors: list[Array],
 ) -> tuple[list[Array], dict[str, Array]]:
     """One forward and one backward pass by the equations, as they stand.
 
     given    parameters and constants, by name
+    xs       the inputs, (T, B, ...) each
     starts   s_0, in the order of `form.carries`
     errors   e = dL_t/do_t for every step, (T, B, ...) for each output
 
     Gives the outputs (T, ...) and the gradients by name, those of s_0 as `s_0`.
     """
-    T, batch = xs.shape[:2]
+    T, batch = xs[0].shape[:2]
     fixed: Values = {g.of: given[g.of.symbol.name] for g in form.parameters}
     steps: list[Values] = []
     before = starts
@@ -80,7 +85,7 @@ def passes(
             letter = expr.symbol.name
             fixed[expr] = batch if letter == form.batch else form.sizes[letter]
     for t in range(T):
-        known = fixed | {form.inputs[0].of: xs[t]}
+        known = fixed | {g.of: x[t] for g, x in zip(form.inputs, xs, strict=True)}
         known |= {c.state: s for c, s in zip(form.carries, before, strict=True)}
         for equation in form.forward:
             _assign(equation, known, batch)
@@ -90,7 +95,7 @@ def passes(
         np.stack([np.asarray(evaluate(o, known, batch)) for known in steps]) for o in form.outputs
     ]
     sums = {g.of: np.zeros(np.shape(given[g.of.symbol.name])) for g in form.parameters}
-    each = {g.of: np.zeros(xs.shape) for g in form.inputs}
+    each = {g.of: np.zeros(x.shape) for g, x in zip(form.inputs, xs, strict=True)}
     carried: list[Any] = [np.zeros(np.shape(s)) for s in starts]
     for t in reversed(range(T)):
         known = steps[t]

@@ -337,14 +337,13 @@ class Folder:
         a, reader = self.reader.a, self.reader
         states = [name(Symbol(k, "state", 0), expr.shape) for k, expr in self.states.items()]
         leaves = [reader.of(t) for t in a.leaves]
-        n = len(leaves) - len(states) - 1
+        n = sum(leaf.symbol.kind == "parameter" for leaf in leaves)
+        m = len(leaves) - len(states)
         used = {(e.symbol.kind, e.symbol.name) for e in self.everything if e.op is V.SYMBOL}
         gradients = [Gradient(of, term) for of, term in zip(leaves, self.terms(), strict=True)]
         carries = [
             Carry(old.of, reader.of(r), old.term, self._whole(state, reader.of(r)))
-            for old, r, state in zip(
-                gradients[n + 1 :], a.carries, self.states.values(), strict=True
-            )
+            for old, r, state in zip(gradients[m:], a.carries, self.states.values(), strict=True)
         ]
         return Form(
             self.cell,
@@ -355,7 +354,7 @@ class Folder:
             backward,
             carries,
             gradients[:n],
-            gradients[n : n + 1],
+            gradients[n:m],
             self._initial(leaves[:n]),
             [reader.of(t) for t in a.starts],
             list(self._meanings()),

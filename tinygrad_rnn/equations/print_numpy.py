@@ -333,22 +333,21 @@ def program(form: Form) -> str:
     Raises NoCounterpartError for an operation that NumPy does not have.
     """
     w = _Writer(form)
-    x = form.inputs[0].of
     givens = [w.ident(g.of.symbol.name, "parameter") for g in form.parameters]
     givens += [w.ident(label, "constant") for label in form.constants]
-    xs = w.ident(f"{x.symbol.name}s", "sequence")
-    givens.append(xs)
+    sequences = {g.of: w.ident(f"{g.of.symbol.name}s", "sequence") for g in form.inputs}
+    givens += sequences.values()
     starts = {c.state: w.ident(f"{c.state.symbol.name}_0", "start") for c in form.carries}
     givens += starts.values()
     givens += [w.ident(e.symbol.name, "cotangent") for e in form.errors]
     givens += [f"{w.ident(label, 'scalar')}={value!r}" for label, value in form.scalars.items()]
-    at = w.symbol(x.symbol)
-    forward = _forward(w, at, xs, starts)
-    backward = _backward(w, at, xs)
+    forward = _forward(w, sequences, starts)
+    backward = _backward(w, sequences)
+    xs = next(iter(sequences.values()))
     body = [
         f'"""One forward and one backward pass of {form.cell}.',
         "",
-        *_described(form, w, xs),
+        *_described(form, w, sequences),
         '"""',
         f"T = len({xs})",
         *(f"{own} = {_having(w, letter, xs)}" for letter, own in w.letters.items()),
@@ -380,8 +379,9 @@ def _having(w: _Writer, letter: str, xs: str) -> str:
     return next(found, f"{xs}.shape[-1]")
 
 
-def _described(form: Form, w: _Writer, xs: str) -> Iterable[str]:
-    yield f"{xs}[t - 1] is {text(boxed(form.inputs[0].of))}, for t = 1..T."
+def _described(form: Form, w: _Writer, sequences: dict[Expr, str]) -> Iterable[str]:
+    for x, xs in sequences.items():
+        yield f"{xs}[t - 1] is {text(boxed(x))}, for t = 1..T."
     for e, o in zip(form.errors, form.outputs, strict=True):
         code, of = w.ident(e.symbol.name, "cotangent"), text(boxed(o))
         yield f"{code}[t - 1] is {text(boxed(e))} = ∂Lₜ/∂{of}, where L = Σₜ Lₜ is the loss."
@@ -392,7 +392,7 @@ def _commented(equation: Equation) -> str:
     return f"# {line(Line(left_side(equation.targets), boxed(equation.value)))}"
 
 
-def _forward(w: _Writer, x: str, xs: str, starts: dict[Expr, str]) -> list[str]:
+def _forward(w: _Writer, sequences: dict[Expr, str], starts: dict[Expr, str]) -> list[str]:
     form = w.form
     rows = []
     for state, start in starts.items():
@@ -407,6 +407,10 @@ def _forward(w: _Writer, x: str, xs: str, starts: dict[Expr, str]) -> list[str]:
         else [f"outputs_{k}" for k in range(1, len(form.outputs) + 1)]
     )
     rows += [f"{name} = []" for name in outputs]
+    x = ", ".join(w.symbol(x.symbol) for x in sequences)
+    xs = ", ".join(sequences.values())
+    if len(sequences) > 1:
+        x, xs = f"({x})", f"zip({xs})"
     rows.append(f"for t, {x} in enumerate({xs}, start=1):")
     for equation in form.forward:
         rows += ["    " + row for row in (_commented(equation), _assigned(w, equation))]
@@ -432,7 +436,7 @@ def _assigned(w: _Writer, equation: Equation) -> str:
     return f"{', '.join(targets)} = np.split({value}, {ends}, axis={axis})"
 
 
-def _backward(w: _Writer, x: str, xs: str) -> list[str]:
+def _backward(w: _Writer, sequences: dict[Expr, str]) -> list[str]:
     form = w.form
     rows = []
     totals = {g.of: w.ident(f"d{g.of.symbol.name}", "total") for g in form.parameters}
@@ -440,7 +444,9 @@ def _backward(w: _Writer, x: str, xs: str) -> list[str]:
         code = w.ident(g.of.symbol.name, "parameter")
         rows.append(f"{totals[g.of]} = np.zeros_like({code})")
     each = [w.ident(f"d{g.of.symbol.name}s", "total") for g in form.inputs]
-    rows += [f"{name} = np.zeros({xs}.shape)" for name in each]
+    rows += [
+        f"{name} = np.zeros({xs}.shape)" for name, xs in zip(each, sequences.values(), strict=True)
+    ]
     for carry in form.carries:
         start = w.ident(f"{carry.state.symbol.name}_0", "start")
         rows.append(f"{w.symbol(carry.name.symbol)} = np.zeros_like({start})")
@@ -454,7 +460,9 @@ def _backward(w: _Writer, x: str, xs: str) -> list[str]:
         )
         if e.op is V.SYMBOL
     }
-    loop = [f"{x} = {xs}[t - 1]"] if form.inputs[0].of.symbol in used else []
+    loop = [
+        f"{w.symbol(x.symbol)} = {xs}[t - 1]" for x, xs in sequences.items() if x.symbol in used
+    ]
     shown = recursion(form)
     comments = {e.targets: _commented(e) for e in shown.equations}
     for equation in form.backward:

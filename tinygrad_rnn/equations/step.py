@@ -42,7 +42,7 @@ class Traced(NamedTuple):
     states      s_t, the new ones, by name
     errors      placeholders dL/do_t
     carries     placeholders for step t+1's part of dL/ds_t
-    leaves      the parameters, x_t and s_{t-1}
+    leaves      the parameters, x_t (or its parts) and s_{t-1}
     cotangents  of everything in the forward record, as far as it has one
     forward     the forward record, in order
     starts      placeholders for dL/ds_0, one per tensor of the state
@@ -71,16 +71,18 @@ class Traced(NamedTuple):
     run: Recording | None = None
 
 
-def two_traces(cell: Cell, input_size: int | None) -> tuple[Traced, Traced]:
+def two_traces(cell: Cell, inputs: Any) -> tuple[Traced, Traced]:
     """Two records of the same step, with other values and other batch sizes.
+
+    inputs  x_t, or a structure of its parts
 
     Raises ValueDependenceError if other values lead to other operations.
     """
-    size = cell.input_size if input_size is None else input_size
-    sizes = {size} | {n for p in cell.parameters().values() for n in p.shape}
+    sizes = {n for part in tree.leaves(inputs) for n in np.shape(part)[1:]}
+    sizes |= {n for p in cell.parameters().values() for n in p.shape}
     first, second = [b for b in BATCHES if all(n % b for n in sizes)][:2]
-    a, b = (_trace(cell, size, batch, seed=batch) for batch in (first, second))
-    more = (_trace(cell, size, batch, batch, backward=False) for batch in MORE_BATCHES)
+    a, b = (_trace(cell, inputs, batch, seed=batch) for batch in (first, second))
+    more = (_trace(cell, inputs, batch, batch, backward=False) for batch in MORE_BATCHES)
     for other in (b, *more):
         assert a.run is not None
         assert other.run is not None
@@ -88,7 +90,7 @@ def two_traces(cell: Cell, input_size: int | None) -> tuple[Traced, Traced]:
     return a, b
 
 
-def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) -> Traced:
+def _trace(cell: Cell, inputs: Any, batch: int, seed: int, backward: bool = True) -> Traced:
     """Record one step on placeholders with random values, and its pullback."""
     rng = np.random.default_rng(seed)
     values: dict[Node, Array] = {}
@@ -111,15 +113,18 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
             enter(held, Symbol(label, "constant"))
     x_name, state_name = _argument_names(cell)
     start = first_state(cell, batch)
-    x = placeholder((batch, size), Symbol(x_name, "input", 0))
+    xs = [
+        placeholder((batch, *np.shape(part)[1:]), Symbol(label, "input", 0))
+        for label, part in zip(_input_names(inputs, x_name, cell), tree.leaves(inputs), strict=True)
+    ]
     before = [
         placeholder(np.shape(part), Symbol(state_name, "state", -1), part)
         for part in map(plain, tree.leaves(start))
     ]
-    subject, leaves = step_of(cell), [*parameters, x, *before]
+    subject, leaves = step_of(cell), [*parameters, *xs, *before]
 
     def step(leaves: Sequence[Tensor]) -> Any:
-        result = cell.step(x, tree.rebuild(start, iter(before)))
+        result = cell.step(tree.rebuild(inputs, iter(xs)), tree.rebuild(start, iter(before)))
         return checked_pair(subject, result, len(before))
 
     run, _ = record_twice(subject, step, leaves, leaves)
@@ -143,7 +148,7 @@ def _trace(cell: Cell, size: int, batch: int, seed: int, backward: bool = True) 
     forward = _listed(run, [*outputs.values(), *states.values()], names)
     traced = Traced(
         batch, names, values, outputs, states, [], [], leaves, {}, forward,
-        [], {}, scalars, _letters(x, after, {*names.values()}), [], run,
+        [], {}, scalars, _letters(xs, after, {*names.values()}), [], run,
     )  # fmt: skip
     if backward:
         known = {symbol.name for symbol in names.values()}
@@ -224,10 +229,25 @@ def _remembering(cell: Cell, prefix: str = "") -> dict[str, float]:
     return found
 
 
-def _letters(x: Tensor, states: list[Tensor], taken: set[Symbol]) -> dict[str, list[Tensor]]:
+def _letters(xs: list[Tensor], states: list[Tensor], taken: set[Symbol]) -> dict[str, list[Tensor]]:
     """H for the size of the states, I for that of x; no name of the cell's own."""
     known = {symbol.name for symbol in taken}
-    return {k: of for k, of in {"H": states, "I": [x]}.items() if k not in known}
+    rows = [x for x in xs if x.ndim > 1][:1]
+    return {k: of for k, of in {"H": states, "I": rows}.items() if k not in known}
+
+
+def _input_names(inputs: Any, argument: str, cell: Cell) -> list[str]:
+    """A name for every part of the input: its field or key, or the step's argument and a number.
+
+    Raises TypeError for one that is no floats.
+    """
+    paths, taken, names = tree.paths(inputs), cell.parameters(), []
+    for i, (path, part) in enumerate(zip(paths, tree.leaves(inputs), strict=True)):
+        plain(part, "an input")
+        key = "" if len(paths) == 1 else str(i + 1) if path.isdigit() else path.replace(".", "_")
+        alone = key and not key.isdigit() and key not in taken
+        names.append(key if alone else "_".join(filter(None, [argument, key])))
+    return names
 
 
 def varied(cell: Cell, rng: np.random.Generator) -> tuple[Cell, list[Parameter]]:
@@ -308,9 +328,9 @@ def _short_names(paths: Sequence[str]) -> list[str]:
     return [s if count[s] == 1 else path for s, path in zip(short, paths, strict=True)]
 
 
-def plain(part: Any) -> Array:
-    """The array in a part of a state."""
+def plain(part: Any, what: str = "the state") -> Array:
+    """The array in a part of a state or an input."""
     array = part.numpy() if isinstance(part, Tensor) else np.asarray(part)
     if array.dtype.kind != "f":
-        raise TypeError(f"derive: the state holds {array.dtype}; wanted floats")
+        raise TypeError(f"derive: {what} holds {array.dtype}; wanted floats")
     return array

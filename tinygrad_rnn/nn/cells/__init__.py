@@ -6,7 +6,7 @@ They are loaded when one of them is first asked for: `tg.nn.MGUCell` is enough.
 from .bistable import BRCCell, NBRCCell
 from .cifg import CIFGCell
 from .clockwork import Clocked, ClockworkCell
-from .continuous import CfCCell, LTCCell
+from .continuous import CfCCell, LTCCell, Timed
 from .dynamical import (
     AntisymmetricCell,
     CoRNNCell,
@@ -61,6 +61,7 @@ __all__ = [
     "ReservoirCell",
     "SRUCell",
     "SpikingState",
+    "Timed",
     "UGRNNCell",
     "spike",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,6 +13,17 @@ from .base import SizedCell, evenly
 
 if TYPE_CHECKING:
     from ..cell import Rng
+
+
+class Timed(NamedTuple):
+    """An input x (B, I) and the time dt since the step before, (B,) or (B, 1).
+
+    For a sequence (T, B, I) and (T, B), which `unroll` takes apart. A plain pair does as well, but
+    has no names for equations.
+    """
+
+    x: Any
+    dt: Any
 
 
 class LTCCell(SizedCell):
@@ -35,13 +46,13 @@ class LTCCell(SizedCell):
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
-    Input: x_t (B, I), or (x_t, dt_t) with the time since the step before, (B,) or (B, 1); it is 1
-    if left out. Parameters: U (I, H), W (H, H), b, A, q (H,). State: s (B, H), also the
+    Input: x_t (B, I), or Timed(x_t, dt_t) with the time since the step before, (B,) or (B, 1); it
+    is 1 if left out. Parameters: U (I, H), W (H, H), b, A, q (H,). State: s (B, H), also the
     output.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> xs, spans = np.zeros((5, 2, 3)), np.full((5, 2), 0.5)
-    >>> tg.unroll(tg.nn.LTCCell(3, 4, rng=0), (xs, spans)).outputs.shape
+    >>> tg.unroll(tg.nn.LTCCell(3, 4, rng=0), tg.nn.Timed(xs, spans)).outputs.shape
     (5, 2, 4)
     """
 
@@ -91,12 +102,12 @@ class CfCCell(SizedCell):
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
-    Input: x_t (B, I), or (x_t, dt_t) with the time since the step before, (B,) or (B, 1); it is 1
-    if left out. Parameters: U (I, 3H), W (H, 3H), b (3H,). State: s (B, H), also the output.
+    Input: x_t (B, I), or Timed(x_t, dt_t) with the time since the step before, (B,) or (B, 1); it
+    is 1 if left out. Parameters: U (I, 3H), W (H, 3H), b (3H,). State: s (B, H), also the output.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> xs, spans = np.zeros((5, 2, 3)), np.full((5, 2), 0.5)
-    >>> tg.unroll(tg.nn.CfCCell(3, 4, rng=0), (xs, spans)).outputs.shape
+    >>> tg.unroll(tg.nn.CfCCell(3, 4, rng=0), tg.nn.Timed(xs, spans)).outputs.shape
     (5, 2, 4)
     """
 
