@@ -405,7 +405,7 @@ def test_every_name_in_an_equation_is_told_somewhere_in_the_picture(name):
     known |= {"y", "k"} | OTHERWISE_KNOWN | HIDDEN.get(name, set())
     used = set()
     for box in drawing.model.boxes:
-        known |= set(plain(box.label).partition(" = ")[0].split(", "))
+        known |= {*plain(box.label).split(", "), *plain(box.name).split(", ")}
         for line in "\n".join(map(plain, box.lines)).replace("\n    ", "").splitlines():
             left, right = re.split(r" \+?= ", line, maxsplit=1)
             known |= set(WORDS.findall(left))

@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.cli.draw import chosen, of_cell
+from tinygrad_rnn.drawing.paint.shapes import Words
 from tinygrad_rnn.drawing.read.lines import WIDEST_LINE
 from tinygrad_rnn.drawing.text import plain, width
 
@@ -87,7 +88,8 @@ def test_drawing_leaves_the_record_as_it_was(gallery):
     loss = gallery.by_hand()
     tg.draw(loss, edges="gradient")
     loss.backward()
-    assert tg.draw(loss).stats.nodes == 45  # the structure is there after backward too
+    after = tg.draw(loss, bookkeeping=True)
+    assert after.stats.nodes == 45  # the structure is there after backward too
     with pytest.raises(RuntimeError, match="keep_record"):
         tg.draw(loss, edges="gradient")
 
@@ -189,7 +191,7 @@ def test_a_notebook_shows_it(gallery):
     drawing = tg.draw(gallery.by_hand())
     assert drawing._repr_svg_() == drawing.svg
     assert drawing.svg in drawing._repr_html_()
-    assert repr(drawing) == "Drawing(45 nodes, 56 edges, 4 steps)"
+    assert repr(drawing) == "Drawing(40 nodes, 51 edges, 4 steps)"
 
 
 def test_outputs_that_were_not_recorded_are_refused():
@@ -339,3 +341,56 @@ def test_a_state_that_is_a_sum_is_a_state(level, last_only):
     steps = run.steps[-1:] if last_only else run.steps
     for backward in (False, True):
         assert tg.draw(sum((o * o).sum() for o in steps), level=level, backward=backward).svg
+
+
+def test_bookkeeping_is_hidden_unless_it_is_asked_for():
+    W = tg.Parameter(np.eye(2), "W")
+    s, loss = tg.zeros((1, 2), "s_0"), 0
+    for t in (1, 2):
+        with tg.timestep(t):
+            s = tg.tanh((1.0 * s) @ W / 1 - 0).named("s")
+            loss = loss + tg.reshape(s, (2,)).sum().sum() / 1.0
+    names = [box.node.primitive.name for box in tg.draw(loss).model.boxes if box.kind != "value"
+             and box.node is not None and box.node.primitive is not None]  # fmt: skip
+    assert sorted(names) == ["add", "matmul", "matmul", "sum", "sum", "tanh", "tanh"]
+    whole = tg.draw(loss, bookkeeping=True)
+    assert len(whole.model.boxes) > len(tg.draw(loss).model.boxes) + 8
+    for level in ("op", "rolled"):  # a link of its own for each that is left
+        hidden = tg.draw(loss, level=level)
+        assert all(
+            box in hidden.layout.rects for k in hidden.model.links for box in (k.source, k.target)
+        )
+    nothing = tg.draw((1 - s).sum() + 2.0 * s.sum() + s.sum() / 2).model.boxes  # these do something
+    assert {"1 −", "2 ×", "÷ 2"} <= {plain(box.label) for box in nothing}
+
+
+def test_the_same_array_is_one_input_and_another_has_a_number():
+    U, K = (tg.Parameter(np.ones((2, 2)), name) for name in "UK")
+    x, z = np.ones((1, 2)), np.zeros((1, 2))
+    s = 0.0
+    for t in (1, 2):
+        with tg.timestep(t):
+            s = tg.tanh(x @ U + x.copy() @ K + z @ U + s)
+    labels = [plain(box.label) for box in tg.draw(s.sum()).model.boxes if box.kind == "input"]
+    assert sorted(labels) == ["x_1", "x_1^(2)", "x_2", "x_2^(2)"]
+
+
+def test_a_name_stands_above_its_operation():
+    drawing = tg.draw(tg.LSTMCell(3, 4, rng=0))
+    (box,) = [b for b in drawing.model.boxes if plain(b.name) == "f_2"]
+    assert plain(box.label) == "σ"
+    group = next(g for g in drawing.scene.groups if g.data.get("id") == box.id)
+    first, second = (s for s in group.shapes if isinstance(s, Words))
+    assert (plain(first.runs), plain(second.runs)) == ("f_2", "σ")
+    assert first.y < second.y
+    assert group.title == "f_2 = σ"
+
+
+def test_a_product_with_parts_in_brackets_does_not_read_as_an_index():
+    W = tg.Parameter(np.ones((2, 4)), "W")
+    a = tg.zeros((1, 2), "a_0")
+    for t in (1, 2):
+        with tg.timestep(t):
+            a = tg.tanh(a @ tg.concatenate([W[:, :1], W[:, 1:2]], axis=1)).named("a")
+    lines = [plain(line) for b in tg.draw(a.sum(), level="step").model.boxes for line in b.lines]
+    assert "a_2 = tanh(a_1 · [W[:, 0:1], W[:, 1:2]])" in lines

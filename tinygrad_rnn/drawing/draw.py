@@ -37,6 +37,7 @@ def draw(
     values: bool = False,
     shapes: bool = True,
     saved: bool = False,
+    bookkeeping: bool = False,
     title: str | None = None,
     theme: Literal["light", "dark", "auto"] = "light",
     max_nodes: int = 2000,
@@ -57,6 +58,7 @@ def draw(
     values     write the norm of each value that is known under its name
     shapes     write the shapes of parameters beside their names
     saved      mark the operations that keep values for the backward pass
+    bookkeeping  draw what changes nothing too: 0 +, a division by 1, a sum over one, a view
     title      above the picture
     theme      "light", "dark", or "auto" (as the reader's system)
     max_nodes  an error rather than a picture with more boxes than this
@@ -89,7 +91,12 @@ def draw(
         _single_numbers(tensors)
     most = max_nodes if level != "step" else max_nodes * MERGED
     reader = RecordReader(
-        tensors, _chooser(steps), most, rolled=level == "rolled", backward=backward
+        tensors,
+        _chooser(steps),
+        most,
+        rolled=level == "rolled",
+        backward=backward,
+        bookkeeping=bookkeeping or level == "step",
     )
     model = reader.model()
     if not model.boxes:

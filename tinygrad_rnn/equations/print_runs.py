@@ -48,7 +48,9 @@ def runs(box: Box, within: str = "") -> Runs:
         return (Run("∂"), Run("L", "i"), *of_step, Run("/∂"), *runs(inside[0]))
     parts = [runs(part, box.kind) if isinstance(part, Box) else (Run(part),) for part in inside]
     if box.kind in _BETWEEN:
-        return (*parts[0], Run(_BETWEEN[box.kind]), *parts[1])
+        joined = box.kind == "product" and isinstance(inside[1], Box) and inside[1].kind == "join"
+        between = " · " if joined else _BETWEEN[box.kind]  # W [a, b] would be a part of W
+        return (*parts[0], Run(between), *parts[1])
     written: Runs = _WRITE[box.kind](*parts)
     return written
 

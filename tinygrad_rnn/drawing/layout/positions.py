@@ -43,6 +43,9 @@ def size(box: Box) -> tuple[float, float, bool]:
         return 24.0, 24.0, True
     if box.kind == "value":
         return max(44.0 if box.note else 36.0, w + 16), 44.0 if box.note else 36.0, True
+    if box.name and box.kind == "op":  # its name stands above the operation
+        w = max(w, text.width(box.name, FONT))
+        return max(36.0, w + 16), 56.0 if box.note else 42.0, False
     if box.kind == "parameter":
         return max(40.0, w + 20), 26.0, False
     return max(36.0, w + 16), 38.0 if box.note else 28.0, False

@@ -250,6 +250,14 @@ class Painter:
             for line in box.lines:
                 shapes.append(Words(rect.left + INDENT, y, line, anchor="start"))
                 y += LINE
+        elif box.name and box.kind == "op":
+            lines = [(box.name, FONT, "serif"), (label, SMALL_FONT, "serif")]
+            lines += [((Run(box.note),), 10.5, "sans")] if box.note else []
+            y = rect.y - 8.5 * (len(lines) - 1)
+            for line, font, face in lines:
+                style = "text" if line is box.name else "soft"
+                shapes.append(Words(rect.x, y, line, font, style, face=face))
+                y += 17
         elif box.note:
             shapes.append(Words(rect.x, rect.y - 7, label))
             shapes.append(Words(rect.x, rect.y + 9, (Run(box.note),), 10.5, "soft", face="sans"))
@@ -265,7 +273,7 @@ class Painter:
         step = "" if box.column in (BEFORE, AFTER) else str(box.column)
         self.groups.append(
             Group(
-                text.plain(label) or "readout",
+                _title(box),
                 "; ".join(box.facts),
                 shapes,
                 {"kind": box.kind, "id": box.id, "step": step},
@@ -284,3 +292,9 @@ class Painter:
             about = f"of {text.plain(box.label)}"
             self.groups.append(Group("shapes", about, [words], of=box.id))
         return room
+
+
+def _title(box: Box) -> str:
+    """What a box is called by those who point at it."""
+    called = box.name if box.kind == "op" else ()
+    return " = ".join(text.plain(words) for words in (called, box.label) if words) or "readout"

@@ -128,7 +128,7 @@ class _Writer:
         if not names:
             return box
         listed = [run for symbol in names for run in (Run(", "), *text.named(symbol))][1:]
-        return replace(box, kind="op", label=(*listed, Run(" = "), *box.label))
+        return replace(box, kind="op", name=tuple(listed))
 
     def _cell(self, step: int, key: Key, title: Runs, lines: list[Runs], back: bool = False) -> Box:
         name = f"t{step}.{'back' if back else text.plain(title) or 'readout'}"

@@ -27,7 +27,7 @@ class Constants:
         column = self.model.column[node]
         known = self.known.setdefault(column, {})
         value = None if node.saved is None else node.saved[i]
-        key = (node, i) if value is None else _identity(value)
+        key = (node, i) if value is None else identity(value)
         if key not in known:
             data = node.primitive.kind == "bilinear" and i == 0
             label = "x" if data else "const"
@@ -38,7 +38,7 @@ class Constants:
         return known[key]
 
 
-def _identity(value: Any) -> Any:
+def identity(value: Any) -> Any:
     """The same for the same numbers."""
     array = np.asarray(value)
     return array.shape, array.dtype.str, array.tobytes()

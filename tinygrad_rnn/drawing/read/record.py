@@ -14,11 +14,15 @@ from ..model import Box, Link, Model
 from ..text import Run, Runs
 from .align import Key, correspondence
 from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
+from .bookkeeping import without
 from .columns import AFTER, BEFORE, columns, is_parameter
+from .names import identity
 from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
 from .symbols import Symbols
 
+LONGEST_INDEX = 12
+"""How many characters of an index are written in a box."""
 LONGEST_LAG = 3
 """How many steps back a value may come from and still be drawn if its own step is not."""
 
@@ -34,7 +38,9 @@ class RecordReader:
         *,
         rolled: bool = False,
         backward: bool = False,
+        bookkeeping: bool = True,
     ) -> None:
+        self.bookkeeping = bookkeeping
         self.roots = [(t._node, t._port) for t in outputs]
         self.order = record_order(node for node, _ in self.roots)
         self.column, self.captions = columns(self.order)
@@ -51,7 +57,7 @@ class RecordReader:
         self.boxes: list[Box] = []
         self.links: list[Link] = []
         self.box_of: dict[tuple[Node, int], Box] = {}  # of an output
-        self.constants: dict[tuple[int, int], Box] = {}  # arrays of this record, in a column
+        self.constants: dict[Any, Box] = {}  # arrays by their numbers and column
         self._count: dict[str, int] = {}
         self._keys()
         self.carried = Carried(self.near, self.column, self.rank, self.key)
@@ -133,6 +139,8 @@ class RecordReader:
         for node in drawn:
             if node in self.back_nodes:
                 self._cotangent(node)
+        if not self.bookkeeping:
+            self.boxes, self.links = without(self.boxes, self.links)
         counts = {n: uses.get(n, 0) for n in self.order if is_parameter(n)}
 
         directions = {
@@ -184,17 +192,17 @@ class RecordReader:
         called: Runs = ()
         if is_product(primitive):
             label = _product(sign, sources)
+        elif "index" in node.params and primitive.notation.form == "entries":
+            label = _indexed(sources[0], node.params["index"])
         elif any(numbers):
             kind = "op"
             number = next(n for n in numbers if n)
             label = (Run(scaled_by(number, sign, first=bool(numbers[0]))),)
         state = key in self.carried.producers and key not in self.carried.running
-        if node.names and not state and (node, 0) not in self.roots:
+        if node.names and not state and (node, 0) not in self.roots and not primitive.multiple:
             names = [text.named(Symbol(text.cut(n), "value", **self.symbols.when(node)))
                      for _, n in sorted(node.names.items())]  # fmt: skip
-            listed = [run for n in names for run in (Run(", "), *n)][1:]
-            called = tuple(listed)
-            label = (*listed, Run(" = "), *label)
+            called = tuple(run for n in names for run in (Run(", "), *n))[1:]
             kind = "op"
         box = self._box(
             primitive.name,
@@ -342,8 +350,9 @@ class RecordReader:
         assert node.primitive is not None
         bilinear = node.primitive.kind == "bilinear"
         column, value = self.column[node], None if node.saved is None else node.saved[i]
-        if value is not None and (id(value), column) in self.constants:
-            return self.constants[id(value), column], "constant"
+        same = None if value is None else (identity(value), column)
+        if same in self.constants and not arrives:
+            return self.constants[same], "constant"
         key: Key = ("constant", *self.key[node], i)
         if arrives:
             if value is None:
@@ -353,7 +362,9 @@ class RecordReader:
             return None
         given = bilinear and i == 0 and not arrives
         name = (
-            text.named(Symbol("x", "input", **self.symbols.when(node)))
+            text.named(
+                self.symbols.numbered(Symbol("x", "input", **self.symbols.when(node)), column)
+            )
             if given
             else (Run("const"),)
         )
@@ -366,8 +377,8 @@ class RecordReader:
         if value is not None:
             box.facts.append(f"shape {np.shape(value)}, {np.asarray(value).dtype}")
         box.facts.append("a constant: no gradient is recorded for it")
-        if value is not None:
-            self.constants[id(value), column] = box
+        if same is not None and not arrives:
+            self.constants[same] = box
         return box, "constant"
 
     def _leaf(self, leaf: Leaf, node: Node, i: int, arrives: bool) -> tuple[Box, str]:
@@ -407,6 +418,26 @@ def _product(sign: str, sources: Sequence[tuple[Box, str] | None]) -> Runs:
     if first:
         return *first, Run(f" {hole}")
     return (Run(sign),)
+
+
+def _indexed(source: tuple[Box, str] | None, index: Any) -> Runs:
+    """Some entries of a value, with the index if it is short: X[2]."""
+    parts = index if isinstance(index, tuple) else (index,)
+    written = ", ".join(map(_shown, parts))
+    if len(written) > LONGEST_INDEX:
+        written = "\N{HORIZONTAL ELLIPSIS}"
+    known = source[0].label if source and source[0].kind not in ("op", "circle") else ()
+    return (*(known or (Run("\N{MIDDLE DOT}"),)), Run(f"[{written}]"))
+
+
+def _shown(part: Any) -> str:
+    """A part of an index."""
+    if isinstance(part, slice):
+        ends = [part.start, part.stop, *([] if part.step in (None, 1) else [part.step])]
+        return ":".join("" if end is None else str(end) for end in ends)
+    if part is Ellipsis or np.size(part) != 1:
+        return "\N{HORIZONTAL ELLIPSIS}"
+    return str(np.asarray(part).item()).replace("-", "\N{MINUS SIGN}")
 
 
 def _partial(label: Runs) -> Runs:

@@ -20,6 +20,7 @@ class Symbols:
     def __init__(self, reader: RecordReader) -> None:
         self.reader = reader
         self.leaves: dict[Node, Symbol] = {}
+        self.given: dict[tuple[str, int], int] = {}  # inputs of one name in a step
 
     def when(self, node: Node) -> dict[str, Any]:
         """The step of an operation, for its symbol; nothing outside of steps."""
@@ -95,5 +96,14 @@ class Symbols:
             name = (stem if own else name) + reader.carried.upper.get(made_by, "")
         elif len(reader.users[leaf]) > 1 or (name is not None and name[-1].isdigit()):
             when = {}  # of all steps, or the user counts them already
-        symbol = self.leaves[leaf] = Symbol(text.cut(name or "x"), "input", **when)
+        symbol = Symbol(text.cut(name or "x"), "input", **when)
+        if not arrives and when:
+            symbol = self.numbered(symbol, reader.column[node])
+        self.leaves[leaf] = symbol
         return symbol
+
+    def numbered(self, symbol: Symbol, column: int) -> Symbol:
+        """The name of an input; the second of its name in a step has the number 2."""
+        key = symbol.name, column
+        count = self.given[key] = self.given.get(key, 0) + 1
+        return symbol if count == 1 else symbol._replace(name=f"{symbol.name}_{count}")

@@ -1,0 +1,74 @@
+"""Operations that change nothing a reader of a picture looks for: 0 +, a sum over one, a view."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from ...equations import vocabulary as V
+from ..model import RAILED, Box, Link
+from .columns import BEFORE
+
+NEUTRAL = {
+    (V.ADD, 0): 0.0, (V.ADD, 1): 0.0, (V.SUBTRACT, 1): 0.0,
+    (V.MULTIPLY, 0): 1.0, (V.MULTIPLY, 1): 1.0, (V.DIVIDE, 1): 1.0,
+}  # fmt: skip
+"""(operation, argument): the number that does nothing there."""
+
+
+def without(boxes: list[Box], links: list[Link]) -> tuple[list[Box], list[Link]]:
+    """The same graph without them: what leads out of one leads out of what it was made from."""
+    into: dict[Box, list[Link]] = {}
+    for link in links:
+        into.setdefault(link.target, []).append(link)
+    instead: dict[Box, Link] = {}
+    for box in boxes:
+        arriving = into.get(box, [])
+        if len(arriving) == 1 and _is_bookkeeping(box) and arriving[0].kind in ("flow", "state"):
+            (link,) = arriving
+            if link.source.kind not in RAILED:
+                instead[box] = link
+    kept = []
+    for link in links:
+        if link.target in instead:
+            continue
+        source, label = link.source, link.label
+        while source in instead:
+            label = label or instead[source].label
+            source = instead[source].source
+        if source is not link.source:
+            link.source, link.label = source, label
+            if link.kind in ("flow", "state"):
+                same = source.column in (link.target.column, BEFORE)
+                link.kind = "flow" if same else "state"
+        kept.append(link)
+    return [box for box in boxes if box not in instead], kept
+
+
+def _is_bookkeeping(box: Box) -> bool:
+    """Whether an operation leaves its only argument as it is, up to axes of length one."""
+    node = box.node
+    if node is None or node.primitive is None or box.kind not in ("op", "circle") or box.name:
+        return False
+    if box.back or box.key[0] in ("first", "ghost"):
+        return False
+    tensors = [k for k, source in enumerate(node.inputs) if source is not None]
+    if len(tensors) != 1:
+        return False
+    (k,) = tensors
+    source, form = node.inputs[k], node.primitive.notation.form
+    assert source is not None
+    size = prod(source.output(node.ports[k])[0])
+    if node.primitive.multiple or prod(node.output(0)[0]) != size:
+        return False
+    if form in ("hidden", "total"):
+        return True
+    neutral = NEUTRAL.get((node.primitive, 1 - k))
+    if neutral is None or node.saved is None:
+        return False
+    number = node.saved[1 - k]
+    return number is not None and np.size(number) == 1 and bool(np.all(number == neutral))
+
+
+__all__ = ["without"]
