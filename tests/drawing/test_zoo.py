@@ -143,14 +143,18 @@ def test_steps_are_equal_columns_in_time_order(name, level):
 def test_boxes_stand_in_their_columns(name, level):
     layout = drawn(name, level).layout
     steps = {c.step: c for c in layout.columns if c.step is not None}
-    first, last = min(c.left for c in steps.values()), max(c.right for c in steps.values())
+    first = min(c.left for c in steps.values())
     for box, r in layout.rects.items():
         if is_ghost(box):
             continue
         if box.column == BEFORE:
             assert r.right <= first, box.id
         elif box.column == AFTER:
-            assert r.left >= last, box.id
+            stands = [r.right <= c.left or c.right <= r.left for c in steps.values()]
+            assert all(stands), box.id
+            uses = [steps[k.target.column] for k in layout.model.links
+                    if k.source is box and k.target.column in steps]  # fmt: skip
+            assert all(c.left >= r.right for c in uses), box.id  # before its first use
         else:
             assert steps[box.column].left <= r.left, box.id
             assert r.right <= steps[box.column].right, box.id

@@ -62,7 +62,7 @@ class Layout:
         self.model = model
         self.rects: dict[Box, Rect] = {}
         self.columns: list[Column] = []
-        self.outside: dict[int, Router] = {}  # for BEFORE and AFTER
+        self.outside: dict[Box, Router] = {}  # for boxes outside of the steps, those of a group one
         self.rank = {step: k for k, step in enumerate(model.steps)}
         self.in_steps = [b for b in model.boxes if b.column in self.rank and not is_ghost(b)]
         self.ghosts = [b for b in model.boxes if is_ghost(b)]
@@ -207,6 +207,7 @@ class Layout:
         x += widest + (STEP_GAP if left_boxes else 0)
         if self.model.rolled:
             x += LOOP_ROOM + 8.0 * len(self.ghosts)
+        between = self._between()
         x = self._group(BEFORE, x)
         self.origin: dict[int, float] = {}
         shown = self.model.shown
@@ -226,6 +227,8 @@ class Layout:
             if hidden and not self.model.rolled:
                 self.columns.append(Column(None, x, x + GAP_WIDTH, hidden))
                 x += GAP_WIDTH
+            early = [b for b, first in between.items() if first == step]
+            x = self._group(AFTER, x, early, between=True)
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way > 0], x)
             self.origin[step] = x
             self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
@@ -240,7 +243,7 @@ class Layout:
             if k + 1 == len(shown) and at < len(self.model.steps) and not self.model.rolled:
                 self.columns.append(Column(None, x, x + GAP_WIDTH, len(self.model.steps) - at))
                 x += GAP_WIDTH
-        self._group(AFTER, x)
+        self._group(AFTER, x, [b for b, first in between.items() if first is None])
 
     def _ghosts(self, ghosts: list[Box], x: float) -> float:
         """Beside a step the boxes that stand for earlier (or later) ones, in the order of time."""
@@ -260,9 +263,35 @@ class Layout:
             x += w + STEP_GAP
         return x
 
-    def _group(self, column: int, x: float) -> float:
+    def _between(self) -> dict[Box, int | None]:
+        """The boxes that stand after some steps, and before which drawn step: that of their first
+        use, in the backward pass the one after their last; None for those that no step uses.
+        """
+        boxes = [b for b in self.model.boxes if b.column == AFTER and b.kind not in RAILED]
+        first: dict[Box, int | None] = dict.fromkeys(boxes)
+        for box in reversed(self._sorted_boxes(boxes)):
+            places: list[int | None] = []
+            for user in (link.target for link in self.model.links if link.source is box):
+                if user in first:
+                    places.append(first[user])
+                elif user.column in self.rank:
+                    after = user.column + box.back
+                    places.append(next((t for t in self.model.shown if t >= after), None))
+            known = [t for t in places if t is not None]
+            if known and (len(known) == len(places) or not box.back):
+                first[box] = max(known) if box.back else min(known)
+        for box in self._sorted_boxes([b for b in boxes if b.back and first[b] is None]):
+            before = [k.source for k in self.model.links if k.target is box]
+            own = [first.get(b, b.column) for b in before]
+            first[box] = min((t for t in own if t in self.model.shown), default=None)
+        return first
+
+    def _group(
+        self, column: int, x: float, boxes: list[Box] | None = None, between: bool = False
+    ) -> float:
         """Boxes outside of time: a small grid of their own, below (before) or above (after)."""
-        boxes = [b for b in self.model.boxes if b.column == column and b.kind not in RAILED]
+        if boxes is None:
+            boxes = [b for b in self.model.boxes if b.column == column and b.kind not in RAILED]
         if not boxes:
             return x
         template = Template(list(boxes))
@@ -272,7 +301,7 @@ class Layout:
         template.nodes = self._sorted_boxes(boxes)
         template.finish()
         cells = band_of(template, template.nodes)
-        self._alone_at_the_steps(cells, column)
+        self._alone_at_the_steps(cells, column, between)
         columns = 1 + max(c for c, _ in cells.values())
         rows = 1 + max(r for _, r in cells.values())
         widths = [
@@ -290,15 +319,18 @@ class Layout:
             c, r = cells[box]
             self.rects[box] = Rect(starts[c] + widths[c] / 2, ys[r], *size(box))
         ends = [start + w for start, w in zip(starts, widths, strict=True)]
-        self.outside[column] = Router(
+        router = Router(
             {box: self.rects[box] for box in boxes},
             0.0,
             [x + COLUMN_GAP * part for x in (starts[0] - COLUMN_GAP, *ends) for part in NEAR],
             [y + pitch * part for y in (ys[0] + pitch, *ys) for part in (-0.5, -0.42, -0.58)],
         )
+        self.outside.update(dict.fromkeys(boxes, router))
         return ends[-1] + STEP_GAP
 
-    def _alone_at_the_steps(self, cells: dict[Any, tuple[int, int]], column: int) -> None:
+    def _alone_at_the_steps(
+        self, cells: dict[Any, tuple[int, int]], column: int, between: bool
+    ) -> None:
         """Give a box with a rail to elsewhere a row on which nothing stands in its way."""
         for link in self.model.links:
             inside = [box for box in (link.source, link.target) if box in cells]
@@ -308,7 +340,8 @@ class Layout:
             (mine,) = inside
             c, r = cells[mine]
             same_row = [d for d, s in cells.values() if s == r]
-            if any(d > c if column == BEFORE else d < c for d in same_row):
+            beside = [d > c if column == BEFORE else d < c for d in same_row]
+            if any(beside) or (between and len(same_row) > 1):
                 cells[mine] = (c, 1 + max(s for _, s in cells.values()))
 
     def _sorted_boxes(self, boxes: list[Box]) -> list[Box]:

@@ -160,10 +160,10 @@ class Wires:
         a, b = link.source, link.target
         if b.column in (BEFORE, AFTER):
             rects = self.layout.rects
-            return self.layout.outside[b.column].link(_net(link), rects[a], rects[b])
+            return self.layout.outside[b].link(_net(link), rects[a], rects[b])
         name = self._name(link)
         if name is None:
-            return self._skipping(a, b)
+            return self._skipping(link)
         way = _moved(inside[name], self.layout.origin[b.column])
         fitted = self._fitted(self._fitted_start(way, a), b)
         if is_ghost(a) and self._in_the_way_of(fitted, a):
@@ -237,22 +237,23 @@ class Wires:
                     return x, y
         return None
 
-    def _skipping(self, a: Box, b: Box) -> Way:
+    def _skipping(self, link: Link) -> Way:
         """Along a track above the row of the value that is handed on, over the steps between."""
-        track_y = self.layout.track_y
+        a, b, track_y = link.source, link.target, self.layout.track_y
         skip, gap, k = self.layout.skip[a]
         y = track_y[skip, gap, k]
         highest = min(at for t, at in track_y.items() if not isinstance(t, Box) and t[1] == gap)
 
-        def drop(box: Box) -> Way:
+        def drop(box: Box, *own: Net) -> Way:
             name = (skip, gap, box.key)
             if name not in self.drops:  # one for all tracks: they begin below each other
-                self.drops[name] = self.router.drop((skip, None), highest, self.template[box.key])
+                rect = self.template[box.key]
+                self.drops[name] = self.router.drop((skip, None), highest, rect, own)
             (x, _), *rest = self.drops[name]
             return self._fitted(_moved([(x, y), *rest], self.layout.origin[box.column]), box)
 
         own = self.layout.rects[a]
-        up = [(own.x, own.top), (own.x, y)] if is_ghost(a) else drop(a)[::-1]
+        up = [(own.x, own.top), (own.x, y)] if is_ghost(a) else drop(a, _net(link))[::-1]
         if is_ghost(a) and self._in_the_way_of(up, a):
             origin = self.layout.origin[b.column]
             way = self._beside(b.column).drop((skip, None), y, own.moved(-origin))
@@ -267,7 +268,8 @@ class Wires:
         for box in (a, b):
             if box in self.layout.track_y:
                 return box
-        if a.column == b.column:
+        outside = self.layout.outside
+        if a.column == b.column and outside.get(a) is outside.get(b):
             return None
         for column in (BEFORE, AFTER):
             for box in (a, b):
@@ -280,8 +282,8 @@ class Wires:
         box = link.source if rail.into else link.target
         net: Net = (("into", rail.box.key), 0) if rail.into else (("rail", rail.box.key), None)
         own = [_net(link)] if rail.into and box.kind != "cell" else []  # the value is the same
-        if box.column in self.layout.outside:
-            way = self.layout.outside[box.column].drop(net, rail.y, self.layout.rects[box], own)
+        if box in self.layout.outside:
+            way = self.layout.outside[box].drop(net, rail.y, self.layout.rects[box], own)
         else:
             alone = box if is_ghost(box) else box.key  # it stands at one step only
             name = (rail.box, rail.into, alone, -1 if rail.into else link.i)
@@ -298,7 +300,7 @@ class Wires:
         """From the box to the use that is furthest away."""
         own = self.layout.rects[rail.box]
         xs = [rail.junction(way)[0] for _, way in rail.ways]
-        if rail.box.column == AFTER:
+        if rail.box.column == AFTER and min(xs) < own.x:
             rail.start, rail.end = min(xs), own.left
         else:
             rail.start, rail.end = own.right, max(xs)

@@ -180,8 +180,9 @@ class Painter:
                 at = gap.right - 8
         pieces.append([(at, rail.y), (rail.end, rail.y)])
         if rail.into:  # the head is at the box
-            piece = pieces.pop(-1 if box.column == AFTER else 0)
-            shapes += arrow(piece if box.column == AFTER else piece[::-1], line, head, 1.5)
+            behind = rail.end <= self.layout.rects[box].x
+            piece = pieces.pop(-1 if behind else 0)
+            shapes += arrow(piece if behind else piece[::-1], line, head, 1.5)
         shapes += [Stroke(piece, line, 1.5) for piece in pieces]
         name = text.plain(box.label)
         uses = f"{len(rail.ways)} uses drawn"

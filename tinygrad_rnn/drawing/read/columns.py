@@ -22,8 +22,9 @@ def columns(order: Sequence[Node]) -> tuple[dict[Node, int], dict[int, str]]:
     """The column of every operation, or BEFORE or AFTER; leaves are left out. And captions.
 
     Columns are the steps marked with `timestep`. In a record without marks, the k-th use of a
-    parameter belongs to step k. An operation without a step that follows upon one step (or on two
-    that are neighbours, as a running sum does) stands in that step's column.
+    parameter belongs to step k, if each of these steps hands a value to the next. An operation
+    without a step that follows upon one step (or on two that are neighbours, as a running sum does)
+    stands in that step's column.
 
     Sequences share their columns if the steps of one use nothing of the other but from the step of
     the same number: layers, directions. Otherwise, as a decoder after its encoder or one window
@@ -158,7 +159,10 @@ def _by_uses(operations: Sequence[Node]) -> dict[Node, int]:
             each = len(users) // T
             for k, user in enumerate(users):
                 found.setdefault(user, k // each + 1)
-    return found | _between(operations, found)
+    found |= _between(operations, found)
+    on = {(found[s], step) for n, step in found.items() for s in n.inputs if s in found}
+    handed_on = all((k, k + 1) in on for k in range(1, T))
+    return found if handed_on else {}  # else it is a tree, or twins: no time
 
 
 def _between(operations: Sequence[Node], known: dict[Node, int]) -> dict[Node, int]:

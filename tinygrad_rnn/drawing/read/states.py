@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ...graph import Leaf, Node
 from .align import Key
@@ -44,6 +44,11 @@ class Carried:
                     use = (key_of[node], i)
                     arriving.setdefault(use, Counter())[key_of[source]] += 1
                     lags.setdefault(use, Counter())[k - j] += 1
+        if len(rank) == 1:
+            for use, made_by in _of_one_step(near, column_of, rank, key_of):
+                self.producers.setdefault(made_by, 1)
+                arriving.setdefault(use, Counter())[made_by] += 1
+                lags.setdefault(use, Counter())[1] += 1
         self.lags = {use: found.most_common(1)[0][0] for use, found in lags.items()}
         self.arrivals = {use: makers.most_common(1)[0][0] for use, makers in arriving.items()}
         # a running sum is handed on too, but is not a state
@@ -60,16 +65,52 @@ class Carried:
             for i, source in enumerate(node.inputs)
             if isinstance(source, Leaf) and (key_of[node], i) in arriving
         }
-        alone = {key for key in self.producers if users[key] == {key} and key not in begun}
-        sums = {key for key in alone if _may_run_along(made[key])}
+        alone = {key for key in self.producers if key not in begun and _may_run_along(made[key])}
+        sums: set[Key] = set()
+        for key in alone:
+            summed = _summed(near, key, key_of)
+            sums |= summed if users[key] <= summed else set()
         self.running = {key for key in self.producers if users[key] <= sums}  # and their starts
         # states of the same name get a number
         names = [(key, made[key].name()) for key in self.producers if key not in self.running]
+        steps: dict[Key, set[int]] = {}
+        for node in near:
+            steps.setdefault(key_of[node], set()).add(column_of[node])
         self.upper: dict[Key, str] = {}
         for key, name in names:
+            # those that no step has both of are one state, made in two ways
             same = [k for k, other in names if other == name]
-            if name is not None and len(same) > 1:
+            apart = all(steps[key].isdisjoint(steps[k]) for k in same if k != key)
+            if name is not None and not apart:
                 self.upper[key] = f"_{same.index(key) + 1}"
+
+
+def _of_one_step(
+    near: Sequence[Node],
+    column_of: dict[Node, int],
+    rank: dict[int, int],
+    key_of: dict[Node, Key],
+) -> Iterator[tuple[tuple[Key, int], Key]]:
+    """Of a record with one step: where a tensor s_0 is read, and which value named s it begins."""
+    inside = [node for node in near if column_of[node] in rank]
+    named = {node.name(): key_of[node] for node in inside if node.name()}
+    for node in inside:
+        for i, source in enumerate(node.inputs):
+            if isinstance(source, Leaf) and (source.name() or "").endswith("_0"):
+                made_by = named.get(str(source.name()).removesuffix("_0"))
+                if made_by is not None:
+                    yield (key_of[node], i), made_by
+
+
+def _summed(near: Sequence[Node], end: Key, key_of: dict[Node, Key]) -> set[Key]:
+    """A sum and those that are added up to it within its step."""
+    found = {end}
+    for node in reversed(near):
+        if key_of[node] in found:
+            for source in node.inputs:
+                if source in key_of and source is not None and _may_run_along(source):
+                    found.add(key_of[source])
+    return found
 
 
 def _may_run_along(node: Node) -> bool:
