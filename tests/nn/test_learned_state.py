@@ -91,6 +91,12 @@ def test_it_is_drawn_and_traced(how, rng):
     cell = Learned(how)
     boxes = [box for box in tg.draw(cell).model.boxes if box.kind == "parameter"]
     assert sorted(plain(box.label) for box in boxes) == ["U", "W", "h_0"]
+    for level in ("op", "step"):  # the first state is a circle on the line of states
+        layout = tg.draw(cell, level=level).layout
+        circles = {plain(b.label): layout.rects[b] for b in layout.model.boxes if b.kind == "value"}
+        assert sorted(circles) == ["h_0", "h_1", "h_2", "h_3"]
+        assert len({round(rect.y) for rect in circles.values()}) == 1
+        assert circles["h_0"].x < circles["h_1"].x
     x, h = rng.normal(size=(5, 2)), rng.normal(size=(5, 3))
     program = tg.trace(cell, x)
     weights = [p.numpy() for p in cell.parameters().values()]

@@ -92,7 +92,7 @@ def first_state(cell: Any, batch_size: int, dtype: DTypeLike | None = None) -> A
 
     def part(given: Any) -> Any:
         if isinstance(given, Parameter):
-            for_all = given.ndim > 1 and given.shape[0] == 1 < batch_size
+            for_all = given.ndim > 1 and given.shape[0] == 1
             shape = (batch_size, *given.shape[1:])
             return ops.broadcast_to(given, shape) if for_all else given
         if (

@@ -309,6 +309,8 @@ class RecordReader:
         found = self.box_of.get((source, port)) or self.box_of.get((source, 0))
         if found is not None and found.key[0] == "ghost" and not arrives:
             return None  # it stands there for the step beside it only
+        if found is not None and arrives and found.column == BEFORE and not found.back:
+            return self._first(found, node, i), "flow"
         if found is not None:
             return found, "flow" if self.same(found, column) else "state"
         if isinstance(source, Leaf):
@@ -339,6 +341,24 @@ class RecordReader:
         if made in self.carried.running:
             return "circle", (how, *made)
         return "value", (how, "value", *made, 0)
+
+    def _first(self, made: Box, node: Node, i: int) -> Box:
+        """The circle of a first state that was computed before the steps, or is a parameter."""
+        source, port = node.inputs[i], node.ports[i]
+        arriving = self.carried.arrivals[self.key[node], i]
+        if arriving in self.carried.running or made.kind == "value" or source is None:
+            return made
+        symbol = self.symbols.first(node, i)
+        if symbol is None:
+            return made
+        label = text.named(symbol)
+        key = self._stand_in("first", arriving)[1]
+        box = self._box(text.plain(label), "value", key, self.column[node], label, source, port)
+        box.lag = self.carried.lags[self.key[node], i]
+        if not is_parameter(source):
+            self.box_of[source, port] = box
+        self.links.append(Link(made, box, -1, "flow", source))
+        return box
 
     def same(self, box: Box, column: int) -> bool:
         """Whether a box stands in this column, or in none."""
