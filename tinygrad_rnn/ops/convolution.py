@@ -119,7 +119,9 @@ def _conv_value(x: Any, w: Any, stride: Shape, dilation: Shape) -> Any:
 
 def _to_input_value(g: Any, w: Any, size: Shape, stride: Shape, dilation: Shape) -> Any:
     batch, places, kernel = g.shape[0], g.shape[2:], w.shape[2:]
-    if max(stride) == 1:  # a convolution with the kernel turned round: one large product
+    if max(stride) == 1 and w.shape[0] <= w.shape[1]:
+        # a convolution with the kernel turned round, whose tiles have one entry for each channel
+        # of the result; the sum below has one for each of the input
         frame = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         framed = np.zeros(
             (*g.shape[:2], *(n + 2 * f for n, f in zip(places, frame, strict=True))), g.dtype
