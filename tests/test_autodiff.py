@@ -807,3 +807,15 @@ def test_zero_derivatives_beside_others_when_recorded():
     # and in forward mode
     f = lambda x: tg.where(tg.ceil(x) > 0, tg.ceil(x), 2.0 * x)  # noqa: E731
     assert tg.jvp(f, (x,), (np.ones(2),))[1].numpy().tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("join", [tg.stack, tg.concatenate])
+def test_parts_of_a_cotangent_are_those_that_the_rules_give(rng, join, axis):
+    parts = [tg.tensor(rng.normal(size=(2, 3))) for _ in range(3)]
+    y = join([*parts[:2], np.ones((2, 3)), parts[2], parts[0]], axis)
+    w = rng.normal(size=y.shape)
+    at_once = tg.gradients(y, parts, w, keep_record=True)
+    by_rules = tg.gradients(y, parts, w, create_graph=True)
+    for a, b in zip(at_once, by_rules, strict=True):
+        np.testing.assert_array_equal(a, b.numpy())

@@ -334,6 +334,13 @@ def test_an_attribute_of_other_libraries_is_answered(name, instead):
     assert not hasattr(tg.Parameter([1.0]), name)
 
 
+def test_substitutes_are_not_listed_and_do_not_slow_other_attributes():
+    x = tg.tensor([1.0])
+    assert {"sum", "grad", "shape"} <= set(dir(x))
+    assert not {"view", "clone", "sigmoid", "add_"} & set(dir(x))
+    assert not hasattr(type(x), "__getattr__")  # Python specialises no attribute of such a type
+
+
 def test_numpy_functions_dispatch_or_refuse():
     x = tg.tensor([1.0, 4.0])
     assert isinstance(np.sqrt(x), tg.Tensor)

@@ -244,3 +244,21 @@ def test_what_is_refused(rng):
 
     with pytest.raises(TypeError, match="size of its state is not known"):
         tg.unroll(NoState(), np.ones((2, 1, 2)))
+
+
+def test_a_block_that_a_step_leaves_open_does_not_hold_up_the_steps():
+    class Half(tg.ElmanCell):
+        def step(self, x, s):
+            def blocks():
+                with tg.scope("inner"):
+                    yield
+
+            self.open = getattr(self, "open", None) or blocks()
+            next(self.open, None)  # opened in the first step, closed in the second
+            return super().step(x, s)
+
+    run = tg.unroll(Half(2, 3, rng=0), np.ones((4, 1, 2)))
+    places = [output._node.place for output in run.steps]
+    assert [place.step for place in places] == [1, 2, 3, 4]
+    assert [place.scopes for place in places] == [("inner",), (), (), ()]
+    assert (tg.zeros(1) * 1.0)._node.place.step is None
