@@ -8,7 +8,8 @@ all steps of o_t = s_t V + c. Both sides start from the same weights, see the sa
 same number of threads, and must arrive at the same losses. Each side has a process of its own: in
 one process their thread pools spin against each other, which costs PyTorch up to twice its time.
 The two take turns, so that a machine that slows down slows both; the ratio is the median over the
-turns of our time over theirs.
+turns of our time over theirs. Beside it stands the ratio of the least processor times of a turn: on
+one thread (OMP_NUM_THREADS=1) it is hardly moved by other programs on a busy machine.
 
 With --against the other side is this library at another commit: a folder with a checkout of it,
 whose own benchmark is run (`git worktree add CHECKOUT COMMIT`). The turns are short and many,
@@ -172,11 +173,12 @@ def theirs(p: Problem, kind: str, torch: Any) -> Callable[[], float]:
     return step
 
 
-def clock(step: Callable[[], float], times: int) -> float:
-    start = time.perf_counter()
+def clock(step: Callable[[], float], times: int) -> tuple[float, float]:
+    """Seconds of a step, by the wall's clock and by the processor's."""
+    start, busy = time.perf_counter(), time.process_time()
     for _ in range(times):
         step()
-    return (time.perf_counter() - start) / times
+    return (time.perf_counter() - start) / times, (time.process_time() - busy) / times
 
 
 def side(name: str, who: str) -> None:
@@ -191,7 +193,7 @@ def side(name: str, who: str) -> None:
     losses = [step() for _ in range(3)]
     print(losses[-1], flush=True)
     for line in sys.stdin:
-        print(clock(step, int(line)), flush=True)
+        print(*clock(step, int(line)), flush=True)
 
 
 class Side:
@@ -207,11 +209,11 @@ class Side:
         )
         self.loss = float(self.process.stdout.readline())
 
-    def turn(self, times: int) -> float:
+    def turn(self, times: int) -> list[float]:
         time.sleep(0.05)  # until the other side's threads have stopped spinning
         self.process.stdin.write(f"{times}\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        return [float(part) for part in self.process.stdout.readline().split()]
 
 
 def speed(names: list[str], repeats: int) -> None:
@@ -219,18 +221,19 @@ def speed(names: list[str], repeats: int) -> None:
 
     ratios = {}
     print(f"torch {version('torch')}, numpy {np.__version__}, {os.cpu_count()} processors")
-    print(f"{'workload':12} {'ours ms':>9} {'torch ms':>9} {'ratio':>6}  {'loss':>9} {'theirs':>9}")
+    print(f"{'workload':12} {'ours ms':>8} {'torch ms':>8} {'ratio':>6} {'CPU':>6} {'loss':>9}")
     for name in names:
         a, b = Side(name, "ours"), Side(name, "torch")
         assert math.isclose(a.loss, b.loss, rel_tol=2e-4), (name, a.loss, b.loss)
-        times = max(1, round(0.2 / b.turn(3)))
-        turns = [(a.turn(times), b.turn(times)) for _ in range(repeats)]
+        times = max(1, round(0.2 / b.turn(3)[0]))
+        turns = np.array([(a.turn(times), b.turn(times)) for _ in range(repeats)])
         a.process.kill()
         b.process.kill()
-        ratios[name] = float(np.median([x / y for x, y in turns]))
-        x, y = (1e3 * float(np.median([t[i] for t in turns])) for i in (0, 1))
-        line = f"{name:12} {x:9.2f} {y:9.2f} {ratios[name]:6.2f}  {a.loss:9.2f} {b.loss:9.2f}"
-        print(line, flush=True)
+        ratios[name] = float(np.median(turns[:, 0, 0] / turns[:, 1, 0]))
+        x, y = 1e3 * np.median(turns[:, :, 0], 0)
+        busy = turns[:, :, 1].min(0)
+        line = f"{name:12} {x:8.2f} {y:8.2f} {ratios[name]:6.2f} {busy[0] / busy[1]:6.2f}"
+        print(f"{line} {a.loss:9.2f}", flush=True)
     six = [r for name, r in ratios.items() if name != "mgu_small"]
     print(f"geometric mean without mgu_small: {math.exp(np.mean(np.log(six))):.2f}")
 
@@ -241,10 +244,12 @@ def against(names: list[str], repeats: int, checkout: Path) -> None:
     for name in names:
         a, b = Side(name, "ours"), Side(name, "ours", checkout)
         assert math.isclose(a.loss, b.loss, rel_tol=2e-4), (name, a.loss, b.loss)
-        times = max(1, round(0.06 / b.turn(3)))
-        turns = np.array([(a.turn(times), b.turn(times)) for _ in range(repeats)])
+        times = max(1, round(0.06 / b.turn(3)[0]))
+        told = [(a.turn(times), b.turn(times)) for _ in range(repeats)]
         a.process.kill()
         b.process.kill()
+        # of processor time, if the other checkout's benchmark tells it too
+        turns = np.array([(x[len(y) - 1], y[-1]) for x, y in told])
         best = turns.min(0)
         median = np.median(turns[:, 0] / turns[:, 1])
         print(f"{name:12} {1e3 * best[0]:8.2f} {median:7.3f} {best[0] / best[1]:10.3f}", flush=True)
