@@ -101,7 +101,9 @@ def pullback(
             several = primitive is not None and primitive.multiple
             if several:
                 g = [
-                    None if part is None else _fitted(part, shape, dtype)
+                    part
+                    if part is None or (part.dtype is dtype and part.shape == shape)
+                    else _fitted(part, shape, dtype)
                     for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
                 ]
             elif g.dtype is not node.dtype or g.shape != node.shape:

@@ -116,10 +116,15 @@ def _parts(x: Any, at: int | Sequence[int], axis: int) -> tuple[Any, ...]:
     return tuple([x[(*before, slice(*cut))] for cut in itertools.pairwise(cuts)])
 
 
+def _joined(g: Sequence[Any], axis: int) -> Any:
+    """The parts after each other again; of arrays at once, as every step of a cell has gates."""
+    return np.concatenate(g, axis) if type(g[0]) is np.ndarray else concatenate(g, axis)
+
+
 _split = linear(
     "split",
     _parts,
-    lambda g, axis: concatenate(g, axis),
+    lambda g, axis: _joined(g, axis),
     kind="structural",
     notation=Notation("hidden", word="concatenate"),
     multiple=True,
