@@ -274,7 +274,7 @@ def called(name, arguments, values, t):
         return args[0] - args[0].mean(axis=int(axis), keepdims=True)
     if name == "softmax":
         powers = np.exp(args[0])
-        return powers / powers.sum(axis=int(axis), keepdims=True)
+        return powers / powers.sum(axis=int(axis or -1), keepdims=True)
     functions = {
         "sigma": lambda a: 1 / (1 + np.exp(-a)),
         "ReLU": lambda a: np.where(a > 0, a, 0),

@@ -254,6 +254,18 @@ class Masked(Odd):
         return h, h
 
 
+class Weighted(Odd):
+    """A choice by an array of numbers: what is not 0 counts as true."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+        self.weight = np.array([2.0, 0.0, 0.5, 0.0])
+
+    def step(self, x, h):
+        h = tg.where(self.weight, tg.tanh(x @ self.U + h @ self.W), 0.0) + 0.5 * h
+        return h, h
+
+
 class Ordered(Odd):
     """Ordered neurons (Shen et al. 2019): cumulative sums of softmaxes as master gates."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import tree
 from .graph import Leaf, Node, Unrolling, belonging, current, timesteps
-from .nn.cell import Cell, first_state
+from .nn.cell import Cell, first_state, state_argument
 from .nn.module import counting, run_dtype
 from .nn.stacked import Stacked
 from .nn.wrappers import Wrapper
@@ -111,6 +111,7 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
         if xs.reverse or xs.start != 1:
             _name_after(state, xs.start + len(xs) if xs.reverse else xs.start - 1)
     structure = len(tree.leaves(state))
+    names = None if xs.active is not None else state_names(cell, state)
     states, steps = [state], [None] * T
     times: list[int] = []
     settled = xs.active is not None
@@ -129,6 +130,8 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
             if settled:
                 output, after = xs.settle(i, output, state, after)
             state = after
+            if names is not None:
+                names = _named(state, names)
             steps[i] = output
             times.append(t)
             if keep_states:
@@ -206,6 +209,28 @@ def _name_after(state: Any, t: int) -> None:
             name = part.name or ""
             if name.endswith("_0"):
                 part.named(f"{name[:-1]}{t}")
+
+
+def state_names(cell: Cell, state: Any) -> list[str | None]:
+    """Names for the tensors of a state: their fields or keys; that of the step's argument for one
+    alone, unless it is called just `state`.
+    """
+    paths = tree.paths(state)
+    if paths == [""]:
+        return [state_argument(cell.step)]
+    return [None if path.isdigit() else path.replace(".", "_") for path in paths]
+
+
+def _named(state: Any, names: list[str | None]) -> list[str | None] | None:
+    """Name the tensors of a state that have no name; None if all had one."""
+    done = True
+    for part, label in zip(tree.leaves(state), names, strict=True):
+        node = part._node if isinstance(part, Tensor) else None
+        made = node is not None and node.primitive is not None
+        if label is not None and made and part.name is None:
+            part.named(label)
+            done = False
+    return None if done else names
 
 
 def _beginning(state: Any, inputs: list[Any]) -> list[Node]:

@@ -1,12 +1,15 @@
 """The backward pass: one box per pullback rule, its sums and its equations."""
 
+import functools
 import re
 
 import numpy as np
 import pytest
 from drawing.zoo import NETWORKS
+from odd_cells import ODD, H
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import tree
 from tinygrad_rnn.drawing import text
 from tinygrad_rnn.drawing.text import plain
 from tinygrad_rnn.equations import derive
@@ -180,6 +183,91 @@ def test_the_picture_says_what_the_derivation_says(gallery, name):
     assert lines(drawing, 2) == wanted
     forward = [written(left_of(e.targets), e.value) for e in form.forward]
     assert lines(drawing, 2, back=False) == forward
+
+
+def squares(run):
+    """The sum of the squares of all outputs, step after step."""
+    terms = [tg.square(o).sum() for step in run.steps for o in tree.leaves(step)]
+    return functools.reduce(lambda a, b: a + b, terms)
+
+
+def odd_pictures(name, T=4):
+    cell = ODD[name]()
+    xs = np.random.default_rng(1).normal(size=(T, 2, cell.input_size))
+    return tg.draw(squares(tg.unroll(cell, xs)), backward=True, level="step")
+
+
+def equations_of(drawing):
+    """The equations of every step, with times counted from it."""
+    found = {}
+    for box in boxes(drawing, "cell"):
+        text = "\n".join(map(plain, box.lines)).replace("\n    ", "")
+        found.setdefault(box.column, []).extend(text.split("\n"))
+
+    def relative(line, t):
+        step = r"(?<!const)_(\d+)(?=\^|\b)"
+        return re.sub(
+            step, lambda m: f"_t{int(m[1]) - t:+d}" if abs(int(m[1]) - t) < 2 else m[0], line
+        )
+
+    return {t: [relative(line, t) for line in lines] for t, lines in found.items()}
+
+
+@pytest.mark.parametrize("name", ["Rotation", "Nested", "StackedGates", "Ordered"])
+def test_deltas_of_states_are_called_as_in_the_derivation(name):
+    """The names of states are their keys; a delta stands for each that is used several times."""
+    form = derive(ODD[name]()).form
+    wanted = [plain(runs(boxed(at_step(t, 2)))) for e in recursion(form)[0] for t in e.targets]
+    wanted = {label for label in wanted if label.startswith("δ")}
+    said = [line.partition(" = ") for line in lines(odd_pictures(name), 2) if " += " not in line]
+    found = {label for left, _, _ in said for label in left.strip("[]").split(", ")}
+    needed = {label for label in wanted if any(label in right for _, _, right in said)}
+    assert needed <= found <= wanted | {"δ_2"} | {label for label in found if label[0] != "δ"}
+
+
+@pytest.mark.parametrize("name", sorted(set(ODD) - {"Coupled", "Multiplicative", "LearnedStart"}))
+def test_every_step_uses_the_same_letters(name):
+    """What steps 2 and 3 say is the same; the first and the last say no more."""
+    said = equations_of(odd_pictures(name))
+    left = {t: {re.split(r" \+?= ", line)[0] for line in said[t]} for t in said}
+    assert left[2] == left[3]
+    if name not in ("Convolved", "PassedOn", "WindowAttention"):  # without what comes from t + 2
+        assert said[2] == said[3]
+    assert left[4] - left[2] <= {"L"}
+    if name not in ("Rotation", "Nested"):  # in which s_0 is one value for several states
+        assert left[1] <= left[2]
+
+
+def test_letters_are_none_of_the_users_names():
+    """Two parts of a step that need letters, and a value and parameters that are called so."""
+
+    class Named(ODD["Rotation"]):
+        def __init__(self):
+            super().__init__()
+            self.p, self.y = tg.Parameter(np.ones(H)), tg.Parameter(np.ones(H))
+
+        def step(self, x, state):
+            output, state = super().step(x, state)
+            return (output * tg.tanh(output * self.p) * self.y).named("v"), state
+
+    xs = np.random.default_rng(1).normal(size=(3, 2, 3))
+    drawing = tg.draw(squares(tg.unroll(Named(), xs)), backward=True, level="step")
+    left = [re.split(r" \+?= ", line)[0] for line in equations_of(drawing)[2] if "∂" not in line]
+    assert len(set(left)) == len(left)
+    bases = [re.split(r"[_^]", label)[0] for label in left]
+    assert bases.count("v") == 1
+    assert not {"p", "y"} & set(bases)
+    assert not {label for label in left if re.fullmatch(r"\w_\d", label)}  # u_1 of a layer
+
+
+def test_equations_do_not_grow_with_the_number_of_steps():
+    """A state that is handed on by a factor has a delta, not all steps in one line."""
+    longest = {
+        T: max(len(line) for lines in equations_of(odd_pictures("CustomOperation", T)).values()
+               for line in lines)
+        for T in (3, 7)
+    }  # fmt: skip
+    assert longest[3] == longest[7]
 
 
 def cells(gallery):
@@ -393,7 +481,7 @@ def test_the_printed_equations_of_a_readout_give_the_gradients(gallery):
 
 
 WORDS = re.compile(rf"(?<![\w.−^_]){NAME}(?![\w(=])")
-OTHERWISE_KNOWN = {"B", "H", "T", "const", "True"}  # sizes, and arrays that nothing names
+OTHERWISE_KNOWN = {"B", "H", "T", "const", "True", "None"}  # sizes; arrays without a name
 HIDDEN = {"long_sequence": {"L_27", "δ_4"}}  # names of the steps beside those that are drawn
 INDICES = {"memory_cell"}  # has sums over indices, which are letters too
 

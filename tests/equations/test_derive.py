@@ -218,6 +218,13 @@ def test_detached_values_are_refused():
     derive(Stepping(lambda c, x, s: s @ c.W + tg.stop_gradient(x)))
 
 
+def test_a_pullback_that_depends_on_the_batchs_size_is_refused():
+    refused(
+        lambda c, x, s: s @ c.W + tg.prod(x, 0), "pullback has other operations for other batch"
+    )
+    derive(Stepping(lambda c, x, s: s @ c.W + tg.prod(tg.sigmoid(x), 1, True)))
+
+
 def test_other_bad_steps():
     refused(lambda c, x, s: np.zeros((2, H)), "not recorded", TypeError)
     hidden = tg.Parameter(np.ones(H))
@@ -466,7 +473,7 @@ def test_what_is_computed_twice_has_no_delta_of_its_own():
 @pytest.mark.parametrize(
     ("step", "line"),
     [
-        (lambda c, x, s: s[:, ::-1] @ c.W + x, "uₜ = sₜ₋₁[:, ::−1]"),
+        (lambda c, x, s: s[:, ::-1] @ c.W + x, "sₜ = sₜ₋₁[:, ::−1] W + xₜ"),
         (lambda c, x, s: tg.stack([s @ c.W, x], 1).sum(1), "stack(sₜ₋₁ W, xₜ, axis=−2)"),
         (
             lambda c, x, s: s @ c.W * ((x > 0) & (x < 1) | (x > 2)),

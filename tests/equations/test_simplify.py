@@ -14,7 +14,7 @@ VALUE = {
     "power": np.power, "greater": np.greater, "less": np.less,
     "greater_equal": np.greater_equal, "less_equal": np.less_equal,
     "transpose": lambda x: np.swapaxes(x, -1, -2),
-    "sum": np.sum,
+    "sum": np.sum, "mean": np.mean, "square": np.square,
     "concatenate": lambda *xs, axis: np.concatenate(xs, axis),
     "stack": lambda *xs, axis: np.stack(xs, axis),
     "entry": lambda x, axis, index: np.take(x, index, axis),
@@ -30,12 +30,17 @@ def value(root):
         if expr.op.name == "symbol":
             rng = np.random.default_rng(sum(map(ord, expr.symbol.name)))
             found = rng.normal(1, 1, expr.shape)
+            if expr.symbol.name == "truth":
+                found = 1.0 * (found > 1)
         elif expr.op.name == "number":
             found = np.full(expr.shape, expr.value)
         elif expr.op.name in ("reshape",):
             found = np.reshape(args[0], expr.shape)
         elif expr.op.name == "broadcast_to":
             found = np.broadcast_to(args[0], expr.shape)
+        elif expr.op.name == "scatter":
+            found = np.zeros(expr.shape)
+            found[expr.params["index"]] = args[0]
         elif expr.op.name in ("slice", "placed"):
             axis, start, stop = expr.params.get("slice") or (
                 expr.params["axis"], expr.params["start"], expr.params["stop"],
@@ -66,6 +71,7 @@ def m(op, *args, shape=None, **params):
 
 def simplified(root, s=None):
     s = s or Simplifier()
+    s.forward, s.truths = {KNOWN}, {TRUTH}
     done = {}
     for expr in order([root]):
         args = [done[arg] for arg in expr.args]
@@ -95,6 +101,19 @@ MASK, UNMASK = m("greater", X, ZERO), m("less_equal", X, ZERO)
 T = m("transpose", X, shape=(6, 4))
 KEPT = m("sum", X, shape=(1, 6), axis=(-2,), keepdims=True)
 
+COLUMN, TRUTH = x("k", (4, 1)), x("truth")
+CENTRED = m("subtract", X, m("mean", X, shape=(4, 1), axis=(-1,), keepdims=True))
+KNOWN = m("divide", x("known"), COLUMN)
+
+
+def mean(e):
+    return m("mean", e, shape=(4, 1), axis=(-1,), keepdims=True)
+
+
+def entry(e, k):
+    return m("scatter", e, shape=(2, 6), index=k, to=(2, 6))
+
+
 CASES = {
     "reshape to the same": (m("reshape", X, shape=(4, 6)), X),
     "broadcast to the same": (m("broadcast_to", X, shape=(4, 6)), X),
@@ -112,7 +131,73 @@ CASES = {
     ),
     "einsum, result turned": (
         m("einsum", X, Y, shape=(6, 6), left="ab", right="ac", to="cb"),
-        m("transpose", m("matmul", T, Y, shape=(6, 6)), shape=(6, 6)),
+        m("matmul", m("transpose", Y, shape=(6, 4)), X, shape=(6, 6)),
+    ),
+    "einsum, nothing summed": (
+        m("einsum", X, Y, shape=(4, 6), left="ab", right="ab", to="ab"), m("multiply", X, Y)
+    ),
+    "transposed product": (
+        m("transpose", m("matmul", T, LEFT, shape=(6, 2)), shape=(2, 6)),
+        m("matmul", m("transpose", LEFT, shape=(2, 4)), X, shape=(2, 6)),
+    ),
+    "a column from a row": (
+        m("transpose", m("reshape", ROW, shape=(1, 6)), shape=(6, 1)),
+        m("reshape", ROW, shape=(6, 1)),
+    ),
+    "sum with its axis again": (
+        m("reshape", m("sum", X, shape=(6,), axis=(-2,), keepdims=False), shape=(1, 6)), KEPT
+    ),
+    "one entry of a slice": (
+        m("reshape", m("slice", X, shape=(4, 1), axis=-1, start=3, stop=4), shape=(4,)),
+        m("take", X, shape=(4,), axis=-1, index=3),
+    ),
+    "no axis before": (
+        m("reshape", m("divide", KEPT, ROW), shape=(6,)),
+        m("divide", m("sum", X, shape=(6,), axis=(-2,), keepdims=False), ROW),
+    ),
+    "an axis before": (
+        m("multiply", m("reshape", ROW, shape=(1, 6)), Y), m("multiply", ROW, Y)
+    ),
+    "sum of 2 x": (
+        m("sum", m("multiply", TWO, X), shape=(1, 6), axis=(-2,), keepdims=True),
+        m("multiply", TWO, KEPT),
+    ),
+    "2 x @ y": (
+        m("matmul", m("multiply", TWO, X), x("w", (6, 2)), shape=(4, 2)),
+        m("multiply", TWO, m("matmul", X, x("w", (6, 2)), shape=(4, 2))),
+    ),
+    "x / z + y / z": (
+        m("add", m("divide", X, Z), m("divide", Y, Z)), m("divide", m("add", X, Y), Z)
+    ),
+    "x / z / z": (
+        m("divide", m("divide", X, Z), Z), m("divide", X, m("square", Z))
+    ),
+    "x (y / z)": (m("multiply", X, m("divide", Y, Z)), m("divide", m("multiply", X, Y), Z)),
+    "mean of x / column": (
+        mean(m("divide", X, COLUMN)), m("divide", mean(X), COLUMN)
+    ),
+    "mean of x - mean(x)": (mean(CENTRED), number(0, (4, 1))),
+    "mean of y - k (x - mean(x)) / k": (
+        mean(m("subtract", Y, m("divide", m("multiply", COLUMN, CENTRED), COLUMN))), mean(Y)
+    ),
+    "1 - 1[x > 0]": (m("subtract", ONE, MASK), UNMASK),
+    "where(mask, 0, x)": (
+        m("where", TRUTH, ZERO, Y), m("multiply", Y, m("subtract", ONE, TRUTH))
+    ),
+    "(x z) / k, where z / k is known": (
+        m("divide", m("multiply", X, KNOWN.args[0]), COLUMN), m("multiply", X, KNOWN)
+    ),
+    "(x z) / k^2, where z / k is known": (
+        m("divide", m("multiply", X, KNOWN.args[0]), m("square", COLUMN)),
+        m("divide", m("multiply", X, KNOWN), COLUMN),
+    ),
+    "entries of a stack": (
+        m("add", entry(x("one", (6,)), 1), entry(x("zero", (6,)), 0)),
+        m("stack", x("zero", (6,)), x("one", (6,)), shape=(2, 6), axis=-2),
+    ),
+    "parts that are gathered": (
+        m("add", m("add", joined(LEFT, number(0, (4, 4))), Y), joined(number(0, (4, 2)), RIGHT)),
+        m("add", joined(LEFT, RIGHT), Y),
     ),
     "broadcast by itself": (
         m("multiply", m("broadcast_to", ROW, shape=(4, 6)), Y), m("multiply", ROW, Y)
@@ -260,6 +345,7 @@ def test_nothing_is_cut_that_was_not_cut_before():
         joined(halves(X)[1], halves(X)[0]),
         joined(X, Y, axis=-2),
         m("where", MASK, X, Y),
+        m("where", C, X, ZERO),  # c may be 2, which counts as true
         m("divide", X, ZERO),
         m("einsum", x("z", (4, 2, 3)), RIGHT, shape=(4, 2), left="abc", right="ac", to="ab"),
     ],

@@ -81,9 +81,17 @@ def test_every_reader_gives_its_gradient(how, name, rng):
     np.testing.assert_allclose(gradients[name], wanted, rtol=1e-6)
 
 
-def test_a_parameter_with_the_name_of_the_first_state_is_named():
+def test_a_parameter_with_the_name_of_the_first_state():
+    """It may be what that state begins with, but nothing else."""
+    text = str(tg.study.derive(Learned("broadcast", "h_0")))
+    assert len([line for line in text.split("\n") if "∂L/∂h₀ =" in line]) == 1
+
+    class Other(Learned):
+        def initial_state(self, batch_size):
+            return tg.zeros((batch_size, 3), "h_0")
+
     with pytest.raises(TypeError, match=r"a parameter has the name h_0, .* call it h0"):
-        tg.study.derive(Learned("broadcast", "h_0"))
+        tg.study.derive(Other("broadcast", "h_0"))
 
 
 @pytest.mark.parametrize("how", WAYS)

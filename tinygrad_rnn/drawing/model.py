@@ -88,6 +88,7 @@ class Model:
     roots       the outputs
     symbol      (operation, port) -> the name of a value and its step, or None
     first       (operation, argument) -> the name of a constant if it is the first of some states
+    key_of      operation -> what is the same for the corresponding operations of all steps
     captions    {step: sequence and step in it} if several sequences follow each other
     """
 
@@ -106,4 +107,5 @@ class Model:
     roots: list[tuple[Node, int]]
     symbol: Callable[[Node, int], Symbol | None]
     first: Callable[[Node, int], Symbol | None]
+    key_of: Callable[[Node], Key]
     captions: dict[int, str] = field(default_factory=dict)

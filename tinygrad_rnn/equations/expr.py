@@ -17,6 +17,9 @@ from ..graph import Array, Shape
 from ..primitive import Primitive
 from . import vocabulary as V
 
+SHAPES = ("shape", "to")
+"""Parameters that say the shape of the result."""
+
 
 class Size(int):
     """A size with a letter: the number it had while tracing, `factor` times the letter.
@@ -211,6 +214,7 @@ class Form(NamedTuple):
     starts      the symbols for dL/ds_0, in the order of `carries`
     meanings    the values that the deltas are the gradients with respect to
     constants   arrays that the cell uses and that are no parameters
+    unnamed     those of them that have no name of the cell's own
     scalars     float attributes of the cell that occur, and their values
     sizes       letters of sizes and their values; that of the batch is not among them
     batch       the letter of the batch's size
@@ -229,6 +233,7 @@ class Form(NamedTuple):
     starts: list[Expr]
     meanings: list[Meaning]
     constants: dict[str, Array]
+    unnamed: set[str]
     scalars: dict[str, float]
     sizes: dict[str, int]
     batch: str

@@ -6,8 +6,9 @@ once, or if the equation would grow too long; everything else is folded into whe
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ..graph import Node, Shape
 from ..tensor import Tensor
@@ -35,17 +36,26 @@ _LETTERS = ("u", "v", "p", "y", "m", "k", "w", "r", "z", "a")
 _LETTERS_OF_PARTS = ("a", *_LETTERS)
 _CHEAP = (
     *(V.ADD, V.SUBTRACT, V.MULTIPLY, V.NEGATIVE, V.SQUARE, V.TRANSPOSE, V.SLICE, V.RESHAPE),
-    *(V.BROADCAST_TO, V.GREATER, V.LESS, V.GREATER_EQUAL, V.LESS_EQUAL, V.EQUAL),
+    *(V.BROADCAST_TO, V.GETITEM, V.TAKE, V.GREATER, V.LESS, V.GREATER_EQUAL, V.LESS_EQUAL, V.EQUAL),
 )
 """Operations that may be written again wherever their results are used."""
 
 
 class Folder:
-    """Gives names to some expressions, and folds the rest into those that use them."""
+    """Gives names to some expressions, and folds the rest into those that use them.
 
-    def __init__(self, reader: Reader, cell: str) -> None:
+    known     the name that the same value has elsewhere, in another step, if it has one
+    taken     names that are used here
+    reserved  names that others have elsewhere
+    """
+
+    def __init__(
+        self, reader: Reader, cell: str, known: Callable[[Folder, Expr], str | None] | None = None
+    ) -> None:
         self.reader = reader
         self.cell = cell
+        self._known = known
+        self.reserved: set[str] = set()
         a = reader.a
         self.outputs = {k: reader.of(t) for k, t in a.outputs.items()}
         self.states = {k: reader.of(t) for k, t in a.states.items()}
@@ -95,15 +105,20 @@ class Folder:
     # -- names -----------------------------------------------------------------------------------
 
     def _free(self, *wishes: str) -> str:
-        for wish in wishes:
-            if wish not in self.taken:
-                self.taken.add(wish)
-                return wish
-        return next(
-            self._free(f"{wishes[-1]}{k}")
-            for k in range(1, 10_000)
-            if f"{wishes[-1]}{k}" not in self.taken
-        )
+        more = (f"{wishes[-1]}{k}" for k in itertools.count(1))
+        for wish in itertools.chain(wishes, more):
+            if wish not in self.taken and wish not in self.reserved:
+                break
+        self.taken.add(wish)
+        return wish
+
+    def _letter(self, expr: Expr, *wishes: str) -> str:
+        """A name made here: as it is elsewhere, or the first that is free."""
+        known = None if self._known is None else self._known(self, expr)
+        if known is None or known in self.taken:
+            return self._free(*wishes)
+        self.taken.add(known)
+        return known
 
     def _give(self, expr: Expr, label: str, kind: str) -> None:
         timed = any(e.op is V.SYMBOL and e.symbol.time is not None for e in order([expr]))
@@ -152,7 +167,7 @@ class Folder:
             self._shorten(expr, weights, "value")
             several = len(self.uses[expr]) > 1 and not self._cheap(expr)
             if several and not self.leafy(expr) and expr not in self.groups:
-                self._give(expr, self._free(*_LETTERS), "value")
+                self._give(expr, self._letter(expr, *_LETTERS), "value")
         for expr in self.groups:
             self._name_parts(expr)
 
@@ -169,7 +184,7 @@ class Folder:
             if kind == "delta":
                 self._name_delta(heaviest)
             else:
-                self._give(heaviest, self._free(*_LETTERS), kind)
+                self._give(heaviest, self._letter(heaviest, *_LETTERS), kind)
         weights[expr] = max(total, 1)
 
     def _group(self, expr: Expr) -> None:
@@ -192,11 +207,11 @@ class Folder:
         unnamed = [part for part in self.groups[expr] if part not in self.names]
         if not unnamed:
             return
-        letter = self.letters[expr] = self._free(*_LETTERS_OF_PARTS)
+        letter = self.letters[expr] = self._letter(expr, *_LETTERS_OF_PARTS)
         gates = [self._gate(part) for part in unnamed]
         clear = all(gates) and len(set(gates)) == len(gates)
         for k, (part, gate) in enumerate(zip(unnamed, gates, strict=True), start=1):
-            self._give(part, self._free(f"{letter}_{gate if clear else k}"), "value")
+            self._give(part, self._letter(part, f"{letter}_{gate if clear else k}"), "value")
 
     def _gate(self, expr: Expr) -> str | None:
         """The name of the value that an expression leads to, by elementwise operations only."""
@@ -242,9 +257,10 @@ class Folder:
         """delta for a derivative of the loss; a letter for a value that helps to compute one."""
         wishes = self._wishes(expr)
         if not wishes and expr not in self.cotangent_of:
-            self._give(expr, self._free(*_LETTERS), "delta")
+            self._give(expr, self._letter(expr, *_LETTERS), "delta")
             return
-        self._give(expr, self._free(*wishes, *(f"delta_{k}" for k in range(1, 100))), "delta")
+        numbered = (f"delta_{k}" for k in range(1, 100))
+        self._give(expr, self._letter(expr, *wishes, *numbered), "delta")
 
     def _wishes(self, g: Expr) -> list[str]:
         """Possible names of a gradient, after the value it is the gradient with respect to."""
@@ -295,7 +311,9 @@ class Folder:
         ]
         if len(unnamed) == 1 and "delta" not in self.taken:
             (g,) = unnamed
-            self._give(g, self._free("delta"), "delta")
+            known = None if self._known is None else self._known(self, g)
+            if known in (None, "delta"):
+                self._give(g, self._free("delta"), "delta")
 
     # -- the form --------------------------------------------------------------------------------
 
@@ -359,6 +377,7 @@ class Folder:
             [reader.of(t) for t in a.starts],
             list(self._meanings()),
             reader.constants,
+            reader.unnamed,
             {label: value for label, value in a.scalars.items() if ("scalar", label) in used},
             reader.sizes,
             reader.batch,

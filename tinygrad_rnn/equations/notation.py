@@ -6,17 +6,32 @@ which are matrix products, and where brackets are needed, is decided here and no
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..graph import Shape
 from ..notation import ATOM, PRODUCT, SUM, TIMES, Arrangement
+from ..ops.registry import OPERATORS
 from ..primitive import Primitive
 from . import vocabulary as V
-from .expr import Expr, Form, Gradient, Size, Symbol, grows, initial_gradients, order, recursion
+from .expr import (
+    SHAPES,
+    Expr,
+    Form,
+    Gradient,
+    Size,
+    Symbol,
+    grows,
+    initial_gradients,
+    order,
+    recursion,
+)  # fmt: skip
 
 
 class Box(NamedTuple):
@@ -65,9 +80,9 @@ class Section(NamedTuple):
 def _name(symbol: Symbol) -> Box:
     path = symbol.name.replace(".", "_")
     base, _, label = path.partition("_")
-    if not label and len(base) > 1 and base.rstrip("0123456789") != base:
-        stem = base.rstrip("0123456789")
-        base, label = stem, base[len(stem) :]
+    stem = base.rstrip("0123456789")
+    if stem and stem != base:
+        base, label = stem, "_".join(filter(None, [base[len(stem) :], label]))
     time = "" if symbol.time is None else _time(symbol)
     if time and label.isdigit():
         label = f"({label})"  # not a power
@@ -122,12 +137,84 @@ def boxed(expr: Expr) -> Box:
 
 def _call(expr: Expr, args: list[Box]) -> Box:
     """symbol(a, b, parameter=...)."""
-    told = [(k, v) for k, v in expr.params.items() if v is not False]
-    extra = [Box("words", (f"{k}={_shown(v)}",)) for k, v in told]
     if expr.op.notation.form == "hidden":
-        extra = [Box("words", (_sizes(expr.shape),))]
+        return _reshaped(expr, args[0])
+    told = [(k, v) for k, v in expr.params.items() if not _needless(expr, k, v)]
+    name = expr.op.notation.symbol or expr.op.name
+    if told == [("axis", -2)] and expr.ndim == 2 and grows(expr.shape[0]) and len(args) == 1:
+        return Box("over", ("batch", group(args[0]), name))
+    extra = [Box("words", (f"{k}={_shown(_told(expr, k, v))}",)) for k, v in told]
     symbol = "" if expr.op.notation.form in ("total", "brackets") else expr.op.notation.symbol
     return Box("call", (symbol or expr.op.name, *args, *extra))
+
+
+def _needless(expr: Expr, key: str, value: Any) -> bool:
+    """Whether a parameter need not be said: it is the default, or the shape of the result."""
+    if value is False or value is None or (key in SHAPES and value == expr.shape):
+        return True
+    default = _defaults(expr.op).get(key)
+    return type(default) is type(value) and bool(default == value)
+
+
+@cache
+def _defaults(op: Primitive) -> dict[str, Any]:
+    """The parameters of an operation if nothing is said."""
+    known = {} if op.signature is None else dict(op.signature.params)
+    operator = OPERATORS.get(op.name)
+    if operator is not None:
+        given = inspect.signature(operator.function).parameters
+        known |= {key: p.default for key, p in given.items()}
+    return known
+
+
+def _told(expr: Expr, key: str, value: Any) -> Any:
+    """A parameter as it is written: axes of arrays with three or more count from the first."""
+    n = max(arg.ndim for arg in expr.args)
+    if key != "axis" or n < 3:
+        return value
+    axes = value if isinstance(value, tuple) else (value,)
+    counted = tuple(a if a == -1 else a % n for a in axes)
+    return counted if isinstance(value, tuple) else counted[0]
+
+
+def _reshaped(expr: Expr, arg: Box) -> Box:
+    """a[:, None] where axes of size 1 are put in, a[:, 0] where they go, else reshape(a, sizes)."""
+    before, after = expr.args[0].shape, expr.shape
+    index = _ones(before, after, "None") or _ones(after, before, "0")
+    if expr.op is V.RESHAPE and index:
+        return Box("part", (_at_least(arg, ATOM), index))
+    sizes = " × ".join(_products(before, after)) or "1"
+    return Box("call", (expr.op.notation.symbol or expr.op.name, arg, Box("words", (sizes,))))
+
+
+def _ones(few: Shape, many: Shape, mark: str) -> str:
+    """The index that leads from one shape to another, if that has more axes of size 1 only."""
+    if len(few) >= len(many) or [n for n in few if n != 1] != [n for n in many if n != 1]:
+        return ""
+    written, left = [], list(few)
+    for n in many:
+        same = bool(left) and left[0] == n
+        written.append(":" if same else mark)
+        left = left[1:] if same else left
+    while written and written[-1] == ":" and mark == "None":
+        written.pop()
+    return ", ".join(written) if not left else ""
+
+
+def _products(before: Shape, after: Shape) -> list[str]:
+    """Sizes, those that several axes were joined to as products: 3H."""
+    found, left = [], list(before)
+    for n in after:
+        joined: list[int] = []
+        while left and math.prod(joined) < n:
+            joined.append(left.pop(0))
+        fits = math.prod(joined) == n and len(joined) > 1
+        lettered = any(isinstance(m, Size) for m in joined)
+        if not isinstance(n, Size) and fits and lettered:
+            found.append("".join(map(_shown, sorted(joined, key=lambda m: isinstance(m, Size)))))
+        else:
+            found.append(_shown(n))
+    return found
 
 
 def _shown(value: Any) -> str:
@@ -146,10 +233,6 @@ def _shown(value: Any) -> str:
         letter = value.letter.replace("_", "")
         return letter if value.factor == 1 else f"{value.factor}{letter}"
     return " ".join(str(value).split()).replace("-", "−")  # an array has lines
-
-
-def _sizes(shape: Shape) -> str:
-    return " × ".join(map(_shown, shape)) or "1"
 
 
 def _infix(e: Expr, args: list[Box]) -> Box:
@@ -193,6 +276,8 @@ def _fraction(e: Expr, args: list[Box]) -> Box:
 
 
 def _matmul(e: Expr, args: list[Box]) -> Box:
+    if e.args[1].ndim == 1:  # no matrix, and no row: an inner product
+        return Box("infix", (_at_least(args[0], PRODUCT), "·", _at_least(args[1], ATOM)), PRODUCT)
     return Box("product", tuple(_at_least(arg, PRODUCT) for arg in args), PRODUCT)
 
 
@@ -213,6 +298,8 @@ def _turned(e: Expr, args: list[Box]) -> Box | None:
 def _total(e: Expr, args: list[Box]) -> Box | None:
     """A sum or mean over the batch, over the features, or over all entries."""
     (x,), (arg,) = e.args, args
+    if not isinstance(e.params.get("axis"), tuple):
+        return None
     sizes = [x.shape[axis] for axis in e.params["axis"]]
     if len(sizes) == x.ndim and not (x.ndim == 1 and grows(sizes[0])):
         over = "entries"
@@ -357,6 +444,7 @@ def page(form: Form) -> list[Section]:
             backward,
         ),
         Section("Gradients", sums + rest),
+        *_fixed(form),
     ]
 
 
@@ -365,6 +453,7 @@ _TITLES = {
     "Forward, from the first step to the last": "Forward, from the last step to the first",
     "Backward, from the last step to the first; terms from beyond the last are zero":
         "Backward, from the first step to the last; terms from before the first are zero",
+    "the part from later steps": "the part from earlier steps",
 }  # fmt: skip
 
 
@@ -376,6 +465,8 @@ def reversed_in_time(page: list[Section]) -> list[Section]:
             if part.kind == "name":
                 base, label, time = part.inside
                 return part._replace(inside=(base, label, _OTHER_WAY.get(time, time)))
+            if part.kind == "words":
+                return part._replace(inside=tuple(_TITLES.get(w, w) for w in part.inside))
             return part._replace(inside=turned(part.inside))
         return tuple(map(turned, part)) if isinstance(part, tuple) else part
 
@@ -386,6 +477,19 @@ def reversed_in_time(page: list[Section]) -> list[Section]:
         )
         for title, lines in page
     ]
+
+
+def _fixed(form: Form) -> list[Section]:
+    """The shapes of arrays that the step uses and that have no name of the cell's own."""
+    lines = [
+        Line(
+            _name(Symbol(label, "constant")),
+            Box("words", (" × ".join(map(str, array.shape)) + " fixed numbers",)),
+        )
+        for label, array in form.constants.items()
+        if label in form.unnamed
+    ]
+    return [Section("Arrays without a name in the cell", lines)] if lines else []
 
 
 def left_side(targets: tuple[Expr, ...]) -> Box:

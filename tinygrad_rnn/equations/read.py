@@ -7,6 +7,7 @@ says which sizes and constants grow with the batch, and which differ though they
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..refusals import ValueDependenceError
 from ..tensor import Tensor
 from . import vocabulary as V
 from .axes import Axes
-from .expr import Expr, Size, Symbol, make, name, number
+from .expr import SHAPES, Expr, Size, Symbol, make, name, number, order
 from .scalar import Scalar
 from .simplify import RULES, TIDY, Simplifier, cut
 from .step import Traced
@@ -25,8 +26,6 @@ from .step import Traced
 Output = tuple[Node, int]
 BATCH = ("B", "N", "batch", "batch_size")
 """Letters for the size of the batch: the first that is no name of the cell's."""
-SHAPES = ("shape", "to")
-"""Parameters that say the shape of the result."""
 ROWS = "rows"
 """Stands for an array with an entry per row of the batch, among the parameters of an operation."""
 
@@ -36,6 +35,7 @@ class Reader:
 
     exprs      by the node and output of the first trace
     constants  arrays that were found in the record, by name
+    unnamed    those of them that have no name of the cell's own
     sizes      {letter: size}: H of the state, I of the input
     batch      the letter of the batch's size
     simplify   makes the expressions
@@ -43,15 +43,9 @@ class Reader:
 
     def __init__(self, cell: Any, a: Traced, b: Traced) -> None:
         self.a, self.b = a, b
-        self.exprs: dict[Output, Expr] = {}
-        self.constants: dict[str, Array] = {}
-        self._given: list[Array] = []
-        self.sizes: dict[str, int] = {}
-        self.batch = next(k for k in BATCH if k not in {s.name for s in a.names.values()})
-        self.simplify = Simplifier()
-        self.simplify.count = self._count
         self._where = "the backward pass"
         self._node: Node | None = None
+        self.batch = next(k for k in BATCH if k not in {s.name for s in a.names.values()})
         self._attributes = {k: v for k, v in vars(cell).items() if isinstance(v, np.ndarray)}
         orders = []
         for traced in (a, b):
@@ -60,16 +54,47 @@ class Reader:
             given = [*traced.leaves, *traced.carries, *traced.starts]
             ends = [t._node for t in [*found, *given] if t._node is not None]
             orders.append(record_order([*traced.forward, *ends]))
-        if len(orders[0]) != len(orders[1]):
-            self._refuse("other operations")
+        if len(orders[0]) != len(orders[1]):  # the step itself has been compared by now
+            raise ValueDependenceError(
+                f"{type(cell).__name__}.step: its pullback has other operations for other batch "
+                "sizes, as that of a product over the batch does; no one set of equations "
+                "describes it. Take products over other axes"
+            )
         self.axes = Axes(orders[0], {**a.cotangents, **a.initial}, a.alike)
         for letter, tensors in a.sizes.items():
             self.axes.name(letter, tensors)
-        forward = set(a.forward)
+        whole = {t._node for g in a.cotangents.values() for t in _tensors(g)}
+        self._read_all(orders, whole)
+        several = self._used_several_times()
+        if len(several) < len(whole):  # no need to keep the others in one piece
+            self._read_all(orders, {n for n in whole if n and several & self._own(n)})
+
+    def _read_all(self, orders: list[list[Node]], whole: set[Node | None]) -> None:
+        """Read every operation, keeping some cotangents in one piece."""
+        self.exprs: dict[Output, Expr] = {}
+        self.constants: dict[str, Array] = {}
+        self.unnamed: set[str] = set()
+        self._given: list[Array] = []
+        self.sizes: dict[str, int] = {}
+        self.simplify = Simplifier()
+        self.simplify.count = self._count
+        forward = set(self.a.forward)
         for p, q in zip(*orders, strict=True):
             self.simplify.rules = TIDY if p in forward else RULES
             self._read(p, q)
+            if p in forward:
+                self.simplify.forward |= self._own(p)
+            elif p in whole:
+                self.simplify.whole |= self._own(p)
         self.simplify.rules = RULES
+
+    def _used_several_times(self) -> set[Expr]:
+        """The expressions of the backward pass that get a name, being used more than once."""
+        wanted = [self.a.cotangents.get(t._node) for t in self.a.leaves if t._node]
+        ends = [self.of(t) for g in wanted for t in _tensors(g) if t.recorded]
+        uses = Counter(arg for e in order(ends) for arg in dict.fromkeys(e.args))
+        uses.update(ends)
+        return {e for e, n in uses.items() if n > 1}
 
     def of(self, t: Tensor) -> Expr:
         """The expression of a tensor of the first trace."""
@@ -165,16 +190,30 @@ class Reader:
             self._refuse("another constant")
         return self.simplify.make(V.MULTIPLY, [number(p / sizes[0]), size], ())
 
+    def _free(self, letter: str) -> str:
+        """A letter with a number that is no name of the cell's."""
+        known = {s.name for s in self.a.names.values()} | {*self.constants, *self._attributes}
+        return next(k for n in itertools.count(1) if (k := f"{letter}{n}") not in known)
+
     def _named(self, array: Array) -> Expr:
         known = [*self.constants.items(), *self._attributes.items()]
         label = next((k for k, v in known if np.array_equal(v, array)), None)
+        if label is None and array.dtype.kind == "b":  # what is not 0 counts as true
+            given = next((v for _, v in known if np.array_equal(v != 0, array)), None)
+            if given is not None:
+                return make(V.NOT_EQUAL, [self._named(given), number(0)], array.shape)
         if label is None and array.ndim == 2:  # a rule turned a constant round
             turned = next((v for _, v in known if np.array_equal(v.T, array)), None)
             if turned is not None:
                 return self.simplify.make(V.TRANSPOSE, [self._named(turned)], array.shape)
-        label = label or f"K{len(self.constants) + 1}"
+        if label is None:
+            label = self._free("K")
+            self.unnamed.add(label)
         self.constants[label] = array
-        return name(Symbol(label, "constant"), array.shape)
+        symbol = name(Symbol(label, "constant"), array.shape)
+        if array.dtype.kind == "b":
+            self.simplify.truths.add(symbol)
+        return symbol
 
     # -- operations ------------------------------------------------------------------------------
 
@@ -200,6 +239,11 @@ class Reader:
                 self.exprs[p, k] = self._part_of(op, args, shape, p, q, k)
             return
         self.exprs[p, 0] = self._single(op, args, self._shape(p.shape, q.shape, (p, 0)), p, q)
+
+    def _own(self, p: Node) -> set[Expr]:
+        """The outputs of a node that has been read."""
+        multiple = p.primitive is not None and p.primitive.multiple
+        return {self.exprs[p, k] for k in range(len(p.shape) if multiple else 1)}
 
     def _leaf(self, p: Node, q: Node) -> Expr:
         symbol = self.a.names.get(p)
@@ -257,6 +301,10 @@ class Reader:
             return self._evenly(args[0], shape, _from_the_end(given["axis"], len(shape)))
         if op in (V.CONCATENATE, V.STACK):
             return s.make(op, args, shape, {"axis": given["axis"] - len(shape)})
+        if op.notation.form == "total":
+            given["axis"] = other["axis"] = _from_the_end(given["axis"], args[0].ndim)
+        elif isinstance(given.get("axis"), int):
+            given["axis"] = other["axis"] = given["axis"] % args[0].ndim - args[0].ndim
         params = {key: self._param(v, other[key]) for key, v in given.items()}
         params |= {key: shape for key in SHAPES if params.get(key) == shape}
         return s.make(op, args, shape, params)

@@ -41,12 +41,18 @@ class Simplifier:
     parts   {expression: {(axis from the end, start, stop): its slice}}, as far as slices of it
             have been made
     count   the expression of how many entries some axes have, if that is known
+    forward the values of the forward pass
+    whole   cotangents of values of the forward pass, which are to stay in one piece
+    truths  symbols that are 1 or 0
     """
 
     def __init__(self) -> None:
         self.parts: dict[Expr, dict[tuple[int, int, int], Expr]] = {}
         self.rules: Sequence[Rule] = RULES
         self.count: Callable[[list[int]], Expr] | None = None
+        self.forward: set[Expr] = set()
+        self.whole: set[Expr] = set()
+        self.truths: set[Expr] = set()
 
     def make(
         self,
@@ -119,7 +125,10 @@ def cut(s: Simplifier, expr: Expr, axis: int, start: int, stop: int) -> Expr:
 
 def _fits(expr: Expr, value: Expr) -> Expr:
     """`value` standing for `expr`: broadcast to its shape where the shapes differ."""
-    return value if value.shape == expr.shape else make(V.BROADCAST_TO, [value], expr.shape)
+    if value.shape == expr.shape:
+        return value
+    op = V.RESHAPE if math.prod(value.shape) == math.prod(expr.shape) else V.BROADCAST_TO
+    return make(op, [value], expr.shape)
 
 
 def _is(expr: Expr, value: float) -> bool:
@@ -146,19 +155,60 @@ def reshape_twice(e: Expr, s: Simplifier) -> Expr | None:
     (x,) = e.args
     if x.op is V.RESHAPE:
         return s.make(V.RESHAPE, x.args, e.shape)
-    if x.op in (V.SUM, V.MEAN) and x.params["keepdims"]:
-        inner = x.args[0]
-        kept = tuple(n for i, n in enumerate(x.shape) if i - x.ndim not in x.params["axis"])
-        if kept == e.shape:
-            return s.make(x.op, [inner], e.shape, {**x.params, "keepdims": False})
+    if x.op is V.SLICE:
+        axis, start, stop = _range(x)
+        if stop == start + 1 and e.shape == (*x.shape[:axis], *x.shape[x.ndim + axis + 1 :]):
+            return s.make(V.TAKE, x.args, e.shape, {"axis": axis, "index": start})
+    if x.op in (V.SUM, V.MEAN):
+        (inner,), axes, keeps = x.args, x.params["axis"], x.params["keepdims"]
+        whole = [1 if i - inner.ndim in axes else n for i, n in enumerate(inner.shape)]
+        rest = [n for i, n in enumerate(inner.shape) if i - inner.ndim not in axes]
+        if list(e.shape) == (rest if keeps else whole):
+            return s.make(x.op, [inner], e.shape, {**x.params, "keepdims": not keeps})
     return None
 
 
 def transposed_twice(e: Expr, s: Simplifier) -> Expr | None:
-    """Transposing twice does nothing."""
-    if e.op is V.TRANSPOSE and e.args[0].op is V.TRANSPOSE:
-        return e.args[0].args[0]
+    """Transposing twice does nothing; a row becomes a column by an index."""
+    if e.op is not V.TRANSPOSE:
+        return None
+    (x,) = e.args
+    if x.op is V.TRANSPOSE:
+        return x.args[0]
+    if x.op is V.RESHAPE and 1 in e.shape[-2:]:
+        return s.make(V.RESHAPE, x.args, e.shape)
     return None
+
+
+def transposed_product(e: Expr, s: Simplifier) -> Expr | None:
+    """(a^T b)^T is b^T a."""
+    if e.op is not V.TRANSPOSE or e.args[0].op is not V.MATMUL:
+        return None
+    a, b = e.args[0].args
+    if V.TRANSPOSE not in (a.op, b.op) or a.ndim < 2 or b.ndim < 2:
+        return None
+    turned = [
+        x.args[0]
+        if x.op is V.TRANSPOSE
+        else make(V.TRANSPOSE, [x], (*x.shape[:-2], x.shape[-1], x.shape[-2]))
+        for x in (b, a)
+    ]
+    return s.make(V.MATMUL, turned, e.shape)
+
+
+def leading_ones(e: Expr, s: Simplifier) -> Expr | None:
+    """Axes of size 1 before the others are left out of the arguments, not of the result."""
+    x = e.args[0] if e.args else e
+    if e.op is not V.RESHAPE or not by_entries(x.op) or not e.ndim:
+        return None
+    more = x.ndim - e.ndim
+    if more <= 0 or tuple(x.shape) != (*[1] * more, *e.shape):
+        return None
+    args = [
+        arg if arg.ndim <= e.ndim else s.make(V.RESHAPE, [arg], arg.shape[arg.ndim - e.ndim :])
+        for arg in x.args
+    ]
+    return s.make(x.op, args, e.shape, x.params)
 
 
 def matrix_product(e: Expr, s: Simplifier) -> Expr | None:
@@ -194,12 +244,20 @@ def broadcast_by_itself(e: Expr, s: Simplifier) -> Expr | None:
             bare = arg.args[0]
         elif arg.op is V.NUMBER and arg.shape:
             bare = number(arg.value)
+        elif arg.op is V.RESHAPE and _led_by_ones(arg):
+            bare = arg.args[0]
         else:
             continue
         others = [other.shape for j, other in enumerate(e.args) if j != i]
         if np.broadcast_shapes(bare.shape, *others) == tuple(e.shape):
             return s.make(e.op, [*e.args[:i], bare, *e.args[i + 1 :]], e.shape, e.params)
     return None
+
+
+def _led_by_ones(e: Expr) -> bool:
+    """Whether a reshape only puts axes of size 1 before the others, as broadcasting does."""
+    more = e.ndim - e.args[0].ndim
+    return more > 0 and tuple(e.shape) == (*[1] * more, *e.args[0].shape)
 
 
 def concatenated_again(e: Expr, s: Simplifier) -> Expr | None:
@@ -304,11 +362,17 @@ def known_condition(e: Expr, s: Simplifier) -> Expr | None:
     if e.op is not V.WHERE:
         return None
     condition, a, b = e.args
+    if not (condition.op.notation.form == "indicator" or condition in s.truths):
+        return None  # what is not 0 counts as true, whatever it is
     if _is(b, 0):
         return s.make(V.MULTIPLY, [a, condition], e.shape)
-    if _is(a, 0) and condition.op in _OPPOSITE:
-        opposite = make(_OPPOSITE[condition.op], condition.args, condition.shape)
-        return s.make(V.MULTIPLY, [b, opposite], e.shape)
+    if _is(a, 0):
+        if condition.op in _OPPOSITE:
+            opposite = make(_OPPOSITE[condition.op], condition.args, condition.shape)
+            return s.make(V.MULTIPLY, [b, opposite], e.shape)
+        if condition in s.truths:
+            opposite = make(V.SUBTRACT, [number(1), condition], condition.shape)
+            return s.make(V.MULTIPLY, [b, opposite], e.shape)
     return None
 
 
@@ -322,14 +386,32 @@ def numbers_first(e: Expr, s: Simplifier) -> Expr | None:
     if a.op is V.NUMBER and a.value < 0:
         positive = s.make(V.MULTIPLY, [number(-a.value), b], e.shape)
         return s.make(V.NEGATIVE, [positive], e.shape)
-    if b.op is V.MULTIPLY and b.args[0].op is V.NUMBER and b.args[0].shape == ():
+    if _numbered(b) and (a.op is V.NUMBER or b not in s.whole):
         if a.op is V.NUMBER:
             return s.make(V.MULTIPLY, [number(a.value * b.args[0].value), b.args[1]], e.shape)
         rest = s.make(V.MULTIPLY, [a, b.args[1]], e.shape)
         return s.make(V.MULTIPLY, [b.args[0], rest], e.shape)
-    if a.op is V.MULTIPLY and a.args[0].op is V.NUMBER and a.args[0].shape == ():
+    if _numbered(a) and a not in s.whole:
         rest = s.make(V.MULTIPLY, [a.args[1], b], e.shape)
         return s.make(V.MULTIPLY, [a.args[0], rest], e.shape)
+    return None
+
+
+def _numbered(e: Expr) -> bool:
+    """Whether an expression is a number times something."""
+    return e.op is V.MULTIPLY and e.args[0].op is V.NUMBER and e.args[0].shape == ()
+
+
+def numbers_outside(e: Expr, s: Simplifier) -> Expr | None:
+    """A number before what is summed, reshaped or multiplied stands before the whole."""
+    if e.op not in (V.SUM, V.MEAN, V.RESHAPE, V.TRANSPOSE, V.BROADCAST_TO, V.MATMUL, V.EINSUM):
+        return None
+    for i, arg in enumerate(e.args):
+        if _numbered(arg) and arg not in s.whole:
+            k, rest = arg.args
+            if rest.shape == arg.shape:
+                whole = s.make(e.op, [*e.args[:i], rest, *e.args[i + 1 :]], e.shape, e.params)
+                return s.make(V.MULTIPLY, [k, whole], e.shape)
     return None
 
 
@@ -353,7 +435,8 @@ def signs_outside(e: Expr, s: Simplifier) -> Expr | None:
             return s.make(V.ADD, [a, b.args[0]], e.shape)
     elif e.op in (V.MULTIPLY, V.DIVIDE, V.MATMUL):
         for i, arg in enumerate(e.args):
-            if arg.op is V.NEGATIVE:
+            own = arg in s.whole and arg.args and arg.args[0] not in s.whole
+            if arg.op is V.NEGATIVE and not own:
                 args = [*e.args[:i], arg.args[0], *e.args[i + 1 :]]
                 return s.make(V.NEGATIVE, [s.make(e.op, args, e.shape)], e.shape)
     elif (
@@ -413,6 +496,95 @@ def of_fractions(e: Expr, s: Simplifier) -> Expr | None:
     return None
 
 
+def over_the_same(e: Expr, s: Simplifier) -> Expr | None:
+    """a / c - b / c is (a - b) / c, and a / c / c is a / c^2."""
+    if e.op in (V.ADD, V.SUBTRACT) and all(arg.op is V.DIVIDE for arg in e.args):
+        (a, c), (b, d) = (arg.args for arg in e.args)
+        if c is d and c.op is not V.NUMBER and s.forward.isdisjoint(e.args):
+            shape = (
+                a.shape if a.ndim >= b.ndim and np.prod(a.shape) >= np.prod(b.shape) else b.shape
+            )
+            if np.broadcast_shapes(a.shape, b.shape) == tuple(shape):
+                return s.make(V.DIVIDE, [s.make(e.op, [a, b], shape), c], e.shape)
+    if e.op is V.DIVIDE and e.args[0].op is V.DIVIDE and e.args[1] is e.args[0].args[1]:
+        a, c = e.args[0].args
+        if c.op is not V.NUMBER and e.args[0] not in s.whole | s.forward:
+            return s.make(V.DIVIDE, [a, s.make(V.SQUARE, [c], c.shape)], e.shape)
+    return None
+
+
+def outside_of_sums(e: Expr, s: Simplifier) -> Expr | None:
+    """A sum over an axis leaves out what does not change along it; the mean of x - mean(x) is 0."""
+    if e.op not in (V.SUM, V.MEAN):
+        return None
+    (x,), axes = e.args, e.params["axis"]
+    if not e.params["keepdims"] and e.op is V.MEAN:
+        return None
+    if _centred(x, axes):
+        return number(0, e.shape)
+    if (
+        x.op is V.DIVIDE
+        and x.args[0].shape == x.shape
+        and (x not in s.whole or any(_centred(term, axes) for term in x.args[0].args))
+    ):
+        kept = e.params["keepdims"] or -min(axes) > x.args[1].ndim
+        if not (kept and _constant_along(x.args[1], axes)):
+            return None
+        return s.make(V.DIVIDE, [s.make(e.op, [x.args[0]], e.shape, e.params), x.args[1]], e.shape)
+    terms = x.args if x.op in (V.ADD, V.SUBTRACT) else ()
+    if any(_centred(term, axes) for term in terms) and all(t.shape == x.shape for t in terms):
+        return s.make(x.op, [s.make(e.op, [t], e.shape, e.params) for t in terms], e.shape)
+    return None
+
+
+def _constant_along(e: Expr, axes: tuple[int, ...]) -> bool:
+    return all(-axis > e.ndim or e.shape[axis] == 1 for axis in axes)
+
+
+def fraction_outside(e: Expr, s: Simplifier) -> Expr | None:
+    """a (b / c) is a b / c, unless b / c is a value of its own."""
+    if e.op is not V.MULTIPLY or any(arg.op is V.NUMBER for arg in e.args):
+        return None
+    for i, quotient in enumerate(e.args):
+        if quotient.op is V.DIVIDE and quotient not in s.whole | s.forward:
+            b, c = quotient.args
+            if b.op is V.NUMBER or c.shape == () or b.shape != quotient.shape:
+                continue
+            product = [b, e.args[1]] if i == 0 else [e.args[0], b]
+            return s.make(V.DIVIDE, [s.make(V.MULTIPLY, product, e.shape), c], e.shape)
+    return None
+
+
+def _centred(e: Expr, axes: tuple[int, ...]) -> bool:
+    """Whether an expression is x - mean(x), times or over what does not change along the axes."""
+    if e.op is V.SUBTRACT and e.args[1].op is V.MEAN:
+        mean = e.args[1]
+        return mean.args[0] is e.args[0] and mean.params["axis"] == axes
+    if e.op is V.DIVIDE:
+        return _centred(e.args[0], axes) and _constant_along(e.args[1], axes)
+    if e.op is V.MULTIPLY:
+        a, b = e.args
+        return any(_centred(x, axes) and _constant_along(y, axes) for x, y in ((a, b), (b, a)))
+    return False
+
+
+def known_fraction(e: Expr, s: Simplifier) -> Expr | None:
+    """(a b) / c is a (b / c), where b / c is a value of the forward pass."""
+    if e.op is not V.DIVIDE or e in s.forward or e.args[0].op is not V.MULTIPLY:
+        return None
+    c = e.args[1]
+    for a, b in (e.args[0].args, e.args[0].args[::-1]):
+        if c.op is V.SQUARE:
+            known = make(V.DIVIDE, [b, c.args[0]], b.shape)
+            if known in s.forward:
+                product = s.make(V.MULTIPLY, [a, known], e.args[0].shape)
+                return s.make(V.DIVIDE, [product, c.args[0]], e.shape)
+        known = make(V.DIVIDE, [b, c], b.shape)
+        if known in s.forward:
+            return s.make(V.MULTIPLY, [a, known], e.shape)
+    return None
+
+
 def factored(e: Expr, s: Simplifier) -> Expr | None:
     """g - g b is g (1 - b), and g (k / b) is k (g / b)."""
     if e.op is V.SUBTRACT and e.args[1].op is V.MULTIPLY:
@@ -421,6 +593,10 @@ def factored(e: Expr, s: Simplifier) -> Expr | None:
             b = product.args[0] if product.args[1] is g else product.args[1]
             rest = s.make(V.SUBTRACT, [number(1), b], b.shape)
             return s.make(V.MULTIPLY, [g, rest], e.shape)
+    if e.op is V.SUBTRACT and e.args[0].op is V.NUMBER and e.args[0].value == 1:
+        relation = e.args[1]
+        if relation.op in _OPPOSITE and relation.shape == e.shape:
+            return make(_OPPOSITE[relation.op], relation.args, e.shape)
     if e.op is V.MULTIPLY:
         g, d = e.args
         if d.op is V.DIVIDE and d.args[0].op is V.NUMBER and d.args[0].shape == ():
@@ -445,6 +621,59 @@ def scattered_slice(e: Expr, s: Simplifier) -> Expr | None:
     if stop < total:
         parts.append(number(0, _with_size(e.shape, axis, total - stop)))
     return s.make(V.CONCATENATE, parts, e.shape, {"axis": axis})
+
+
+def scattered_entry(e: Expr, s: Simplifier) -> Expr | None:
+    """The transpose of taking one entry along an axis: zeros beside it."""
+    if e.op is not V.SCATTER:
+        return None
+    found = _one_entry(e.params["index"], e.ndim)
+    if found is None:
+        return None
+    axis, k = found
+    k %= e.shape[axis]
+    one = s.make(V.RESHAPE, e.args, _with_size(e.shape, axis, 1))
+    return s.make(V.PLACED, [one], e.shape, {"slice": (axis, k, k + 1)})
+
+
+def _one_entry(index: Any, ndim: int) -> tuple[int, int] | None:
+    """(axis from the end, position) if an index takes one entry along one axis."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if Ellipsis in [p for p in parts if p is Ellipsis]:
+        at = next(i for i, p in enumerate(parts) if p is Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (ndim - len(parts) + 1)
+    parts += [slice(None)] * (ndim - len(parts))
+    whole = [isinstance(p, slice) and p == slice(None) for p in parts]
+    taken = [i for i, w in enumerate(whole) if not w]
+    if len(taken) != 1 or len(parts) != ndim or not isinstance(parts[taken[0]], int | np.integer):
+        return None
+    return taken[0] - ndim, int(parts[taken[0]])
+
+
+def stacked(e: Expr, s: Simplifier) -> Expr | None:
+    """Concatenated slices of size 1 are a stack, but for those along the features."""
+    if e.op is not V.CONCATENATE or len(e.args) < 2 or e.params["axis"] == -1:
+        return None
+    axis = e.params["axis"]
+    if any(arg.shape[axis] != 1 or arg.op is V.NUMBER for arg in e.args):
+        return None
+    without = tuple(n for i, n in enumerate(e.shape) if i - e.ndim != axis)
+    parts = [s.make(V.RESHAPE, [arg], without) for arg in e.args]
+    return s.make(V.STACK, parts, e.shape, {"axis": axis})
+
+
+def gathered(e: Expr, s: Simplifier) -> Expr | None:
+    """([a, 0] + x) + [0, b] is [a, b] + x."""
+    if e.op is not V.ADD or e.args[1].op is not V.CONCATENATE or e.args[0].op is not V.ADD:
+        return None
+    last, axis = e.args[1], e.args[1].params["axis"]
+    for i, term in enumerate(e.args[0].args):
+        if term.op is V.CONCATENATE and term.params["axis"] == axis and e.args[0] not in s.whole:
+            both = by_parts(make(V.ADD, [term, last], e.shape), s)
+            if both is not None:
+                rest = e.args[0].args[1 - i]
+                return s.make(V.ADD, [both, rest] if i == 0 else [rest, both], e.shape)
+    return None
 
 
 def by_parts(e: Expr, s: Simplifier) -> Expr | None:
@@ -479,18 +708,28 @@ TIDY: tuple[Rule, ...] = (
     broadcast_by_itself,
     concatenated_again,
     stacked_again,
+    zeros_and_ones,
 )
 RULES: tuple[Rule, ...] = (
     *TIDY,
+    transposed_product,
+    leading_ones,
     known_condition,
     of_numbers,
-    zeros_and_ones,
     numbers_first,
+    numbers_outside,
     signs_outside,
+    known_fraction,
+    fraction_outside,
     factored,
     twice,
     common_factor,
     of_fractions,
+    over_the_same,
+    outside_of_sums,
+    scattered_entry,
     scattered_slice,
     by_parts,
+    gathered,
+    stacked,
 )

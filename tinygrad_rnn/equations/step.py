@@ -132,9 +132,10 @@ def _trace(cell: Cell, inputs: Any, batch: int, seed: int, backward: bool = True
     result = run.result
     after = tree.leaves(result[1])
     states = dict(zip(_state_names(start, result[1], state_name), after, strict=True))
-    for label, old in zip(states, before, strict=True):
+    for label, old, begin in zip(states, before, tree.leaves(start), strict=True):
         assert old._node is not None
-        if f"{label}_0" in cell.parameters():
+        same = cell.parameters().get(f"{label}_0")
+        if same is not None and same._node not in _behind(begin):
             raise TypeError(
                 f"derive: a parameter has the name {label}_0, which is that of the first value of "
                 f"the state {label}; call it {label}0"
@@ -184,6 +185,12 @@ def _trace(cell: Cell, inputs: Any, batch: int, seed: int, backward: bool = True
             wanted = [p._node for p in parameters if p._node is not None]
             traced.initial.update(sweep.pullback(seeds, wanted, record=True, keep=True))
     return traced
+
+
+def _behind(begin: Any) -> list[Node]:
+    """What a first state is made of."""
+    node = begin._node if isinstance(begin, Tensor) else None
+    return [] if node is None else record_order([node])
 
 
 def _read_later(

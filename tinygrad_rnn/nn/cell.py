@@ -55,7 +55,7 @@ class Cell(Module):
         raise TypeError(f"{type(self).__name__} has no step(self, x, state) -> (output, state)")
 
     def initial_state(self, batch_size: int) -> Any:
-        """The state before the first step: zeros (B, H), named s_0."""
+        """The state before the first step: zeros (B, H), named s_0, or as `step` calls it."""
         size = getattr(self, "hidden_size", None)
         if size is None:
             W = getattr(self, "W", None)
@@ -65,7 +65,8 @@ class Cell(Module):
                     "self.hidden_size, override initial_state(batch_size), or pass the state"
                 )
             size = W.shape[0]
-        return zeros((batch_size, size), name="s_0", dtype=self.dtype)
+        own = state_argument(self.step) or "s"
+        return zeros((batch_size, size), name=f"{own}_0", dtype=self.dtype)
 
     @cached_property
     def input_size(self) -> int:
@@ -106,6 +107,16 @@ def first_state(cell: Any, batch_size: int, dtype: DTypeLike | None = None) -> A
         return given
 
     return tree.map_leaves(part, cell.initial_state(batch_size))
+
+
+def state_argument(step: Callable[..., Any]) -> str | None:
+    """What a step calls the state it is given; None if that is just `state`, or not known."""
+    code = getattr(step, "__code__", None)
+    if code is None:
+        return None
+    names = code.co_varnames[: code.co_argcount]
+    own = names[1 + hasattr(step, "__self__") :][:1]
+    return None if not own or own[0] in ("state", "states") else str(own[0])
 
 
 class InputSizeError(TypeError):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..notation import call
+from ..notation import Notation, call
 from ..primitive import apply, flat, general, linear
 from .elementwise import multiply
 from .index import getitem, take_along_axis
@@ -96,7 +96,7 @@ _prod = general(
     lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
     lambda g, x, axis: reshape(g, kept(x.shape, axis)) * _others(x, axis),
     lambda t, x, axis, keepdims: sum(t * _others(x, axis), axis, keepdims),
-    notation=call("Π", "np.prod"),
+    notation=Notation("total", "Π", numpy="np.prod"),
     explain=explain_axis,
 )
 

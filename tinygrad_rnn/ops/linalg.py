@@ -239,7 +239,7 @@ def _diagonal_indices(shape: Shape, offset: int) -> tuple[Any, Any]:
     return i + max(-offset, 0), i + max(offset, 0)
 
 
-def _on_diagonal(x: Any, offset: int, axis1: int, axis2: int, to: Shape) -> Any:
+def _on_diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, to: Shape = ()) -> Any:
     y = np.zeros_like(x, shape=to)
     matrices = np.moveaxis(y, (axis1, axis2), (-2, -1))
     i, j = _diagonal_indices(matrices.shape, offset)
@@ -281,6 +281,7 @@ _from_diagonal = linear(
     _on_diagonal,
     lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2),
     kind="structural",
+    notation=call("diag"),
 )
 
 

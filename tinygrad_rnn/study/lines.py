@@ -452,7 +452,7 @@ class Trial:
         form = lines.form
         self.T, self.B = numbers.xs.shape[:2]
         self._fixed: dict[str, Any] = dict(numbers.parameters)
-        self._fixed |= form.constants | form.scalars | form.sizes | {"B": self.B}
+        self._fixed |= form.constants | form.scalars | form.sizes | {form.batch: self.B}
         self._values: dict[tuple[str, int], Any] = {}
         self._cache: dict[tuple[Expr, int], Any] = {}
         self._now: dict[tuple[str, int], Any] = self._values

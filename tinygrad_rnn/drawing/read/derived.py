@@ -25,6 +25,7 @@ from ...equations.expr import (
     order,
     replaced,
     rewritten,
+    symbols,
 )  # fmt: skip
 from ...equations.fold import Folder
 from ...equations.notation import boxed, left_side
@@ -99,6 +100,14 @@ class Derived:
         self.target = target_letter(model)
         self.targets = [self.target, f"{self.target}'"] if has_targets(model) else []
         self.labels: dict[int, dict[Value, str]] = {}  # of one step
+        self.known = {  # the user's names
+            *(label for node in model.order for label in (node.names or {}).values()),
+            *(str(node.name()) for node in model.order if isinstance(node, Leaf) and node.name()),
+        }
+        steps = sorted({column for column, _ in self.members} & set(model.shown))
+        self.middle = steps[len(steps) // 2] if steps else BEFORE
+        self.letters: dict[int, dict[Any, str]] = {}  # made here, of the values of a part
+        self.instead: dict[int, dict[str, str]] = {}  # of those that other layers have too
         self.replays: dict[Part, Replay | None] = {}
         self.forms: dict[Part, Form] = {}
         self.handed: dict[Part, tuple[list[Equation], dict[Expr, Expr]]] = {}
@@ -149,6 +158,9 @@ class Derived:
             return self.model.symbol(node, port) or Symbol("x", "input")
         column = self.part_of[node][0]
         label = self._leaving(column).get((node, port), "v")
+        first = self.model.symbol(node, port) if column == BEFORE else None
+        if first is not None and first.fixed:
+            return first  # a first state, computed before the steps
         return self._timed(Symbol(label, "state"), column)
 
     def _entering(self, column: int, symbol: Symbol) -> Symbol:
@@ -243,14 +255,32 @@ class Derived:
                     if other != k and (column, other) in self.members
                     for target in self._plain_form((column, other)).targets()
                 }
+                mine = {t for t in form.targets() if t.symbol.name in others}
                 by = {
-                    t: name(t.symbol._replace(name=f"{t.symbol.name}_{k + 1}"), t.shape)
-                    for t in form.targets()
-                    if t.symbol.name in others and t.symbol.name not in leaving
+                    t: name(t.symbol._replace(name=self._another(t.symbol, part)), t.shape)
+                    for t in mine
+                    if t.symbol.name not in leaving
                 }
                 form = _renamed(form, by)
             self.forms[part] = form
         return self.forms[part]
+
+    def _another(self, symbol: Symbol, part: Part) -> str:
+        """A name that other layers have too, with the layer's number; where a number would be
+        taken for a time, another letter.
+        """
+        (column, k), label = part, symbol.name
+        if symbol.time is not None or label in self.known:
+            return f"{label}_{k + 1}"
+        if label not in self.instead.setdefault(k, {}):
+            parts = [(column, j) for j in range(self.layers) if (column, j) in self.members]
+            taken = {t.symbol.name for other in parts for t in self._plain_form(other).targets()}
+            taken |= {*self.known, *self._leaving(column).values()}
+            taken |= {own for table in self.instead.values() for own in table.values()}
+            taken |= {own for table in self.letters.values() for own in table.values()}
+            free = (x for x in "vpymkwrzabcfgijlnq" if x not in taken)
+            self.instead[k][label] = next(free, f"{label}_{k + 1}")
+        return self.instead[k][label]
 
     @cache  # noqa: B019 - it lives as long as the drawing of one picture
     def _plain_form(self, part: Part) -> Form:
@@ -317,7 +347,7 @@ class Derived:
         return {t.symbol.name for p in below if p[1] < part[1] for t in self._form(p).targets()}
 
     def _read_form(self, part: Part) -> Form:
-        column = part[0]
+        column, k = part
         replay = self._replay(part)
         if replay is None:
             return Form([], [], {}, {})
@@ -331,14 +361,30 @@ class Derived:
         }
         if column in (BEFORE, AFTER):  # no box has its equations, so nothing is named in it
             return Form([], [], {}, carries)
-        folder = Folder(replay.reader, "")
-        folder.taken |= {*self._leaving(column).values(), *self.targets}
-        folder.taken |= self._names_below(part)
-        forward, backward = folder.equations()
+        if column != self.middle:  # whose letters are those of all steps
+            for other in sorted(self.parts_of.get(self.middle, ())):
+                self._plain_form(other)
         made: dict[Expr, Node] = {}
         for value in replay.values:
             if value not in replay.entering:
                 made.setdefault(replay.expr(value), value[0])
+        letters = self.letters.setdefault(k, {})
+        folder = Folder(
+            replay.reader,
+            "",
+            lambda folder, e: self._letter(k, self._place(replay, folder, e, made)),
+        )
+        own = {node.name(port) for node in self.members[part] for port in node.names or ()}
+        folder.taken |= {*self._leaving(column).values(), *self.targets}
+        folder.taken |= self.known - own
+        tables = [letters] if column == self.middle else self.letters.values()
+        folder.reserved |= {label for table in tables for label in table.values()}
+        folder.taken |= self._names_below(part)
+        others = folder.taken | self.known
+        forward, backward = folder.equations()
+        for expr, target in folder.names.items():
+            if target.symbol.name not in others:
+                letters.setdefault(self._place(replay, folder, expr, made), target.symbol.name)
         expr_of = {target: expr for expr, target in folder.names.items()}
         found = []
         for equation in forward:
@@ -357,6 +403,29 @@ class Derived:
                 timeless[self._at(state, column)] = name(symbol, state.shape)
         equations = [self._equation(equation, column) for equation in backward]
         return _renamed(Form(found, equations, terms, carries), timeless)
+
+    def _letter(self, k: int, place: Any) -> str | None:
+        """The letter of a value in other steps. A step beside those that are drawn is one part."""
+        tables = [self.letters.get(k, {}), *self.letters.values()]
+        return next((table[place] for table in tables if place in table), None)
+
+    def _place(self, replay: Replay, folder: Folder, expr: Expr, made: Mapping[Expr, Node]) -> Any:
+        """What a value is in its step: the same in all steps, whatever has a name there."""
+        path: list[Any] = []
+        while True:
+            if expr in made:
+                return (self.model.key_of(made[expr]), *path)
+            of = [v for v in folder.cotangent_of.get(expr, []) if v in made]
+            if of:
+                return ("cotangent", self.model.key_of(made[of[0]]), *path)
+            if expr in replay.rule_of:
+                node, *rest = replay.rule_of[expr]
+                return ("rule", self.model.key_of(node), *rest, *path)
+            if not folder.uses[expr]:
+                return ("end", *path)
+            user = folder.uses[expr][0]  # a piece of something that has a place
+            path += [user.op.name, user.args.index(expr)]
+            expr = user
 
     def unnamed(self, node: Node) -> list[Symbol]:
         """The names made here for the values of an operation outside of steps."""
@@ -385,10 +454,11 @@ class Derived:
         ends = list(form.terms.values())
         uses = order([*(e.value for e in form.backward), *ends])
         taken = {t.symbol.name for e in form.backward for t in e.targets}
+        in_ends = set(symbols(ends))
         late: list[tuple[Expr, Value]] = []
         for placeholder, value in form.carries.items():
             times = sum(expr.args.count(placeholder) for expr in uses) + ends.count(placeholder)
-            if times > 1 and form.backward:
+            if times > 1 or placeholder in in_ends:
                 label = f"delta_{self._leaving(part[0])[value]}"
                 label = next(f"{label}{''.join(x)}" for x in _primes() if label + x not in taken)
                 by[placeholder] = name(

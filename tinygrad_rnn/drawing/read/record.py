@@ -163,6 +163,7 @@ class RecordReader:
             self.roots,
             self.symbols.of,
             self.symbols.first,
+            self.key.__getitem__,
             self.captions,
         )
 

@@ -7,8 +7,11 @@ grows is the batch's. Operations that work for no other size are read with the o
 
 from __future__ import annotations
 
+import bisect
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,6 +66,7 @@ class Replay:
         self.values: dict[Value, Tensor] = {}
         self.entering: dict[Value, Tensor] = {}
         self.arguments: dict[tuple[Node, int], Tensor] = {}
+        self._rules: list[tuple[int, Node, int]] = []  # from which serial number on each was run
         sizes = {n for node in nodes for shape in _shapes(node) for n in shape}
         two = [b for b in BATCHES if all(n % b for n in sizes - {batch, 0})][:2]
         with np.errstate(all="ignore"):  # placeholders' values mean nothing
@@ -103,6 +107,22 @@ class Replay:
         assert leaf is not None
         g = self.reader.a.cotangents.get(leaf)
         return self.reader.of(g) if isinstance(g, Tensor) else number(0)
+
+    @cached_property
+    def rule_of(self) -> dict[Expr, tuple[Node, int, int]]:
+        """{expression of the backward pass: (operation, argument, which step of its rule)}."""
+        found: dict[Expr, tuple[Node, int, int]] = {}
+        own = {t._node: node for (node, _), t in self.values.items()}
+        begun = [at for at, _, _ in self._rules]
+        counts: Counter[int] = Counter()
+        for (node, _), expr in self.reader.exprs.items():
+            k = bisect.bisect(begun, node.serial) - 1
+            if node.primitive is not None and k >= 0:
+                _, of, i = self._rules[k]
+                counts[k] += 1
+                if of in own:
+                    found.setdefault(expr, (own[of], i, counts[k]))
+        return found
 
     # -- recording anew --------------------------------------------------------------------------
 
@@ -191,7 +211,13 @@ class Replay:
                 seeds.append((t, carries[-1]))
         found = {}
         if seeds and self._backward:
-            found = pullback(seeds, forward, record=True, keep=True)
+            rules = self._rules = []
+
+            def enter(node: Node, i: int) -> None:
+                at = Leaf("tensor", (), np.dtype(np.float32), None).serial
+                rules.append((at, node, i))
+
+            found = pullback(seeds, forward, record=True, keep=True, enter=enter)
         return Traced(
             batch=size or 0, names=self._names, values=self._held, outputs={}, states=states,
             errors=[], carries=carries, leaves=leaves, cotangents=found, forward=forward,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...equations.expr import Symbol
 from ...graph import Leaf, Node
 from .. import text
 from ..text import Runs
+from .columns import BEFORE
 
 if TYPE_CHECKING:
     from .record import RecordReader
@@ -52,9 +54,26 @@ class Symbols:
             name = "L" if scalar else "y"
         name = name or self._of_first(key) or ("s" if state else None)
         if name is None:
-            return None
+            return self._first(node)
         when = {} if root and scalar else self.when(node)
         return Symbol(text.cut(name) + reader.carried.upper.get(key, ""), "state", **when)
+
+    def _first(self, node: Node) -> Symbol | None:
+        """The name of a first state that was computed before the steps."""
+        found = (self.first(user, i) for user, i in self._started.get(node, ()))
+        return next(filter(None, found), None)
+
+    @cached_property
+    def _started(self) -> dict[Node, list[tuple[Node, int]]]:
+        """{value from before the steps: its uses in them}."""
+        found: dict[Node, list[tuple[Node, int]]] = {}
+        for user in self.reader.near:
+            for i, source in enumerate(user.inputs):
+                if source is None or source not in self.reader.column:
+                    continue
+                if self.reader.column[source] == BEFORE != self.reader.column[user]:
+                    found.setdefault(source, []).append((user, i))
+        return found
 
     def _of_first(self, key: Any) -> str | None:
         """The name of a state's initial value, without its step."""
@@ -89,7 +108,9 @@ class Symbols:
         when = self.when(node)
         if arrives:
             made_by = reader.carried.arrivals[reader.key[node], i]
-            name = name or "s_0"
+            made = next((n for n in reader.near if reader.key[n] == made_by), None)
+            own_name = None if made is None else made.name()
+            name = name or f"{own_name or 's'}_0"
             stem, _, step = name.rpartition("_")
             own = bool(stem) and step.isdigit()
             when = {"time": int(step), "fixed": True} if own else {}
