@@ -218,7 +218,11 @@ def state_names(cell: Cell, state: Any) -> list[str | None]:
     paths = tree.paths(state)
     if paths == [""]:
         return [state_argument(cell.step)]
-    return [None if path.isdigit() else path.replace(".", "_") for path in paths]
+    words = ["_".join(w for w in path.split(".") if not w.isdigit()) for path in paths]
+    return [
+        (f"{own}_{words[: i + 1].count(own)}" if words.count(own) > 1 else own) if own else None
+        for i, own in enumerate(words)
+    ]
 
 
 def _named(state: Any, names: list[str | None]) -> list[str | None] | None:
