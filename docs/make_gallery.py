@@ -7,11 +7,12 @@ import io
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import nn
+from tinygrad_rnn import nn, study
 
 PICTURES = Path(__file__).with_name("pictures")
 T = 4
@@ -155,6 +156,28 @@ def directions() -> tg.Tensor:
     return run.outputs.sum().named("L")
 
 
+def truncated(T: int = 6) -> list[tg.Tensor]:
+    """Windows of two steps; the state is carried over, and no gradient is."""
+    rng = np.random.default_rng(0)
+    cell = tg.ElmanCell(2, 3, rng=rng)
+    data = rng.normal(size=(T, 1, 2)), np.zeros((T, 1, 3))
+    windows = tg.truncated(cell, data, lambda o, y: tg.square(o - y).sum().named("L"), k1=2)
+    return [window.loss for window in windows]
+
+
+def truncation() -> Any:
+    """The gradient of a network that repeats its input of eight steps ago, cut off after k2."""
+    rng = np.random.default_rng(0)
+    cell = tg.ElmanCell(1, 16, rng=1)
+    cell.W.assign(cell.W.numpy() * 1.6)
+    xs, V = rng.normal(size=(64, 8, 1)), rng.normal(size=(16, 1))
+    ys = np.concatenate([np.zeros((8, 8, 1)), xs[:-8]])
+    found = study.truncation(
+        cell, (xs, ys), lambda o, y: tg.square(o @ V - y).sum(), k1=4, k2=[1, 2, 4, 8, 16, 32, 64]
+    )
+    return study.plots.truncation(found, 8)
+
+
 def main(folder: Path) -> None:
     """Draw them all."""
     loss = by_hand()
@@ -194,6 +217,12 @@ def main(folder: Path) -> None:
         "directions": tg.draw(directions(), level="step"),
         "skipping": tg.draw(skipping(), title="A skip connection that begins at step 3"),
         "attending": tg.draw(attending(), title="A decoder that attends to an encoder"),
+        "truncated": tg.draw(
+            *truncated(),
+            level="step",
+            edges="gradient",
+            title="Truncated BPTT: windows of two steps, and the gradient that each cut stops",
+        ),
         "own_cell": tg.draw(unrolled(Leaky(3, 4)), title="A cell of one's own: leaky units"),
         "vanishing": tg.draw(
             linear(0.8), edges="gradient", title="W = 0.8 Q: the gradient vanishes"
@@ -204,6 +233,7 @@ def main(folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     pictures["elman"].save(folder / "elman_graphviz.svg", renderer="graphviz")
+    truncation().savefig(folder / "truncation.png")
     for name, picture in pictures.items():
         print(picture.save(folder / f"{name}.svg"), picture.stats, flush=True)
         if len(sys.argv) > 1:  # to look at, not to keep

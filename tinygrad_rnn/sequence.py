@@ -67,7 +67,9 @@ class Sequence:
 
     def step(self, i: int) -> Any:
         """The input of step i, counted from 0."""
-        return self.steps()[i]
+        if self._listed is None:  # one step needs no list of all
+            return tree.map_leaves(lambda leaf: leaf[i], self._stacked)
+        return self._listed[i]
 
     def steps(self) -> list[Any]:
         """The inputs of all steps, in time order."""

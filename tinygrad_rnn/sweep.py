@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 4 << 20
 """How much of a gathered product is held back before it is done."""
 
+SMALL = 250
+"""Bytes that the two factors of a product take beside their numbers."""
+
 MATRICES_KEPT = 16
 """Of how many matrices a sweep keeps a transposed copy; it is for weights, which are few."""
 
@@ -532,7 +535,7 @@ class _Products:
             lists = self.pending[weight] = ([], [])
         lists[0].append(a)
         lists[1].append(g)
-        self._bytes += g.nbytes
+        self._bytes += g.nbytes + SMALL
         return self._bytes
 
     def flush(self, cotangents: dict[Node, Any], owned: set[Node]) -> None:
