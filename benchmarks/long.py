@@ -1,10 +1,10 @@
 """Time and memory of long sequences, ours beside PyTorch's: `python benchmarks/long.py [T ...]`.
 
-An Elman cell (I = 1, H = 8, B = 1, float32), L = mean of s_t^2, one backward pass; and the same with
-H = 64, B = 16. Each entry is a process of its own, with one thread: microseconds per step, and the
-resident memory at its peak above that after the imports and the making of the inputs. PyTorch runs
-its own cell in a loop: plain, with torch.utils.checkpoint over sqrt(T) segments, and detached every
-50 steps. The last column is the ratio of a peer that computes the same.
+An Elman cell (I = 1, H = 8, B = 1, float32), L = mean of s_t^2, one backward pass; and the same
+with H = 64, B = 16. Each entry is a process of its own with one thread: microseconds per step, and
+the resident memory at its peak above that after the imports and the making of the inputs. PyTorch
+runs its own cell in a loop: plain, with torch.utils.checkpoint over sqrt(T) segments, and detached
+every 50 steps. The last columns are the ratios to the peer that computes the same.
 
 `python benchmarks/long.py orders` measures the cost of a step of every method of `tg.online`
 against H, and prints the exponent beside the published one.
@@ -146,15 +146,10 @@ def lengths(sequence: list[int]) -> None:
             }
             for kind, (seconds, megabytes) in found.items():
                 peer = found.get(KINDS[kind] or "")
-                ratio = (
-                    ""
-                    if peer is None
-                    else f"{seconds / peer[0]:7.2f} {megabytes / max(peer[1], 0.1):7.2f}"
-                )
-                print(
-                    f"{kind:24}{T:10,}{seconds / T * 1e6:12.1f}{megabytes:9.1f}   {ratio}",
-                    flush=True,
-                )
+                line = f"{kind:24}{T:10,}{seconds / T * 1e6:12.1f}{megabytes:9.1f}"
+                if peer is not None:
+                    line += f"{seconds / peer[0]:10.2f}{megabytes / max(peer[1], 0.1):8.2f}"
+                print(line, flush=True)
 
 
 PUBLISHED = {"rtrl": 4, "snap-1": 2, "e-prop": 2, "rflo": 2, "uoro": 2, "kf-rtrl": 3}

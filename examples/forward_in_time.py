@@ -1,10 +1,10 @@
-"""Gradients that run forward in time, against BPTT: the cosine of each method's gradient over a run.
+"""Gradients that run forward in time: the cosine of each method's to that of BPTT, over a run.
 
 Run it with `python examples/forward_in_time.py`; it takes about half a minute.
 
-Three tasks (copy a sign, add two marked numbers, add two bits seen some steps ago), four cells. Each
-cell is first trained for a while by truncated BPTT, so that its Jacobians are those of a network
-that works; then each method follows the same sequences with the weights as they are.
+Three tasks (copy a sign, add two marked numbers, add two bits seen some steps ago), four cells.
+Each cell is first trained for a while by truncated BPTT, so that its Jacobians are those of a
+network that works; then each method follows the same sequences with the weights as they are.
 """
 
 import numpy as np
@@ -76,9 +76,9 @@ def cosines(cell, task):
             window.backward()
             optimiser.step()
     sequences = [task(rng) for _ in range(RUNS)]
-    full = sum(
-        flat(tg.gradients(loss(tg.unroll(cell, xs).outputs, ys), weights)) for xs, ys in sequences
-    )
+    full = 0
+    for xs, ys in sequences:
+        full = full + flat(tg.gradients(loss(tg.unroll(cell, xs).outputs, ys), weights))
     found = {}
     for method in METHODS:
         learner = tg.online(cell, loss, method=method, rng=1)
