@@ -31,7 +31,14 @@ def without_rounding(text):
     return re.sub(r"\d\.\de-(0[89]|1\d)|0\.0e\+00", "rounding", text)
 
 
-PAGES = {"bptt.md": 17, "study.md": 8, "modules.md": 9, "sequences.md": 14, "long.md": 10, "faq.md": 15}
+PAGES = {
+    "bptt.md": 17,
+    "study.md": 8,
+    "modules.md": 9,
+    "sequences.md": 14,
+    "long.md": 10,
+    "faq.md": 15,
+}
 """Each page, and how many programs it has at least."""
 
 
