@@ -174,6 +174,62 @@ def test_a_parameter_that_would_be_lost_is_named(tmp_path):
     cell.save(tmp_path / "m")
 
 
+def trained(optimiser, cell, steps):
+    for k in range(steps):
+        xs = np.random.default_rng(k).normal(size=(3, 2, 2))
+        tg.unroll(cell, xs).outputs.sum().backward()
+        optimiser.step()
+
+
+OPTIMISERS = {
+    "adam": lambda c: tg.optim.Adam(c, lr=0.01, betas=(0.8, 0.9)),
+    "sgd": lambda c: tg.optim.SGD([{"params": c.U, "lr": 0.5}, c.W, c.b], momentum=0.9),
+    "rmsprop": lambda c: tg.optim.RMSprop(c, centered=True, momentum=0.5),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_training_goes_on_from_a_file(tmp_path, name):
+    cell = tg.ElmanCell(2, 3, rng=0)
+    optimiser = OPTIMISERS[name](cell)
+    trained(optimiser, cell, 3)
+    path = io.save({"cell": cell, "training": [optimiser]}, tmp_path / "m", {"step": 3})
+    trained(optimiser, cell, 2)
+
+    other = tg.ElmanCell(2, 3, rng=1)
+    again = OPTIMISERS[name](other)
+    assert io.load({"cell": other, "training": [again]}, path) == {"step": 3}
+    trained(again, other, 2)
+    equal(other.state_dict(), cell.state_dict())
+    alone = OPTIMISERS[name](other)
+    io.save(again, path)
+    io.load(alone, path)
+    assert repr(alone.state_dict()) == repr(again.state_dict())
+    with pytest.raises(io.ModelFileError, match="not the values of ElmanCell"):
+        other.load(path)
+
+
+def test_the_state_of_an_optimiser_that_does_not_fit_is_named(tmp_path):
+    cell = tg.ElmanCell(2, 3, rng=0)
+    adam, sgd = tg.optim.Adam(cell), tg.optim.SGD(cell, momentum=0.9)
+    trained(adam, cell, 2)
+    path = io.save({"cell": cell, "optimiser": adam}, tmp_path / "m")
+    before = repr((cell.state_dict(), sgd.state_dict()))
+    for what, words in (
+        ({"cell": cell, "optimiser": sgd}, "the state of the optimiser optimiser: SGD: group 0"),
+        ({"cell": cell, "other": adam}, "no state of an optimiser at 'other'"),
+        (sgd, "no state of an optimiser"),
+        ({"cell": tg.ElmanCell(2, 4), "optimiser": adam}, r"'cell\.U' has shape \(2, 3\), wanted"),
+    ):
+        with pytest.raises(io.ModelFileError, match=words):
+            io.load(what, path)
+    assert repr((cell.state_dict(), sgd.state_dict())) == before
+    hostile = {"__metadata__": {"tinygrad_rnn.states": json.dumps({"optimiser": {"a": [1, None]}})}}
+    path.write_bytes(raw(hostile))
+    with pytest.raises(io.ModelFileError, match="the state of the optimiser optimiser"):
+        io.load({"optimiser": adam}, path)
+
+
 def test_there_must_be_something_to_load_into(tmp_path):
     path = io.save({"a": 1}, tmp_path / "m")
     with pytest.raises(TypeError, match="nothing in it can be given a value"):
@@ -250,6 +306,8 @@ HOSTILE = {
         "description in its metadata is not JSON",
     ),
     "description": (raw({"__metadata__": {"tinygrad_rnn": "{"}}), "is not JSON"),
+    "states": (raw({"__metadata__": {"tinygrad_rnn.states": "["}}), "the states of optimisers in"),
+    "no states": (raw({"__metadata__": {"tinygrad_rnn.states": "[1]"}}), "metadata are no dict"),
     "huge number": (
         raw({"__metadata__": {"tinygrad_rnn": "1" * 5000}}), "is not JSON",
     ),

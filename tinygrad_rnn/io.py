@@ -25,7 +25,7 @@ from . import tree
 from .graph import Array
 from .nn.module import Module, state_to_save
 from .primitive import plain_array
-from .serialize import ModelFileError, Saved, read, save_arrays
+from .serialize import ModelFileError, Saved, read, read_all, save_arrays
 from .tensor import Tensor
 
 __all__ = ["ModelFileError", "Saved", "load", "read", "save"]
@@ -34,12 +34,13 @@ __all__ = ["ModelFileError", "Saved", "load", "read", "save"]
 def save(what: Any, path: str | Path, description: Any = None) -> Path:
     """Write parameters, buffers and arrays to a safetensors file, under their paths.
 
-    what          a module or cell, an object with `parameters()`, or lists, tuples and dicts of
-                  them, of tensors, arrays and numbers, nested as you like
+    what          a module or cell, an object with `parameters()`, an optimiser, or lists, tuples
+                  and dicts of them, of tensors, arrays and numbers, nested as you like
     path          an existing file is replaced, and only once all of the new one is written
     description   anything JSON can hold; `read` gives it back
 
-    Values are written in their own dtype. Gives the path.
+    Values are written in their own dtype. Of an optimiser all is written that a step depends on, so
+    that training can go on from the file. Gives the path.
 
     Raises TypeError for parts that are no numbers, for a description that JSON cannot hold, and for
     a module that holds parameters it does not list; ValueError for two parts with one path;
@@ -48,36 +49,78 @@ def save(what: Any, path: str | Path, description: Any = None) -> Path:
     if isinstance(what, Module):
         return what.save(path, description)
     arrays: dict[str, Array] = {}
-    for name, value in _flat(what, ""):
+    states: dict[str, Any] = {}
+    for name, value in _flat(what, "", states):
         if not name:
             raise TypeError('save: given one array without a name; give a dict, {"W": W}')
         if name in arrays:
             raise ValueError(f"save: two parts have the path {name!r}")
         arrays[name] = value
-    return save_arrays(arrays, path, description)
+    return save_arrays(arrays, path, description, states)
 
 
 def load(what: Any, path: str | Path) -> Any:
     """Give a model the values in a file, and give back the description beside them.
 
-    what   as it was for `save`: a module, or lists, tuples and dicts of modules, parameters and
-           buffers. `read` gives the arrays alone
+    what   as it was for `save`: a module, or lists, tuples and dicts of modules, parameters,
+           buffers and optimisers. `read` gives the arrays alone
 
     Values take the dtype of the parameters they are for; one that would be rounded is refused.
 
     Raises ModelFileError, and changes nothing, if names or shapes differ, the errors of `read`, and
     TypeError where there is nothing to give values to.
     """
-    if not isinstance(what, Module):
-        holder = Module()
-        vars(holder).update(_named(what))
-        what = holder
-        if not what.parameters() and not what.buffers():
-            raise TypeError(
-                "load: nothing in it can be given a value; wanted modules, parameters or buffers. "
-                "tg.io.read(path) gives the arrays in a file"
-            )
-    return what.load(path)
+    if isinstance(what, Module):
+        return what.load(path)
+    arrays, description, states = read_all(path)
+    holder, optimisers = Module(), _optimisers(what, "")
+    vars(holder).update(_named(what) if "" not in optimisers else {})
+    if not (holder.parameters() or holder.buffers() or optimisers):
+        raise TypeError(
+            "load: nothing in it can be given a value; wanted modules, parameters, buffers or "
+            "optimisers. tg.io.read(path) gives the arrays in a file"
+        )
+    before = {name: optimiser.state_dict() for name, optimiser in optimisers.items()}
+    wrong: str | None = None
+    for name, optimiser in optimisers.items():
+        if name not in states:
+            wrong = f"no state of an optimiser at {name!r}" if name else "no state of an optimiser"
+            break
+        try:
+            optimiser.load_state_dict(_joined(states[name], arrays))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            wrong = f"the state of the optimiser {name}: {error!s:.200}"
+            break
+    own = {k: v for k, v in arrays.items() if not any(_is_in(k, name) for name in states)}
+    wrong = wrong or holder._take(own, strict=True)
+    if wrong:
+        for name, optimiser in optimisers.items():
+            optimiser.load_state_dict(before[name])
+        raise ModelFileError(f"{path}: {wrong}")
+    return description
+
+
+def _is_optimiser(what: Any) -> bool:
+    """Whether it has a state of numbers and words that it takes back."""
+    return not isinstance(what, Module | type) and callable(getattr(what, "load_state_dict", None))
+
+
+def _optimisers(what: Any, path: str) -> dict[str, Any]:
+    if _is_optimiser(what):
+        return {path: what}
+    return {
+        name: found
+        for key, part in (None if isinstance(what, Module) else tree.entries(what)) or ()
+        for name, found in _optimisers(part, _below(path, key)).items()
+    }
+
+
+def _below(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _is_in(name: str, path: str) -> bool:
+    return not path or name.startswith(f"{path}.")
 
 
 def _named(what: Any) -> dict[str, Any]:
@@ -87,30 +130,52 @@ def _named(what: Any) -> dict[str, Any]:
     return {str(key): part for key, part in tree.entries(what) or ()}
 
 
-def _flat(what: Any, path: str) -> list[tuple[str, Array]]:
-    """The arrays in a structure, with their paths."""
+def _flat(what: Any, path: str, states: dict[str, Any]) -> list[tuple[str, Array]]:
+    """The arrays in a structure, with their paths; states of optimisers are added to `states`."""
     if isinstance(what, Module):
-        prefix = f"{path}." if path else ""
-        return [(prefix + name, value) for name, value in state_to_save(what).items()]
+        return [(_below(path, name), value) for name, value in state_to_save(what).items()]
     if isinstance(what, Tensor):
         return [(path, what.numpy())]
+    if _is_optimiser(what):
+        found: dict[str, Array] = {}
+        states[path] = _apart(what.state_dict(), path, found)
+        return list(found.items())
     if callable(getattr(what, "parameters", None)):
-        return _flat(_named(what), path)
+        return _flat(_named(what), path, states)
     parts = tree.entries(what)
     if parts is not None:
-        return [
-            pair
-            for key, part in parts
-            for pair in _flat(part, f"{path}.{key}" if path else str(key))
-        ]
-    array = (
-        None
-        if isinstance(what, str | bytes) or what is None
-        else np.asarray(plain_array(what, f"save: {path}"))
-    )
+        return [pair for key, part in parts for pair in _flat(part, _below(path, key), states)]
+    array = None
+    if what is not None and not isinstance(what, str | bytes):
+        array = np.asarray(plain_array(what, f"save: {path}"))
     if array is None or array.dtype.kind not in "fiub":
         raise TypeError(
             f"save: {path or 'it'} is {what!r:.60}; wanted numbers, arrays, tensors and modules "
             "(text belongs into the description)"
         )
     return [(path, array)]
+
+
+ARRAY = "array of this file"
+"""The key of what stands for an array in the state of an optimiser."""
+
+
+def _apart(state: Any, path: str, found: dict[str, Array]) -> Any:
+    """A state as JSON has it; its arrays go to `found`, and their names stand for them."""
+    if isinstance(state, np.ndarray):
+        found[path] = state
+        return {ARRAY: path}
+    parts = tree.entries(state)
+    if parts is None:
+        return state.item() if isinstance(state, np.generic) else state
+    made = [(key, _apart(part, _below(path, key), found)) for key, part in parts]
+    return dict(made) if isinstance(state, dict) else [part for _, part in made]
+
+
+def _joined(state: Any, arrays: Mapping[str, Array]) -> Any:
+    """A state with its arrays in their places again."""
+    if isinstance(state, dict):
+        if state.keys() == {ARRAY}:
+            return arrays[state[ARRAY]]
+        return {key: _joined(part, arrays) for key, part in state.items()}
+    return [_joined(part, arrays) for part in state] if isinstance(state, list) else state

@@ -17,6 +17,7 @@ from .files import write
 from .graph import Array
 
 KEY = "tinygrad_rnn"
+STATES = "tinygrad_rnn.states"
 
 DTYPES: dict[str, str] = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2",
@@ -41,8 +42,15 @@ class Saved(NamedTuple):
     description: Any
 
 
-def save_arrays(arrays: Mapping[str, Array], path: str | Path, description: Any = None) -> Path:
+def save_arrays(
+    arrays: Mapping[str, Array],
+    path: str | Path,
+    description: Any = None,
+    states: Mapping[str, Any] | None = None,
+) -> Path:
     """Write arrays by name. An older file is replaced, and only once all of the new is written.
+
+    states   of optimisers, by path, with the names of arrays in place of them
 
     Raises TypeError for a description that JSON does not give back, or a dtype that the format
     lacks; OSError if the file cannot be written.
@@ -61,8 +69,10 @@ def save_arrays(arrays: Mapping[str, Array], path: str | Path, description: Any 
                 "integers, truth values and real floats of up to 8 bytes"
             )
         written[name] = little
-    metadata = None if description is None else {KEY: _text(description)}
-    return write(path, to_bytes(written, metadata))
+    metadata = {} if description is None else {KEY: _text(description)}
+    if states:
+        metadata[STATES] = _text(dict(states))
+    return write(path, to_bytes(written, metadata or None))
 
 
 def _text(description: Any) -> str:
@@ -99,6 +109,11 @@ def read(path: str | Path) -> Saved:
     >>> sorted(arrays), description
     (['U', 'W', 'b'], {'sizes': [3, 4]})
     """
+    return Saved(*read_all(path)[:2])
+
+
+def read_all(path: str | Path) -> tuple[dict[str, Array], Any, dict[str, Any]]:
+    """The arrays, the description and the states of optimisers in a file; see `read`."""
     _safetensors()
     import safetensors
 
@@ -111,14 +126,18 @@ def read(path: str | Path) -> Saved:
     header = _header(data, path)
     metadata: dict[str, str] = header.pop("__metadata__", None) or {}
     arrays = {name: _array(found[name], f"{path}: {_short(name)}") for name in header}
-    if KEY not in metadata:
-        return Saved(arrays, None)
-    try:
-        return Saved(arrays, json.loads(metadata[KEY]))
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(
-            f"{path}: the description in its metadata is not JSON ({_line(error)})"
-        ) from None
+    described = {}
+    for key, what in ((KEY, "the description"), (STATES, "the states of optimisers")):
+        try:
+            described[key] = json.loads(metadata.get(key, "null"))
+        except (ValueError, RecursionError) as error:
+            raise ModelFileError(
+                f"{path}: {what} in its metadata is not JSON ({_line(error)})"
+            ) from None
+    states = described[STATES]
+    if states is not None and not isinstance(states, dict):
+        raise ModelFileError(f"{path}: the states of optimisers in its metadata are no dict")
+    return arrays, described[KEY], states or {}
 
 
 def _header(data: bytes, path: str | Path) -> dict[str, Any]:

@@ -297,6 +297,23 @@ def test_a_frozen_parameter_is_left_out_of_training(rng):
     assert (cell.W.numpy() != before["W"]).any()
 
 
+def test_a_step_with_nothing_but_frozen_parameters_says_so(rng):
+    cell = tg.ElmanCell(1, 2, rng=0).freeze()
+    optimiser = tg.optim.SGD(cell, lr=0.1)
+    tg.unroll(cell, rng.normal(size=(3, 2, 1))).outputs.sum().backward()
+    with pytest.raises(RuntimeError, match="no parameter has a gradient: all are frozen"):
+        optimiser.step()
+
+
+def test_the_parameters_of_a_module_are_a_dict_that_knows_it():
+    cell = tg.ElmanCell(1, 2, rng=0)
+    own = cell.parameters()
+    for copied in (copy.copy(own), copy.deepcopy(own), pickle.loads(pickle.dumps(own))):
+        assert list(copied) == list(own)
+    assert type(own | {}) is dict
+    assert own.module is cell
+
+
 def test_a_frozen_parameter_stays_frozen_with_another_value():
     p = parameter(2)
     p.frozen = True

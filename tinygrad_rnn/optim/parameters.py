@@ -87,7 +87,9 @@ def gradients(parameters: Sequence[Parameter], unused: Unused) -> dict[Parameter
                 'unused="skip"'
             )
     if not found:
-        raise RuntimeError("no parameter has a gradient: call loss.backward() first")
+        frozen = all(p.frozen for p in parameters)
+        do = "all are frozen" if frozen else "call loss.backward() first"
+        raise RuntimeError(f"no parameter has a gradient: {do}")
     if len(generations) > 1:
         names = " and ".join(map(repr, generations.values()))
         raise RuntimeError(
