@@ -346,6 +346,40 @@ def test_sequences_are_examples(name, rng):
 
 
 # ------------------------------------------------------------------------------------------------
+# Time spans
+
+
+@pytest.mark.parametrize("name", ["ltc", "cfc"])
+def test_readers_know_cells_with_time_spans(name, rng):
+    cell = make(name)
+    inputs = nn.Timed(rng.normal(size=(3, 2, I)), rng.uniform(0.5, 2, (3, 2)))
+    run = tg.unroll(cell, inputs)
+    derivation = study.derive(cell, inputs=nn.Timed(np.ones((1, I)), np.ones((1, 1))))
+    assert "dtₜ" in derivation.unicode()
+    comparison = study.compare(cell, inputs, rng.normal(size=(3, 2, H)))
+    assert comparison.agrees
+    assert "dL/dx.dt" in str(comparison)
+    losses = [tg.square(o).sum() for o in run.steps]
+    total = tg.gradients(tg.square(run.outputs).sum(), cell.W, keep_record=True)
+    np.testing.assert_allclose(study.contributions(losses, cell.W).arrays.sum((0, 1)), total)
+    assert len(study.diagnose(cell, inputs).norms) == 4
+    drawing = tg.draw(losses[-1])
+    assert overlapping(drawing.layout) == []
+
+
+@pytest.mark.parametrize("name", ["ltc", "cfc"])
+def test_a_span_is_a_number_a_column_or_a_row_of_numbers(name, rng):
+    cell, x, s = make(name), rng.normal(size=(2, I)), some_state(make(name), 2, rng)
+    one = cell.step(x, s)[0].numpy()
+    for span in (1.0, np.ones(2), np.ones((2, 1)), tg.tensor(np.ones(2))):
+        np.testing.assert_array_equal(cell.step((x, span), s)[0].numpy(), one)
+    assert (cell.step((x, np.array([1.0, 2.0])), s)[0].numpy() == one).all(1).tolist() == [
+        True,
+        False,
+    ]
+
+
+# ------------------------------------------------------------------------------------------------
 # The registry
 
 
