@@ -38,7 +38,9 @@ def test_windows_in_one_record_are_two_sequences(cell, rng):
     whole = tg.unroll(cell, xs)
     one = study.contributions([total(whole, 4), total(whole, 5)], cell.W)
     np.testing.assert_allclose(D.norms, one.norms, atol=1e-14)
-    assert plots.table(D).axes[0].get_xticklabels()
+    for figure in (plots.table(D), plots.shares(D)):
+        marks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        assert marks[:2] == ["1:1", "2:1"]
 
 
 def test_a_window_that_counts_on_needs_no_other_name(cell, rng):

@@ -8,6 +8,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn, study
 from tinygrad_rnn.equations import derive
+from tinygrad_rnn.study import plots
 
 
 def elman(inputs, units, seed):
@@ -186,6 +187,42 @@ def test_gates_keep_their_names_with_lengths(rng):
     cell, xs = elman(2, 3, 0), rng.normal(size=(4, 2, 2))
     assert list(study.gates(tg.unroll(cell, xs, lengths=[4, 1]))) == ["s"]
     assert list(study.gates(tg.unroll(MODELS["stack"](), xs))) == ["layer 1/s", "layer 2/s"]
+
+
+def test_jacobians_of_a_cell_with_several_inputs(rng):
+    xs, dt = rng.normal(size=(3, 2, 2)), np.exp(rng.normal(size=(3, 2)))
+    J = study.jacobians(Spans(), (xs, dt))
+    cell = Spans()
+    s = tg.tensor(np.zeros((2, 3)))
+    _, after = cell.step((xs[0], dt[0]), s)
+    row = tg.gradients(after[0, 1], s)[0]
+    np.testing.assert_allclose(J[0, 0, 1], row, atol=1e-14)
+
+
+# -- plots ---------------------------------------------------------------------------------------
+
+
+def shown_by_units(run):
+    figure = plots.units(run)
+    panels = [axes for axes in figure.axes if axes.images]
+    titles = [axes.get_title() for axes in panels]
+    return titles, [axes.images[0].get_array() for axes in panels], [
+        tuple(axes.images[0].get_extent()[:2]) for axes in panels
+    ]  # fmt: skip
+
+
+def test_units_are_shown_in_true_time(rng):
+    xs = rng.normal(size=(4, 2, 2))
+    both = MODELS["directions"]()
+    titles, values, times = shown_by_units(tg.unroll(both, xs))
+    assert titles == ["forward", "backward"]
+    there, back = tg.unroll(both.forward, xs), tg.unroll(both.backward, xs, reverse=True)
+    np.testing.assert_allclose(values[0][:, 1:], there.outputs.numpy()[:, 0].T)
+    np.testing.assert_allclose(values[1][:, :-1], back.outputs.numpy()[:, 0].T)
+    assert times == [(-0.5, 4.5), (0.5, 5.5)]
+    titles, _, times = shown_by_units(tg.unroll(MODELS["stack"](), xs, start=3))
+    assert titles == ["layer 1", "layer 2"]
+    assert times == [(1.5, 6.5)] * 2
 
 
 # -- pictures ------------------------------------------------------------------------------------

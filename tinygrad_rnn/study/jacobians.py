@@ -20,6 +20,7 @@ from ..autodiff import gradients
 from ..graph import Array, timestep
 from ..nn import Cell
 from ..nn.cell import first_state
+from ..sequence import sequence
 from ..tensor import Tensor
 from .problem import DOUBLE, in_double, inputs_in_double, state_in_double
 
@@ -28,7 +29,7 @@ def jacobians(cell: Cell, xs: ArrayLike, state: Any = None) -> Array:
     """J_t = ds_t/ds_{t-1} along a sequence, for any cell.
 
     cell   the cell; computed in float64 on a copy
-    xs     (T, B, ...)
+    xs     (T, B, ...), or a tree of such arrays
     state  s_0; `cell.initial_state(B)` if left out
 
     Gives (T, B, N, N), float64: J[t-1, b] belongs to step t and sequence b. N counts all numbers in
@@ -47,12 +48,13 @@ def jacobians(cell: Cell, xs: ArrayLike, state: Any = None) -> Array:
     ((5, 1, 2, 2), True)
     """
     cell = in_double(cell)
-    sequence = inputs_in_double(xs, "jacobians")
-    T, B = sequence.shape[:2]
+    given = tree.map_leaves(lambda leaf: inputs_in_double(leaf, "jacobians"), xs)
+    inputs_of = sequence(given, who="jacobians")
+    T, B = len(inputs_of), inputs_of.batch_size
     if state is None:
         state = first_state(cell, B)
     J: Any = None
-    for t, x in enumerate(sequence, start=1):
+    for t, x in enumerate(inputs_of.steps(), start=1):
         before = state_in_double(state, "jacobians")
         with timestep(t):
             _, state = cell.step(x, before)

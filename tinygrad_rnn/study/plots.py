@@ -10,7 +10,7 @@ Matplotlib is imported when the first picture is made.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -306,7 +306,7 @@ def saturation(gates: Mapping[str, Gate]) -> Figure:
 def units(run: Unrolled, sequence: int = 0) -> Figure:
     """The hidden units of one sequence over time, a panel for each tensor of the state.
 
-    run       from `unroll`
+    run       from `unroll` or `scan`; of two directions both are shown in the order of time
     sequence  which one of the batch, from 0
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -314,14 +314,16 @@ def units(run: Unrolled, sequence: int = 0) -> Figure:
     >>> [panel.get_ylabel() for panel in figure.axes]
     ['unit $i$', 'unit $i$', '$h_{t}[i]$', '$c_{t}[i]$']
     """
-    names = [path.lstrip(".") for path in tree.paths(run.state)]
-    states = [tree.leaves(state) for state in run.states]
-    figure, *panels = new_figure(5.6, 0.8 + 2.2 * len(names), rows=len(names))
-    for axes, name, parts in zip(panels, names, zip(*states, strict=True), strict=True):
-        label = _math((parts[-1].name or name or "s").removesuffix(f"_{len(run)}"), "_t")
+    histories = list(_histories(run))
+    figure, *panels = new_figure(5.6, 0.8 + 2.2 * len(histories), rows=len(histories))
+    left, right = np.inf, -np.inf
+    for axes, (where, name, first, parts) in zip(panels, histories, strict=True):
+        label = _math(name, "_t")
         values = np.stack([part.numpy()[sequence].ravel() for part in parts], axis=1)
         limit = float(np.abs(values).max()) or 1.0
-        extent = (-0.5, len(run) + 0.5, len(values) + 0.5, 0.5)
+        extent = (first - 0.5, first + len(parts) - 0.5, len(values) + 0.5, 0.5)
+        axes.set_title(where)
+        left, right = min(left, first - 0.5), max(right, first + len(parts) - 0.5)
         image = axes.imshow(
             values,
             "PuOr_r",
@@ -337,8 +339,28 @@ def units(run: Unrolled, sequence: int = 0) -> Figure:
         figure.colorbar(image, ax=axes, label=f"{label}[i]".replace("$[i]", "[i]$"))
         if axes is not panels[-1]:
             axes.tick_params(labelbottom=False)
+    for axes in panels:
+        axes.set_xlim(left, right)
     panels[-1].set_xlabel("step $t$")
     return finished(figure)
+
+
+def _histories(run: Unrolled) -> Iterator[tuple[str, str, int, list[Any]]]:
+    """Scopes, name, time of the first value and values in the order of time, of each state."""
+    for part in run.parts:
+        yield from _histories(part)
+    if run.parts:
+        return
+    reverse = run.times[0] > run.times[-1]
+    scopes = [scope for made in getattr(run, "sequences", ()) for scope in made.scopes]
+    paths = [path.lstrip(".") for path in tree.paths(run.state)]
+    values = list(zip(*map(tree.leaves, run.states), strict=True))
+    first = min(run.times) - (0 if reverse else 1)
+    for path, parts in zip(paths, values, strict=True):
+        name = (parts[-1].name or path or "s").removesuffix(f"_{run.times[-1]}")
+        layer = [word for word in path.split(".") if word.isdigit()]
+        where = [*scopes, *[f"layer {int(word) + 1}" for word in layer]]
+        yield "/".join(where), name, first, list(parts[::-1] if reverse else parts)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -372,8 +394,18 @@ def finished(figure: Figure) -> Figure:
 
 
 def _ticks(axis: Any, labels: list[str]) -> None:
-    """A few labels: the first, the last, and round ones that keep away from those."""
+    """A few labels: the first, the last, and round ones that keep away from those.
+
+    Of steps of several sequences the first of each, and lines between the sequences.
+    """
     n = len(labels)
+    names = [label.rpartition(":")[0] for label in labels]
+    if any(names):
+        first = [i for i in range(n) if i == 0 or names[i] != names[i - 1]]
+        axis.set_ticks(first, [labels[i] for i in first])
+        for i in first[1:]:
+            axis.axes.axvline(i - 0.5, color=GREY, linewidth=0.8, linestyle="--")
+        return
     every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, n) if n / step <= 7)
     ends = (0, n - 1)
     round_ones = [
