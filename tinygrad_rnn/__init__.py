@@ -21,7 +21,7 @@ from .ops.registry import OPERATORS as _OPERATORS
 from .per_example import per_example_gradients, per_example_norms
 from .program import Trace
 from .refusals import ValueDependenceError
-from .scan import Scanned, scan
+from .scan import Scanned, scan, scan_source
 from .tensor import Buffer, Parameter, Tensor, ones, tensor, zeros
 from .transforms import (
     grad,
@@ -92,6 +92,7 @@ __all__ = [
     "per_example_gradients",
     "per_example_norms",
     "scan",
+    "scan_source",
     "scope",
     "stop_gradient",
     "study",

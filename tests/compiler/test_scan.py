@@ -405,3 +405,17 @@ def test_a_scan_inside_a_checkpoint():
             state = segment(part, state)
         results.append([tg.gradients(weighed(state, 1), cell.W)])
     same(*results)
+
+
+def test_the_source_shows_the_parts_of_the_step():
+    found = tg.scan_source(tg.LSTMCell(3, 4, rng=0), np.ones((2, 3)))
+    for line in (
+        "forward, before the loop\n    t1 = matmul(x, U)\n",
+        "backward, after the loop\n",
+        "kept for the backward pass: x, s.h, s.c, i, f, g, o, ",
+        "def forward(",
+        "def backward(",
+    ):
+        assert line in found
+    with pytest.raises(ValueError, match="with its batch"):
+        tg.scan_source(tg.LSTMCell(3, 4, rng=0), 1.0)

@@ -41,7 +41,9 @@ class NativeLoop:
 
     def __call__(self, n: int, arrays: Sequence[Any], packed: Sequence[Any]) -> None:
         """Run n steps."""
-        addresses, strides, held = [], [], []
+        addresses: list[int] = []
+        strides: list[int] = []
+        held: list[Any] = []
         for array, (by_step, ndim, dtype) in zip(arrays, self.forms, strict=True):
             if type(array) is not np.ndarray or array.dtype != dtype:
                 array = np.asarray(array, dtype)
@@ -60,9 +62,16 @@ class NativeLoop:
             self.run(a, b, n, 0, self.rows)
             return
         ends = [self.rows * k // shares for k in range(shares + 1)]
+        held += [arrays, packed, given, numbers]  # by every job, whoever leaves first
         threads.share(
-            [functools.partial(self.run, a, b, n, ends[k], ends[k + 1]) for k in range(shares)]
+            [
+                functools.partial(self._rows, a, b, n, ends[k], ends[k + 1], held)
+                for k in range(shares)
+            ]
         )
+
+    def _rows(self, a: int, b: int, n: int, first: int, last: int, held: Any) -> None:
+        self.run(a, b, n, first, last)
 
 
 def sunk(part: Part, outside: set[Var]) -> Part:

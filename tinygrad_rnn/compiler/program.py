@@ -51,6 +51,28 @@ class Program:
             )
         return self._splits[key]
 
+    def described(self, inputs: int) -> str:
+        """The equations by part, and the code of both loops.
+
+        inputs   the number of leaves of x, whose gradients are not asked for
+        """
+        wanted = [False] * inputs + [True] * len(self.joint.outside)
+        parts, lines = self.split(wanted), []
+        for name, part in (("forward", parts.forward), ("backward", parts.backward)):
+            for where, equations in (
+                ("once", part.once),
+                ("before the loop", part.before),
+                ("in the loop", part.loop),
+                ("after the loop", part.after),
+            ):
+                if equations:
+                    lines.append(f"{name}, {where}")
+                    lines += [f"    {e}" for e in equations]
+        kept = ", ".join(map(repr, parts.kept))
+        present = [True] * len(self.joint.results)
+        code = self.forward(wanted, True).source, self.backward(wanted, present).source
+        return "\n".join([*lines, f"kept for the backward pass: {kept}", "", *code])
+
     def forward(self, wanted: Sequence[bool], keep: bool) -> Compiled:
         """The forward loop; it keeps what the backward pass reads, or nothing."""
         key = ("forward", tuple(wanted), keep)

@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from queue import SimpleQueue
+from typing import Any
+
+from ..uninterrupted import Uninterrupted
 
 
 @cache
@@ -28,12 +31,16 @@ class _Worker:
     """A thread that waits for work."""
 
     def __init__(self) -> None:
-        self.work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.work: SimpleQueue[tuple[Callable[[], None], Any]] = SimpleQueue()
         threading.Thread(target=self._run, daemon=True, name="tinygrad_rnn").start()
 
     def _run(self) -> None:
         while True:
-            self.work.get()()
+            job, done = self.work.get()
+            try:
+                job()
+            finally:
+                done.release()
 
 
 _workers: list[_Worker] = []
@@ -42,48 +49,43 @@ _process = os.getpid()
 
 
 def share(jobs: list[Callable[[], None]]) -> None:
-    """Do some jobs at the same time; a second caller meanwhile does its own one by one."""
-    global _process  # noqa: PLW0603
+    """Do some jobs at the same time; a second caller meanwhile does its own one by one.
+
+    Ctrl-C waits until they are done.
+    """
     if len(jobs) == 1 or not _free.acquire(blocking=False):
         for job in jobs:
             job()
         return
     try:
-        if _process != os.getpid():  # a forked process has no threads but its first
-            _process = os.getpid()
-            _workers.clear()
-        while len(_workers) < len(jobs) - 1:
-            _workers.append(_Worker())
-        locks = []
-        for worker, job in zip(_workers, jobs[1:], strict=False):
-            done = threading.Lock()
-            done.acquire()
-
-            def run(job: Callable[[], None] = job, done: threading.Lock = done) -> None:
-                try:
-                    job()
-                finally:
-                    done.release()
-
-            locks.append(done)
-            worker.work.put(run)
-        try:
-            jobs[0]()
-        finally:
-            for lock in locks:  # nobody leaves while another still writes to the buffers
-                _wait(lock)
+        with Uninterrupted():  # nobody leaves while another still writes to the buffers
+            _share(jobs)
     finally:
         _free.release()
 
 
-def _wait(lock: threading.Lock) -> None:
-    """Wait for a job; an interrupt is raised when it is done, not before."""
-    interrupt: BaseException | None = None
-    while True:
-        try:
-            lock.acquire()
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt is not None:
-        raise interrupt
+def _share(jobs: list[Callable[[], None]]) -> None:
+    global _process  # noqa: PLW0603
+    if _process != os.getpid():  # a forked process has no threads but its first
+        _process = os.getpid()
+        _workers.clear()
+    while len(_workers) < len(jobs) - 1:
+        _workers.append(_Worker())
+    waiting = []
+    for worker, job in zip(_workers, jobs[1:], strict=False):
+        done = threading.Lock()
+        done.acquire()
+        waiting.append(done)
+        worker.work.put((job, done))
+    try:
+        jobs[0]()
+    finally:
+        raised: BaseException | None = None
+        while waiting:
+            try:
+                waiting[-1].acquire()
+                waiting.pop()
+            except BaseException as error:  # of a signal: raised when the others are done
+                raised = error
+        if raised is not None:
+            raise raised
