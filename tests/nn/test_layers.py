@@ -49,12 +49,19 @@ def test_embedding_step_by_step_makes_one_gradient(rng):
     [
         (np.array([[0, 1], [7, 2]]), IndexError, r"ids\[1, 0\] is 7; wanted 0 to 4"),
         (np.array([-1]), IndexError, r"ids\[0\] is -1; wanted 0 to 4"),
+        (tg.tensor([1.0]), TypeError, "ids of float32"),
         (np.array([1.0]), TypeError, r"ids of float64, shape \(1,\); wanted integers"),
     ],
 )
 def test_ids_that_are_no_classes_are_refused(ids, error, match):
     with pytest.raises(error, match=f"Embedding: {match}"):
         nn.Embedding(5, 2, rng=0)(ids)
+
+
+def test_ids_may_be_the_positions_of_largest_entries(rng):
+    embed, scores = nn.Embedding(5, 2, rng=0), tg.tensor(rng.normal(size=(3, 5)))
+    wanted = embed.W.numpy()[scores.numpy().argmax(-1)]
+    np.testing.assert_array_equal(embed(scores.argmax(-1)).numpy(), wanted)
 
 
 def test_an_embedding_in_a_cell_is_unrolled_over_ids(rng):
@@ -149,6 +156,8 @@ def test_sequential_is_its_layers(rng):
 def test_sequential_refuses_what_is_no_layer():
     with pytest.raises(TypeError, match="Sequential: layer 1 is 3; wanted modules or functions"):
         nn.Sequential(tg.tanh, 3)
+    with pytest.raises(TypeError, match=r"wanted modules or functions; give .* as \*layers"):
+        nn.Sequential([tg.tanh])
     with pytest.raises(TypeError, match=r"layer 0 is <class .*Linear"):
         nn.Sequential(nn.Linear)
     model = nn.Sequential(lambda x: (x, x), tg.tanh)

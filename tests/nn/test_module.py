@@ -1,8 +1,10 @@
 """Modules: what they find in their attributes, values in and out, freezing, copies."""
 
+import collections
 import copy
 import dataclasses
 import pickle
+import types
 
 import numpy as np
 import pytest
@@ -96,6 +98,20 @@ def test_a_module_that_holds_its_owner_is_walked_once():
     assert list(model.parameters()) == NAMES
 
 
+def test_other_containers():
+    module = tg.Module()
+    module.window = collections.deque([parameter(1), tg.ElmanCell(1, 2)])
+    module.bag = types.SimpleNamespace(a=parameter(1), b=[parameter(2)])
+    module.pairs = collections.OrderedDict([((1, 2), parameter(3))])
+    assert list(module.parameters()) == [
+        "window.0", "window.1.U", "window.1.W", "window.1.b", "bag.a", "bag.b.0", "pairs.(1, 2)",
+    ]  # fmt: skip
+    endless = []
+    endless.append(endless)
+    module.endless = endless
+    assert len(module.parameters()) == 7
+
+
 def test_an_own_list_of_parameters_is_taken_for_what_it_says():
     class Half(tg.Module):
         def __init__(self):
@@ -172,6 +188,16 @@ def test_values_that_do_not_fit_are_named_and_nothing_is_changed(change, match):
         model.load_state_dict(values)
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_values_may_be_lists_and_tensors_by_name():
+    cell = tg.ElmanCell(1, 2, rng=0)
+    cell.load_state_dict({"U": [[1, 2]], "W": tg.ones((2, 2)), "b": (3, 4)})
+    np.testing.assert_array_equal(cell.b.numpy(), [3, 4])
+    with pytest.raises(TypeError, match=r"ElmanCell: given a list, wanted \{path: value\}"):
+        cell.load_state_dict([1])
+    with pytest.raises(TypeError, match=r"ElmanCell.with_parameters: given a list, wanted \{path"):
+        cell.with_parameters([1])
 
 
 def test_all_faults_are_named_at_once_and_strict_may_be_off():
@@ -348,10 +374,12 @@ def test_a_module_shows_its_parts_and_their_number():
 def test_methods_of_other_libraries_are_answered(name):
     cell = tg.ElmanCell(1, 2)
     assert not hasattr(cell, name)
+    assert name not in dir(cell)
     with pytest.raises(AttributeError, match=f"a module has no attribute '{name}'; use "):
         getattr(cell, name)
     setattr(cell, name, 3)  # a user may have the name
     assert getattr(cell, name) == 3
+    assert name in dir(cell)
 
 
 def test_a_method_forward_is_what_a_call_runs():

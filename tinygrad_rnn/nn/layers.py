@@ -96,7 +96,7 @@ class Embedding(Module):
 
         Raises TypeError for ids that are not integers, IndexError for one outside 0 to V - 1.
         """
-        index = np.asarray(ids)
+        index = ids.numpy() if isinstance(ids, Tensor) else np.asarray(ids)
         if index.dtype.kind not in "iu":
             raise TypeError(
                 f"Embedding: ids of {index.dtype}, shape {index.shape}; wanted integers, class "
@@ -190,9 +190,9 @@ class Sequential(Module):
     def __init__(self, *layers: Layer) -> None:
         for i, layer in enumerate(layers):
             if not callable(layer) or isinstance(layer, type):
+                hint = "; give the layers of a list as *layers" if isinstance(layer, list) else ""
                 raise TypeError(
-                    f"Sequential: layer {i} is {layer!r:.60}; wanted modules or functions, one "
-                    "argument each"
+                    f"Sequential: layer {i} is {layer!r:.60}; wanted modules or functions{hint}"
                 )
         self.layers = layers
 

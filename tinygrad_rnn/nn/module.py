@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -173,6 +174,7 @@ class Module:
 
     def _take(self, values: Mapping[str, Any], strict: bool) -> str | None:
         """Take values for parameters and buffers if all fit; else the faults, and nothing is."""
+        _check_mapping(values, type(self).__name__)
         own = self._saved()
         first = {id(held): name for name, held in own.items()}
         known = {name: first[id(held)] for name, held in _named(self) if id(held) in first}
@@ -185,7 +187,10 @@ class Module:
                     wrong.append(f"{_short(name)} {np.shape(value)!s:.80} is unexpected")
                 continue
             main = known.get(name, name)
-            array = plain_array(value, f"{type(self).__name__}: {name}")
+            array = plain_array(
+                value.numpy() if isinstance(value, Tensor) else value,
+                f"{type(self).__name__}: {name}",
+            )
             fault = _misfit(own[main], array)
             if fault is None and main in new and not _same(new[main], array):
                 fault = f"is another value than {main!r}, which is the same parameter"
@@ -252,6 +257,7 @@ class Module:
         (dtype('float64'), dtype('float32'))
         """
         who, own = f"{type(self).__name__}.with_parameters", self.parameters()
+        _check_mapping(values, who)
         known = {name: p for name, p in _named(self) if isinstance(p, Parameter)} | own
         if not own.keys() <= values.keys() <= known.keys():
             wrong = [f"{name!r} is unknown" for name in values if name not in known]
@@ -303,6 +309,10 @@ class Module:
         for path, held in _inside(value, name, ()):
             if isinstance(held, Parameter | Buffer) and held.name is None:
                 held.named(path)
+
+    def __dir__(self) -> list[str]:
+        own = vars(self)
+        return [name for name in super().__dir__() if name in own or name not in OF_OTHERS]
 
     def __repr__(self) -> str:
         inner = [*_once(self, Module).items()]
@@ -519,6 +529,10 @@ def _parts(value: Any, path: str = "", asked: bool = False) -> Iterable[tuple[An
                 f"{path}: parameters in a set have no order, so no names; hold them in a list"
             )
         return ()
+    if isinstance(value, deque):
+        return enumerate(value)
+    if isinstance(value, SimpleNamespace):
+        return vars(value).items()
     parts = tree.entries(value)
     if parts is None and callable(getattr(value, "parameters", None)):
         return _listed(value.parameters)
@@ -553,6 +567,11 @@ def _misfit(held: Parameter | Buffer, array: Array) -> str | None:
             f"with .astype, or the value {held.dtype}"
         )
     return None
+
+
+def _check_mapping(values: Any, who: str) -> None:
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{who}: given a {type(values).__name__}, wanted {{path: value}}")
 
 
 def _short(name: str) -> str:
