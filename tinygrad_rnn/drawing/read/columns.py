@@ -159,10 +159,23 @@ def _by_uses(operations: Sequence[Node]) -> dict[Node, int]:
             each = len(users) // T
             for k, user in enumerate(users):
                 found.setdefault(user, k // each + 1)
-    found |= _between(operations, found)
-    on = {(found[s], step) for n, step in found.items() for s in n.inputs if s in found}
-    handed_on = all((k, k + 1) in on for k in range(1, T))
-    return found if handed_on else {}  # else it is a tree, or twins: no time
+    if not _each_follows_another(operations, found):
+        return {}  # a tree, or twins: no time
+    return found | _between(operations, found)
+
+
+def _each_follows_another(operations: Sequence[Node], step: dict[Node, int]) -> bool:
+    """Whether in each step something is made from something of the step before."""
+    latest: dict[Node, tuple[int, int]] = {}  # steps that a value comes from: the last two
+    follows: set[int] = set()
+    for node in operations:
+        behind = [latest[s] for s in node.inputs if s is not None and s in latest]
+        own = max([step.get(node, 0), *(last for last, _ in behind)])
+        earlier = [last if last < own else before for last, before in behind]
+        latest[node] = own, max(earlier, default=0)
+        if step.get(node) == own and latest[node][1] == own - 1:
+            follows.add(own)
+    return follows >= set(range(2, max(step.values(), default=0) + 1))
 
 
 def _between(operations: Sequence[Node], known: dict[Node, int]) -> dict[Node, int]:

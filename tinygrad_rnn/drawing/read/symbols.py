@@ -115,10 +115,12 @@ class Symbols:
             own = bool(stem) and step.isdigit()
             when = {"time": int(step), "fixed": True} if own else {}
             name = (stem if own else name) + reader.carried.upper.get(made_by, "")
-        elif len(reader.users[leaf]) > 1 or (name is not None and name[-1].isdigit()):
-            when = {}  # of all steps, or the user counts them already
+        counted = name is not None and name[-1].isdigit()  # by the user
+        alone = not arrives and not counted and len(reader.users[leaf]) == 1
+        if not arrives and not alone:
+            when = {}
         symbol = Symbol(text.cut(name or "x"), "input", **when)
-        if not arrives and when:
+        if alone:
             symbol = self.numbered(symbol, reader.column[node])
         self.leaves[leaf] = symbol
         return symbol
