@@ -1,6 +1,7 @@
 """`draw`: what flows along each link, which steps are shown, and what is refused."""
 
 import sys
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -394,3 +395,39 @@ def test_a_product_with_parts_in_brackets_does_not_read_as_an_index():
             a = tg.tanh(a @ tg.concatenate([W[:, :1], W[:, 1:2]], axis=1)).named("a")
     lines = [plain(line) for b in tg.draw(a.sum(), level="step").model.boxes for line in b.lines]
     assert "a_2 = tanh(a_1 · [W[:, 0:1], W[:, 1:2]])" in lines
+
+
+def test_the_width_that_is_asked_for_says_how_many_steps_are_drawn():
+    run = tg.unroll(tg.LSTMCell(3, 4, rng=0), np.ones((12, 1, 3)))
+    assert tg.draw(run.state.h.sum()).model.shown == [1, 2, 3, 10, 11, 12]  # twelve are too wide
+    narrow = tg.draw(run.state.h.sum(), width="16cm")
+    assert narrow.model.shown == [1, 12]
+    root = ET.fromstring(narrow.svg)
+    assert float(root.get("width")) == pytest.approx(16 / 2.54 * 96, abs=0.01)
+    _, _, wide, high = map(float, root.get("viewBox").split())
+    assert float(root.get("height")) / float(root.get("width")) == pytest.approx(
+        high / wide, rel=1e-3
+    )
+    assert tg.draw(run.state.h.sum(), steps="all", width=800).model.shown == list(range(1, 13))
+    for wrong in ("wide", -1, "3 parsec", 0):
+        with pytest.raises(ValueError, match="wanted pixels, or a text like '16cm'"):
+            tg.draw(run.state.h.sum(), width=wrong)
+
+
+def test_labels_and_styles_of_ones_own(gallery):
+    def label(box):
+        return f"step {box.step}" if box.kind == "op" and box.step == 2 else None
+
+    def style(part):
+        return {"stroke": "#ff00ff", "width": 5} if part.kind in ("state", "parameter") else None
+
+    drawing = tg.draw(gallery.by_hand(), label=label, style=style)
+    labels = [plain(box.label) for box in drawing.model.boxes]
+    assert labels.count("step 2") == sum(
+        b.kind == "op" and b.step == 2 for b in drawing.model.boxes
+    )
+    assert None in {box.step for box in drawing.model.boxes}
+    for text in (drawing.svg, drawing.digraph.source, drawing.html):
+        assert "#ff00ff" in text
+    with pytest.raises(ValueError, match=r"style gave \['colour'\] for link; wanted some of fill"):
+        tg.draw(gallery.by_hand(), style=lambda part: {"colour": "red"})

@@ -308,6 +308,14 @@ def test_every_program_draws_the_same_bytes():
     assert graphviz_words(whole.decode()) == scene_words(drawing.scene)
 
 
+@needs_dot
+@pytest.mark.parametrize("name", ["concatenated_input", "three_lstms", "odd_names"])
+def test_the_systems_dot_complains_of_nothing(name):
+    source = drawn(name, "step", True).digraph.source.encode()
+    done = subprocess.run(["dot", "-Tsvg"], input=source, capture_output=True, check=True)
+    assert not done.stderr
+
+
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
 @pytest.mark.parametrize("layout", ["own", "dot"])
 def test_graphviz_renders_files(suffix, layout, tmp_path, capfd):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from .. import tree
@@ -11,19 +11,28 @@ from ..nn.cell import fitting_input_size
 from ..tensor import Tensor, zeros
 from ..unroll import unroll
 from ..unrolled import Unrolled
+from . import text
 from .drawing import SUFFIXES, Drawing, Stats
-from .model import Model
+from .model import Box, Link, Model
 from .paint.scene import Look
 from .read.flow import Values, backward_norms, describe, gradient_norms, value_norms
 from .read.levels import by_step
 from .read.pullbacks import write_rules
 from .read.record import RecordReader, too_many
+from .text import Run
 
 __all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
 
 ALL_UP_TO = 12
 """Longer sequences show their first and last `ENDS` steps only, unless asked for others."""
 ENDS = 3
+NEVER_ELIDED = 4
+"""How many steps are all shown, however wide they are, unless a width is asked for."""
+WIDEST = 4800.0
+"""In pixels; a wider picture shows fewer steps, unless others are asked for."""
+SMALLEST = 0.5
+"""How small a picture may be shown so that it can be read: type of 14 pixels as one of 7."""
+UNITS = {"px": 1.0, "cm": 96 / 2.54, "mm": 9.6 / 2.54, "in": 96.0}
 MERGED = 50
 """How many operations at most may become one box, on average, before it is tried."""
 
@@ -40,6 +49,9 @@ def draw(
     bookkeeping: bool = False,
     title: str | None = None,
     theme: Literal["light", "dark", "auto"] = "light",
+    width: float | str | None = None,
+    label: Callable[[Box], str | None] | None = None,
+    style: Callable[[Box | Link], Mapping[str, Any] | None] | None = None,
     max_nodes: int = 2000,
 ) -> Drawing:
     """Draw the record of some outputs: time as columns, weights as rails.
@@ -48,7 +60,8 @@ def draw(
                that is called with (T, B, I), which are then shown over three steps
     level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop;
                the name on a step is the class of a cell, or the `scope` it was recorded in
-    steps      "auto" (all up to 12, then the first and last three), "all", (first, last), or a list
+    steps      "auto" (all up to 12, then the first and last three; fewer if they are wide), "all",
+               (first, last), or a list
     backward   draw the backward pass above the forward pass, one box per pullback rule:
                sums where contributions meet, the gradient of every state and of every parameter;
                at level "step" as equations
@@ -61,6 +74,10 @@ def draw(
     bookkeeping  draw what changes nothing too: 0 +, a division by 1, a sum over one, a view
     title      above the picture
     theme      "light", "dark", or "auto" (as the reader's system)
+    width      how wide it is shown, in pixels or as "16cm"; steps="auto" are then as many as can
+               be read
+    label      box -> another text for it, or None; `box.kind`, `.step` and `.node` say what it is
+    style      box or link -> how it is painted, some of fill, stroke, width, dash; or None
     max_nodes  an error rather than a picture with more boxes than this
 
     Steps are those marked with `timestep`, by `unroll` or by hand. Without marks the k-th use of a
@@ -86,37 +103,69 @@ def draw(
         raise TypeError(
             f"draw: max_nodes={max_nodes!r}, title={title!r}; wanted a whole number and a text"
         )
+    pixels = _pixels(width)
     tensors = _tensors(outputs)
     if backward or edges == "gradient":
         _single_numbers(tensors)
-    most = max_nodes if level != "step" else max_nodes * MERGED
-    reader = RecordReader(
-        tensors,
-        _chooser(steps),
-        most,
-        rolled=level == "rolled",
-        backward=backward,
-        bookkeeping=bookkeeping or level == "step",
-    )
-    model = reader.model()
-    if not model.boxes:
-        raise RuntimeError("draw: the outputs are data; nothing was computed from them")
-    known = Values(model, tensors)
-    describe(model, known, values=values, saved=saved)
-    if backward:
-        write_rules(model)
-    if level == "step":
-        model = by_step(model, _cell_name(outputs, model))
-    if len(model.boxes) > max_nodes:
-        raise ValueError(too_many(len(model.boxes), "boxes", max_nodes, model.steps, model.shown))
-    if backward:
-        backward_norms(tensors, model)
-    elif edges == "gradient":
-        gradient_norms(tensors, model)
-    elif edges == "magnitude":
-        value_norms(model, known)
-    look = Look(edges=edges, shapes=shapes)
-    return Drawing(model, title or "", theme, look)
+    widest = WIDEST if pixels is None else pixels / SMALLEST
+
+    def drawn(choose: Any) -> Drawing:
+        most = max_nodes if level != "step" else max_nodes * MERGED
+        reader = RecordReader(
+            tensors,
+            _chooser(choose),
+            most,
+            rolled=level == "rolled",
+            backward=backward,
+            bookkeeping=bookkeeping or level == "step",
+        )
+        model = reader.model()
+        if not model.boxes:
+            raise RuntimeError("draw: the outputs are data; nothing was computed from them")
+        known = Values(model, tensors)
+        describe(model, known, values=values, saved=saved)
+        if backward:
+            write_rules(model)
+        if level == "step":
+            model = by_step(model, _cell_name(outputs, model))
+        if len(model.boxes) > max_nodes:
+            raise ValueError(
+                too_many(len(model.boxes), "boxes", max_nodes, model.steps, model.shown)
+            )
+        if backward:
+            backward_norms(tensors, model)
+        elif edges == "gradient":
+            gradient_norms(tensors, model)
+        elif edges == "magnitude":
+            value_norms(model, known)
+        for box in model.boxes:
+            wanted = None if label is None else label(box)
+            if wanted is not None:
+                box.label, box.name = (Run(text.clean(wanted)),), ()
+        return Drawing(model, title or "", theme, Look(edges, shapes, style), pixels)
+
+    drawing = drawn(steps)
+    if pixels is None and len(drawing.model.steps) <= NEVER_ELIDED:
+        return drawing
+    ends = min(ENDS, (len(drawing.model.shown) - 1) // 2)
+    while steps == "auto" and drawing.scene.width > widest and ends > 0 and level != "rolled":
+        found = drawing.model.steps
+        drawing = drawn([*found[:ends], *found[-ends:]])
+        ends -= 1
+    return drawing
+
+
+def _pixels(width: float | str | None) -> float | None:
+    """A width in pixels, 96 to an inch; None for the picture's own."""
+    try:
+        if isinstance(width, str):
+            unit = next(unit for unit in UNITS if width.strip().endswith(unit))
+            width = float(width.strip().removesuffix(unit)) * UNITS[unit]
+        if width is None or width > 0:
+            return width
+    except (ValueError, TypeError, StopIteration):
+        pass
+    raise ValueError(f"draw: width={width!r}; wanted pixels, or a text like '16cm' or '800px'")
 
 
 def _single_numbers(tensors: Sequence[Tensor]) -> None:

@@ -43,18 +43,21 @@ class Drawing:
     `structure` are `graphviz.Digraph`s to edit further, `stats` counts its parts.
     """
 
-    def __init__(self, model: Model, title: str, theme: str, look: Look) -> None:
+    def __init__(
+        self, model: Model, title: str, theme: str, look: Look, width: float | None = None
+    ) -> None:
         self.model = model
         self.theme = theme
         self.title = title = text.clean(title)
         self.layout = Layout(model)
         self._painter = Painter(self.layout, title, look)
         self.scene = self._painter.scene()
+        self._shown = 1.0 if width is None else width / self.scene.width  # its size, in parts of it
 
     @cached_property
     def svg(self) -> str:
         """The picture as SVG; the same program gives the same text, to the byte."""
-        return svg.write(self.scene, self.theme)
+        return svg.write(self.scene, self.theme, shown=self._shown)
 
     @cached_property
     def html(self) -> str:
@@ -187,7 +190,7 @@ class Drawing:
         if suffix in (".png", ".pdf"):
             from .paint import raster
 
-            raster.save(self.scene, self.theme, path)
+            raster.save(self.scene, self.theme, path, raster.SCALE * self._shown)
             return path
         written = self._digraph(graph).source if suffix == ".dot" else getattr(self, suffix[1:])
         return write(path, written)

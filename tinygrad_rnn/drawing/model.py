@@ -9,6 +9,7 @@ from ..equations.expr import Symbol
 from ..graph import Node
 from .read.align import Key
 from .read.backward import Backward
+from .read.columns import AFTER, BEFORE
 from .text import Runs
 
 RAILED = ("parameter", "gradient")
@@ -44,6 +45,11 @@ class Box:
     keeps: bool = False
     back: bool = False
     facts: list[str] = field(default_factory=list)
+
+    @property
+    def step(self) -> int | None:
+        """Its time step; None outside of time."""
+        return None if self.column in (BEFORE, AFTER) else self.column
 
 
 @dataclass(eq=False)

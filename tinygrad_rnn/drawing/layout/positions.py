@@ -105,6 +105,8 @@ class Layout:
             sorted((self.cell[a][1], self.cell[b][1]))
             for a, b in [*self.template.inside, *self.template.across]
         ]
+        back = [b.key for b in self.in_steps if b.back and b.key in self.cell]
+        highest = max((self.cell[key][1] for key in back), default=0)
         for box in self.model.boxes:
             if box.kind not in RAILED:
                 continue
@@ -114,7 +116,9 @@ class Layout:
                 if box in (link.source, link.target)
             ]
             used = [self.cell[other.key][1] for other in others if other.key in self.cell]
-            if used:
+            if used and box.kind == "gradient":  # all beside each other, above the backward pass
+                beside = highest + 1
+            elif used:
                 r = max(set(used), key=used.count)
                 costs = [
                     (len(tracks[g]) + sum(low < g <= high for low, high in spans), i, g)

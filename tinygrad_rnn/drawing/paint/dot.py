@@ -16,11 +16,12 @@ from ..layout.route import Rect
 from ..text import SMALL, Run, plain, width
 from .shapes import INDENT, Group, Plate, Scene, Stroke, Words
 from .svg import number, rounded
-from .theme import THEMES
 from .xdot import FACES, cubic, dashes, operations, point
 
 LAYOUTS = ("nop2", "dot")
 TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
+BRACKET = {"]": "&#93;"}
+"""Text that ends in this sign, plainly written, is refused by older versions of Graphviz."""
 HEAD = 10.0
 """How long Graphviz draws an arrow's head of size 1, in points."""
 
@@ -41,7 +42,7 @@ class _Writer:
 
         self.escape = graphviz.escape
         self.scene, self.placed = scene, placed
-        self.styles = THEMES["dark" if theme == "dark" else "light"]
+        self.styles = scene.styles("dark" if theme == "dark" else "light")
         self.groups: dict[str, list[Group]] = {}
         for group in scene.groups:
             kind = group.data.get("kind") or ("beside" if group.of else "behind")
@@ -262,7 +263,7 @@ class _Writer:
         font = " ".join(f'{key}="{value}"' for key, value in look.items())
         text = run.text.lstrip(" ")
         before = "\N{NO-BREAK SPACE}" * (len(run.text) - len(text))
-        parts = [f"<FONT {font}>{escape(part)}</FONT>" for part in (before, text) if part]
+        parts = [f"<FONT {font}>{escape(part, BRACKET)}</FONT>" for part in (before, text) if part]
         tags = ["I"] * (run.style == "i") + [("SUB" if run.shift < 0 else "SUP")] * bool(run.shift)
         for tag in tags:
             parts = [f"<{tag}>{part}</{tag}>" for part in parts]

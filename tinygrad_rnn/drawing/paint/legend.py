@@ -15,6 +15,7 @@ from ..text import Run
 from .shapes import SMALL_FONT, Plate, Stroke, Words, arrow, shifted
 
 ROW = 28.0
+PARTIAL = "\N{PARTIAL DIFFERENTIAL}"
 DELTA = "\N{GREEK SMALL LETTER DELTA}"
 
 
@@ -107,6 +108,13 @@ class Legend:
         if any(box.kind == "circle" and text.plain(box.label) == "+" for box in back):
             plate = Plate(Rect(8, 0, 16, 16), 8, "back-circle")
             self._entry("contributions are summed", 16, plate, Words(8, 0, (Run("+"),), 14))
+
+        if any(box.kind == "circle" and text.plain(box.label) == "1" for box in back):
+            plate = Plate(Rect(8, 0, 16, 16), 8, "back-circle")
+            words = "a sum over time hands its gradient on"
+            self._entry(words, 16, plate, Words(8, 0, (Run("1"),), 14))
+        if any(box.kind in ("value", "gradient") for box in back):
+            self._entry(f"{PARTIAL}  derivative of the loss with respect to what follows", 0)
 
     def _words(self, model: Model) -> None:
         boxes = model.boxes

@@ -8,13 +8,16 @@ from typing import Any
 
 from ...files import replacing
 from .shapes import Scene
-from .theme import THEMES
 
 LARGEST = 30_000
 """Pixels along one side that the renderer takes."""
 
 
-def save(scene: Scene, theme: str, file: Path, scale: float = 2.0) -> None:
+SCALE = 2.0
+"""Pixels to a point."""
+
+
+def save(scene: Scene, theme: str, file: Path, scale: float = SCALE) -> None:
     """Write a PNG or PDF; the same scene gives the same bytes.
 
     Letters that no installed font has are drawn as \N{REPLACEMENT CHARACTER}.
@@ -43,7 +46,7 @@ def _write(scene: Scene, theme: str, file: Path, dpi: float) -> None:
 
     from .canvas import Picture
 
-    styles = THEMES["dark" if theme == "dark" else "light"]
+    styles = scene.styles("dark" if theme == "dark" else "light")
     size = ceil(scene.width) / 72, ceil(scene.height) / 72  # no half-covered pixels at the edges
     figure = Figure(figsize=size, dpi=dpi, facecolor=styles["page"].fill)
     figure.add_artist(Picture(scene, styles))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,7 @@ from ..read.columns import AFTER, BEFORE
 from ..text import Run
 from .legend import Legend, Widths
 from .shapes import INDENT, SMALL_FONT, Group, Plate, Scene, Stroke, Words, arrow
-from .theme import PARAMETERS
+from .theme import PARAMETERS, THEMES, Style
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Look:
 
     edges: str = "plain"
     shapes: bool = True
+    style: Callable[[Box | Link], Mapping[str, Any] | None] | None = None
 
 
 class Painter:
@@ -35,6 +37,7 @@ class Painter:
         self.look = look
         self.edges = look.edges
         self.groups: list[Group] = []
+        self.own: dict[str, Style] = {}
         self.widths = Widths(layout.model.links)
 
     def scene(self) -> Scene:
@@ -78,6 +81,7 @@ class Painter:
             widest + 2 * MARGIN,
             y - top + MARGIN,
             self.groups,
+            self.own,
         )
 
     def about(self) -> str:
@@ -140,8 +144,28 @@ class Painter:
         words = Words(rect.x, y, (Run("one step later"),), SMALL_FONT, "soft", face="sans")
         return [Plate(rect, 4, "page"), words]
 
+    def _users(self, part: Box | Link, usual: str) -> str:
+        """The class that a user wants for a box or a link, else the usual one."""
+        wanted = None if self.look.style is None else self.look.style(part)
+        if not wanted:
+            return usual
+        unknown = set(wanted) - set(Style._fields)
+        if unknown:
+            raise ValueError(
+                f"draw: style gave {sorted(unknown)} for {part.__class__.__name__.lower()}; wanted "
+                f"some of {', '.join(Style._fields)}"
+            )
+        made = THEMES["light"][usual]._replace(**wanted)
+        same = next((name for name, style in self.own.items() if style == made), None)
+        name = same or f"own{len(self.own)}"
+        self.own[name] = made
+        return name
+
     def style_of(self, box: Box) -> str:
         """The class a box is painted in."""
+        return self._users(box, self._usual_style(box))
+
+    def _usual_style(self, box: Box) -> str:
         if box.kind in RAILED:
             return f"parameter{box.color % PARAMETERS}"
         if box.back and box.kind in ("circle", "value", "cell"):
@@ -150,6 +174,9 @@ class Painter:
 
     def line_of(self, link: Link) -> str:
         """The class a link is painted in."""
+        return self._users(link, self._usual_line(link))
+
+    def _usual_line(self, link: Link) -> str:
         for box in (link.source, link.target):
             if box.kind in RAILED:
                 return f"rail{box.color % PARAMETERS}"
@@ -158,6 +185,9 @@ class Painter:
     def width_of(self, link: Link) -> float:
         """How thick a link is."""
         width = self.widths(link.norm) if self.edges != "plain" else None
+        wanted = (self.look.style and self.look.style(link)) or {}
+        if "width" in wanted:
+            return float(wanted["width"])
         if width is None:
             width = {"state": 1.6, "constant": 1.0, "cut": 1.6}.get(link.kind, 1.2)
         return width
@@ -190,8 +220,10 @@ class Painter:
         for link, way in rail.ways:
             width = (self.widths(link.norm) if self.edges != "plain" else None) or 1.5
             x, y = rail.junction(way)
+            own = self._users(link, line)
+            width = self.own[own].width if own != line else width
             parts: list[Any] = (
-                [Stroke(way, line, width)] if rail.into else arrow(way, line, head, width)
+                [Stroke(way, own, width)] if rail.into else arrow(way, own, head, width)
             )
             parts.append(Plate(Rect(x, y, 6, 6), 3, head))
             self.groups.append(self._link_group(link, parts, box.id))

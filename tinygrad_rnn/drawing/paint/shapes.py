@@ -8,6 +8,7 @@ from typing import Any
 from ..layout.positions import FONT
 from ..layout.route import Point, Rect, Way
 from ..text import Runs
+from .theme import THEMES, Style
 
 SMALL_FONT = 12.0
 CORNER = 6.0
@@ -74,6 +75,11 @@ class Scene:
     width: float
     height: float
     groups: list[Group]
+    own: dict[str, Style] = field(default_factory=dict)
+
+    def styles(self, theme: str) -> dict[str, Style]:
+        """The styles of a theme, and those of this scene alone."""
+        return THEMES[theme] | self.own
 
 
 def arrow(way: Way, style: str, head: str, width: float) -> list[Any]:

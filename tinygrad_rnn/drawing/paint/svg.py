@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from ..text import BASELINE, RISE, SMALL
 from .shapes import CORNER, Plate, Scene, Stroke, Words
-from .theme import THEMES
+from .theme import Style
 
 SERIF = (
     "'STIX Two Text', 'STIXGeneral', 'Latin Modern Roman', 'Times New Roman', "
@@ -21,15 +21,16 @@ def number(x: float) -> str:
     return "0" if text in ("-0", "") else text
 
 
-def write(scene: Scene, theme: str = "light", indent: str = " ") -> str:
-    """The picture as SVG text; the same scene gives the same text."""
+def write(scene: Scene, theme: str = "light", indent: str = " ", shown: float = 1.0) -> str:
+    """The picture as SVG text; the same scene gives the same text. shown: its size, in parts."""
     used = {"page"} | {shape.style for group in scene.groups for shape in group.shapes}
     size = {"width": number(scene.width), "height": number(scene.height)}
     at = {"x": number(scene.left), "y": number(scene.top)}
     root = {
         "xmlns": "http://www.w3.org/2000/svg",
         "viewBox": " ".join([*at.values(), *size.values()]),
-        **size,
+        "width": number(scene.width * shown),
+        "height": number(scene.height * shown),
         "class": f"tinygrad-rnn tgr-{theme}",
         "role": "img",
         "aria-label": scene.title,
@@ -38,7 +39,7 @@ def write(scene: Scene, theme: str = "light", indent: str = " ") -> str:
         _open("svg", root),
         indent + _element("title", {}, escape(scene.title)),
         indent + _element("desc", {}, escape(scene.about)),
-        indent + _element("style", {}, escape(sheet(theme, used))),
+        indent + _element("style", {}, escape(sheet(theme, used, scene))),
         indent + _element("rect", {**at, **size, "class": "page"}),
     ]
     for group in scene.groups:
@@ -165,7 +166,7 @@ def _words(words: Words) -> str:
     return _element("text", attributes, "".join(inside))
 
 
-def sheet(theme: str, used: set[str]) -> str:
+def sheet(theme: str, used: set[str], scene: Scene) -> str:
     """The style sheet. Plain colours, not variables: every SVG program understands them."""
     scope = f"svg.tgr-{theme}"
     common = (
@@ -178,14 +179,14 @@ def sheet(theme: str, used: set[str]) -> str:
         f"{scope} path{{fill:none;stroke-linejoin:round}}"
     )
     if theme != "auto":
-        return common + _rules(scope, theme, used)
-    dark = "@media (prefers-color-scheme:dark){" + _rules(scope, "dark", used) + "}"
-    return common + _rules(scope, "light", used) + dark
+        return common + _rules(scope, scene.styles(theme), used)
+    dark = "@media (prefers-color-scheme:dark){" + _rules(scope, scene.styles("dark"), used) + "}"
+    return common + _rules(scope, scene.styles("light"), used) + dark
 
 
-def _rules(scope: str, theme: str, used: set[str]) -> str:
+def _rules(scope: str, styles: dict[str, Style], used: set[str]) -> str:
     rules = []
-    for name, style in THEMES[theme].items():
+    for name, style in styles.items():
         if name not in used:
             continue
         parts = [f"fill:{style.fill or 'none'}"]

@@ -199,6 +199,8 @@ class RecordReader:
             kind = "op"
             number = next(n for n in numbers if n)
             label = (Run(scaled_by(number, sign, first=bool(numbers[0]))),)
+            if primitive.notation.form == "raised" and numbers[-1]:
+                label = (Run("( )"), Run(number, shift=1))
         state = key in self.carried.producers and key not in self.carried.running
         if node.names and not state and (node, 0) not in self.roots and not primitive.multiple:
             names = [text.named(Symbol(text.cut(n), "value", **self.symbols.when(node)))
