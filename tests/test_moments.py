@@ -239,3 +239,11 @@ def test_the_first_state_is_named_by_its_time(cell, rng):
     assert tg.unroll(cell, xs, start=5).states[0].name == "s_4"
     masked = tg.unroll(cell, xs, lengths=[3, 1])
     assert [s.name for s in masked.states] == ["s_0", "s", "s", "s"]
+
+
+def test_masks_are_called_m_in_pictures(cell, rng):
+    run = tg.unroll(cell, rng.normal(size=(3, 2, 2)), lengths=[3, 1])
+    for level in ("op", "step"):
+        model = tg.draw(run.outputs.sum(), level=level).model
+        labels = ["".join(r.text for r in b.label) for b in model.boxes if b.kind == "constant"]
+        assert labels == ["m1", "m2", "m3"]

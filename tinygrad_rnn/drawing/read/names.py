@@ -15,7 +15,7 @@ from .columns import AFTER, BEFORE, is_parameter
 
 
 class Constants:
-    """Names for constants: x for one that is multiplied by a matrix, else const."""
+    """Names for constants: their letter, else const."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -29,13 +29,23 @@ class Constants:
         value = None if node.saved is None else node.saved[i]
         key = (node, i) if value is None else identity(value)
         if key not in known:
-            data = node.primitive.kind == "bilinear" and i == 0
-            label = "x" if data else "const"
+            data = letter(node, i)
+            label = data or "const"
             same = sum(s.name.partition("_")[0] == label for s in known.values())
             time = when(self.model, column) if data else {}
             first = self.model.first(node, i) if column in self.model.near else None
             known[key] = first or Symbol(f"{label}_{same + 1}" if same else label, "input", **time)
         return known[key]
+
+
+def letter(node: Node, i: int) -> str | None:
+    """x for an array that is multiplied by a matrix, m for a mask that chooses; else None."""
+    if i == 0 and node.primitive is not None:
+        if node.primitive.kind == "bilinear":
+            return "x"
+        if node.primitive.notation.form == "choice":
+            return "m"
+    return None
 
 
 def identity(value: Any) -> Any:

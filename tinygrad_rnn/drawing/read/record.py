@@ -16,7 +16,7 @@ from .align import Key, correspondence
 from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
 from .bookkeeping import without
 from .columns import AFTER, BEFORE, columns, is_parameter
-from .names import identity
+from .names import identity, letter
 from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
 from .symbols import Symbols
@@ -383,17 +383,17 @@ class RecordReader:
             key = self._stand_in("first", self.carried.arrivals[self.key[node], i])[1]
         elif value is None and not bilinear:
             return None
-        given = bilinear and i == 0 and not arrives
+        given = None if arrives else letter(node, i)
         name = (
             text.named(
-                self.symbols.numbered(Symbol("x", "input", **self.symbols.when(node)), column)
+                self.symbols.numbered(Symbol(given, "input", **self.symbols.when(node)), column)
             )
             if given
             else (Run("const"),)
         )
         if arrives and (first := self.symbols.first(node, i)) is not None:
             name = text.named(first)
-        kind = "input" if given else "constant"
+        kind = "input" if given == "x" else "constant"
         box = self._box(text.plain(name), kind, key, column, name, None)
         if box.key[0] == "first":
             box.lag = self.carried.lags[self.key[node], i]
