@@ -98,6 +98,29 @@ def test_names_come_from_the_cell():
     assert "hₜ = (1 − fₜ) ⊙ hₜ₋₁ + fₜ ⊙ mₜ" in lines  # the argument's name
 
 
+@pytest.mark.parametrize("kind", ["two of them", "beside a leak"])
+def test_gradients_of_normalised_values_have_three_terms(kind):
+    rng = np.random.default_rng(0)
+    U, W, g = parameter(rng, I, H), parameter(rng, H, H), parameter(rng, H)
+
+    def step(c, x, s):
+        if kind == "two of them":
+            return tg.tanh(tg.layer_norm(x @ c.U) * c.g + tg.layer_norm(s @ c.W))
+        return 0.5 * s + tg.tanh(tg.layer_norm(x @ c.U + s @ c.W) * c.g)
+
+    cell = Stepping(step)
+    cell.U, cell.W, cell.g, cell.input_size = U, W, g, I
+    backward = derive(cell).unicode().split("Backward")[1]
+    assert "broadcast_to" not in backward
+    lines = [line for line in backward.splitlines() if "mean_features" in line]
+    assert len(lines) == (2 if kind == "two of them" else 1)
+    for line in lines:
+        assert re.search(
+            r"\((δ.) − mean_features\(\1 ⊙ .\) ⊙ . − mean_features\(\1\)\) / ",
+            re.sub("ₜ", "", line),
+        )
+
+
 class Mixer(tg.Cell):
     """Three inputs: rows, a number a row, and a matrix a row; one has the name of a parameter."""
 

@@ -66,8 +66,9 @@ class Reader:
         whole = {t._node for g in a.cotangents.values() for t in _tensors(g)}
         self._read_all(orders, whole)
         several = self._used_several_times()
-        if len(several) < len(whole):  # no need to keep the others in one piece
-            self._read_all(orders, {n for n in whole if n and several & self._own(n)})
+        used: set[Node | None] = {n for n in whole if n and several & self._own(n)}
+        if len(used) < len(whole):  # no need to keep the others in one piece
+            self._read_all(orders, used)
 
     def _read_all(self, orders: list[list[Node]], whole: set[Node | None]) -> None:
         """Read every operation, keeping some cotangents in one piece."""
