@@ -128,7 +128,7 @@ def derive(cell: Cell, input_size: int | None = None, *, inputs: Any = None) -> 
     >>> from tinygrad_rnn.nn.cells import Timed
     >>> cfc = derive(tg.nn.CfCCell(3, 4), inputs=Timed(np.ones((1, 3)), np.ones((1, 1))))
     >>> str(cfc).splitlines()[4].strip()
-    'rₜ = σ((−fₜ) ⊙ dtₜ)'
+    'rₜ = σ(−fₜ ⊙ dtₜ)'
     """
     if inputs is None:
         inputs = np.zeros((1, cell.input_size if input_size is None else input_size))

@@ -126,7 +126,7 @@ class CfCCell(SizedCell):
         f, g, k = ops.split(x @ self.U + s @ self.W + self.b, 3, axis=-1)
         g = ops.tanh(g).named("g")
         k = ops.tanh(k).named("k")
-        r = ops.sigmoid(-f.named("f") * dt).named("r")
+        r = ops.sigmoid(-(f.named("f") * dt)).named("r")
         s = (r * g + (1 - r) * k).named("s")
         return s, s
 
