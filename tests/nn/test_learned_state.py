@@ -81,6 +81,23 @@ def test_every_reader_gives_its_gradient(how, name, rng):
     np.testing.assert_allclose(gradients[name], wanted, rtol=1e-6)
 
 
+ELSEWHERE = tg.Parameter(np.ones((1, 3)), "ELSEWHERE")
+
+
+def test_a_first_state_of_a_parameter_that_is_not_listed_is_noticed(rng):
+    class Forgetful(Learned):
+        def initial_state(self, batch_size):
+            return tg.broadcast_to(ELSEWHERE, (batch_size, 3))
+
+    cell = Forgetful("broadcast")
+    with pytest.raises(
+        TypeError, match=r"derive: the first state: .*'ELSEWHERE' \(1, 3\), held as"
+    ):
+        tg.study.derive(cell)
+    with pytest.raises(ValueError, match=r"'ELSEWHERE' \(1, 3\), held as ELSEWHERE, not listed"):
+        tg.study.compare(cell, rng.normal(size=(2, 1, 2)), np.zeros((2, 1), int))
+
+
 def test_a_parameter_with_the_name_of_the_first_state():
     """It may be what that state begins with, but nothing else."""
     text = str(tg.study.derive(Learned("broadcast", "h_0")))

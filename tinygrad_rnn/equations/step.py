@@ -19,6 +19,7 @@ from .. import sweep, tree
 from ..graph import Array, Leaf, Node, Shape, record_order
 from ..nn import Cell
 from ..nn.cell import first_state
+from ..nn.module import unlisted
 from ..refusals import Recording, checked_pair, record_twice, refuse_differences, step_of
 from ..tensor import Parameter, Tensor, tensor
 from .expr import Symbol
@@ -113,6 +114,9 @@ def _trace(cell: Cell, inputs: Any, batch: int, seed: int, backward: bool = True
             enter(held, Symbol(label, "constant"))
     x_name, state_name = _argument_names(cell)
     start = first_state(cell, batch)
+    begun = [part._node for part in tree.leaves(start) if isinstance(part, Tensor)]
+    if fault := unlisted(cell, record_order([node for node in begun if node])):
+        raise TypeError(f"derive: the first state: {fault}")
     xs = [
         placeholder((batch, *np.shape(part)[1:]), Symbol(label, "input", 0))
         for label, part in zip(_input_names(inputs, x_name, cell), tree.leaves(inputs), strict=True)
