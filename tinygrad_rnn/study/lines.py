@@ -569,6 +569,8 @@ class Trial:
         at: int = symbol.time if symbol.fixed else t + symbol.time
         if symbol.kind == "last":
             at = self.T
+        elif symbol.kind == "reversed":
+            at = self.T + 1 - at
         elif symbol.kind == "wrapped" and not (0 < at <= self.T):
             # as Python's lists do: before the first is the last; states begin with s_0
             at = at % (self.T + 1) if (symbol.name, 0) in self._values else (at - 1) % self.T + 1
@@ -626,6 +628,41 @@ class Trial:
                     dirty.add(target)
             if len(dirty) == size:
                 return frozenset(dirty)
+
+    def table(self, changes: Sequence[Change] = ()) -> dict[tuple[int, int], dict[str, Array]]:
+        """The part of each gradient from loss t through the uses in step k, by (t, k)."""
+        all_lines = self.lines.lines
+        values = {c.line: c.value for c in changes if not c.extent and c.weights is None}
+        self._dirty = frozenset(
+            line.target.symbol.name for line in all_lines if line.kind not in ("sum", "input")
+        )
+        found: dict[tuple[int, int], dict[str, Array]] = {}
+        try:
+            for t in range(1, self.T + 1):
+                now: dict[tuple[str, int], Any] = {}
+                self._now = now
+                for line in all_lines:
+                    if line.kind == "carry":
+                        now[line.target.symbol.name, t] = self._zero(line.target.shape)
+                for k in range(t, 0, -1):
+                    parts: dict[str, Array] = {}
+                    for number_, line in enumerate(all_lines):
+                        label = line.target.symbol.name
+                        if line.kind == "error" and k < t:
+                            now[label, k] = self._zero(line.target.shape)
+                            continue
+                        if line.kind == "input":
+                            continue
+                        value = self._ev(values.get(number_, line.value), k)
+                        if line.kind == "sum":
+                            parts[label] = np.asarray(value)
+                        else:
+                            now[label, k - 1 if line.kind == "carry" else k] = value
+                    found[t, k] = parts
+        finally:
+            self._now = self._values
+            self._dirty = frozenset()
+        return found
 
     def run(
         self, changes: Sequence[Change], only: Container[str] | None = None

@@ -12,7 +12,7 @@ from ..equations import vocabulary as V
 from ..equations.expr import Expr, make, number, shifted
 from ..equations.notation import boxed
 from ..graph import Array
-from .lines import Change, Line, Lines, Numbers, Trial
+from .lines import Change, Line, Lines, Numbers, Trial, names_in
 from .problem import Problem
 from .search import Candidate, Found, Level, Search
 
@@ -141,6 +141,8 @@ def locate(
     limits = {asked.names[name]: value for name, value in allowed.items() if name in asked.names}
     search = Search(lines, problem, given, asked, limits, close)
     found = search.run()
+    if search.unexplained:  # then a mistake counts only if it makes a whole gradient right
+        found = [f for f in found if f.explains]
     wrong = _wrong(search, lines)
     findings = [_finding(f, search, wrong, asked) for f in found]
     rank = {asked.back.get(line.of, line.of): k for k, line in enumerate(lines.lines)}
@@ -229,6 +231,15 @@ def _first_wrong(found: Found, search: Search) -> tuple[str, int | None, list[st
     the quantities that come before it."""
     lines, candidate = found.before, found.candidate
     base = Level(search.numbers, {}, 1e-9, Trial(lines, search.numbers), {}, found.sticky)
+    if candidate.kind in ("clipped", "truncated", "order of time"):
+        clip = candidate.kind == "clipped"
+        return (
+            (found.explains[0] if clip or not lines.states else lines.states[0].symbol.name),
+            None,
+            [],
+        )
+    if candidate.zero:
+        return f"{lines.states[0].symbol.name}_0", 1, []
     if candidate.forward:
         k = min(candidate.forward)
         return lines.form.forward[k].targets[0].symbol.name, 1, []
@@ -283,11 +294,25 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, betwee
         words += f": {equation}." if equation else "."
         name = back.get(line.of, line.of)
         return Finding("unknown", name, t, words, (), equation)
-    near = _nearest(search, left)
+    outer = [line.of for line in lines.lines if line.kind == "sum" and _of_error(line, lines)]
+    if any(of in left for of in outer):
+        of = next(of for of in outer if of in left)
+        words += (
+            f" dL/d{of} needs nothing but the forward pass and dL/do_t, so these may differ: let "
+            "your function also give values of the forward pass, as a third dict {name: (T, ...)}"
+        )
+        return Finding("unknown", back.get(of, of), None, words + ".")
+    near, all_of_it = _nearest(search)
     t = _last_wrong_input(search)
     if t is not None:
         words += f" dL/dx_t is wrong from step {t} on back."
-    if near is not None:
+    if near is not None and all_of_it and not right:
+        words += (
+            " So the forward pass may differ too: let your function also give values of it, as a "
+            "third dict {name: (T, ...)}, and the gradients of named quantities, as a second one; "
+            f"the names here: {', '.join(asked.known)}."
+        )
+    elif near is not None:
         words += (
             f" All that is wrong depends on dL/d{near.of}, so look at its equation. To have the "
             "place found for sure, let your function also give the gradients of named quantities, "
@@ -298,6 +323,13 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, betwee
     return Finding("unknown", wrong[0] if wrong else left[0], None, words)
 
 
+def _of_error(line: Line, lines: Lines) -> bool:
+    """Whether a gradient needs no cotangent of the step but dL/do_t."""
+    errors = {other.target.symbol.name for other in lines.lines if other.kind == "error"}
+    needs = names_in(line.value) & lines.backward
+    return bool(needs) and needs <= errors
+
+
 def _last_wrong_input(search: Search) -> int | None:
     """The last step whose dL/dx_t is wrong, if that was given and is wrong at some."""
     with np.errstate(all="ignore"):
@@ -305,20 +337,26 @@ def _last_wrong_input(search: Search) -> int | None:
     return max(steps) + 1 if steps else None
 
 
-def _nearest(search: Search, left: list[str]) -> Line | None:
-    """The line that all wrong gradients depend on, and as little else as possible."""
+def _nearest(search: Search) -> tuple[Line | None, bool]:
+    """The line that all wrong gradients depend on, and as little else as possible; and whether
+    nothing is right.
+    """
     level = next((lv for lv in search.levels if lv.wrong(lv.run(None))), search.full)
     with np.errstate(all="ignore"):
         wrong = level.wrong(level.run(None))
         right = Level(level.numbers, level.run(None), 1e-9, level.trial, {}, level.sticky)
         best: tuple[int, int] | None = None
         for k, line in enumerate(search.lines.lines):
+            if line.kind == "error":
+                continue
             twice = make(V.MULTIPLY, [number(1.5), line.value], line.value.shape)
             got = right.run(Candidate("", changes=(Change(k, twice),)))
             reached = {i for i in right.wrong(got) if i[0] in level.given}
             if wrong <= reached and (best is None or (len(reached), -k) < best):
                 best = len(reached), -k
-    return None if best is None else search.lines.lines[-best[1]]
+        everything = level.wrong({k: np.full(g.shape, np.nan) for k, g in level.given.items()})
+    nothing = {label for label, _ in everything} == {label for label, _ in wrong}
+    return None if best is None else search.lines.lines[-best[1]], nothing
 
 
 def _merged(findings: list[Finding]) -> list[Finding]:

@@ -129,6 +129,11 @@ def _of_sum(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         yield _rewrite("wrong sign", total(flipped, e.shape), "the sign of {}", part)
         twice = total([*parts, (sign, part)], e.shape)
         yield _rewrite("extra term", twice, "{} is added twice", part, more=-0.6)
+    for kept in itertools.combinations(range(len(parts)), len(parts) - 2):
+        if kept:
+            gone = [part for i, (_, part) in enumerate(parts) if i not in kept]
+            left = total([parts[i] for i in kept], e.shape)
+            yield _rewrite("missing term", left, "without {} and {}", *gone, more=0.4)
     if len(parts) == 2:
         (a, x), (b, y) = parts
         if x.shape == y.shape and a == b:
@@ -241,6 +246,7 @@ def wrong_slopes(slope: Slope, others: Sequence[Slope]) -> Iterator[tuple[str, E
     ]
     for function, op in (("tanh", primitive_of("tanh")), ("sigma", primitive_of("sigmoid"))):
         again, of_a = make(op, [y], shape), make(op, [a], shape)
+        forms += [(f"{function}(y)", again), (f"{function}(a)", of_a)]
         for where, v in ((f"of {function}(y)", again), (f"of {function}(a)", of_a)):
             forms.append((f"1 - y^2 {where}", minus(one, times(v, v))))
             forms.append((f"y (1 - y) {where}", times(v, minus(one, v))))
@@ -380,6 +386,11 @@ def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             other = name(Symbol(symbol.name, kind, t, True), e.shape)
             text = f"that of the {kind} step where {{}} is wanted"
             yield _rewrite("off by one in time", other, text, e, more=0.5)
+        back = name(Symbol(symbol.name, "reversed", symbol.time), e.shape)
+        yield _rewrite("off by one in time", back, "time runs the other way in {}", e, more=0.8)
+        if any(state is e for state in scope.lines.states):
+            start = name(Symbol(symbol.name, "state", 0, True), e.shape)
+            yield _rewrite("off by one in time", start, "{} where {} is wanted", start, e, more=0.4)
         opposite = make(V.SUBTRACT, [number(1), e], e.shape)
         yield _rewrite("wrong operand", opposite, "{} where {} is wanted", opposite, e, more=-0.2)
         if e.ndim == 2:
@@ -428,6 +439,55 @@ def insertions(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             if value.shape == e.shape:
                 more = make(V.MULTIPLY, [other, value], e.shape)
                 yield _rewrite("extra term", make(V.ADD, [e, more], e.shape), text, more, more=0.5)
+
+
+def everywhere(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """One value exchanged for another wherever it stands in an equation."""
+    for s in symbols([e]):
+        if s.symbol.kind not in ("value", "state", "input"):
+            continue
+        negative = make(V.NEGATIVE, [s], s.shape)
+        yield _rewrite("wrong sign", replaced(e, {s: negative}), "the sign of {}", s, more=0.3)
+        for r in _operands(s, scope):
+            more = r.cost + 0.3
+            yield r._replace(value=replaced(e, {s: r.value}), cost=more)
+
+
+def reordered(e: Expr, targets: Sequence[Expr]) -> Iterator[Rewrite]:
+    """The parts of a value, of equal size, under each other's names."""
+    n = len(targets)
+    if not 2 <= n <= 4 or len({target.shape for target in targets}) != 1:
+        return
+    shape = targets[0].shape
+    axis = next(i - len(shape) for i, size in enumerate(e.shape) if size != shape[i])
+    width = shape[axis]
+    parts = [
+        make(V.SLICE, [e], shape, {"axis": axis, "start": k * width, "stop": (k + 1) * width})
+        for k in range(n)
+    ]
+    for order_ in list(itertools.permutations(range(n)))[1:]:
+        new = make(V.CONCATENATE, [parts[k] for k in order_], e.shape, {"axis": axis})
+        named = [targets[order_.index(k)] for k in range(n)]
+        text = "the parts are taken for " + ", ".join("{}" for _ in order_)
+        yield _rewrite("wrong gate order", new, text, *named)
+
+
+def before_slopes(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """Cotangents before the slopes of activations in place of those after them, here only."""
+    before: dict[Expr, Expr] = {}
+    for line in scope.lines.lines:
+        slope = scope.lines.slope(line.value)
+        if slope is not None and line.kind == "backward":
+            rest = [f for f in factors(line.value) if f not in slope.factors]
+            before[line.target] = product(rest, line.value.shape)
+    joined = {
+        line.target: replaced(line.value, before)
+        for line in scope.lines.lines
+        if line.kind == "backward" and line.value.op is V.CONCATENATE
+    }
+    new = replaced(e, before | joined)
+    if new is not e:
+        yield _rewrite("missing f'(a)", new, "cotangents before the slopes are used here", more=0.5)
 
 
 def of_gradient(k: int, lines: Lines) -> Iterator[Rewrite]:

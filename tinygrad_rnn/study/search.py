@@ -8,6 +8,7 @@ and three, with the recursion; then the problem that was given.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from .. import tree
 from ..equations import vocabulary as V
-from ..equations.expr import Expr, make, number, replaced
+from ..equations.expr import Expr, make, number, replaced, symbols
 from ..graph import Array
 from .lines import EXTENTS, Change, Lines, Numbers, Trial, factors, product, terms, total
 from .problem import Problem
@@ -24,14 +25,19 @@ from .rewrites import (
     Rewrite,
     Scope,
     at_one_use,
+    before_slopes,
+    everywhere,
     insertions,
     of_gradient,
     primitive_of,
+    reordered,
     rewrites,
 )
 
-EFFORT = 30_000
+EFFORT = 20_000
 """How many steps of a backward pass are computed at most: some seconds."""
+LONGEST = 40
+"""For how many steps the (t, k) table is looked through."""
 MOST = 4
 """How many mistakes are looked for in one pass."""
 
@@ -190,6 +196,7 @@ class Search:
             self.levels.append(Level(other, answer, max(close, 1e-8), Trial(lines, other)))
         self.levels.append(self.full)
         self.found: list[Found] = []
+        self.told = False
 
     def run(self) -> list[Found]:
         """The mistakes, those within a step first."""
@@ -199,15 +206,32 @@ class Search:
                     wrong = level.wrong(level.run(None))
                     if not wrong:
                         break
+                    if level is self.full and self._told():
+                        return self.found
                     options = self._options(level, wrong)
                     if not options:
                         break
                     self._take(options)
         return self.found
 
+    def _told(self) -> bool:
+        """Whether the given gradients are parts of the right ones, or the right ones clipped."""
+        level = self.full
+        for candidate, got in told(level, level.run(None)):
+            labels = {label for label, _ in level.wrong(got)} & set(got)
+            wrong = {label for label, _ in level.wrong(level.run(None))}
+            if not labels and wrong & set(got):
+                explains = tuple(label for label in level.given if label in wrong & set(got))
+                self.found.append(Found(candidate, explains, (), self.lines, level.sticky))
+                self.told = True
+                return True
+        return False
+
     @property
     def unexplained(self) -> list[str]:
         """The gradients that are still wrong."""
+        if self.told:
+            return []
         with np.errstate(all="ignore"):
             wrong = self.full.wrong(self.full.run(None))
         return [label for label in self.full.given if any(label == name for name, _ in wrong)]
@@ -305,24 +329,33 @@ class Search:
                 alike.setdefault(_alike(r, lines), []).append((k, r))
                 if T > 1:
                     found += [c for c in self._extents(found[-1]) if c is not found[-1]]
-            zero = number(0, line.value.shape)
-            mark = "dL/d{}" if line.kind == "sum" else "{}"
-            found.append(
-                Candidate(
-                    "not computed", f"{mark} is zero", (line.target,), (Change(k, zero),), cost=1.2
-                )
-            )
+            if line.kind == "error":
+                continue
+            zero = (Change(k, number(0, line.value.shape)),)
+            if line.kind == "carry":
+                gone = Candidate("missing term", "without {}", (line.target,), zero, cost=1.0)
+            else:
+                mark = "dL/d{}" if line.kind == "sum" else "{}"
+                gone = Candidate("not computed", f"{mark} is zero", (line.target,), zero, cost=1.2)
+            found.append(gone)
             if T > 1:
-                found += [c for c in self._extents(found[-1]) if c is not found[-1]]
+                found += [c for c in self._extents(gone) if c is not gone]
         for group in alike.values():
-            if 1 < len({k for k, _ in group}) == len(group):
-                r = group[0][1]
-                changes = tuple(Change(k, r.value) for k, r in group)
-                text = r.detail[0]
-                candidate = Candidate(r.kind, text, r.detail[1], changes, cost=r.cost + 0.2)
-                found.append(candidate)
-                if T > 1:
-                    found += [c for c in self._extents(candidate) if c is not candidate]
+            if not 1 < len({k for k, _ in group}) == len(group):
+                continue
+            r = group[0][1]
+            sizes = range(2, len(group) + 1) if len(group) < 6 else [len(group)]
+            for some in itertools.chain(*(itertools.combinations(group, n) for n in sizes)):
+                changes = tuple(Change(k, other.value) for k, other in some)
+                cost = r.cost + 0.2 * (len(group) - len(some) + 1)
+                found.append(Candidate(r.kind, *r.detail, changes=changes, cost=cost))
+                if T > 1 and len(some) == len(group):
+                    found += [c for c in self._extents(found[-1]) if c is not found[-1]]
+        carries = [k for k, line in enumerate(lines.lines) if line.kind == "carry"]
+        if len(carries) > 1:
+            none = tuple(Change(k, number(0, lines.lines[k].value.shape)) for k in carries)
+            text = "nothing is handed back to the step before"
+            found.append(Candidate("missing term", text, (), none, cost=1.1))
         found += self._fitted(level, wrong)
         if T > 1:
             found += self._steps()
@@ -333,7 +366,7 @@ class Search:
         found: list[Candidate] = []
         for k, line in enumerate(self.lines.lines):
             scope = Scope(self.lines, k)
-            for make_ in (at_one_use, insertions):
+            for make_ in (before_slopes, at_one_use, everywhere, insertions):
                 for r in make_(line.value, scope):
                     change = (Change(k, r.value),)
                     found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
@@ -377,6 +410,8 @@ class Search:
                     c = _nice(c)
                     if c in tried or abs(c - 1) < 1e-9 or len(tried) > 3:
                         continue
+                    if c == 0 and what is line.target and line.kind != "error":
+                        continue  # it is among the rewrites
                     tried.add(c)
                     kind, text, cost = _said(c, level)
                     if what is line.target:
@@ -445,10 +480,24 @@ class Search:
         yield Candidate("forward pass", "the first state is taken to be zero", zero=True, cost=1.5)
         found: list[Candidate] = []
         for k, equation in enumerate(lines.form.forward):
-            for r in rewrites(equation.value, Scope(lines, 0)):
-                found.append(
-                    Candidate("forward pass", *r.detail, forward={k: r.value}, cost=r.cost + 1.0)
+            scope = Scope(lines, 0)
+            for r in (
+                *rewrites(equation.value, scope),
+                *everywhere(equation.value, scope),
+                *reordered(equation.value, equation.targets),
+            ):
+                other = Candidate(
+                    "forward pass", *r.detail, forward={k: r.value}, cost=r.cost + 1.0
                 )
+                found.append(other)
+                if r.kind == "off by one in time" and len(r.detail[1]) == 2:
+                    new, old = r.detail[1]  # and so it is kept for the backward pass
+                    changes = tuple(
+                        Change(j, replaced(line.value, {old: new}))
+                        for j, line in enumerate(lines.lines)
+                        if old in symbols([line.value])
+                    )
+                    found.append(replace(other, changes=changes, cost=other.cost - 0.2))
             value = equation.value
             if value.op.activation and len(value.args) == 1:
                 yield from self._activations(k, equation.targets, value)
@@ -480,6 +529,50 @@ class Search:
                     {k: other},
                     cost=1.7,
                 )
+
+
+def told(level: Level, right: Mapping[str, Array]) -> Iterator[tuple[Candidate, dict[str, Array]]]:
+    """The right gradients clipped, or with fewer parts of the (t, k) table."""
+    given = {k: g for k, g in level.given.items() if k in level.numbers.parameters}
+    if not given:
+        return
+    c = max(float(np.abs(g).max(initial=0.0)) for g in given.values())
+    clipped = {k: np.clip(right[k], -c, c) for k in given}
+    text = f"every entry is clipped to {c:.6g}"
+    yield Candidate("clipped", text), clipped
+    norm = float(np.sqrt(sum(np.sum(g * g) for g in given.values())))
+    whole = float(np.sqrt(sum(np.sum(right[k] ** 2) for k in given)))
+    if whole > 0 and abs(norm - float(f"{norm:.2g}")) < 1e-5 * norm:
+        scaled = {k: right[k] * norm / whole for k in given}
+        yield Candidate("clipped", f"the norm of all is clipped to {norm:.6g}"), scaled
+    T = level.trial.T
+    if 2 < T <= LONGEST:
+        table = level.trial.table(level.sticky)
+        for k in range(1, T):
+            windows = [(t, j) for t in range(1, T + 1) for j in range(max(1, t - k + 1), t + 1)]
+            text = f"a loss goes back over {k} step{'s' * (k > 1)} and no further"
+            yield Candidate("truncated", text), _summed(table, windows, given)
+        for k in range(1, T):
+            for offset in (0, T % k):
+                chunk = [(t - 1 - offset) // k for t in range(T + 1)]
+                pairs = [
+                    (t, j) for t in range(1, T + 1) for j in range(1, t + 1) if chunk[t] == chunk[j]
+                ]
+                text = f"the sequence is cut into pieces of {k} step{'s' * (k > 1)}"
+                yield Candidate("truncated", text), _summed(table, pairs, given)
+    if "x" in level.given:
+        yield Candidate("order of time", "dL/dx_t is given for step T+1-t"), {"x": right["x"][::-1]}
+
+
+def _summed(
+    table: Mapping[tuple[int, int], Mapping[str, Array]],
+    pairs: Sequence[tuple[int, int]],
+    names: Mapping[str, Array],
+) -> dict[str, Array]:
+    return {
+        k: np.asarray(sum((table[pair][k] for pair in pairs), np.zeros_like(g)))
+        for k, g in names.items()
+    }
 
 
 def _first_carry(lines: Lines) -> int:
