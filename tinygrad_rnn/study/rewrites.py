@@ -262,9 +262,34 @@ def wrong_slopes(slope: Slope, others: Sequence[Slope]) -> Iterator[tuple[str, E
             flipped = make(opposite, f.args, f.shape)
             parts = [*slope.factors[:k], flipped, *slope.factors[k + 1 :]]
             forms.append(("the opposite condition", product(parts, shape)))
+    for shift in (-1, 1):
+        moved = name(y.symbol._replace(time=(y.symbol.time or 0) + shift), shape)
+        forms.append((f"that of step t{shift:+d}", replaced(right, {y: moved})))
     for text, form in forms:
         if form is not right:
             yield text, form
+
+
+def on_one_path(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """A slope that is wrong or missing for one of the terms that it is a factor of."""
+    slope = scope.lines.slope(e)
+    if slope is None:
+        return
+    rest = [f for f in factors(e) if f not in slope.factors]
+    made = {line.target: line.value for line in scope.lines.lines if line.kind == "backward"}
+    whole = product(rest, e.shape)
+    parts = terms(made.get(whole, whole))
+    if len(parts) < 2:
+        return
+    right = product(slope.factors, slope.value.shape)
+    wrong = [("none", None), *wrong_slopes(slope, scope.lines.slopes)]
+    for i, (sign, part) in enumerate(parts):
+        others = total([*parts[:i], *parts[i + 1 :]], e.shape)
+        for text, other in wrong:
+            term = part if other is None else make(V.MULTIPLY, [part, other], e.shape)
+            new = total([(1, make(V.MULTIPLY, [others, right], e.shape)), (sign, term)], e.shape)
+            words = f"for the part {{}} of it, {text} for the slope of {{}}"
+            yield _rewrite("wrong f'(a)", new, words, part, slope.value, more=0.5)
 
 
 def _of_matmul(e: Expr) -> Iterator[Rewrite]:
@@ -472,6 +497,32 @@ def reordered(e: Expr, targets: Sequence[Expr]) -> Iterator[Rewrite]:
         yield _rewrite("wrong gate order", new, text, *named)
 
 
+def of_one_part(e: Expr, targets: Sequence[Expr]) -> Iterator[Rewrite]:
+    """A term that is missing in one of the parts that a sum is cut into."""
+    found = terms(e)
+    if len(targets) < 2 or len(found) < 2:
+        return
+    start, shape = 0, targets[0].shape
+    axis = next((i - len(shape) for i, size in enumerate(e.shape) if size != shape[i]), None)
+    if axis is None:
+        return
+    cuts = []
+    for target in targets:
+        cuts.append((start, start + target.shape[axis], target))
+        start += target.shape[axis]
+
+    def cut(value: Expr, part: tuple[int, int, Expr]) -> Expr:
+        params = {"axis": axis, "start": part[0], "stop": part[1]}
+        return make(V.SLICE, [value], part[2].shape, params)
+
+    for i, (_, gone) in enumerate(found):
+        less = total([*found[:i], *found[i + 1 :]], e.shape)
+        for j, part in enumerate(cuts):
+            pieces = [cut(less if k == j else e, other) for k, other in enumerate(cuts)]
+            new = make(V.CONCATENATE, pieces, e.shape, {"axis": axis})
+            yield _rewrite("missing term", new, "without {} in {}", gone, part[2], more=0.3)
+
+
 def before_slopes(e: Expr, scope: Scope) -> Iterator[Rewrite]:
     """Cotangents before the slopes of activations in place of those after them, here only."""
     before: dict[Expr, Expr] = {}
@@ -552,6 +603,8 @@ __all__ = [
     "Scope",
     "at_one_use",
     "insertions",
+    "of_one_part",
+    "on_one_path",
     "of_gradient",
     "primitive_of",
     "rewrites",

@@ -29,6 +29,8 @@ from .rewrites import (
     everywhere,
     insertions,
     of_gradient,
+    of_one_part,
+    on_one_path,
     primitive_of,
     reordered,
     rewrites,
@@ -257,21 +259,32 @@ class Search:
                 if explained == most and candidate.cost < cheapest + 1.0:
                     best.append(candidate)
                     cheapest = min(cheapest, candidate.cost)
-            if most == len(wrong):
+            if most == len(wrong) and self._all_explained(best):
                 break
         return best
+
+    def _all_explained(self, candidates: list[Candidate]) -> bool:
+        """Whether one of them explains the larger problems too."""
+        for candidate in candidates[:60]:
+            for other in self._extents(candidate):
+                if not any(self._count(level, other) for level in self.levels[-2:]):
+                    return True
+        return False
+
+    def _count(self, level: Level, candidate: Candidate) -> int:
+        """How many parts are still wrong with a mistake."""
+        self.effort += level.trial.T
+        try:
+            return len(level.wrong(level.run(candidate)))
+        except (ValueError, IndexError, TypeError, KeyError):
+            return 10**6
 
     def _take(self, options: list[Candidate]) -> None:
         """Choose between mistakes by what they do on the larger problems."""
         scored: list[tuple[list[int], float, int, Candidate]] = []
-        for candidate in options[:40]:
+        for candidate in options[:60]:
             for other in self._extents(candidate):
-                counts: list[int] = []
-                for level in self.levels[-2:]:
-                    try:
-                        counts.append(len(level.wrong(level.run(other))))
-                    except (ValueError, IndexError, TypeError, KeyError):
-                        counts.append(10**6)
+                counts = [self._count(level, other) for level in self.levels[-2:]]
                 scored.append((counts, other.cost, len(scored), other))
         scored.sort(key=lambda entry: entry[:3])
         counts, _, _, chosen = scored[0]
@@ -366,7 +379,7 @@ class Search:
         found: list[Candidate] = []
         for k, line in enumerate(self.lines.lines):
             scope = Scope(self.lines, k)
-            for make_ in (before_slopes, at_one_use, everywhere, insertions):
+            for make_ in (before_slopes, on_one_path, at_one_use, everywhere, insertions):
                 for r in make_(line.value, scope):
                     change = (Change(k, r.value),)
                     found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
@@ -485,6 +498,7 @@ class Search:
                 *rewrites(equation.value, scope),
                 *everywhere(equation.value, scope),
                 *reordered(equation.value, equation.targets),
+                *of_one_part(equation.value, equation.targets),
             ):
                 other = Candidate(
                     "forward pass", *r.detail, forward={k: r.value}, cost=r.cost + 1.0
@@ -501,6 +515,16 @@ class Search:
             value = equation.value
             if value.op.activation and len(value.args) == 1:
                 yield from self._activations(k, equation.targets, value)
+        exchanged = [
+            c
+            for c in found
+            if c.parts and all(p.op is V.SYMBOL and p.symbol.kind == "parameter" for p in c.parts)
+        ]
+        for a, b in itertools.combinations(exchanged, 2):  # copied lines
+            if a.forward.keys().isdisjoint(b.forward) and a.detail == b.detail:
+                both, parts = {**a.forward, **b.forward}, a.parts + b.parts
+                text = f"{a.detail}; {b.detail}"
+                found.append(Candidate("forward pass", text, parts, (), both, cost=a.cost + 0.5))
         yield from sorted(found, key=lambda c: c.cost)
 
     def _activations(self, k: int, targets: Sequence[Expr], value: Expr) -> Iterator[Candidate]:
@@ -607,11 +631,13 @@ def _times(c: float, e: Expr) -> Expr:
 
 def _nice(c: float) -> float:
     """The number that is meant, if it is close to a plain one."""
+    if abs(c) < 1e-9:
+        return 0.0
     for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 32, 64):
         for near in (round(c * n) / n, n / round(n / c) if c and round(n / c) else 0.0):
             if near and abs(c - near) < 1e-9 * max(1.0, abs(c)):
                 return near
-    return 0.0 if abs(c) < 1e-9 else c
+    return c
 
 
 def _said(c: float, level: Level) -> tuple[str, str, float]:
