@@ -1,13 +1,11 @@
 """Backward passes in the styles people write them, and the mistakes people published in them.
 
 Every pass is right as it stands. Every mistake is an edit of its text, after a public question, an
-issue or a review (the address is given); the code is our own. The search was tuned to `FIRST`. `APART`
-and `LAST` were planted, and their results noted (docs/study.md), before any tuning to them.
+issue or a review (the address is given); the code is our own. The search was tuned to `FIRST`.
+`APART` and `LAST` were planted, and their results noted (docs/study.md), before any tuning to them.
 """
 
 from typing import Any, NamedTuple
-
-import numpy as np
 
 import tinygrad_rnn as tg
 from tests.derived_cells import MinimalGatedUnit, PeepholeLSTM
@@ -440,7 +438,8 @@ FIRST = [
     one(GITHUB + "cthorey/CS231/issues/1", "stacked",
         "dnext_c = dnext_c + o *", "dnext_c = o *", "missing term", "c", T - 1),
     one(GITHUB + "apache/mxnet/issues/4057", "peephole",
-        "dc = dc + dh * o * (1 - y ** 2)", "dc = dh * o * (1 - y ** 2)", "missing term", "c", T - 1),
+        "dc = dc + dh * o * (1 - y ** 2)", "dc = dh * o * (1 - y ** 2)",
+        "missing term", "c", T - 1),
     one(GITHUB + "nicklashansen/rnn_lstm_from_scratch/issues/1", "joined",
         'di * sigmoid(a[t]["i"], True)', "di * sigmoid(i[t], True)", "wrong f'(a)", "a_i", T),
     one(GITHUB + "hanbt/learn_dl/issues/53", "peephole",
@@ -455,7 +454,8 @@ FIRST = [
     one(GITHUB + "karpathy/makemore/pull/3", "vanilla_steps",
         "h, cache = step_forward(x, h,", "h, cache = step_forward(x, s_0,", "forward pass", "s", 1),
     one(GITHUB + "VikParuchuri/zero_to_gpt/issues/9", "vanilla_columns",
-        "dW += draw @ h[t - 1].T", "dW += draw @ h[max(t - 1, 0)].T", "off by one in time", "W", None),
+        "dW += draw @ h[t - 1].T", "dW += draw @ h[max(t - 1, 0)].T",
+        "off by one in time", "W", None),
     one(GITHUB + "ooples/AiDotNet/pull/722", "gru",
         "dh = dh * z + du", "dh = dh * (1 - z) + du", "wrong operand", "h", T - 1),
     one(GITHUB + "rsokl/MyGrad/pull/4", "vanilla_losses",
@@ -470,7 +470,8 @@ APART = [
         'W["f"].T @ df + W["i"].T @ di + W["g"].T @ dg + W["o"].T @ do',
         ("missing f'(a)", "wrong operand"), "u", T),
     Mistake(GITHUB + "lhnguyen102/cuTAGI/issues/77", "stacked",
-        [("df = prev_c * dnext_c", "df = prev_c * dnext_h"), ("di = g * dnext_c", "di = g * dnext_h"),
+        [("df = prev_c * dnext_c", "df = prev_c * dnext_h"),
+         ("di = g * dnext_c", "di = g * dnext_h"),
          ("dg = i * dnext_c", "dg = i * dnext_h")], ("wrong operand",), ("i", T)),
     one(GITHUB + "ooples/AiDotNet/pull/722 (HIP)", "stacked",
         'dprev_h = da @ p["W"].T', "dprev_h = 0 * prev_h", "missing term", "h", T - 1),
@@ -480,14 +481,17 @@ APART = [
         "dW += draw @ h[t - 1].T", "dW += draw @ h[(t - 1) % len(xs)].T", "off by one in time",
         "W", None),
     one(GITHUB + "qixianbiao/RNN/issues/2 (clip)", "vanilla_columns",
-        '    return {', '    for d in (dU, dW, dV, db, dc):\n        np.clip(d, -0.5, 0.5, out=d)\n    return {',
+        '    return {',
+        '    for d in (dU, dW, dV, db, dc):\n        np.clip(d, -0.5, 0.5, out=d)\n    return {',
         "clipped", "U", None),
     Mistake("https://binne.notion.site/Assignment-2-RNN-Backpropagation", "leaky",
         [('np.einsum("tbi,tbh->ih", xs, da)', 'np.einsum("tbi,tbh->ih", xs, da) / len(s_0)'),
-         ('np.einsum("tbi,tbh->ih", s[:-1], da)', 'np.einsum("tbi,tbh->ih", s[:-1], da) / len(s_0)')],
+         ('np.einsum("tbi,tbh->ih", s[:-1], da)',
+          'np.einsum("tbi,tbh->ih", s[:-1], da) / len(s_0)')],
         ("mean over the batch for a sum",), ("U", None)),
     one(GITHUB + "jinzishuai/learn2deeplearn/issues/44", "joined",
-        "da_g = dg * (1 - g[t] ** 2)", "da_g = dg * (1 - np.tanh(g[t]) ** 2)", "wrong f'(a)", "a_g", T),
+        "da_g = dg * (1 - g[t] ** 2)", "da_g = dg * (1 - np.tanh(g[t]) ** 2)",
+        "wrong f'(a)", "a_g", T),
     one(GITHUB + "Theano/Theano/pull/166", "leaky",
         'np.einsum("tbi,tbh->ih", xs, da)', 'np.einsum("tbi,tbh->ih", xs[::-1], da)',
         ("order of time", "off by one in time"), "U", None),
@@ -539,7 +543,8 @@ LAST = [
     one(GITHUB + "lmnt-com/haste/issues/43", "gru",
         "dh = dh * z + du", "dh = dh * tape[0][3] + du", "off by one in time", "h", T - 1),
     Mistake(GITHUB + "tensorflow/swift-apis/issues/518", "vanilla_steps",
-        [("dWx += dWx_t", "dWx = dWx_t"), ("dWh += dWh_t", "dWh = dWh_t"), ("db += db_t", "db = db_t")],
+        [("dWx += dWx_t", "dWx = dWx_t"), ("dWh += dWh_t", "dWh = dWh_t"),
+         ("db += db_t", "db = db_t")],
         ("missing sum over time",), ("U", None)),
     one(GITHUB + "kvfrans/notes/issues/5", "vanilla_steps",
         "db = dt.sum(axis=0)", "db = dt.mean(axis=0)", "mean over the batch for a sum", "b", None),

@@ -355,7 +355,7 @@ def _nearest(search: Search) -> tuple[Line | None, bool]:
             if wrong <= reached and (best is None or (len(reached), -k) < best):
                 best = len(reached), -k
         everything = level.wrong({k: np.full(g.shape, np.nan) for k, g in level.given.items()})
-    nothing = {label for label, _ in everything} == {label for label, _ in wrong}
+    nothing = everything == wrong
     return None if best is None else search.lines.lines[-best[1]], nothing
 
 
