@@ -5,6 +5,7 @@ from . import handwritten, plots
 from .comparison import Agreement, Comparison, Row, compare
 from .contributions import Contributions, contributions
 from .diagnose import Diagnosis, Remedy, diagnose
+from .exercises import Exercise, exercise
 from .gates import Gate, gates
 from .jacobians import (
     jacobians,
@@ -25,6 +26,7 @@ __all__ = [
     "Contributions",
     "Derivation",
     "Diagnosis",
+    "Exercise",
     "Finding",
     "Gate",
     "Remedy",
@@ -36,6 +38,7 @@ __all__ = [
     "contributions",
     "derive",
     "diagnose",
+    "exercise",
     "gates",
     "handwritten",
     "jacobians",

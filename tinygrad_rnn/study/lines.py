@@ -501,6 +501,10 @@ class Trial:
         ]
         self.right = self.run(())
 
+    def value(self, e: Expr, t: int) -> Any:
+        """An expression at step t, from the right values."""
+        return self._ev(e, t)
+
     def values(self) -> dict[str, Array]:
         """The values of the forward pass, (T, ...)."""
         return {

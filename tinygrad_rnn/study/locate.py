@@ -171,7 +171,7 @@ def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: A
     """The words for a mistake."""
     candidate = found.candidate
     name, step, before = _first_wrong(found, search)
-    words = _words(candidate, found.before)
+    words = said(candidate, found.before)
     extents = {c.extent for c in candidate.changes if c.extent}
     if len(extents) == 1 and candidate.kind != "step left out":
         words += f", {extents.pop()}"
@@ -188,7 +188,7 @@ def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: A
     late = {label for label, j in wrong if step is None or j >= step - 1}
     given = search.full.given
     seen = tuple(n for n in before if f"{n}_t" in given and f"{n}_t" not in late)
-    also = tuple(f"{c.kind}, {_words(c, found.before)}" for c in found.also)
+    also = tuple(f"{c.kind}, {said(c, found.before)}" for c in found.also)
     return Finding(candidate.kind, name, step, words, explains, equation, instead, seen, also)
 
 
@@ -201,7 +201,7 @@ def _written(
         return []  # no notation for it
 
 
-def _words(candidate: Candidate, lines: Lines) -> str:
+def said(candidate: Candidate, lines: Lines) -> str:
     """The detail with expressions written out."""
     names = {line.target: f"dL/d{line.of}" for line in lines.lines if line.kind != "sum"}
     names |= {
@@ -373,4 +373,4 @@ def _merged(findings: list[Finding]) -> list[Finding]:
     return list(merged.values())
 
 
-__all__ = ["Finding", "locate"]
+__all__ = ["Finding", "locate", "said"]

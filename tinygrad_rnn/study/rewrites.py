@@ -174,7 +174,8 @@ def _of_product(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             for s in symbols([part]):
                 if s.shape == part.shape:
                     new = product([*parts[:i], s, *parts[i + 1 :]], e.shape)
-                    yield _rewrite("wrong operand", new, "{} where {} is wanted", s, part)
+                    text = "{} where {} is wanted"
+                    yield _rewrite("wrong operand", new, text, s, part, more=-0.4)
     if slope is not None:
         rest = [f for f in parts if f not in slope.factors]
         yield _rewrite(

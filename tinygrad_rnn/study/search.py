@@ -629,6 +629,14 @@ def _times(c: float, e: Expr) -> Expr:
     return make(V.MULTIPLY, [number(c), e], e.shape)
 
 
+def constant(given: Sequence[Array], wanted: Sequence[Array]) -> float | None:
+    """The number that the given arrays are times the wanted ones, if there is one."""
+    a, b = (np.concatenate([np.ravel(part) for part in parts]) for parts in (given, wanted))
+    size = float(b @ b)
+    c = _nice(float(a @ b) / size) if size else 0.0
+    return c if bool(np.all(np.abs(a - c * b) <= 1e-7 * np.abs(b).max(initial=0.0))) else None
+
+
 def _nice(c: float) -> float:
     """The number that is meant, if it is close to a plain one."""
     if abs(c) < 1e-9:
@@ -709,4 +717,4 @@ def _smaller(
         )
 
 
-__all__ = ["Candidate", "Found", "Search", "numbers_of"]
+__all__ = ["Candidate", "Found", "Search", "constant", "numbers_of"]
