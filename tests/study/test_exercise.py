@@ -7,7 +7,6 @@ import tinygrad_rnn as tg
 from tests.derived_cells import CELLS, I
 from tinygrad_rnn import study
 
-
 LSTM = {
     "h": lambda e, next_h: e + next_h,
     "u": lambda d_h, o: d_h * o,

@@ -209,7 +209,6 @@ def said(candidate: Candidate, lines: Lines) -> str:
         for line in lines.lines
         if line.kind == "carry"
     }
-    names |= {line.target: line.of for line in lines.lines if line.kind == "sum"}
     back = {line.target: line.value for line in lines.lines if line.kind == "error"}
 
     def text(e: Expr) -> str:
