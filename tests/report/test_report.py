@@ -230,6 +230,7 @@ def test_names_in_the_page_are_escaped(folder):
             r"unknown cell name 'Leakey' in .*own\.py; it has Leaky, Fixed, Choosy, AnySize,",
         ),
         ("{}/own.py:number", None, "unknown cell name 'number'"),
+        ("{}/own.py", None, r"own\.py has \d cells; wanted .*own\.py:Leaky or .*own\.py:Fixed"),
         ("{}/own.py:Odd", None, r"Odd\(.*\): cannot be made as Odd\(input_size, hidden_size"),
         ("{}/broken.py:A", None, r"broken\.py: SyntaxError"),
         ("gru", "{}/short.txt", r"short\.txt: 5 characters; wanted at least 24"),
@@ -276,6 +277,20 @@ def test_the_command_says_what_is_wrong(words, message):
     result = run(*words)
     assert result.exit_code == cli.BAD_INPUT
     assert message in result.stderr
+
+
+def test_an_error_in_the_users_cell_shows_the_users_lines(folder):
+    (folder / "bad.py").write_text(
+        "import tinygrad_rnn as tg\n"
+        "class Bad(tg.ElmanCell):\n"
+        "    def step(self, x, s):\n"
+        "        return super().step(x[:, :1], 1 / 0)\n"
+    )
+    result = run("--cell", folder / "bad.py:Bad")
+    assert result.exit_code == cli.BAD_INPUT
+    message, line = result.stderr.splitlines()
+    assert message == "tinygrad-rnn: ZeroDivisionError: division by zero"
+    assert line.endswith("bad.py, line 4, in step: return super().step(x[:, :1], 1 / 0)")
 
 
 def test_the_users_cell_stays_as_it_is(folder):

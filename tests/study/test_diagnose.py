@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import study
 from tinygrad_rnn.ops.registry import OPERATORS
 from tinygrad_rnn.study import diagnose, gates, retention
 
@@ -471,3 +472,105 @@ def test_a_gate_that_is_one_number():
 
     found = gates(tg.unroll(Leaky(), np.ones((3, 4, 2))))["k"].values
     np.testing.assert_array_equal(found, np.full((3, 1, 1), 0.5))
+
+
+def test_advice_does_not_contradict_itself():
+    """What helps and is not enough is called so."""
+    cell = tg.ElmanCell(2, 8, rng=0)
+    cell.b.assign(np.full(8, 5.0))
+    found = study.diagnose(cell, np.random.default_rng(0).normal(size=(40, 4, 2)))
+    initialisation = remedies(found)["initialisation"]
+    assert (initialisation.helps, initialisation.enough) == (True, False)
+    assert initialisation.answer == "in part"
+    assert "initialisation: in part; " in str(found)
+    assert "still vanishing" in initialisation.evidence
+    for remedy in found.remedies:
+        assert (remedy.answer == "yes") <= remedy.enough
+
+
+def test_large_inputs_that_saturate():
+    xs = 30 * np.random.default_rng(0).normal(size=(40, 4, 2))
+    cell = tg.ElmanCell(2, 8, rng=0)
+    inputs = remedies(study.diagnose(cell, xs))["inputs"]
+    assert inputs.helps
+    size = np.sqrt((xs**2).mean())
+    assert f"divided by {size:.3g}, 0% are" in inputs.evidence
+    assert "inputs" not in remedies(study.diagnose(cell, xs / size))
+
+
+def test_a_gain_is_no_bias():
+    class Gained(tg.Cell):
+        hidden_size = 4
+
+        def __init__(self):
+            self.W = tg.Parameter(0.3 * np.eye(4))
+            self.gain, self.b = tg.Parameter(np.full(4, 0.9)), tg.Parameter(np.full(4, 3.0))
+
+        def step(self, x, s):
+            s = tg.tanh(self.gain * (x + s @ self.W) + self.b).named("s")
+            return s, s
+
+    xs = np.random.default_rng(0).normal(size=(30, 4, 4))
+    found = remedies(study.diagnose(Gained(), xs))["initialisation"]
+    assert "growth is 0 " not in found.evidence  # as it would be with a gain of 0
+    assert found.helps
+
+
+@pytest.mark.parametrize(("rho", "words"), [(0.9, "could be evaluated"), (1.1, "could not be")])
+def test_the_largest_exponent_and_parallel_evaluation(rho, words):
+    cell = tg.ElmanCell(2, 8, activation="identity", rng=0)
+    cell.W.assign(rho * np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0])
+    found = study.diagnose(cell, np.ones((60, 4, 2)))
+    value, error = found.exponent
+    assert value == pytest.approx(np.log(rho), abs=1e-6)
+    assert error < 1e-6
+    assert words in str(found)
+
+
+def test_exponents_of_a_random_recurrence_lie_within_their_errors():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(20):
+        J = rng.normal(0, 1, (400, 1, 1))
+        value, error = study.lyapunov_exponents(J)[0], study.lyapunov_errors(J)[0]
+        inside += abs(value - (np.log(2) + -0.5772156649 - 2 * np.log(2)) / 2) < 2 * error
+    assert 15 <= inside <= 20
+    assert np.isinf(study.lyapunov_errors(rng.normal(size=(3, 1, 1)))).all()
+
+
+def test_one_activation_of_all_steps_is_one():
+    class Before(tg.Cell):
+        hidden_size = 3
+
+        def __init__(self):
+            self.W = tg.Parameter(0.3 * np.eye(3))
+
+        def step(self, x, v):
+            v = (x + tg.tanh(v) @ self.W).named("v")
+            return v, v
+
+    run = tg.unroll(Before(), np.ones((4, 1, 3)))
+    assert list(study.gates(run)) == ["tanh(v)"]
+    assert study.gates(run)["tanh(v)"].values.shape == (4, 1, 3)
+
+
+def test_a_softmax_gate():
+    class Choice(tg.Cell):
+        hidden_size = 3
+
+        def __init__(self):
+            self.U = tg.Parameter(np.eye(3))
+
+        def step(self, x, s):
+            w = tg.softmax(x @ self.U).named("w")
+            s = s + w * (x - s)
+            return s, s
+
+    xs = np.random.default_rng(0).normal(size=(4, 2, 3))
+    xs[0, 0] = [30, 0, 0]
+    gate = study.gates(tg.unroll(Choice(), xs))["w"]
+    y = np.exp(xs) / np.exp(xs).sum(-1, keepdims=True)
+    np.testing.assert_allclose(gate.values, y, rtol=1e-6)
+    np.testing.assert_allclose(gate.slopes, 4 * y * (1 - y), rtol=1e-5, atol=1e-6)
+    assert (gate.kind, gate.ends) == ("softmax", (0, 1))
+    assert gate.saturated[0] > 0

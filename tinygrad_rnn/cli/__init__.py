@@ -2,7 +2,9 @@
 
 import io
 import sys
+import traceback
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -30,11 +32,32 @@ def need(*packages: str) -> None:
 
 
 def fail(error: str | Exception) -> NoReturn:
-    """End the program, with an error in one line."""
+    """End the program, with an error."""
     if isinstance(error, OSError) and error.strerror:
         error = f"{error.filename}: {error.strerror}"
     print(f"tinygrad-rnn: {error}", file=sys.stderr)
     sys.exit(BAD_INPUT)
+
+
+def fail_at(error: Exception, cell: str) -> NoReturn:
+    """End the program, with an error and the lines of the user's file that it came from, if any.
+
+    cell  as on the command line: FILE.py:Class, or a name
+    """
+    lines = lines_in(error, cell)
+    fail("\n".join([f"{type(error).__name__}: {error}", *lines]) if lines else error)
+
+
+def lines_in(error: Exception, cell: str) -> list[str]:
+    """The lines of the user's file, FILE.py:Class, that an error came from."""
+    file = Path(cell.rpartition(":")[0] or cell)
+    if file.suffix != ".py" or not file.exists():
+        return []
+    return [
+        f"  {file}, line {frame.lineno}, in {frame.name}: {frame.line}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).exists() and file.samefile(frame.filename)
+    ]
 
 
 def _app() -> "typer.Typer":

@@ -10,7 +10,7 @@ from ..drawing import SUFFIXES, draw
 from ..graph import scope
 from ..nn.load import cell_named, make_cell
 from ..unroll import unroll
-from . import CELL, fail
+from . import CELL, fail_at
 
 INPUT, HIDDEN, BATCH = 3, 4, 1
 
@@ -46,7 +46,7 @@ def command(
         written: dict[str, Any] = {"renderer": renderer, "layout": layout}
         path = of_cell(cell, out, steps, seed, written, **look)
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
-        fail(error)
+        fail_at(error, cell)
     typer.echo(path)
 
 

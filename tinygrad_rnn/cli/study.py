@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import CELL, fail, need
+from . import CELL, fail, fail_at, lines_in, need
 
 
 def command(
@@ -47,4 +47,8 @@ def command(
             page = report(chosen, out, progress=lambda stage: status.update(stage))
     except bad_input as error:
         fail(error)
+    except Exception as error:
+        if not lines_in(error, cell):
+            raise
+        fail_at(error, cell)
     console.print(f"{chosen.name}, {steps} steps: {page}", soft_wrap=True)

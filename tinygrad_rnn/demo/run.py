@@ -13,6 +13,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import study
 
 from ..data import (
     STANDARD_LIBRARY,
@@ -26,6 +27,7 @@ from ..data import (
 from ..files import together, write
 from ..report import page
 from ..report.subject import BATCH
+from ..study import plots
 from . import figures, measure, terminal
 from . import train as training
 from .model import CharElman, sample, save
@@ -43,6 +45,8 @@ PAGE, GRAPH, PICTURE, MODEL = OUTPUTS = (
 LENGTH = 400
 TEMPERATURE = 0.8
 REPORT_STEPS = 20
+SHOWN = 80
+"""So many characters are coloured by how much an output depends on them."""
 
 
 class OutputError(OSError):
@@ -140,6 +144,8 @@ def run(
     train_ids, held_ids = vocabulary.encode(train_text), vocabulary.encode(held_text)
     sample_before = sample(model, LENGTH, seed, TEMPERATURE)
     before = measure.gradient_flow(model, held_ids)
+    line = held_text[:SHOWN]
+    reached = {"untrained": study.reach(model, line)}
 
     with Interrupted() as interrupted:
         terminal.begin(console, source, len(text), model)
@@ -156,8 +162,10 @@ def run(
             loss = measure.recorded(model, excerpt)
             length = min(REPORT_STEPS, len(held_text) // BATCH - 1)
             subject = reading(model, "an Elman network", held_text, "text held out", length)
+            reached["trained"] = study.reach(model, line)
             values = {
                 **page.results(subject),
+                **_of_reach(reached),
                 **_of_training(history, vocabulary, train_ids, held_ids),
                 "k1": k1,
                 "k2": k1 if k2 is None else k2,
@@ -218,6 +226,17 @@ def _of_training(
         "recent_count": min(training.RECENT, history.steps),
         "last": history.held_out[-1][1],
         "learning": page.inline(curve, "learning", "Loss per character over updates"),
+    }
+
+
+def _of_reach(reached: dict[str, study.Reach]) -> dict[str, Any]:
+    """A text coloured by how much its last character's output depends on the ones before."""
+    after = reached["trained"]
+    T = len(after.norms)
+    figure = plots.reach(reached)
+    return {
+        "reach": page.inline(figure, "reach", "How much an output depends on each character"),
+        "reach_horizon": {name: found.horizon(T) for name, found in reached.items()},
     }
 
 

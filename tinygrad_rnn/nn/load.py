@@ -27,7 +27,8 @@ def cell_named(words: str) -> tuple[Callable[..., Cell], str]:
 
     words   a name of `tg.cells()` in any case, or "FILE.py:Class"
 
-    Raises CellNameError (with the names there are) and OSError for a file that can't be read.
+    Raises CellNameError (with the names there are, those in the file for "FILE.py" alone) and
+    OSError for a file that can't be read.
 
     >>> cell_named("LSTM")[1]
     'LSTM'
@@ -35,7 +36,7 @@ def cell_named(words: str) -> tuple[Callable[..., Cell], str]:
     info = CELLS.get(words.lower())
     if info is not None:
         return (info.make if info.options else info.cell), info.title
-    file, _, name = words.rpartition(":")
+    file, _, name = (words, "", "") if words.endswith(".py") else words.rpartition(":")
     if not file.endswith(".py"):
         raise CellNameError(
             f"unknown cell name {words!r}; wanted one of {', '.join(CELLS)}, or FILE.py:Class"
@@ -50,6 +51,12 @@ def cell_named(words: str) -> tuple[Callable[..., Cell], str]:
             and issubclass(value, Cell)
             and value.__module__ == module.__name__
         ]
+        if not name:
+            choices = " or ".join(f"{file}:{cell}" for cell in cells)
+            raise CellNameError(
+                f"{file} has {len(cells) or 'no'} cell{'s' * (len(cells) != 1)}"
+                + (f"; wanted {choices}" if cells else "")
+            )
         raise CellNameError(
             f"unknown cell name {name!r} in {file}; it has {', '.join(cells) or 'none'}"
         )

@@ -371,6 +371,7 @@ _softmax = general(
         " / np.sum(np.exp(x - np.max(x, axis=axis, keepdims=True)), axis=axis, keepdims=True)"
     ),
     explain=explain_axis,
+    activation=True,
 )
 _log_softmax = general(
     "log_softmax",

@@ -159,12 +159,15 @@ def general(
     notation: Notation = CALL,
     multiple: bool = False,
     explain: Explain | None = None,
+    activation: bool = False,
 ) -> Primitive:
     """Any other operation: per argument a pullback rule `vjp(g, ...)` and a pushforward rule
     `jvp(t, ...)`; the tangents of several arguments are added up.
 
     A rule may be None, for an argument without derivative. Without `jvp` forward mode is derived:
     a pullback rule is linear in the cotangent, so its transpose is the pushforward rule.
+
+    activation  whether it is an activation function along its last axis, as softmax is
     """
     pull_rules: Sequence[Rule | None] = [vjp] if callable(vjp) else vjp
     push_rules: Sequence[Rule | None] = (
@@ -197,6 +200,7 @@ def general(
         signature=signature,
         multiple=multiple,
         explain=explain,
+        activation=activation,
     )
 
 

@@ -126,13 +126,20 @@ def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) 
         "derivation": _derivation(subject.cell),
         "comparison": comparison,
         "diagnosis": diagnosis,
-        "horizon": f"{diagnosis.horizon:.0f} steps" if diagnosis.horizon < 1e4 else "no end",
+        "horizon": f"{diagnosis.horizon:.0f} steps"
+        if diagnosis.horizon < 1e4
+        else "the whole sequence and more",
         "exponents": study.lyapunov_exponents(J[:, :1])[0] if T > 1 else None,
         "bounded": bound is not None,
         "parts": inline(plots.table(D), "parts", f"Norm of every part of dL/d{wrt.name}"),
         "shares": inline(plots.shares(D), "shares", f"Share of every step in dL/d{wrt.name}"),
         "lags": inline(plots.lags(J, bound), "lags", "Norm of the product of Jacobians by lag"),
         "spectra": inline(plots.spectra(J), "spectra", "Singular values of those products"),
+        "reach": inline(
+            plots.reach(study.reach(cell, problem.xs[:, :1])),
+            "reach",
+            "How much the last output depends on each input",
+        ),
         "gates": list(gates),
         "saturation": saturated
         and inline(plots.saturation(gates), "saturation", "Saturation of activations over time"),

@@ -7,8 +7,10 @@ from .contributions import Contributions, contributions
 from .diagnose import Diagnosis, Remedy, diagnose
 from .exercises import Exercise, exercise
 from .gates import Gate, gates
+from .influence import Reach, reach
 from .jacobians import (
     jacobians,
+    lyapunov_errors,
     lyapunov_exponents,
     norms_against_lag,
     pascanu_bound,
@@ -29,6 +31,7 @@ __all__ = [
     "Exercise",
     "Finding",
     "Gate",
+    "Reach",
     "Remedy",
     "Row",
     "Truncation",
@@ -42,11 +45,13 @@ __all__ = [
     "gates",
     "handwritten",
     "jacobians",
+    "lyapunov_errors",
     "lyapunov_exponents",
     "norms_against_lag",
     "pascanu_bound",
     "plots",
     "products",
+    "reach",
     "singular_values",
     "step_bound",
 ]

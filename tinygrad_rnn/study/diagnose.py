@@ -30,16 +30,26 @@ OVERALL = 10.0
 """The same over the whole sequence."""
 LEFT = 0.01
 """The part of a gradient that counts as nothing left."""
+LARGE, CROWDED = 3.0, 0.3
+"""From which root mean square, and part of saturated activations, on inputs are too large."""
 _PROBES = 16
 _OPEN = 4.0
 
 
 class Remedy(NamedTuple):
-    """One thing that may be done: whether it would help here, and how that is known."""
+    """One thing that may be done: whether it would help here, how that is known, and whether the
+    gradient flow would be healthy then.
+    """
 
     name: str
     helps: bool
     evidence: str
+    enough: bool = True
+
+    @property
+    def answer(self) -> str:
+        """In a word: "yes", "in part" if it helps and is not enough, or "no"."""
+        return "no" if not self.helps else "yes" if self.enough else "in part"
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,12 @@ class Diagnosis:
               within the sequence, else from `growth`; infinite if the gradient does not shrink
     gates     every activation by name, with its values over time
     retention the forget factors of the old state on its way into the new: name -> mean
-    remedies  clipping, gating, initialisation, truncation
+    remedies  clipping, gating, initialisation, truncation; and the inputs' scale, if large inputs
+              saturate activations
     parts     of a model that needs the whole sequence, the diagnoses of its cells by their place:
               "forward", "layer 2/backward"; empty for a cell
+    exponent  the largest Lyapunov exponent and its standard error, from `norms`: the growth per
+              step as a logarithm, without the transient; the error of a short sequence is infinite
     """
 
     verdict: Verdict
@@ -67,13 +80,13 @@ class Diagnosis:
     retention: dict[str, float]
     remedies: tuple[Remedy, ...]
     parts: dict[str, Diagnosis] = field(default_factory=dict)
+    exponent: tuple[float, float] = (math.nan, math.inf)
 
     def __str__(self) -> str:
         if self.parts:
             return "\n\n".join(f"{label}: {part}" for label, part in self.parts.items())
         remedies = [
-            f"{remedy.name}: {'yes' if remedy.helps else 'no'}; {remedy.evidence}"
-            for remedy in self.remedies
+            f"{remedy.name}: {remedy.answer}; {remedy.evidence}" for remedy in self.remedies
         ]
         return "\n".join(
             [
@@ -93,6 +106,7 @@ class Diagnosis:
             f"over {_steps(T)}: from 1 at s_{T} to {self.norms[-1]:.2g} at s_0"
             + (f"; exactly 0 from {_steps(int(zeros[0]))} back on" if zeros.size else ""),
             f"effective horizon: {self._reach()}",
+            *self._stability(),
         ]
         if not self.gates:
             lines.append("activations: none recorded")
@@ -105,8 +119,26 @@ class Diagnosis:
 
     def table(self) -> Table:
         """The remedies, a row each."""
-        rows = [(r.name, "yes" if r.helps else "no", r.evidence) for r in self.remedies]
+        rows = [(r.name, r.answer, r.evidence) for r in self.remedies]
         return Table(("remedy", "helps", "evidence"), rows)
+
+    def _stability(self) -> list[str]:
+        """The largest Lyapunov exponent, and what follows for evaluation in parallel over time."""
+        value, error = self.exponent
+        if not math.isfinite(value) or not math.isfinite(error):
+            return []
+        text = f"largest Lyapunov exponent {value:.2g} ± {error:.1g} per step".replace("-", "−")
+        if value + 2 * error < 0:
+            return [
+                f"{text}: below 0, so states forget where they began, and the network could be "
+                "evaluated in parallel over time (Newton's method on all steps at once converges)"
+            ]
+        if value - 2 * error > 0:
+            return [
+                f"{text}: above 0, so close states part, and the network could not be evaluated in "
+                "parallel over time (Newton's method on all steps at once diverges)"
+            ]
+        return [f"{text}: not to be told from 0 on {_steps(len(self.norms) - 1)}"]
 
     def _reach(self) -> str:
         T = len(self.norms) - 1
@@ -114,7 +146,7 @@ class Diagnosis:
         if self.horizon <= T:
             return f"{_steps(int(self.horizon))}; further back {part}"
         if self.horizon < 100 * T:
-            return f"about {self.horizon:.0f} steps, by the growth per step; then {part}"
+            return f"about {_steps(round(self.horizon))}, by the growth per step; then {part}"
         return f"longer than can be told from {_steps(T)}"
 
 
@@ -165,8 +197,18 @@ def diagnose(cell: Cell, xs: Any, state: Any = None) -> Diagnosis:
         _gating(cell, batch, start, run, verdict, growth, factors),
         _initialisation(cell, batch, start, run, verdict, growth),
         _truncation(norms, verdict, growth),
+        *_inputs(cell, batch, start, run, verdict, growth),
     )
-    return Diagnosis(verdict, growth, norms, _horizon(norms, growth), gates(run), factors, remedies)
+    return Diagnosis(
+        verdict,
+        growth,
+        norms,
+        _horizon(norms, growth),
+        gates(run),
+        factors,
+        remedies,
+        exponent=_exponent(norms),
+    )
 
 
 def _of_parts(cell: Cell, xs: Any, state: Any) -> Diagnosis:
@@ -230,6 +272,23 @@ def _growth(norms: Array) -> float:
         return 0.0
     centred = lags - lags.mean()
     return float(np.exp((centred * logs).sum() / (centred**2).sum()))
+
+
+def _exponent(norms: Array) -> tuple[float, float]:
+    """The largest Lyapunov exponent from the norms over the lag, and its standard error.
+
+    The first tenth of the lags is left out, while the random directions turn; the rest is cut into
+    up to ten blocks, whose means count as independent.
+    """
+    usable = np.flatnonzero((norms > 1e-290) & np.isfinite(norms))
+    if len(usable) < 2 or usable[-1] + 1 != len(usable):
+        return math.nan, math.inf
+    logs = np.diff(np.log(norms))[len(norms) // 10 :]
+    blocks = min(10, len(logs) // 2)
+    if blocks < 2:
+        return float(logs.mean()) if len(logs) else math.nan, math.inf
+    means = np.array([block.mean() for block in np.array_split(logs, blocks)])
+    return float(logs.mean()), float(means.std(ddof=1) / math.sqrt(blocks))
 
 
 def _verdict(growth: float, norms: Array) -> Verdict:
@@ -321,11 +380,12 @@ def _gating(
         opened = _opened(cell, forget_factors(run)) if verdict == "vanishing" else None
         if opened is None:
             return Remedy("gating", False, why)
-        helps, found = _tried(opened[0], xs, start, growth)
-        return Remedy("gating", helps, f"{why}; with {opened[1]} {found}")
+        helps, enough, found = _tried(opened[0], xs, start, growth)
+        return Remedy("gating", helps, f"{why}; with {opened[1]} {found}", enough)
     keep = 1 - 1 / max(len(run), 20)
-    helps, found = _tried(_Gated(cell, keep), xs, start, growth)
-    return Remedy("gating", helps, f"with a gate that keeps {keep:.3g} of the state {found}")
+    helps, enough, found = _tried(_Gated(cell, keep), xs, start, growth)
+    why = f"with a gate that keeps {keep:.3g} of the state {found}"
+    return Remedy("gating", helps, why, enough)
 
 
 def _initialisation(
@@ -337,14 +397,17 @@ def _initialisation(
     rng = np.random.default_rng(0)
     anew = in_double(cell)
     old = cell.parameters()
+    added = _added(run)
     for name, parameter in anew.parameters().items():
-        parameter.assign(_drawn(rng, parameter.shape, old[name]._node in recurrent))
-    helps, found = _tried(anew, xs, start, growth)
+        node = old[name]._node
+        if parameter.ndim == 2 or node in added:
+            parameter.assign(_drawn(rng, parameter.shape, node in recurrent))
+    helps, enough, found = _tried(anew, xs, start, growth)
     why = (
         "with the weights drawn anew (orthogonal from state to state, the others within "
         f"1/sqrt(rows), biases 0) {found}"
     )
-    return Remedy("initialisation", helps, why)
+    return Remedy("initialisation", helps, why, enough)
 
 
 def _truncation(norms: Array, verdict: Verdict, growth: float) -> Remedy:
@@ -366,17 +429,47 @@ def _truncation(norms: Array, verdict: Verdict, growth: float) -> Remedy:
     return Remedy("truncation", False, why)
 
 
-def _tried(cell: Cell, xs: Any, start: Any, before: float) -> tuple[bool, str]:
-    """Whether the growth of a changed cell is at most half as far from 1 (as logarithms); words."""
+def _inputs(
+    cell: Cell, xs: Any, start: Any, run: Unrolled, verdict: Verdict, growth: float
+) -> list[Remedy]:
+    """Smaller inputs, where large ones saturate the activations."""
+    floats = isinstance(xs, np.ndarray) and xs.dtype.kind == "f"
+    size = float(np.sqrt(np.mean(xs**2))) if floats else 0.0
+    saturated = _saturated(run)
+    if size < LARGE or saturated < CROWDED or verdict != "vanishing":
+        return []
+    smaller = xs / size
+    helps, enough, found = _tried(cell, smaller, start, growth)
+    less = _saturated(_followed(cell, smaller, start)[0])
+    why = (
+        f"they are large, {size:.3g} on average (root mean square), and {saturated:.0%} of the "
+        f"activations are saturated; divided by {size:.3g}, {less:.0%} are: {found}"
+    )
+    return [Remedy("inputs", helps or less < saturated / 2, why, enough)]
+
+
+def _saturated(run: Unrolled) -> float:
+    """The part of the activations that is saturated."""
+    found = [float(g.saturated.mean()) for g in gates(run).values() if g.ends != (0, None)]
+    return float(np.mean(found)) if found else 0.0
+
+
+def _tried(cell: Cell, xs: Any, start: Any, before: float) -> tuple[bool, bool, str]:
+    """Whether the growth of a changed cell is at most half as far from 1 (as logarithms), whether
+    it is healthy; words.
+    """
     try:
         run, norms = _followed(cell, xs, start)
     except FloatingPointError:
-        return False, "the states overflow (tried)"
+        return False, False, "the states overflow (tried)"
     after = _growth(norms)
     dead = sum(len(gate.dead) for gate in gates(run).values() if gate.ends != (0, 1))
     still = f", {_units(dead, 'still dead')}" if dead else ""
-    found = f"the growth is {after:.3g} ({_verdict(after, norms)}{still}; tried)"
-    return after > 0 and (before == 0 or abs(math.log(after)) <= abs(math.log(before)) / 2), found
+    verdict = _verdict(after, norms)
+    closer = after > 0 and (before == 0 or abs(math.log(after)) <= abs(math.log(before)) / 2)
+    more = "still " if closer and verdict != "healthy" else ""
+    found = f"the growth is {after:.3g} ({more}{verdict}{still}; tried)"
+    return closer, verdict == "healthy", found
 
 
 def _multiply_the_state(run: Unrolled) -> set[Node]:
@@ -389,6 +482,15 @@ def _multiply_the_state(run: Unrolled) -> set[Node]:
             if node.primitive is not None and node.primitive.kind == "bilinear":
                 found.update(s for s in node.inputs if s is not None and s.primitive is None)
     return found - {part._node for part in tree.leaves(run.states[0])}
+
+
+def _added(run: Unrolled) -> set[Node]:
+    """The leaves that are added to something: biases. Gains are factors, and stay as they are."""
+    found: set[Node] = set()
+    for node in record_order([p._node for p in tree.leaves(run.state) if p._node is not None]):
+        if node.primitive is not None and node.primitive.notation.symbol == "+":
+            found.update(s for s in node.inputs if s is not None and s.primitive is None)
+    return found
 
 
 def _drawn(rng: np.random.Generator, shape: tuple[int, ...], recurrent: bool) -> Array:

@@ -76,7 +76,7 @@ class Gate:
 
 
 def gates(run: Unrolled) -> dict[str, Gate]:
-    """Every activation of an unrolled cell (sigmoid, tanh, relu, ...), by name, as recorded.
+    """Every activation of an unrolled cell (sigmoid, tanh, softmax, ...), by name, as recorded.
 
     run   from `unroll`, with its record (not under no_grad, not freed)
 
@@ -100,10 +100,10 @@ def gates(run: Unrolled) -> dict[str, Gate]:
     for name, by_step in found.items():
         by_step.sort(key=lambda entry: entry[0].place.step or 0)  # run in reverse, perhaps
         activations, values, slopes = zip(*by_step, strict=True)
-        primitive, params = activations[0].primitive, activations[0].params
+        primitive = activations[0].primitive
         steps = tuple(activation.place.step for activation in activations)
-        greatest = np.abs(_slope(activations[0], np.linspace(-20, 20, 401))).max()
-        middle = float(primitive.value(np.zeros(()), **params))
+        greatest = np.abs(_at(activations[0], np.linspace(-20, 20, 401))[1]).max()
+        middle = float(_at(activations[0], np.zeros(1))[0][0])
         slope = np.abs(np.stack(slopes)) / (greatest or 1.0)
         ends = _ends(activations[0])
         result[name] = Gate(name, primitive.name, steps, np.stack(values), slope, middle, ends)
@@ -119,6 +119,7 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
         node
         for node in order
         if node.primitive is not None and node.primitive.activation and run.made(node)
+        if node.params.get("axis", -1) in (-1, len(node.shape) - 1)
     ]
     pieces: dict[Node, list[Node]] = defaultdict(list)
     kept: dict[Node, str | None] = {}  # the state that a sequence keeps or takes over from it
@@ -132,9 +133,10 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
                 pieces[source].append(node)
     found: dict[Output, tuple[str, Node]] = {}
     seen: Counter[tuple[int | None, str]] = Counter()
+    alike = _alike(activations)
     for activation in activations:
         named = activation.name() or kept.get(activation)
-        for node, port, name in _outputs(activation, named, pieces[activation], seen):
+        for node, port, name in _outputs(activation, named, pieces[activation], seen, alike):
             label = "/".join((*node.place.scopes, name))
             seen[node.place.step, label] += 1
             count = seen[node.place.step, label]
@@ -142,11 +144,27 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
     return found
 
 
+def _alike(activations: list[Node]) -> dict[Node, Node]:
+    """For each activation the one of the last step that has its place there, if all steps have as
+    many: tanh(s_0) of step 1 and tanh(v) of step 2 are one.
+    """
+    steps: dict[int | None, list[Node]] = defaultdict(list)
+    for node in activations:
+        steps[node.place.step].append(node)
+    every = list(steps.values())
+    kinds = {tuple((node.primitive, node.place.scopes) for node in step) for step in every}
+    if len(kinds) != 1:
+        return {}
+    last = every[-1]
+    return {node: twin for step in every for node, twin in zip(step, last, strict=True)}
+
+
 def _outputs(
     activation: Node,
     own: str | None,
     pieces: list[Node],
     seen: Counter[tuple[int | None, str]],
+    alike: dict[Node, Node],
 ) -> Iterator[tuple[Node, int, str]]:
     """The outputs that stand for an activation: itself, or its pieces that have a name."""
     if own is None and pieces:
@@ -157,10 +175,11 @@ def _outputs(
     if own is None:
         assert activation.primitive is not None
         kind = activation.primitive.name
-        source = activation.inputs[0]
-        of = None if source is None else source.name(activation.ports[0])
+        twin = alike.get(activation, activation)
+        source = twin.inputs[0]
+        of = None if source is None else source.name(twin.ports[0])
         if of is not None:
-            own = f"{kind}({without_step(of, activation)})"
+            own = f"{kind}({without_step(of, twin)})"
         else:
             seen[activation.place.step, f"unnamed {kind}"] += 1
             own = f"{kind} {seen[activation.place.step, f'unnamed {kind}']}"
@@ -186,24 +205,42 @@ def _piece(value: Array, activation: Node, node: Node, port: int) -> Array:
     return np.asarray(piece[port] if node.primitive.multiple else piece)
 
 
-def _slope(activation: Node, x: Array | None = None) -> Array:
-    """f' where the activation was computed, or at x."""
+def _slope(activation: Node) -> Array:
+    """f' where the activation was computed: each entry of the value by its own argument."""
+    return _of(activation, _saved(activation))
+
+
+def _of(activation: Node, saved: tuple[Any, Array]) -> Array:
     assert activation.primitive is not None
-    if x is None:
-        saved = _saved(activation)
-    else:
-        saved = (x, activation.primitive.value(x, **activation.params))
-    ones = np.ones_like(saved[1])
-    return np.asarray(activation.primitive.pulls[0](ones, saved, activation))
+    pull = activation.primitive.pulls[0]
+    if activation.primitive.kind == "elementwise":
+        return np.asarray(pull(np.ones_like(saved[1]), saved, activation))
+    slopes = np.empty_like(saved[1])  # as of softmax, whose entries depend on each other
+    for j in range(slopes.shape[-1]):
+        seed = np.zeros_like(slopes)
+        seed[..., j] = 1
+        slopes[..., j] = pull(seed, saved, activation)[..., j]
+    return slopes
+
+
+def _at(activation: Node, x: Array) -> tuple[Array, Array]:
+    """f and f' at x (N,); of softmax and its like with a 0 beside every x."""
+    primitive, params = activation.primitive, activation.params
+    assert primitive is not None
+    alone = primitive.kind == "elementwise"
+    arguments = x if alone else np.stack([x, np.zeros_like(x)], -1)
+    y = np.asarray(primitive.value(arguments, **params))
+    slope = _of(activation, (arguments, y))
+    return (y, slope) if alone else (y[:, 0], slope[:, 0])
 
 
 def _ends(activation: Node) -> tuple[float | None, float | None]:
     """The least and the greatest value of f, where it is flat there."""
-    assert activation.primitive is not None
     x = np.concatenate([[-1e3], np.linspace(-20, 20, 401), [1e3]])
     with np.errstate(over="ignore"):
-        y = np.asarray(activation.primitive.value(x, **activation.params)).round(2) + 0.0
-        flat = np.abs(_slope(activation, x)) < 1e-3
+        y, slope = _at(activation, x)
+        y = y.round(2) + 0.0
+        flat = np.abs(slope) < 1e-3
     low = float(y[0]) if flat[0] and y[0] == y.min() else None
     high = float(y[-1]) if flat[-1] and y[-1] == y.max() else None
     return low, high

@@ -217,21 +217,54 @@ def lyapunov_exponents(J: Array, discard: int | None = None) -> Array:
     >>> np.exp(lyapunov_exponents(J)).round(6)
     array([2. , 0.5])
     """
-    _square(J, "lyapunov_exponents")
+    kept = _stretches(J, discard, "lyapunov_exponents")
+    with np.errstate(divide="ignore"):
+        exponents = np.log(kept).mean(axis=0)
+    _check_determinants(J[len(J) - len(kept) :], kept, exponents)
+    return -np.sort(-exponents, axis=-1)
+
+
+def lyapunov_errors(J: Array, discard: int | None = None) -> Array:
+    """Standard errors of the Lyapunov exponents, in their order: how much they may change when the
+    sequence goes on.
+
+    J, discard  as for `lyapunov_exponents`
+
+    The steps are cut into ten blocks (fewer if there are fewer than twenty steps), whose means
+    count as independent. Gives (..., N); infinite with fewer than two blocks, NaN for an exponent
+    of -inf.
+
+    >>> import numpy as np
+    >>> J = np.random.default_rng(0).normal(0, 1, (4000, 1, 1))
+    >>> x, e = lyapunov_exponents(J), lyapunov_errors(J)  # E ln |J| = -0.635
+    >>> bool(abs(x[0] + 0.635) < 3 * e[0]), bool(e[0] < 0.05)
+    (True, True)
+    """
+    kept = _stretches(J, discard, "lyapunov_errors")
+    blocks = min(10, len(kept) // 2)
+    if blocks < 2:
+        return np.full(kept.shape[1:], np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(kept)
+        means = np.stack([block.mean(0) for block in np.array_split(logs, blocks)])
+        errors = means.std(0, ddof=1) / np.sqrt(blocks)
+    order = np.argsort(-logs.mean(0), axis=-1)
+    return np.asarray(np.take_along_axis(errors, order, -1))
+
+
+def _stretches(J: Array, discard: int | None, who: str) -> Array:
+    """|R_t[i, i]| of the steps that count, (T - discard, ..., N)."""
+    _square(J, who)
     T = len(J)
     skip = T // 10 if discard is None else discard
     if not 0 <= skip < T:
-        raise ValueError(f"lyapunov_exponents: discard={skip} of {T} steps leaves none")
+        raise ValueError(f"{who}: discard={skip} of {T} steps leaves none")
     Q = np.broadcast_to(np.eye(J.shape[-1]), J.shape[1:])
     stretch = np.empty((T, *J.shape[1:-1]))
     for t in range(T):
         Q, R = np.linalg.qr(J[t] @ Q)
         stretch[t] = np.abs(np.diagonal(R, axis1=-2, axis2=-1))
-    kept = stretch[skip:]
-    with np.errstate(divide="ignore"):
-        exponents = np.log(kept).mean(axis=0)
-    _check_determinants(J[skip:], kept, exponents)
-    return -np.sort(-exponents, axis=-1)
+    return stretch[skip:]
 
 
 def _check_determinants(J: Array, stretch: Array, exponents: Array) -> None:
@@ -256,6 +289,7 @@ def _square(J: Array, who: str) -> None:
 
 __all__ = [
     "jacobians",
+    "lyapunov_errors",
     "lyapunov_exponents",
     "norms_against_lag",
     "pascanu_bound",

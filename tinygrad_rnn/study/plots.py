@@ -22,6 +22,7 @@ from ..tensor import Tensor
 from ..unrolled import Unrolled
 from .contributions import Contributions
 from .gates import Gate
+from .influence import Reach
 from .jacobians import norms_against_lag, pascanu_bound, products, singular_values, step_bound
 
 if TYPE_CHECKING:
@@ -365,6 +366,82 @@ def _histories(run: Unrolled) -> Iterator[tuple[str, str, int, list[Any]]]:
 
 # ------------------------------------------------------------------------------------------------
 # Style, in one place
+
+
+def reach(found: Reach | Mapping[str, Reach], t: int | None = None, columns: int = 40) -> Figure:
+    """Inputs coloured by how much an output depends on them; several networks below each other.
+
+    found    from `study.reach`; or by name, for several cells or times of training, which share
+             one scale
+    t        the output, 1 for the first; the last if left out. Its own input has a frame
+    columns  inputs per line
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn import study
+    >>> xs = np.random.default_rng(0).normal(size=(30, 1, 2))
+    >>> cells = {"Elman": tg.ElmanCell(2, 8, rng=0), "LSTM": tg.LSTMCell(2, 8, rng=0)}
+    >>> figure = reach({name: study.reach(cell, xs) for name, cell in cells.items()})
+    >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
+    ['Elman', 'LSTM']
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
+    from matplotlib.patches import Rectangle
+
+    every = {"": found} if not isinstance(found, Mapping) else dict(found)
+    if not every:
+        raise ValueError("reach: nothing to show")
+    rows = {
+        name: one.norms[(len(one.norms) if t is None else t) - 1] for name, one in every.items()
+    }
+    seen = np.concatenate([row[row > 0] for row in rows.values()])
+    if not len(seen):
+        raise ValueError("reach: the output depends on no input")
+    top = float(seen.max())
+    bottom = min(max(float(seen.min()), top * 1e-4), 0.1 * top)
+    scale = LogNorm(bottom, top)
+    lines = {name: -(-len(row) // columns) for name, row in rows.items()}
+    wide = min(columns, max(len(row) for row in rows.values()))
+    height = 1.1 + sum(0.3 * n + (0.35 if name else 0.1) for name, n in lines.items())
+    figure, first = new_figure(max(5.2, 0.21 * wide + 1.3), height)
+    first.remove()
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=list(lines.values()))
+    colours = "Blues"
+    image = ScalarMappable(scale, colours)
+    panels = []
+    for i, (name, row) in enumerate(rows.items()):
+        axes = figure.add_subplot(grid[i])
+        panels.append(axes)
+        axes.set_title(name, loc="left", fontsize=9)
+        axes.set_xlim(-0.05, wide + 0.05)
+        axes.set_ylim(lines[name] + 0.05, -0.05)
+        axes.set_axis_off()
+        last = (len(row) if t is None else t) - 1
+        numbers = all(label.isdigit() for label in every[name].labels) and len(row) > 9
+        for k, (norm, label) in enumerate(zip(row, every[name].labels, strict=True)):
+            x, y = k % columns, k // columns
+            fill = image.to_rgba(np.maximum(norm, bottom)) if norm > 0 else (1, 1, 1, 1)
+            if norm > 0:
+                axes.add_patch(Rectangle((x, y), 1, 1, facecolor=fill, edgecolor="none"))
+            dark = float(np.dot(fill[:3], (0.3, 0.59, 0.11))) < 0.5
+            shown = {"\n": "↵", "\t": "⇥", " ": "·"}.get(label, label)
+            if numbers and (k + 1) % 5:
+                shown = ""
+            size = 8 if len(shown) < 3 else 6
+            ink = GREY if norm == 0 else "white" if dark else "#08306B"  # on its own ground
+            family = "sans-serif" if numbers else "monospace"
+            axes.text(
+                x + 0.5, y + 0.52, shown, ha="center", va="center", color=ink, fontsize=size,
+                family=family, parse_math=False,
+            )  # fmt: skip
+        x, y = last % columns, last // columns
+        axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=VERMILLION, linewidth=1.6))
+    label = r"$\|\partial o_t / \partial x_k\|$, $t$ framed"
+    extend = "min" if float(seen.min()) < bottom else "neither"
+    figure.colorbar(
+        image, ax=panels, label=label, extend=extend, location="bottom", aspect=40, shrink=0.6
+    )
+    return finished(figure)
 
 
 def new_figure(width: float, height: float, rows: int = 1) -> Any:
