@@ -142,7 +142,10 @@ def locate(
     search = Search(lines, problem, given, asked, limits, close)
     found = search.run()
     if search.unexplained:  # then a mistake counts only if it makes a whole gradient right
-        found = [f for f in found if f.explains]
+        kept = [f for f in found if f.explains]
+        if len(kept) < len(found):
+            search.only([f.candidate for f in kept])
+            found = kept
     wrong = _wrong(search, lines)
     findings = [_finding(f, search, wrong, asked) for f in found]
     rank = {asked.back.get(line.of, line.of): k for k, line in enumerate(lines.lines)}

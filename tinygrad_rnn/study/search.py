@@ -197,6 +197,8 @@ class Search:
                 break
             self.levels.append(Level(other, answer, max(close, 1e-8), Trial(lines, other)))
         self.levels.append(self.full)
+        self._original = lines
+        self._numbers = {id(level): level.numbers for level in self.levels}
         self.found: list[Found] = []
         self.told = False
 
@@ -215,6 +217,15 @@ class Search:
                         break
                     self._take(options)
         return self.found
+
+    def only(self, candidates: Sequence[Candidate]) -> None:
+        """Go on from these mistakes, as if no others had been found."""
+        self.lines = self._original
+        for level in self.levels:
+            level.numbers, level.sticky, level.others = self._numbers[id(level)], (), {}
+            level.trial = Trial(self.lines, level.numbers)
+        for candidate in candidates:
+            self._accept(candidate)
 
     def _told(self) -> bool:
         """Whether the given gradients are parts of the right ones, or the right ones clipped."""
