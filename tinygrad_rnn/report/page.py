@@ -28,6 +28,8 @@ from .subject import Subject
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+READABLE = 0.9
+"""The graph is not shown smaller than this part of its size."""
 COLOURS = {
     plots.INK: "ink",
     plots.GREY: "muted",
@@ -148,9 +150,14 @@ def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) 
 
 
 def graph(loss: Tensor) -> str:
-    """The record of a loss as an SVG element, with the gradient that flowed back."""
+    """The record of a loss as an SVG element, with the gradient that flowed back.
+
+    A wide one is not made smaller than can be read: the page lets it be scrolled.
+    """
     svg = drawing.draw(loss, edges="gradient", theme="auto").svg
-    return svg[svg.index("<svg") :]  # without the header that HTML does not know
+    svg = svg[svg.index("<svg") :]  # without the header that HTML does not know
+    width = float(svg.split(' width="', 1)[1].split('"', 1)[0])
+    return svg.replace("<svg ", f'<svg style="min-width: {READABLE * width:.0f}px" ', 1)
 
 
 def inline(figure: Figure, name: str, title: str) -> Any:
