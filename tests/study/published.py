@@ -350,7 +350,7 @@ def mgu(p, xs, h_0, e):
         G["W_f"] += h.T @ af
         G["b_f"] += af.sum(axis=0)
         up = up * (1 - f) + q * f + af @ p["W_f"].T
-    return G | {"s_0": up}
+    return G | {"h_0": up}
 '''
 
 GRU = '''

@@ -27,7 +27,7 @@ def test_lines_give_the_gradients_of_the_derivation(name):
     lines = Lines(form)
     given = numbers(form, np.random.default_rng(0))
     right = Trial(lines, given).right
-    _, wanted = passes(form, given.parameters, given.xs, given.starts, given.errors)
+    _, wanted = passes(form, given.parameters, [given.xs], given.starts, given.errors)
     for label, g in wanted.items():
         np.testing.assert_allclose(right[label], g, rtol=1e-12, atol=1e-12)
 

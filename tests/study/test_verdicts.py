@@ -291,3 +291,23 @@ def test_a_stack_of_cells():
     found = study.compare(Stack(), xs, ys, hand=hand)
     assert found.agrees, str(found)
     assert len({row.name for row in found.rows}) == 9
+
+
+def test_where_nothing_is_looked_for_it_is_said():
+    """With several inputs a wrong pass is rejected, and the place left open."""
+    rng = np.random.default_rng(0)
+    words, images = rng.normal(size=(3, 2, I)), rng.normal(size=(3, 2, 2))
+    ys = rng.normal(size=(3, 2, H))
+
+    def hand(p, xs, s_0, e):
+        return {"U": np.zeros_like(p["U"]), "Q": np.zeros_like(p["Q"])}
+
+    found = study.compare(
+        Two(rng), list(zip(words, images, strict=True)), list(ys), hand=hand,
+        loss=lambda outputs, y: tg.mse(outputs[0], y, "sum"),
+    )  # fmt: skip
+    assert not found.agrees
+    assert found.mistakes == ()
+    assert found.notes[0].startswith(
+        "Where it goes wrong was not looked for: the cell takes several"
+    )

@@ -135,6 +135,8 @@ def locate(
 
     Raises TypeError or ValueError if the cell has no derivation.
     """
+    if not isinstance(problem.xs, np.ndarray):
+        raise ValueError("the cell takes several inputs, and mistakes are looked for with one only")
     lines = Lines(derive(problem.for_any_batch(), problem.xs.shape[-1]).form)
     asked = Asked(problem, lines, call, list(between), list(forward))
     given = asked.renamed(gradients, between, forward)
