@@ -99,7 +99,11 @@ def percentile(x: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
     return quantile(x, np.asarray(q) / 100, *args, **kwargs)
 
 
-def sort(x: Any, axis: int | None = -1) -> Any:
+def divmod(a: Any, b: Any) -> Any:  # noqa: A001
+    return torch.div(T(a), T(b), rounding_mode="floor"), torch.remainder(T(a), T(b))
+
+
+def sort(x: Any, axis: int | None = -1, kind: Any = None) -> Any:
     return torch.sort(x.ravel() if axis is None else x, axis or 0 if axis is None else axis).values
 
 
@@ -221,6 +225,7 @@ COUNTERPARTS: dict[str, Any] = {
     "radians": torch.deg2rad,
     "rollaxis": rollaxis,
     "select": select,
+    "divmod": divmod,
     "sort": sort,
     "svdvals": linalg.svdvals,
     "vector_norm": vector_norm,

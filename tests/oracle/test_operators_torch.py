@@ -79,7 +79,7 @@ def flattened(function: Any) -> Any:
 
 def running(function: Any) -> Any:
     return lambda x, axis=None: function(
-        x.ravel() if axis is None else x, 0 if axis is None else axis
+        x if axis is not None and x.ndim else x.ravel(), 0 if axis is None else axis
     )
 
 

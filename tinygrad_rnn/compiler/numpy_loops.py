@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..graph import Place as Where
-from ..ops.primitives import ADD
+from ..ops.primitives import ADD, CONCATENATE
 from ..program import Constant, Equation, Var
 from ..runs import same
 from .llvm_text import Machine
@@ -188,7 +188,7 @@ class _Loop:
 
     def _written(self, e: Equation) -> list[str]:
         emit = self.emit
-        if e.primitive.name == "concatenate" and len(e.outputs) == 1:
+        if e.primitive is CONCATENATE and len(e.outputs) == 1:
             return self._joined(e)
         out = emit.step(e.outputs[0])
         if len(e.outputs) == 1:
