@@ -69,10 +69,9 @@ class Translator(tg.Module):
 
 def loss(model, read, lengths, said, before):
     """The cross-entropy of what is said, up to its end, a symbol."""
-    state, losses = model.start(read, lengths), []
-    for t, (x, y) in enumerate(zip(before, said, strict=True), start=1):
+    run, losses = tg.unroll(model.decoder, before, model.start(read, lengths)), []
+    for t, ((scores, _), y) in enumerate(zip(run.steps, said, strict=True), start=1):
         with tg.timestep(t):
-            (scores, _), state = model.decoder.step(x, state)
             each = tg.cross_entropy(scores, y, reduction="none")
             losses.append(tg.where(t <= lengths + 1, each, 0).sum())
     return sum(losses) / (lengths + 1).sum()
