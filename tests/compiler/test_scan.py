@@ -419,3 +419,20 @@ def test_the_source_shows_the_parts_of_the_step():
         assert line in found
     with pytest.raises(ValueError, match="with its batch"):
         tg.scan_source(tg.LSTMCell(3, 4, rng=0), 1.0)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "same", "tanh", "concatenate"])
+def test_an_operation_of_a_users_is_not_taken_for_another_of_its_name(name):
+    twice = tg.custom.elementwise(
+        name, lambda x: np.tanh(2 * x), lambda y: 2 * (1 - y * y),
+        notation=tg.custom.Notation(numpy="np.tanh(2 * x)"),
+    )  # fmt: skip
+
+    class Own(tg.ElmanCell):
+        def step(self, x, s):
+            s = twice(x @ self.U + s @ self.W + self.b)
+            return s, s
+
+    cell, xs = Own(3, 4, rng=0), np.random.default_rng(1).normal(size=(6, 2, 3))
+    found = tg.scan(cell, xs).outputs.numpy()
+    np.testing.assert_allclose(found, tg.unroll(cell, xs).outputs.numpy(), rtol=1e-5, atol=1e-6)

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..notation import Notation
-from ..ops.primitives import BROADCAST_TO, CONCATENATE, GETITEM, MATMUL, SPLIT
+from ..ops.primitives import BROADCAST_TO, CONCATENATE, GETITEM, MATMUL, SIGMOID, SPLIT
 from ..program import Atom, Constant, Equation, Var
+from ..runs import same
 from .llvm_text import Kind, Machine, Text, function, masked_load, masked_store, module, tile
 
 
@@ -565,7 +566,7 @@ def _begin(index: Any, v: Var) -> int:
 def expression(e: Equation) -> Any:
     """An elementwise operation as (a NumPy function's name) or a syntax tree in its arguments."""
     p = e.primitive
-    if p is BROADCAST_TO or p.name == "same":
+    if p is BROADCAST_TO or p is same:
         return "same"
     if isinstance(p.value, np.ufunc) and not e.params:
         if p.value.__name__ not in FUNCTIONS:
@@ -583,7 +584,7 @@ def expression(e: Equation) -> Any:
         tree = ast.parse(notation.numpy, mode="eval").body
     except SyntaxError:
         raise UnsupportedError(p.name) from None
-    if p.name == "sigmoid":
+    if p is SIGMOID:
         return "sigmoid"
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):

@@ -15,6 +15,7 @@ DIVIDE: Primitive = PRIMITIVES["divide"]
 NEGATIVE: Primitive = PRIMITIVES["negative"]
 POWER: Primitive = PRIMITIVES["power"]
 SQUARE: Primitive = PRIMITIVES["square"]
+SIGMOID: Primitive = PRIMITIVES["sigmoid"]
 EQUAL: Primitive = compare.EQUAL
 GREATER: Primitive = compare.GREATER
 GREATER_EQUAL: Primitive = compare.GREATER_EQUAL
@@ -82,6 +83,7 @@ __all__ = [
     "RESHAPE",
     "SCATTER",
     "SHARE",
+    "SIGMOID",
     "SPLIT",
     "SQUARE",
     "STACK",
