@@ -72,8 +72,9 @@ class Bidirectional(Cell):
     def step(self, x: Any, state: Any) -> NoReturn:
         """Raises TypeError."""
         raise TypeError(
-            "Bidirectional has no step: an output depends on the whole sequence. "
-            "tg.unroll(model, xs) runs it; its parts, .forward and .backward, have steps"
+            "Bidirectional has no step: an output depends on the whole sequence. tg.unroll(model, "
+            "xs) and tg.scan(model, xs) run it; what goes step by step takes its parts, "
+            ".forward, and .backward with reverse=True"
         )
 
     def over(self, xs: Sequence, state: Any, run: Callable[..., Unrolled]) -> Unrolled:
