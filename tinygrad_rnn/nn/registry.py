@@ -65,7 +65,7 @@ class CellInfo:
 
     @property
     def parameters(self) -> str:
-        """The number of parameters for I inputs and H units: "4H² + 4HI + 4H"."""
+        """The number of parameters for I inputs and H units, I not H: "4H² + 4HI + 4H"."""
         terms = ["H²", "HI", "I", "H", ""]
         sizes = np.array([(1, 4), (2, 6), (5, 8), (7, 4), (3, 12), (9, 10), (11, 6)])
         counts = [self.count(int(i), int(h)) for i, h in sizes]
