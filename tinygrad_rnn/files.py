@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +80,8 @@ def together(folder: str | Path) -> Iterator[Path]:
             raise
         raise OSError(error.errno, error.strerror, str(folder / file.name)) from error
     finally:
+        import shutil
+
         shutil.rmtree(unfinished, ignore_errors=True)
 
 

@@ -7,10 +7,8 @@ does everything, and says so once.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -97,7 +95,7 @@ def compiled(text: str, name: str) -> Callable[..., Any] | None:
         return None
     version = goal.llvm.llvm_version_info
     parts = (FORMAT, version, goal.cpu, goal.features, text)
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    key = _digest(repr(parts).encode()).hex()
     with _lock:
         if key not in _engines:
             try:
@@ -108,13 +106,19 @@ def compiled(text: str, name: str) -> Callable[..., Any] | None:
         return _engines[key][1]
 
 
+def _digest(data: bytes) -> bytes:
+    import hashlib  # with OpenSSL behind it, a tenth of the time that this package takes to import
+
+    return hashlib.sha256(data).digest()
+
+
 def _object(text: str, key: str, goal: Target) -> bytes:
     """The object code of some IR, from the disk if it is there."""
     path = cache_folder() / f"{key}.o"
     try:
         data = path.read_bytes()
         digest, code = data[:32], data[32:]
-        if hashlib.sha256(code).digest() == digest:
+        if _digest(code) == digest:
             return code
     except OSError:
         pass
@@ -126,12 +130,14 @@ def _object(text: str, key: str, goal: Target) -> bytes:
     )
     builder.getModulePassManager().run(module, builder)
     code = bytes(goal.target.emit_object(module))
-    _keep(path, hashlib.sha256(code).digest() + code)
+    _keep(path, _digest(code) + code)
     return code
 
 
 def _keep(path: Path, data: bytes) -> None:
     """Write a file as a whole or not at all; a folder that can't be written to is said once."""
+    import tempfile
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         number, name = tempfile.mkstemp(dir=path.parent)
