@@ -3,6 +3,8 @@
 The name has no tie to the project tinygrad.
 """
 
+__version__ = "0.1.0"
+
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 

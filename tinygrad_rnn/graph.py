@@ -196,6 +196,15 @@ class Node:
         return f"<{what} #{self.serial} {self.shape}{self.place}>"
 
 
+def printable(name: str) -> str:
+    """A name that may stand in pictures, files and terminals; ValueError for any other."""
+    if not isinstance(name, str):
+        raise TypeError(f"a name is a text; given a {type(name).__name__}, {name!r}")
+    if not name.isprintable():
+        raise ValueError(f"the name {name!r} has characters that cannot be printed")
+    return name
+
+
 class Leaf(Node):
     """Where a record begins: a parameter, a tensor made from data, or a detached value.
 
@@ -233,7 +242,7 @@ class Leaf(Node):
         self.fixed = False
         self.source = source
         if name is not None:
-            self.names = {0: name}
+            self.names = {0: printable(name)}
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name() or '#' + str(self.serial)} {self.shape}>"

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import ops
 from .autodiff import backward
-from .graph import Array, Leaf, Node, Shape, current
+from .graph import Array, Leaf, Node, Shape, current, printable
 from .ops.registry import Binary, Unary
 from .ops.without_rule import SUBSTITUTES, Substituted, without_rule
 from .primitive import Recorded, of_precision, plain_array, precision, returns
@@ -253,6 +253,8 @@ class Tensor(Recorded):
     def named(self, name: str) -> Tensor:
         """Name this value for pictures and messages, and return it.
 
+        Raises ValueError for a name with characters that cannot be printed (lines, terminal codes).
+
         >>> import tinygrad_rnn as tg
         >>> tg.tanh(tg.zeros((1, 2))).named("s").name
         's'
@@ -261,7 +263,7 @@ class Tensor(Recorded):
         if node is not None:
             if node.names is None:
                 node.names = {}
-            node.names[self._port] = name
+            node.names[self._port] = printable(name)
         return self
 
     def detach(self) -> Tensor:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import xml.dom.minidom
 from pathlib import Path
 
 import numpy as np
@@ -545,3 +546,34 @@ def test_parts_that_are_empty():
             return s, tg.concatenate([s[:, :1], s[:, 1:]], -1) * 2
 
     assert "δ" in derive(Halves()).unicode()
+
+
+NAMES = [
+    "2h", "class", "", "x y", '""" + exit() + """', "a'b", "\\", "np", "t", "T", "lambda", "s²",
+    "ｈ", "$x$", "<b>&", "%", "#", "{x}", "h^2_3", "forward_backward",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_never_code(name):
+    class Named(tg.Cell):
+        def __init__(self):
+            self.W, self.U = tg.Parameter(np.eye(3) / 2), tg.Parameter(np.ones((2, 3)))
+            self.hidden_size = 3
+
+        def step(self, x, h):
+            h = tg.tanh((x @ self.U).named(name) + h @ self.W).named(name)
+            return h, h
+
+    derivation = derive(Named())  # which runs the program, and compares what it gives
+    compile(derivation.source(), "<program>", "exec")
+    xml.dom.minidom.parseString(f"<page>{derivation.mathml()}</page>")
+    xml.dom.minidom.parseString(tg.draw(Named()).svg)
+
+
+@pytest.mark.parametrize("name", ["h\nimport os", "\x1b[31m", "a\tb"])
+def test_names_that_cannot_be_printed_are_refused(name):
+    with pytest.raises(ValueError, match="cannot be printed"):
+        tg.zeros((2, 2)).detach().named(name)
+    with pytest.raises(ValueError, match="cannot be printed"):
+        tg.Parameter(np.ones(2), name)

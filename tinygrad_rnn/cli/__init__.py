@@ -5,7 +5,7 @@ import sys
 import traceback
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 if TYPE_CHECKING:
     import typer
@@ -64,11 +64,26 @@ def _app() -> "typer.Typer":
     import typer
 
     app = typer.Typer(
-        add_completion=False, no_args_is_help=True, rich_markup_mode=None, help=__doc__
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        help=__doc__,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
+    def show(asked: bool) -> None:
+        if asked:
+            from .. import __version__
+
+            print(f"tinygrad-rnn {__version__}")
+            raise typer.Exit
+
     @app.callback()
-    def _() -> None:
+    def _(
+        version: Annotated[
+            bool, typer.Option("--version", callback=show, is_eager=True, help="Show the version.")
+        ] = False,
+    ) -> None:
         """Recurrent networks as recorded computation graphs."""
 
     from . import cells, demo, draw, sample, study

@@ -19,7 +19,7 @@ def command(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder for the page, the drawing and the model.")
+        Path, typer.Option("--out", "-o", help="Folder for the page, the drawing and the model.")
     ] = Path("demo"),
     steps: Annotated[int, typer.Option(help="Number of updates.")] = 2000,
     k1: Annotated[int, typer.Option(help="Characters from one update to the next.")] = 32,

@@ -14,7 +14,7 @@ def command(
         typer.Option(help=f"{CELL}; or a model that `tinygrad-rnn demo` saved."),
     ] = "gru",
     steps: Annotated[int, typer.Option(help="Number of time steps.")] = 20,
-    out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("report"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page.")] = Path("report"),
     text: Annotated[
         Path | None,
         typer.Option(help="UTF-8 text to read, a character a step; random numbers if left out."),

@@ -132,9 +132,6 @@ class Drawing:
                 count += other is not net and crosses(p, q)
         return count
 
-    def _repr_svg_(self) -> str:
-        return self.svg
-
     def _repr_html_(self) -> str:
         return f'<div style="overflow-x:auto">{self.svg}</div>'
 

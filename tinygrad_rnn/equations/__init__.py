@@ -57,6 +57,9 @@ class Derivation:
         parts = f", {', '.join(self.parts)}" if self.parts else ""
         return f"<derivation of {self.form.cell}{parts}>"
 
+    def _repr_html_(self) -> str:
+        return self.mathml()
+
     def latex(self) -> str:
         """Paragraphs with align* environments, for a document that uses amsmath."""
         return print_latex.sheet(self._page())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -58,9 +60,12 @@ class _Writer:
         self._names: dict[tuple[str, str], str] = {}
 
     def ident(self, label: str, kind: str) -> str:
-        """A Python name, the same each time."""
+        """A Python name, the same each time, whatever the user's is."""
         if (label, kind) not in self._names:
-            made = re.sub(r"\W", "_", label)
+            # Python reads names in this form, in which two that look alike may be one
+            letters = unicodedata.normalize("NFKC", label)
+            made = "".join(c if f"a{c}".isidentifier() else "_" for c in letters)
+            made = made if made.isidentifier() else f"_{made}"
             while made in _RESERVED or made in self._names.values() or made in self._helpers_of:
                 made += "_"
             self._names[label, kind] = made
@@ -347,7 +352,7 @@ def program(form: Form) -> str:
     body = [
         f'"""One forward and one backward pass of {form.cell}.',
         "",
-        *_described(form, w, sequences),
+        *map(_prose, _described(form, w, sequences)),
         '"""',
         f"T = len({xs})",
         *(f"{own} = {_having(w, letter, xs)}" for letter, own in w.letters.items()),
@@ -389,7 +394,13 @@ def _described(form: Form, w: _Writer, sequences: dict[Expr, str]) -> Iterable[s
 
 
 def _commented(equation: Equation) -> str:
-    return f"# {line(Line(left_side(equation.targets), boxed(equation.value)))}"
+    return f"# {_prose(line(Line(left_side(equation.targets), boxed(equation.value))))}"
+
+
+def _prose(words: str) -> str:
+    """Words for a comment or a docstring, which end neither: a user's name may hold anything."""
+    printable = "".join(c if c.isprintable() else " " for c in words)
+    return printable.replace("\\", "/").replace('"', "'")
 
 
 def _forward(w: _Writer, sequences: dict[Expr, str], starts: dict[Expr, str]) -> list[str]:
@@ -486,12 +497,13 @@ def _backward(w: _Writer, sequences: dict[Expr, str]) -> list[str]:
         rows.append(f"{totals[g.of]} += {w.code(g.term)}  # through the first state")
     values = [*(totals[g.of] for g in form.parameters), *each]
     values += [w.symbol(c.name.symbol) for c in form.carries]
-    found = [f'"{label}": {code}' for label, code in zip(labels(form), values, strict=True)]
+    pairs = zip(labels(form), values, strict=True)
+    found = [f"{json.dumps(label, ensure_ascii=False)}: {code}" for label, code in pairs]
     return [*rows, f"gradients = {{{', '.join(found)}}}", f"return {outputs}, gradients"]
 
 
 def _note(g: Gradient, before: str = "") -> str:
-    return f"# ∂L/∂{text(boxed(g.of))} = {before}{text(boxed(g.term))}"
+    return f"# ∂L/∂{_prose(text(boxed(g.of)))} = {before}{_prose(text(boxed(g.term)))}"
 
 
 def _handed_back(w: _Writer) -> list[str]:

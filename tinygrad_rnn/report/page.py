@@ -7,13 +7,12 @@ import io
 import platform
 import re
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import drawing, study, tree
+from .. import __version__, drawing, study, tree
 from ..equations import derive
 from ..files import is_ours, write
 from ..graph import record_order
@@ -87,7 +86,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     versions = {
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "version": version("tinygrad_rnn"),
+        "version": __version__,
     }
     return environment.get_template(template).render({**versions, **values}).lstrip()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,18 @@ class Comparison:
     def markdown(self) -> str:
         """The table in Markdown, and under it the mistakes found."""
         return "\n\n".join([self.table().markdown(), *self.notes])
+
+    def __repr__(self) -> str:
+        wrong = [row.name for row in self.rows if not row.agrees]
+        found = f"not dL/d{', dL/d'.join(wrong)}" if wrong else "all agree"
+        return f"<comparison of {len(self.rows)} gradients: {found}; print it for the table>"
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return self.table()._repr_html_() + notes
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
 
     def __rich__(self) -> Any:
         from rich.console import Group

@@ -58,7 +58,18 @@ class Contributions:
             )
         return self.rows.index(t), self.columns.index(k)
 
+    def __repr__(self) -> str:
+        size = f"{len(self.rows)} losses, {len(self.columns)} steps"
+        return f"<contributions to dL/d{self.name}: {size}; print it for the table>"
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
     def __str__(self) -> str:
+        return str(self.table())
+
+    def table(self) -> Table:
+        """The norms, a row for each loss."""
         rows = [
             [str(t), *(f"{norm:.2g}" for norm in row)]
             for t, row in zip(self.rows, self.norms, strict=True)
@@ -67,7 +78,7 @@ class Contributions:
         title = f"|D[t,k]|, the parts of dL_t/d{self.name}"
         if any(isinstance(k, Moment) for k in self.columns):
             title += " (k as sequence:step)"
-        return str(Table(heads, rows, title, numbers=range(len(heads))))
+        return Table(heads, rows, title, numbers=range(len(heads)))
 
 
 def contributions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -81,6 +82,12 @@ class Diagnosis:
     remedies: tuple[Remedy, ...]
     parts: dict[str, Diagnosis] = field(default_factory=dict)
     exponent: tuple[float, float] = (math.nan, math.inf)
+
+    def __repr__(self) -> str:
+        return f"<diagnosis: {self.verdict}, {self.growth:.3g} per step; print it for the rest>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         if self.parts:

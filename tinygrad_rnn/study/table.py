@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
+
+WRONG = "color:#b3261e;font-weight:bold"
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,31 @@ class Table:
         rule = "─" * max(map(len, text))
         return "\n".join([*filter(None, [self.title]), text[0], rule, *text[1:]])
 
+    def _repr_html_(self) -> str:
+        def line(tag: str, row: Sequence[str], style: str = "") -> str:
+            cells = "".join(
+                f'<{tag} style="text-align:{self._side(i)}">{escape(entry)}</{tag}>'
+                for i, entry in enumerate(row)
+            )
+            return f'<tr style="{style}">{cells}</tr>'
+
+        rows = [
+            line("td", row, WRONG if i in self.wrong else "") for i, row in enumerate(self.rows)
+        ]
+        title = f"<caption>{escape(self.title)}</caption>" if self.title else ""
+        head = f"<thead>{line('th', self.heads)}</thead>"
+        return f"<table>{title}{head}<tbody>{''.join(rows)}</tbody></table>"
+
+    def _side(self, column: int) -> str:
+        return "right" if column in self.numbers else "left"
+
     def markdown(self) -> str:
         """A table in Markdown, without the title."""
         rule = ["---:" if i in self.numbers else "---" for i in range(len(self.heads))]
-        return "\n".join("| " + " | ".join(row) + " |" for row in [self.heads, rule, *self.rows])
+        return "\n".join(
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+            for row in [self.heads, rule, *self.rows]
+        )
 
     def __rich__(self) -> Any:
         from rich.box import SIMPLE_HEAD

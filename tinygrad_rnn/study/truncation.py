@@ -62,7 +62,18 @@ class Truncation:
         end = np.minimum(-(-t // self.k1) * self.k1, self.steps)
         return np.asarray((k <= t) & (k > end - k2))
 
+    def __repr__(self) -> str:
+        reaches = ", ".join(map(str, self.k2))
+        return f"<truncation of {self.steps} steps: k1 = {self.k1}, k2 = {reaches}; print it>"
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
     def __str__(self) -> str:
+        return str(self.table())
+
+    def table(self) -> Table:
+        """Length, bias and cosine, a row for each k2."""
         heads = ["k2", "|g|/|G|", "bias", "cosine", *[f"cosine {name}" for name in self.full]]
         full, found = self._flat(None)
         lengths = np.linalg.norm(found, axis=1) / np.linalg.norm(full)
@@ -74,7 +85,7 @@ class Truncation:
             f"Truncated against full gradient over {self.steps} steps, a window every {self.k1}: "
             "bias |g - G|/|G|"
         )
-        return str(Table(heads, rows, title, numbers=range(len(heads))))
+        return Table(heads, rows, title, numbers=range(len(heads)))
 
 
 def truncation(
