@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import tree
-from tinygrad_rnn.bptt import progress
+from tinygrad_rnn import graph, tree
+from tinygrad_rnn.bptt import progress, rerun
 
 RNG = np.random.default_rng(0)
 
@@ -305,6 +305,24 @@ def test_a_record_is_as_large_as_its_states():
         counts.append(len(gc.get_objects()) - before)
         del run, loss
     assert abs(counts[1] - counts[0]) < 100
+
+
+def test_a_swept_record_is_let_go(monkeypatch):
+    """Memory that grows with T would be that of nodes: none of steps swept over may be alive."""
+    alive = []
+    swept = rerun.Rerun._swept
+
+    def counted(self, record, *args):
+        result = swept(self, record, *args)
+        alive.append(sum(isinstance(o, graph.Node) for o in gc.get_objects()))
+        return result
+
+    monkeypatch.setattr(rerun.Rerun, "_swept", counted)
+    for cell in (tg.ElmanCell(1, 3, rng=0), tg.LSTMCell(1, 3, rng=0), tg.GRUCell(1, 3, rng=0)):
+        alive.clear()
+        run = tg.checkpointed(cell, np.ones((60, 1, 1), np.float32), slots=5)
+        run.outputs.sum().backward()
+        assert max(alive[10:]) <= max(alive[:10])
 
 
 def test_progress_is_said_once_it_takes_long(capsys, monkeypatch):
