@@ -26,7 +26,7 @@ class Own(tg.Cell):
 
     def initial_state(self, batch_size):
         h = tg.broadcast_to(self.h0, (batch_size, 3))
-        return {"h": h, "m": tg.zeros((batch_size, 3), self.dtype), "n": 0}
+        return {"h": h, "m": tg.zeros((batch_size, 3), dtype=self.dtype), "n": 0}
 
     def step(self, x, s):
         m = tg.sigmoid(self.a) * s["m"] + s["h"] * tg.tanh(x @ self.U)
@@ -318,7 +318,7 @@ class Balance(tg.Cell):
         self.theta = tg.Parameter(0.5, dtype=np.float64)
 
     def initial_state(self, batch_size):
-        return tg.ones((batch_size, 23), np.float64)
+        return tg.ones((batch_size, 23), dtype=np.float64)
 
     def step(self, x, s):
         s = s @ self.A.T + self.theta * self.v

@@ -50,7 +50,7 @@ def test_influence_balancing_has_negative_cosine():
             self.theta = tg.Parameter(0.5, dtype=np.float64)
 
         def initial_state(self, batch_size):
-            return tg.ones((batch_size, 23), np.float64)
+            return tg.ones((batch_size, 23), dtype=np.float64)
 
         def step(self, x, s):
             s = s @ self.A.T + self.theta * self.v

@@ -233,9 +233,9 @@ class Rerun(Call):
                 if n < record.stop or i not in given
             ]
         seeds += [(y, part) for y, part in zip(after, arriving, strict=True) if part is not None]
-        found: dict[Any, Any] = pullback(
-            [(y, part) for y, part in seeds if _recorded(y)], shared=shared
-        )
+        seeds = [(y, part) for y, part in seeds if _recorded(y)]
+        found: dict[Any, Any] = pullback(seeds, shared=shared)
+        shared.owned.intersection_update(shared.cotangents)  # lets go of this record's nodes
         for n, x in enumerate(record.xs, start=record.start + 1):
             for leaf, grad in zip(tree.leaves(x), grads, strict=True):
                 if grad is not None and leaf._node is not None:
