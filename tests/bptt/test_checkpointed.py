@@ -30,7 +30,9 @@ class Odd(tg.Cell):
         self.symmetric = (self.W + self.W.T) / 2
 
     def initial_state(self, batch_size):
-        return Two(tg.zeros((batch_size, 4), dtype=self.dtype), tg.zeros((batch_size, 4), dtype=self.dtype))
+        return Two(
+            tg.zeros((batch_size, 4), dtype=self.dtype), tg.zeros((batch_size, 4), dtype=self.dtype)
+        )
 
     def step(self, x, state):
         fast = tg.tanh(x @ self.U + state.fast @ self.symmetric + state.slow)
