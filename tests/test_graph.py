@@ -469,3 +469,11 @@ def test_results_do_not_depend_on_hash_seeds():
     }
     assert len(said) == 1
     assert "matmul" in said.pop()
+
+
+def test_a_decorator_without_parentheses_is_answered():
+    with pytest.raises(TypeError, match=r"decorator is @tg\.no_grad\(\)$"):
+
+        @tg.no_grad
+        def f():
+            pass

@@ -425,5 +425,9 @@ class no_grad(_Setting):  # noqa: N801
 
     __slots__ = ()
 
+    def __init__(self, *given: object) -> None:
+        if given:
+            raise TypeError("no_grad takes no arguments; a function's decorator is @tg.no_grad()")
+
     def _changed(self, outer: State) -> State:
         return State(outer.place, False, outer.inspectors, self, outer)
