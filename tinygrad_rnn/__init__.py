@@ -12,7 +12,6 @@ from . import nn, optim
 from . import tracing as _tracing
 from .anomaly import detect_anomaly
 from .autodiff import Use, gradients, gradients_of_uses
-from .bptt import Checkpointed, Learner, Window, Windows, checkpointed, online, truncated
 from .checkpoint import checkpoint
 from .gradcheck import check_gradients
 from .graph import no_grad, scope, timestep
@@ -44,6 +43,9 @@ trace = _tracing.trace  # type: ignore[assignment] # of a program; of a matrix t
 
 if TYPE_CHECKING:
     from . import data, io, study
+    from .bptt.checkpointed import Checkpointed, checkpointed
+    from .bptt.online import Learner, online
+    from .bptt.truncated import Window, Windows, truncated
     from .drawing.draw import draw
     from .nn.registry import cells
 
@@ -109,6 +111,9 @@ __all__ = [
 __all__ += [name for name in _OPERATORS if name != "trace"] + ["trace"]
 
 
+_LONG = ("Checkpointed", "Learner", "Window", "Windows", "checkpointed", "online", "truncated")
+
+
 def __dir__() -> list[str]:
     return [*__all__, "nn"]
 
@@ -119,6 +124,8 @@ def __getattr__(name: str) -> Any:
         return _import_module(".drawing", __name__).draw
     if name == "cells":
         return _import_module(".nn.registry", __name__).cells
+    if name in _LONG:
+        return getattr(_import_module(".bptt", __name__), name)
     if name in ("data", "io", "study"):
         return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
