@@ -257,7 +257,7 @@ def test_everything_by_keyboard(losses, page, show):
     drawing = show(tg.draw(losses["elman"](), backward=True))
     page.evaluate("zoom(.2); draw()")
     seen = []
-    for _ in range(4 + 4 + len(drawing.model.boxes)):
+    for _ in range(5 + 4 + len(drawing.model.boxes)):
         press(page, "Tab")
         if at := page.evaluate("document.activeElement.dataset.id"):
             seen.append(at)
@@ -392,3 +392,44 @@ def test_it_refers_to_nothing_outside(losses):
     others = set(re.findall(r"https?://[^\s'\"<>]+", page))
     assert others == {"http://www.w3.org/2000/svg"}  # a name, not an address
     assert "default-src 'none'" in page
+
+
+def test_a_long_network_opens_at_a_size_that_can_be_read(losses, page, show):
+    show(tg.draw(losses["elman"](60), steps="all"))
+    assert page.evaluate("scale()") == pytest.approx(0.6)
+    assert page.evaluate("boxes.get('before.W').getBoundingClientRect().left") > 0
+    assert page.evaluate("svg.style.transform") == ""  # it stands where it will stay
+    press(page, "0")
+    assert page.evaluate("view.w === wide")
+    show(tg.draw(losses["elman"](), level="step"))
+    assert page.evaluate("scale()") >= 0.6 or page.evaluate("view.w === wide")
+
+
+def test_two_fingers_zoom(losses, page, show):
+    show(tg.draw(losses["elman"]()))
+    session = page.context.new_cdp_session(page)
+    x, y = point(page, "g[data-id='t2.s_2'] rect")
+    before = page.evaluate("view.w")
+
+    def touch(kind, *points):
+        touches = [{"x": px, "y": py, "id": k} for k, (px, py) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    touch("touchStart", (x - 40, y), (x + 40, y))
+    for apart in (60, 80):
+        touch("touchMove", (x - apart, y), (x + apart, y))
+    touch("touchEnd")
+    assert page.evaluate("view.w") == pytest.approx(before / 2, rel=0.05)
+    page.evaluate("draw()")
+    assert np.allclose(point(page, "g[data-id='t2.s_2'] rect"), (x, y), atol=2)
+    assert page.evaluate("pinned") is None
+    assert page.evaluate("fingers.size") == 0
+
+
+def test_the_help_leaves_room_on_a_small_screen(losses, page, show):
+    page.set_viewport_size({"width": 390, "height": 700})
+    show(tg.draw(losses["elman"]()))
+    assert page.evaluate("document.querySelector('header').clientHeight") < 120
+    assert page.evaluate("stage.clientHeight") > 450
+    page.locator("summary").click()
+    assert "Esc: clear" in page.locator("header").inner_text()
