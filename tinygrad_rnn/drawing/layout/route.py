@@ -162,7 +162,9 @@ class _Lane:
         on = [ends_ for net, found in self.along.items() if net not in nets for ends_ in found]
         if on:
             start, end = np.array(on).T
-            total += 2_000.0 * ((left < end - 0.5) & (start < right - 0.5)).sum(axis=1)
+            upon = (left < end - 0.5) & (start < right - 0.5)
+            touch = (left < end + TOUCH) & (start < right + TOUCH)  # would look like one line
+            total += np.where(upon, ALONG, np.where(touch, 60.0, 0.0)).sum(axis=1)
         if self.across:
             if self._places is None:
                 self._places = np.sort([x for found in self.across.values() for x in found])
@@ -403,6 +405,7 @@ CORNER_COST = 25.0
 MOST_CORNERS = 6
 """Of a way, its ends among them."""
 CROSSING = 30.0
+TOUCH, ALONG = 8.0, 2_000.0
 THROUGH = 100_000.0
 FOUL = 2_000
 """From here on a way runs along another or through a box."""
