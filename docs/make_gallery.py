@@ -124,6 +124,36 @@ def bidirectional(T: int = 3) -> tg.Tensor:
     return loss
 
 
+def tree() -> tg.Tensor:
+    """A tree of four leaves, with one composition at each of its nodes."""
+    rng = np.random.default_rng(0)
+    U = tg.Parameter(rng.normal(0, 0.5, (3, 4)), "U")
+    W = tg.Parameter(rng.normal(0, 0.5, (8, 4)), "W")
+    a, b, c, d = (tg.tanh(rng.normal(size=(1, 3)) @ U) for _ in range(4))
+
+    def join(left: tg.Tensor, right: tg.Tensor) -> tg.Tensor:
+        return tg.tanh(tg.concatenate([left, right], axis=1) @ W)
+
+    return tg.square(join(join(a, b), join(c, d))).sum()
+
+
+def runge_kutta(T: int = 2, h: float = 0.1) -> tg.Tensor:
+    """ds/dt = tanh(x U + s W) - s, with four evaluations a step."""
+    rng = np.random.default_rng(0)
+    U = tg.Parameter(rng.normal(0, 0.5, (3, 4)), "U")
+    W = tg.Parameter(rng.normal(0, 0.5, (4, 4)), "W")
+    s = tg.zeros((1, 4), "s_0")
+    for t in range(1, T + 1):
+        with tg.timestep(t):
+            a = (rng.normal(size=(1, 3)) @ U).named("a")
+            k1 = (tg.tanh(a + s @ W) - s).named("k_1")
+            k2 = (tg.tanh(a + (s + h / 2 * k1) @ W) - (s + h / 2 * k1)).named("k_2")
+            k3 = (tg.tanh(a + (s + h / 2 * k2) @ W) - (s + h / 2 * k2)).named("k_3")
+            k4 = (tg.tanh(a + (s + h * k3) @ W) - (s + h * k3)).named("k_4")
+            s = (s + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)).named("s")
+    return tg.square(s).sum()
+
+
 class Leaky(tg.Cell):
     """s_t = (1 - alpha) s_{t-1} + alpha tanh(x_t U + s_{t-1} W), with a learnt alpha per unit."""
 
@@ -222,6 +252,13 @@ def main(folder: Path) -> None:
             level="step",
             edges="gradient",
             title="Truncated BPTT: windows of two steps, and the gradient that each cut stops",
+        ),
+        "tree": tg.draw(tree(), title="A tree has no time"),
+        "runge_kutta": tg.draw(
+            runge_kutta(), level="step", backward=True, title="Runge and Kutta's method as a cell"
+        ),
+        "lstm_page": tg.draw(
+            unrolled(tg.LSTMCell(3, 4, rng=0), 12), width="20cm", title="Twelve steps on 20 cm"
         ),
         "own_cell": tg.draw(unrolled(Leaky(3, 4)), title="A cell of one's own: leaky units"),
         "vanishing": tg.draw(

@@ -5,6 +5,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.cli.draw import chosen, of_cell
@@ -431,3 +432,39 @@ def test_labels_and_styles_of_ones_own(gallery):
         assert "#ff00ff" in text
     with pytest.raises(ValueError, match=r"style gave \['colour'\] for link; wanted some of fill"):
         tg.draw(gallery.by_hand(), style=lambda part: {"colour": "red"})
+
+
+def test_a_tree_and_twins_have_no_time():
+    for name in ("tree", "siamese"):
+        drawing = tg.draw(NETWORKS[name]())
+        assert not drawing.model.timed
+        assert "t = " not in drawing.svg
+        by_row = {}
+        for box, rect in drawing.layout.rects.items():
+            by_row.setdefault(box.kind, []).append(rect.y)
+        assert min(by_row["input"]) > max(by_row["op"])  # inputs below, results above
+    labels = [plain(b.label) for b in tg.draw(NETWORKS["siamese"]()).model.boxes]
+    assert {"x", "x_2"} <= set(labels)  # not one and the same input
+
+
+def test_a_sum_of_several_terms_a_step_is_no_state():
+    model = tg.draw(NETWORKS["several_heads"]()).model
+    values = [plain(box.label) for box in model.boxes if box.kind == "value"]
+    assert values == ["s_0", "s_1", "s_2", "s_3", "L"]
+    (elided,) = [b for b in tg.draw(NETWORKS["several_heads"](), steps=[2, 3]).model.boxes
+                 if b.key[0] == "ghost" and b.kind == "circle"]  # fmt: skip
+    assert plain(elided.label) == "+"
+
+
+def test_one_step_shows_its_state():
+    values = [
+        plain(b.label) for b in tg.draw(NETWORKS["one_step"]()).model.boxes if b.kind == "value"
+    ]
+    assert values == ["s_0", "s_1", "L"]
+
+
+def test_nested_uses_do_not_make_a_long_equation():
+    drawing = tg.draw(NETWORKS["runge_kutta"](), level="step", backward=True)
+    lines = [plain(line) for box in drawing.model.boxes for line in box.lines]
+    assert max(map(len, lines)) < 90
+    assert drawing.scene.width < 3000

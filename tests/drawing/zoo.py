@@ -557,6 +557,57 @@ def nested_state():
     return tg.square(run.steps[-1]).sum()
 
 
+# -- no time at all -------------------------------------------------------------------------------
+
+
+@network
+def tree():
+    """A tree of four leaves: the same composition at each of three nodes."""
+    U, W = parameters(U=(I, H), W=(2 * H, H))
+    a, b, c, d = (tg.tanh(x @ U) for x in inputs(4))
+
+    def join(left, right):
+        return tg.tanh(tg.concatenate([left, right], axis=1) @ W)
+
+    return tg.square(join(join(a, b), join(c, d))).sum()
+
+
+@network
+def siamese():
+    """Twins: one network on two inputs."""
+    U, W = parameters(U=(I, H), W=(H, O))
+    a, b = (tg.tanh(tg.tanh(tg.tensor(x, "x") @ U) @ W) for x in inputs(2))
+    return tg.square(a - b).sum()
+
+
+@network
+def runge_kutta():
+    """An equation ds/dt = tanh(x U + s W) - s, four evaluations a step."""
+    U, W = parameters(U=(I, H), W=(H, H))
+    s, h = tg.zeros((1, H), "s_0"), 0.1
+    for t, x in enumerate(inputs(2), start=1):
+        with tg.timestep(t):
+            k1 = tg.tanh(x @ U + s @ W) - s
+            k2 = tg.tanh(x @ U + (s + h / 2 * k1) @ W) - (s + h / 2 * k1)
+            k3 = tg.tanh(x @ U + (s + h / 2 * k2) @ W) - (s + h / 2 * k2)
+            k4 = tg.tanh(x @ U + (s + h * k3) @ W) - (s + h * k3)
+            s = (s + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)).named("s")
+    return tg.square(s).sum()
+
+
+@network
+def several_heads():
+    """Four readouts a step, all losses in one sum."""
+    U, W, *V = parameters(U=(I, H), W=(H, H), **{f"V_{k}": (H, O) for k in range(1, 5)})
+    s, loss = tg.zeros((1, H), "s_0"), 0.0
+    for t, x in enumerate(inputs(3), start=1):
+        with tg.timestep(t):
+            s = tg.tanh(x @ U + s @ W).named("s")
+            for head in V:
+                loss = loss + tg.square(s @ head).sum()
+    return loss
+
+
 # -- what stands around the recurrence -------------------------------------------------------------
 
 
