@@ -468,3 +468,12 @@ def test_nested_uses_do_not_make_a_long_equation():
     lines = [plain(line) for box in drawing.model.boxes for line in box.lines]
     assert max(map(len, lines)) < 90
     assert drawing.scene.width < 3000
+
+
+def test_gates_of_two_layers_are_told_apart(gallery):
+    names = [plain(box.name) for box in tg.draw(gallery.stacked(2)).model.boxes]
+    assert {"f_1^(1)", "f_1^(2)", "o_2^(1)", "o_2^(2)"} <= set(names)
+    alone = [plain(box.name) for box in tg.draw(tg.LSTMCell(3, 4, rng=0)).model.boxes]
+    assert {"f_1", "f_2", "f_3"} <= set(alone)
+    rules = [plain(box.label) for box in tg.draw(gallery.stacked(2), backward=True).model.boxes]
+    assert {"⊙ f_2^(1)", "⊙ f_2^(2)"} <= set(rules)

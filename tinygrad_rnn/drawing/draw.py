@@ -118,6 +118,7 @@ def draw(
             rolled=level == "rolled",
             backward=backward,
             bookkeeping=bookkeeping or level == "step",
+            namesakes=level != "step",
         )
         model = reader.model()
         if not model.boxes:

@@ -19,6 +19,7 @@ from .columns import AFTER, BEFORE, columns, is_parameter
 from .names import identity, letter
 from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
+from .states import namesakes as numbers_of_namesakes
 from .symbols import Symbols
 
 LONGEST_INDEX = 12
@@ -39,6 +40,7 @@ class RecordReader:
         rolled: bool = False,
         backward: bool = False,
         bookkeeping: bool = True,
+        namesakes: bool = False,
     ) -> None:
         self.bookkeeping = bookkeeping
         self.roots = [(t._node, t._port) for t in outputs]
@@ -61,6 +63,10 @@ class RecordReader:
         self._count: dict[str, int] = {}
         self._keys()
         self.carried = Carried(self.near, self.column, self.rank, self.key)
+        self.namesakes: dict[Key, str] = {}  # numbers of values of one name
+        if namesakes:
+            states = set(self.carried.producers) - self.carried.running
+            self.namesakes = numbers_of_namesakes(self.near, self.column, self.key, states)
         self.back: Backward | None = None
         if backward:
             self._backward_pass()
@@ -203,7 +209,8 @@ class RecordReader:
                 label = (Run("( )"), Run(number, shift=1))
         state = key in self.carried.producers and key not in self.carried.running
         if node.names and not state and (node, 0) not in self.roots and not primitive.multiple:
-            names = [text.named(Symbol(text.cut(n), "value", **self.symbols.when(node)))
+            number = self.namesakes.get(key, "")
+            names = [text.named(Symbol(text.cut(n) + number, "value", **self.symbols.when(node)))
                      for _, n in sorted(node.names.items())]  # fmt: skip
             called = tuple(run for n in names for run in (Run(", "), *n))[1:]
             kind = "op"
@@ -240,7 +247,13 @@ class RecordReader:
         return (
             ()
             if name is None
-            else text.named(Symbol(text.cut(name), "value", **self.symbols.when(source)))
+            else text.named(
+                Symbol(
+                    text.cut(name) + self.namesakes.get(self.key.get(source, ()), ""),
+                    "value",
+                    **self.symbols.when(source),
+                )
+            )
         )
 
     def _cotangent(self, node: Node) -> None:

@@ -113,6 +113,24 @@ def _summed(near: Sequence[Node], end: Key, key_of: dict[Node, Key]) -> set[Key]
     return found
 
 
+def namesakes(
+    near: Sequence[Node], column_of: dict[Node, int], key_of: dict[Node, Key], but: set[Key]
+) -> dict[Key, str]:
+    """ "_1", "_2", ... for values whose name another of their step has too: gates of two layers."""
+    keys: dict[str, dict[Key, set[int]]] = {}
+    for node in near:
+        for name in (node.names or {}).values():
+            if key_of[node] not in but:
+                steps = keys.setdefault(name, {}).setdefault(key_of[node], set())
+                steps.add(column_of[node])
+    return {
+        key: f"_{k}"
+        for same in keys.values()
+        for k, (key, steps) in enumerate(same.items(), start=1)
+        if any(steps & others for other, others in same.items() if other != key)
+    }
+
+
 def _may_run_along(node: Node) -> bool:
     """Whether a node may be a running sum: a term is added or taken away, and it has no name."""
     return node.primitive is not None and is_sum(node.primitive) and not node.names

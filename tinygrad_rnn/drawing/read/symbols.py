@@ -56,7 +56,8 @@ class Symbols:
         if name is None:
             return self._first(node)
         when = {} if root and scalar else self.when(node)
-        return Symbol(text.cut(name) + reader.carried.upper.get(key, ""), "state", **when)
+        number = reader.carried.upper.get(key) or reader.namesakes.get(key, "")
+        return Symbol(text.cut(name) + number, "state", **when)
 
     def _first(self, node: Node) -> Symbol | None:
         """The name of a first state that was computed before the steps."""
