@@ -46,7 +46,7 @@ class Cell(Module):
     (5, 2, 4)
     """
 
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+    def step(self, x: Any, state: Any, /) -> tuple[Any, Any]:
         """One step: (x_t, state before) -> (output, state after).
 
         x      (B, I), a tensor or an array
