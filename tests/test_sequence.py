@@ -316,3 +316,23 @@ def test_an_object_with_a_step_is_enough(rng):
     cell = Sums()
     cell.step = lambda x, s: (s + x, s + x)
     assert tg.unroll(cell, np.ones((3, 1, 2))).state.tolist() == [[3.0, 3.0]]
+
+
+def test_a_tuple_that_a_cell_takes_for_an_array(rng):
+    cell, xs = tg.LSTMCell(2, 3, rng=rng), np.ones((3, 2, 2))
+    refuse(r"a tuple of one array \(3, 2, 2\)", cell, (xs,))
+    refuse(
+        r"LSTMCell.step in timestep 1: a part of the state went in with shape \(2, 3\) and came "
+        r"out with \(2, 2, 3\); the input has 2 parts",
+        cell, (xs, xs),
+    )  # fmt: skip
+    refuse("went in with 1 tensors and came out with 2", cell, xs, np.zeros((2, 3)),
+           error=TypeError)  # fmt: skip
+
+
+def test_numbers_that_make_no_array(rng):
+    cell = tg.ElmanCell(1, 3, rng=rng)
+    refuse("not of one length; pad them", cell, [[[1.0], [2.0]], [[1.0]]])
+    refuse("start=1.5; wanted an integer", cell, np.ones((3, 1, 1)), start=1.5, error=TypeError)
+    refuse("given a LSTMCell as the cell", torch.nn.LSTMCell(2, 3), np.ones((3, 1, 2)),
+           error=TypeError)  # fmt: skip

@@ -201,6 +201,8 @@ def sequence(
     Raises ValueError for shapes that do not fit together, no steps, lengths out of range; TypeError
     for what is no array.
     """
+    if not hasattr(start, "__index__"):
+        raise TypeError(f"{who}: start={start!r}; wanted an integer, the number of the first step")
     steps, stacked = _apart(xs, dtype, time_axis, who)
     if steps is not None:
         steps = [_arrays(step, dtype, f"{who}: step {start + i}") for i, step in enumerate(steps)]
@@ -240,7 +242,14 @@ def _apart(xs: Any, dtype: Any, time_axis: int, who: str) -> tuple[list[Any] | N
     while isinstance(first, list) and first:
         first = first[0]
     if isinstance(first, NOT_ARRAYS):
-        return None, _of(np.asarray(xs), dtype or FLOAT, who)  # numbers, nested as an array
+        try:
+            numbers = np.asarray(xs)  # lists of numbers, nested as an array
+        except ValueError as error:
+            raise ValueError(
+                f"{who}: lists of numbers that are not of one length; pad them "
+                "(tg.data.pad) and pass lengths="
+            ) from error
+        return None, _of(numbers, dtype or FLOAT, who)
     if time_axis != 0:
         raise ValueError(
             f"{who}: time_axis={time_axis} with a list of step inputs, whose place in the list is "
@@ -252,6 +261,11 @@ def _apart(xs: Any, dtype: Any, time_axis: int, who: str) -> tuple[list[Any] | N
 def _refuse_ambiguous(xs: tuple[Any, ...], who: str) -> None:
     if not xs:
         raise ValueError(f"{who}: the sequence is empty; wanted at least one step")
+    if len(xs) == 1 and _is_array(xs[0]):
+        raise ValueError(
+            f"{who}: a tuple of one array {np.shape(xs[0])}, which would be an input of one part; "
+            "give the array, xs[0], or [xs[0]] if it is the input of one step"
+        )
     shapes = {np.shape(x) for x in xs if _is_array(x) and _kind(x) == "f"}
     if len(shapes) == 1 and all(map(_is_array, xs)):
         (shape,) = shapes

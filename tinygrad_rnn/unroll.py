@@ -127,6 +127,8 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
                     raise ValueError(f"{error}; {why}") from error
                 raise
             output, after = checked_pair(result, structure, cell, t)
+            if not times:
+                _refuse_more_axes(cell, inputs[i], state, after, t)
             if settled:
                 output, after = xs.settle(i, output, state, after)
             state = after
@@ -154,6 +156,18 @@ def _refuse_class_numbers(cell: Cell, x: Any) -> None:
             f"{type(cell).__name__} takes rows (B, {size}): xs = tg.one_hot(xs, {size}), or an "
             "nn.Embedding of xs"
         )
+
+
+def _refuse_more_axes(cell: Cell, x: Any, before: Any, after: Any, t: int) -> None:
+    """Refuse a state with more axes than before, as from a tuple that was taken for an array."""
+    for old, new in zip(tree.leaves(before), tree.leaves(after), strict=True):
+        if 2 <= np.ndim(old) < np.ndim(new):
+            parts = len(tree.leaves(x))
+            given = f"the input has {parts} parts" if tree.entries(x) else f"x_t is {np.shape(x)}"
+            raise ValueError(
+                f"{type(cell).__name__}.step in timestep {t}: a part of the state went in with "
+                f"shape {np.shape(old)} and came out with {np.shape(new)}; {given}"
+            )
 
 
 def _other_batch(state: Any, xs: Sequence) -> str | None:
@@ -272,8 +286,8 @@ def detach(state: Any) -> Any:
 def _described(cell: Any) -> str:
     if isinstance(cell, type):
         return f"the class {cell.__name__} (without its arguments)"
-    if callable(cell):
-        return f"the function {getattr(cell, '__name__', type(cell).__name__)}"
+    if callable(cell) and hasattr(cell, "__name__"):
+        return f"the function {cell.__name__}"
     return f"a {type(cell).__name__}"
 
 

@@ -82,6 +82,27 @@ def test_several_inputs_have_rows_of_their_own(rng):
     assert diagnosis.norms[0] == pytest.approx(1)
 
 
+def test_states_of_a_structure_have_their_paths(rng):
+    class Two(tg.Cell):
+        def __init__(self):
+            self.a, self.b = tg.LSTMCell(2, 3, rng=0), tg.LSTMCell(3, 3, rng=1)
+            self.input_size = 2
+
+        def initial_state(self, batch_size):
+            return {"a": self.a.initial_state(batch_size), "b": [self.b.initial_state(batch_size)]}
+
+        def step(self, x, state):
+            x, a = self.a.step(x, state["a"])
+            x, b = self.b.step(x, state["b"][0])
+            return x, {"a": a, "b": [b]}
+
+    found = study.compare(Two(), rng.normal(size=(3, 2, 2)), np.zeros((3, 2, 3)))
+    assert found.agrees
+    names = [row.name for row in found.rows][-4:]
+    assert names == ["s_0.a.h", "s_0.a.c", "s_0.b.0.h", "s_0.b.0.c"]
+    compile(derive(Two()).source(), "program", "exec")
+
+
 def test_padding_has_no_part_in_a_comparison(rng):
     xs, ys = rng.normal(size=(4, 2, 2)), rng.normal(size=(4, 2, 3))
     one = study.compare(elman(2, 3, 0), xs, ys, lengths=[4, 2]).autodiff

@@ -275,10 +275,10 @@ def _state_labels(state: Any, taken: Iterable[str]) -> list[str]:
         for part, path in zip(tree.leaves(state), paths, strict=True)
     ]
     count = Counter([*names, *taken])
-    for i, (name, path) in enumerate(zip(names, paths, strict=True)):
-        if count[name] > 1:
-            where = [word for word in path.split(".") if word.isdigit()]
-            names[i] = ".".join([name, *where]) if where else path
+    alike = [i for i, name in enumerate(names) if count[name] > 1]
+    layers = [[word for word in paths[i].split(".") if word.isdigit()] for i in alike]
+    for i, layer in zip(alike, layers, strict=True):
+        names[i] = ".".join([names[i], *layer]) if all(layers) else paths[i]
     return names if len({*names, *taken}) == len(names) + len({*taken}) else paths
 
 
