@@ -448,3 +448,44 @@ def test_a_cell_without_a_derivation_says_why_nothing_was_looked_for():
     assert not found.agrees
     assert found.mistakes == ()
     assert found.notes[0].startswith("Where it goes wrong was not looked for: ")
+
+
+class Stack(tg.Cell):
+    """Two cells, one above the other."""
+
+    def __init__(self):
+        self.below, self.above = tg.ElmanCell(3, 4, rng=0), tg.ElmanCell(4, 4, rng=1)
+
+    def initial_state(self, batch_size):
+        return self.below.initial_state(batch_size), self.above.initial_state(batch_size)
+
+    def step(self, x, state):
+        h, below = self.below.step(x, state[0])
+        h, above = self.above.step(h, state[1])
+        return h, (below, above)
+
+
+def stack_pass(half=False, exchanged=False):
+    def hand(p, xs, s_0, e):
+        below, above = ({k: p[f"{at}.{k}"] for k in "UWb"} for at in ("below", "above"))
+        s = [s_0[0]]
+        for x in xs:
+            s.append(np.tanh(x @ below["U"] + s[-1] @ below["W"] + below["b"]))
+        upper, _ = handwritten.elman(above, np.stack(s[1:]), s_0[1], e)
+        lower, _ = handwritten.elman(below, xs, s_0[0], upper["x"] * (0.5 if half else 1))
+        if exchanged:
+            upper["W"], lower["W"] = lower["W"], upper["W"]
+        return {f"{at}.{k}": g[k] for at, g in (("above", upper), ("below", lower)) for k in "UWb"}
+
+    rng = np.random.default_rng(0)
+    xs, ys = rng.normal(size=(5, 2, 3)), rng.normal(size=(5, 2, 4))
+    return study.compare(Stack(), xs, ys, hand=hand).mistakes
+
+
+def test_a_stack_of_cells():
+    assert stack_pass() == ()
+    (found,) = stack_pass(half=True)
+    assert (found.kind, found.step) == ("wrong constant factor", 5)
+    assert found.explains == ("below.U", "below.W", "below.b")
+    (found,) = stack_pass(exchanged=True)
+    assert (found.kind, found.explains) == ("exchanged gradients", ("below.W", "above.W"))

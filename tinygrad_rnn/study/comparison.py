@@ -267,7 +267,7 @@ def compare(
                 first = "First wrong, walking back from the loss" if i == 0 else "Wrong too"
                 notes.append(f"{first}: {mistake}")
             notes += more
-        except (TypeError, ValueError, NotImplementedError) as error:
+        except (TypeError, ValueError, NotImplementedError, AssertionError) as error:
             notes.append(f"Where it goes wrong was not looked for: {error}")
     for row in rows:
         if row.hand is not None and row.hand.verdict == "differs":

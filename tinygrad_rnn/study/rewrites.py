@@ -429,6 +429,9 @@ def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             )
             again = make(primitive_of("tanh"), [e], e.shape)
             yield _rewrite("wrong operand", again, "tanh({})", e, more=0.2)
+    if backward and symbol.kind == "delta":
+        later = name(symbol._replace(time=1), e.shape)
+        yield _rewrite("off by one in time", later, "{} where {} is wanted", later, e, more=0.3)
     for other in scope.values(e.shape, backward):
         if other.symbol.name == symbol.name:
             continue

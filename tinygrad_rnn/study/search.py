@@ -375,6 +375,15 @@ class Search:
                 found.append(Candidate(r.kind, *r.detail, changes=changes, cost=cost))
                 if T > 1 and len(some) == len(group):
                     found += [c for c in self._extents(found[-1]) if c is not found[-1]]
+        sums = [(k, line) for k, line in enumerate(lines.lines) if line.kind == "sum"]
+        for (j, a), (k, b) in itertools.combinations(sums, 2):
+            if a.value.shape == b.value.shape:
+                found.append(
+                    Candidate(
+                        "exchanged gradients", "dL/d{} and dL/d{} are exchanged",
+                        (a.target, b.target), (Change(j, b.value), Change(k, a.value)), cost=1.3,
+                    )
+                )  # fmt: skip
         carries = [k for k, line in enumerate(lines.lines) if line.kind == "carry"]
         if len(carries) > 1:
             none = tuple(Change(k, number(0, lines.lines[k].value.shape)) for k in carries)
@@ -437,7 +446,8 @@ class Search:
                     if c == 0 and what is line.target and line.kind != "error":
                         continue  # it is among the rewrites
                     tried.add(c)
-                    kind, text, cost = _said(c, level)
+                    whole = what is line.target and line.kind in ("sum", "error")
+                    kind, text, cost = _said(c, level, whole)
                     if what is line.target:
                         text = text.replace("{}", mark)
                     yield Candidate(kind, text, (what,), (Change(k, with_factor(c)),), cost=cost)
@@ -659,13 +669,14 @@ def _nice(c: float) -> float:
     return c
 
 
-def _said(c: float, level: Level) -> tuple[str, str, float]:
+def _said(c: float, level: Level, whole: bool) -> tuple[str, str, float]:
+    """The kind, the words and the cost of a factor; `whole` if it is one of a whole gradient."""
     if c == 0:
         return "missing term", "without {}", 1.0
     if c == -1:
         return "wrong sign", "the sign of {}", 1.1
     B = level.trial.B
-    if B > 1 and abs(c * B - 1) < 1e-9:
+    if whole and B > 1 and abs(c * B - 1) < 1e-9:
         return "mean over the batch for a sum", "{} is divided by " + str(B), 1.2
     plain = _nice(c) == c and abs(round(12 * c) - 12 * c) < 1e-6
     return "wrong constant factor", f"{{}} is multiplied by {c:.6g}", 1.5 if plain else 3.0
