@@ -58,7 +58,9 @@ def draw(
 
     outputs    tensors; or the result of `unroll`; or a cell, or any model with `parameters()`
                that is called with (T, B, I), which are then shown over three steps
-    level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop;
+    level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop:
+               the union of all steps, and when each part applies (the middle step, where widths or
+               values are asked for);
                the name on a step is the class of a cell, or the `scope` it was recorded in
     steps      "auto" (all up to 12, then the first and last three; fewer if they are wide), "all",
                (first, last), or a list
@@ -119,6 +121,7 @@ def draw(
             backward=backward,
             bookkeeping=bookkeeping or level == "step",
             namesakes=level != "step",
+            union=edges == "plain" and not values,  # else numbers of one step are shown
         )
         model = reader.model()
         if not model.boxes:
@@ -133,9 +136,9 @@ def draw(
             raise ValueError(
                 too_many(len(model.boxes), "boxes", max_nodes, model.steps, model.shown)
             )
-        if backward:
+        if backward and reader.union is None:
             backward_norms(tensors, model)
-        elif edges == "gradient":
+        elif edges == "gradient" and not backward:
             gradient_norms(tensors, model)
         elif edges == "magnitude":
             value_norms(model, known)

@@ -108,7 +108,7 @@ class Drawing:
             for box in model.boxes
             if box.kind == "parameter" and box.node is not None
         }
-        steps = len(model.steps) if model.timed else 0
+        steps = len(model.span or model.steps) if model.timed else 0
         return Stats(len(model.boxes), len(model.links), steps, uses, self._crossings())
 
     def _crossings(self) -> int:

@@ -95,6 +95,7 @@ class Model:
     symbol      (operation, port) -> the name of a value and its step, or None
     first       (operation, argument) -> the name of a constant if it is the first of some states
     key_of      operation -> what is the same for the corresponding operations of all steps
+    span        the steps that the one that is shown stands for, if it is their union
     captions    {step: sequence and step in it} if several sequences follow each other
     """
 
@@ -115,3 +116,4 @@ class Model:
     first: Callable[[Node, int], Symbol | None]
     key_of: Callable[[Node], Key]
     captions: dict[int, str] = field(default_factory=dict)
+    span: list[int] = field(default_factory=list)

@@ -14,6 +14,8 @@ from .route import NEAR, STEP_GAP, Rect, Router
 from .wires import LOOP_ROOM, Wires
 
 FONT = 14.0
+NOTE = 10.5
+"""Size of type of a second line."""
 COLUMN_GAP = 24.0
 ROW_GAP = 30.0
 RAIL_PITCH = 32.0
@@ -35,7 +37,9 @@ class Column:
 
 def size(box: Box) -> tuple[float, float, bool]:
     """Width and height of a box, and whether its sides are round."""
-    w = text.width(box.label, FONT)
+    w = max(
+        text.width(box.label, FONT), text.width((text.Run(box.note),), NOTE) if box.note else 0.0
+    )
     if box.kind == "cell":
         widest = max([w, *(text.width(line, FONT) for line in box.lines)])
         return widest + 28, LINE * len(box.lines) + (24 if box.label else 4) + 14, False

@@ -118,7 +118,7 @@ class Legend:
 
     def _words(self, model: Model) -> None:
         boxes = model.boxes
-        if any(box.note for box in boxes):
+        if any(box.note for box in boxes) and not model.span:
             self._entry("second line: norm of the value", 0)
         if any(box.keeps for box in boxes):
             self._entry("keeps values for the backward pass", 8, Plate(Rect(4, 0, 7, 7), 0, "kept"))

@@ -53,8 +53,9 @@ class Painter:
             label = text.plain(ghost.label)
             ends = {"kind": "delay", "from": made.id, "to": ghost.id}
             if layout.model.rolled:
+                by = layout.rank[made.column] - layout.rank[ghost.column]
                 line, head = ("turn", "back-head") if ghost.back else ("delay", "head")
-                shapes = [*arrow(way, line, head, 1.4), *self._delay_words(way)]
+                shapes = [*arrow(way, line, head, 1.4), *self._delay_words(way, by)]
                 self.groups.append(Group(f"delay: {label}", "", shapes, ends))
             else:
                 self.groups.append(Group(f"to {label}", "", [Stroke(way, "dotted")], ends))
@@ -92,7 +93,7 @@ class Painter:
             for b in m.boxes
             if b.kind == "parameter" and b.node in m.uses
         )
-        steps = f"{len(m.steps)} time steps" if m.timed else "no time steps"
+        steps = f"{len(m.span or m.steps)} time steps" if m.timed else "no time steps"
         return f"A computation graph with {steps}" + (
             f" and the parameters {names}." if names else "."
         )
@@ -114,8 +115,9 @@ class Painter:
                 )
                 times = f" = {column.step}"
                 if model.rolled:
-                    span = f"{model.steps[0]}, \N{HORIZONTAL ELLIPSIS}, {model.steps[-1]}"
-                    times = f" = {span}   (\N{MULTIPLICATION SIGN} {len(model.steps)})"
+                    steps = model.span or model.steps
+                    span = f"{steps[0]}, \N{HORIZONTAL ELLIPSIS}, {steps[-1]}"
+                    times = f" = {span}   (\N{MULTIPLICATION SIGN} {len(steps)})"
                 label = (Run("t", "i"), Run(times))
                 shapes = [Plate(rect, 8, "band"), Words(middle, bottom + 14, label, FONT, "soft")]
                 if column.step in model.captions and not model.rolled:
@@ -126,7 +128,7 @@ class Painter:
                 data = {"kind": "band", "step": str(column.step)}
                 self.groups.append(Group(f"time step t{times}", "", shapes, data))
 
-    def _delay_words(self, way: Way) -> list[Any]:
+    def _delay_words(self, way: Way, by: int) -> list[Any]:
         """Words on the longest part of a delay's upper edge that no other delay crosses."""
         y = min(y for _, y in way)
         ends = sorted(x for x, at in way if at == y)
@@ -140,8 +142,10 @@ class Painter:
         a, b = max(pairwise(stops), key=lambda gap: gap[1] - gap[0])
         if b - a < 120:
             return []
-        rect = Rect((a + b) / 2, y, 104, 16)
-        words = Words(rect.x, y, (Run("one step later"),), SMALL_FONT, "soft", face="sans")
+        count = {1: "one step", 2: "two steps", 3: "three steps"}.get(abs(by), f"{abs(by)} steps")
+        told = (Run(f"{count} {'later' if by > 0 else 'earlier'}"),)
+        rect = Rect((a + b) / 2, y, max(104.0, text.width(told, SMALL_FONT) + 16), 16)
+        words = Words(rect.x, y, told, SMALL_FONT, "soft", face="sans")
         return [Plate(rect, 4, "page"), words]
 
     def _users(self, part: Box | Link, usual: str) -> str:

@@ -57,11 +57,15 @@ def identity(value: Any) -> Any:
 def when(model: Model, column: int) -> dict[str, Any]:
     """The time of a value, for its symbol: none outside of steps."""
     outside = column in (BEFORE, AFTER) or not model.timed
+    if model.rolled and not outside:
+        return {"time": column - model.shown[0]}
     return {} if outside else {"time": column, "fixed": True}
 
 
 def at_time(expr: Expr, model: Model, column: int) -> Expr:
-    """An expression of a step with the step's number on it."""
+    """An expression of a step with the step's number on it, if it has not its time already."""
+    if model.rolled:
+        return expr
     if when(model, column):
         return at_step(expr, column)
 

@@ -21,6 +21,7 @@ from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
 from .states import namesakes as numbers_of_namesakes
 from .symbols import Symbols
+from .union import Union, said, union_of
 
 LONGEST_INDEX = 12
 """How many characters of an index are written in a box."""
@@ -41,18 +42,24 @@ class RecordReader:
         backward: bool = False,
         bookkeeping: bool = True,
         namesakes: bool = False,
+        union: bool = False,
     ) -> None:
         self.bookkeeping = bookkeeping
         self.roots = [(t._node, t._port) for t in outputs]
-        self.order = record_order(node for node, _ in self.roots)
-        self.column, self.captions = columns(self.order)
+        self.union = union_of(self.roots) if rolled and union else None
+        if self.union is None:
+            self.order = record_order(node for node, _ in self.roots)
+            self.column, self.captions = columns(self.order)
+        else:
+            self.roots, self.order = self.union.roots, self.union.order
+            self.column, self.captions = dict(self.union.column), {}
         self.steps = sorted(set(self.column.values()) - {BEFORE, AFTER})
         self.rank = {step: k for k, step in enumerate(self.steps)}
         self.shown = choose(self.steps) if self.steps else []
         self.rolled = rolled and len(self.steps) > 1
         if self.rolled:
             middle = self.steps[len(self.steps) // 2 :]  # far from both ends
-            self.shown = middle[:1]
+            self.shown = middle[:1] if self.union is None else [self.union.middle]
         self.visible = {*self.shown, BEFORE, AFTER}
         self._not_too_many(max_nodes)
         self.back_nodes: set[Node] = set()
@@ -80,6 +87,10 @@ class RecordReader:
 
     def _keys(self) -> None:
         """Give corresponding operations of different steps the same key."""
+        if self.union is not None:
+            self.near = [n for n in self.order if n in self.column]
+            self.key = dict(self.union.key)
+            return
         near = {BEFORE, AFTER}
         for step in self.shown:
             k = self.rank[step]
@@ -140,6 +151,9 @@ class RecordReader:
             if node in self.back_nodes:
                 break
             self._operation(node)
+        if self.union is not None:
+            for user, i, value in self.union.more:
+                self._another(user, i, value)
         for node, port in self.roots:
             self._output(node, port)
         for node in drawn:
@@ -147,6 +161,9 @@ class RecordReader:
                 self._cotangent(node)
         if not self.bookkeeping:
             self.boxes, self.links = without(self.boxes, self.links)
+        if self.union is not None:
+            uses = self.union.uses
+            self._say_when(self.union)
         counts = {n: uses.get(n, 0) for n in self.order if is_parameter(n)}
 
         directions = {
@@ -171,7 +188,22 @@ class RecordReader:
             self.symbols.first,
             self.key.__getitem__,
             self.captions,
+            [] if self.union is None else self.union.span,
         )
+
+    def _say_when(self, union: Union) -> None:
+        """A note on the first of the operations that only some steps have."""
+        for box in self.boxes:
+            steps = union.when.get(box.node) if box.node is not None and not box.back else None
+            if steps is None or box.kind == "value" or box.node is None:
+                continue
+            told = said(steps, union.span, union.captions)
+            box.facts.append(told)
+            before = [union.when.get(s) for s in box.node.inputs if s in self.column]
+            begins = box.kind == "circle" and steps == union.span[1:]  # where a sum goes on
+            if steps not in before and not begins:
+                box.note = told
+                box.kind = "op" if box.kind == "circle" else box.kind
 
     def _parameters(self, parameters: list[Node]) -> None:
         for color, node in enumerate(parameters):
@@ -237,6 +269,22 @@ class RecordReader:
                 self.links[-1].label = self._output_label(node, i)
         if state:
             self._value(node, 0, box)
+
+    def _another(self, node: Node, i: int, value: tuple[Node, int]) -> None:
+        """A link from where an argument comes from in some other steps."""
+        (source, port), box = value, self.box_of[node, 0]
+        box = next((k.source for k in self.links if k.target is box and k.i == -1), box)
+        found = self.box_of.get((source, port)) or self.box_of.get((source, 0))
+        if found is None and self.key.get(source) in self.drawn_keys:
+            kind, key = self._stand_in("ghost", self.key[source])
+            found = self._box(
+                "earlier", kind, key, self.column[source], self.symbols.label(source, port),
+                source, port,
+            )  # fmt: skip
+            self.box_of[source, port] = found
+        if found is not None:
+            kind = "flow" if self.same(found, self.column[node]) else "state"
+            self.links.append(Link(found, box, i, kind, node))
 
     def _output_label(self, node: Node, i: int) -> Runs:
         """Which of several outputs an argument is, if they have names."""
