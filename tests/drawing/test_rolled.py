@@ -109,3 +109,12 @@ def test_every_network_has_a_rolled_form(name, backward):
     assert kinds.count("parameter") == [b.kind for b in whole.model.boxes].count("parameter")
     assert drawing.stats.uses == whole.stats.uses
     assert not overlapping(drawing.layout)
+
+
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+def test_a_pullback_rule_without_a_record_is_drawn(level):
+    """Of expm: the placeholder's derivative is plain zeros."""
+    cell = tg.cells()["orthogonal"].make(2, 3, rng=0)
+    run = tg.unroll(cell, np.ones((3, 1, 2)))
+    drawing = tg.draw(tg.square(run.outputs).sum(), level=level, backward=True)
+    assert "∂A" in {plain(box.label) for box in drawing.model.boxes}

@@ -99,14 +99,14 @@ class Replay:
         """The cotangent of an argument, if there is one."""
         t = self.arguments.get((node, i))
         g = None if t is None else self.reader.a.cotangents.get(t._node)  # type: ignore[arg-type]
-        return self.reader.of(g) if isinstance(g, Tensor) else None
+        return self.reader.of(g) if isinstance(g, Tensor) and g.recorded else None
 
     def term(self, value: Value) -> Expr:
         """The cotangent that these operations hand to an entering value; 0 if none."""
         leaf = self.entering[value]._node
         assert leaf is not None
         g = self.reader.a.cotangents.get(leaf)
-        return self.reader.of(g) if isinstance(g, Tensor) else number(0)
+        return self.reader.of(g) if isinstance(g, Tensor) and g.recorded else number(0)
 
     @cached_property
     def rule_of(self) -> dict[Expr, tuple[Node, int, int]]:

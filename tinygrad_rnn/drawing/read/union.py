@@ -274,10 +274,16 @@ def _saved(node: Node, inputs: Sequence[Value | None]) -> tuple[Any, ...] | None
     if len(inputs) != len(node.inputs):
         return (None,) * len(inputs) + tuple(node.saved[len(node.inputs) :])
     values = list(node.saved)
-    for i, (before, value) in enumerate(zip(node.inputs, inputs, strict=True)):
-        if before is None and value is not None and values[i] is not None:
-            shape, dtype = value[0].output(value[1])
-            values[i] = np.broadcast_to(np.asarray(values[i], dtype), shape)
+    if all(
+        before is not None or not value for before, value in zip(node.inputs, inputs, strict=True)
+    ):
+        return tuple(values)
+    for i, value in enumerate(inputs):  # a gradient flows that did not, so rules read more
+        shape, dtype = value[0].output(value[1]) if value else ((), np.dtype(float))
+        known = np.asarray(1.0 if values[i] is None else values[i], dtype)
+        values[i] = np.broadcast_to(known, shape) if value else known
+    if len(values) > len(inputs) and values[-1] is None and not isinstance(node.dtype, tuple):
+        values[-1] = np.ones(node.shape, node.dtype)
     return tuple(values)
 
 
