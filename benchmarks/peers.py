@@ -12,7 +12,7 @@ cross entropy summed over all steps of o_t = s_t V + c. The sides:
     torch loop   the cell as one writes it in PyTorch
     jax          jax.lax.scan under jax.jit, and the same with x_t U taken out of the loop by hand
 
-Each side is a process of its own on the same processors with the same number of threads. All start
+Each side is a process of its own with the same number of threads. All start
 from the same weights and must arrive at the same loss. They take turns; a time is the smallest of
 all turns, and ratios are of these: on a machine that others use too, medians say who was unlucky.
 --first measures the first call instead, in new processes: tracing, compiling, one step.
@@ -166,7 +166,7 @@ def made(who: str, name: str) -> Callable[[], float]:
 
 def side(name: str, who: str) -> None:
     """One side, in a process of its own: for each line read, a turn of so many steps."""
-    if hasattr(os, "sched_setaffinity"):
+    if "jax" in who and hasattr(os, "sched_setaffinity"):  # it has no setting of its own
         few = sorted(os.sched_getaffinity(0))[: int(os.environ["OMP_NUM_THREADS"])]
         os.sched_setaffinity(0, few)
     start = time.perf_counter()
@@ -245,7 +245,7 @@ def compare(names: list[str], repeats: int, threads: int, first: bool) -> None:
         if first:
             best = {s: one.first for s, one in running.items()}
         else:
-            times = {s: max(2, round(0.3 / one.turn(3))) for s, one in running.items()}
+            times = {s: max(2, round(0.1 / one.turn(3))) for s, one in running.items()}
             turns = [{s: one.turn(times[s]) for s, one in running.items()} for _ in range(repeats)]
             best = {s: min(t[s] for t in turns) for s in kinds}
         for one in running.values():
@@ -266,7 +266,7 @@ def compare(names: list[str], repeats: int, threads: int, first: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--first", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-rnn demo`, `sample`, `draw`, `study` and `cells`."""
+"""The command line: `tinygrad-rnn demo`, `sample`, `draw`, `study`, `cells` and `doctor`."""
 
 import io
 import sys
@@ -86,8 +86,8 @@ def _app() -> "typer.Typer":
     ) -> None:
         """Recurrent networks as recorded computation graphs."""
 
-    from . import cells, demo, draw, sample, study
+    from . import cells, demo, doctor, draw, sample, study
 
-    for module in (demo, sample, draw, study, cells):
+    for module in (demo, sample, draw, study, cells, doctor):
         app.command(module.__name__.rpartition(".")[2])(module.command)
     return app
