@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Iterator
@@ -300,7 +301,8 @@ def _step(given: tuple[Any, Any, Any, int, Place], sizes: Any) -> Step:
     owner, known = _known.get(number, (None, set()))
     if owner is None or owner() is not cell:
         known = set()
-        _known[number] = (weakref.ref(cell, lambda _: _known.pop(number, None)), known)
+        with contextlib.suppress(TypeError):  # of a class with slots: looked at in every call
+            _known[number] = (weakref.ref(cell, lambda _: _known.pop(number, None)), known)
     if (sizes, code) in known:
         try:
             step = record_step(*given, watched=False)
