@@ -1,6 +1,6 @@
 """Training steps of a compiled scan against other programs' fastest ways to do the same.
 
-    python benchmarks/peers.py [WORKLOAD ...] [--repeats N] [--threads N] [--first]
+    python benchmarks/peers.py [WORKLOAD ...] [--repeats N] [--threads N] [--first] [--cpu]
 
 One training step is as in benchmarks/eager.py: forward, backward, plain gradient descent; float32;
 cross entropy summed over all steps of o_t = s_t V + c. The sides:
@@ -15,6 +15,7 @@ cross entropy summed over all steps of o_t = s_t V + c. The sides:
 Each side is a process of its own with the same number of threads. All start
 from the same weights and must arrive at the same loss. They take turns; a time is the smallest of
 all turns, and ratios are of these: on a machine that others use too, medians say who was unlucky.
+--cpu measures the processor's time on one thread, which others on the machine disturb less.
 --first measures the first call instead, in new processes: tracing, compiling, one step.
 JAX is looked for in this interpreter, or in the one that $JAX_PYTHON names.
 """
@@ -166,22 +167,22 @@ def made(who: str, name: str) -> Callable[[], float]:
 
 def side(name: str, who: str) -> None:
     """One side, in a process of its own: for each line read, a turn of so many steps."""
+    clock = time.process_time if os.environ.get("PEERS_CPU") else time.perf_counter
     if "jax" in who and hasattr(os, "sched_setaffinity"):  # it has no setting of its own
         few = sorted(os.sched_getaffinity(0))[: int(os.environ["OMP_NUM_THREADS"])]
         os.sched_setaffinity(0, few)
-    start = time.perf_counter()
     step = made(who, name)
-    begun = time.perf_counter()
+    begun = clock()
     losses = [step()]
-    first = time.perf_counter() - begun
+    first = clock() - begun
     losses += [step() for _ in range(3)]
-    print(losses[0], losses[-1], begun - start, first, flush=True)
+    print(losses[0], losses[-1], first, flush=True)
     for line in sys.stdin:
         times = []
         for _ in range(int(line)):
-            start = time.perf_counter()
+            start = clock()
             step()
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
         print(min(times), flush=True)
 
 
@@ -204,7 +205,7 @@ class Side:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"{who} of {name} did not start")
-        self.first_loss, self.loss, self.made, self.first = map(float, line.split())
+        self.first_loss, self.loss, self.first = map(float, line.split())
 
     def turn(self, times: int) -> float:
         time.sleep(0.05)  # until the other side's threads have stopped spinning
@@ -269,11 +270,15 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--first", action="store_true")
+    parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
         side(arguments.workloads[0], arguments.side)
         sys.exit()
+    if arguments.cpu:
+        os.environ["PEERS_CPU"] = "1"
+        arguments.threads = 1
     compare(
         arguments.workloads or list(WORKLOADS),
         arguments.repeats,

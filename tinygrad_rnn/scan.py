@@ -13,6 +13,7 @@ import numpy as np
 
 from . import ops, tree
 from .checkpoint import Call, _Checkpoint
+from .compiler.pool import Held
 from .compiler.program import Program, program_for
 from .compiler.record import UNROLL, Step, check_step, record_step
 from .graph import Array, Node, Place, current
@@ -384,13 +385,13 @@ class _Scan(Call):
                 marks += mark or []
         run = self.program.forward(self.wanted, recording).run
         xs = self._in_order(values)
-        results, states, kept = run(T, xs, values[n:], self.outside, self.constants)
+        results, states, kept, held = run(T, xs, values[n:], self.outside, self.constants)
         outputs = [*results, *(s[-1].copy() for s in states)]
         like = [precision(x) for x in self.given if isinstance(x, Tensor)]
         like += [v.dtype for v in self.outside if v.dtype.kind == "f"]
         like += [v.dtype for v in values if v.dtype.kind == "f"]
         ports = self._ports(
-            sources if recording else None, values, outputs, (states, kept), marks, like
+            sources if recording else None, values, outputs, (states, kept, Held(held)), marks, like
         )
         places, m = self.program.joint.places, len(results)
         whole = [ports[p] for p in places]
@@ -447,7 +448,7 @@ class _Scan(Call):
             ]
             return super().pulled(zeros, saved, node)
         m, n = len(self.program.joint.results), self.inputs
-        states, kept = saved[-1]
+        states, kept, _ = saved[-1]
         present = [part is not None for part in g[:m]]
         run = self.program.backward(self.wanted, present).run
         T, xs = len(self.xs), self._in_order(saved)

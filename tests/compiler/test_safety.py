@@ -12,6 +12,7 @@ import pytest
 from compiler import cells
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import tree
 from tinygrad_rnn.compiler import native_loops, threads
 
 
@@ -172,3 +173,40 @@ def test_a_loss_of_the_last_state_keeps_no_cotangents_of_the_others():
     primitive.together = lambda g, saved, node: seen.append(g) or together(g, saved, node)
     run.state.c.sum().backward()
     assert [part is None for part in seen[0]] == [True, True, True, False]
+
+
+def test_memory_from_the_pool_is_seen_by_nobody(monkeypatch):
+    """Everything in the pool is overwritten: results, gradients and kept values stay."""
+    from tinygrad_rnn.compiler import pool
+
+    monkeypatch.setattr(pool, "SMALL", 0)
+    monkeypatch.setattr(pool, "_free", {})
+
+    def spoil():
+        for arrays in pool._free.values():
+            for raw in arrays:
+                raw[...] = 255
+
+    for name in (*cells.KNOWN, "Readout", "PassedOn", "Delay", "Tree", "Largest", "Broadcasting"):
+        cell = cells.ALL[name]()
+        xs = cells.sequence(cell)
+        xs = tg.tensor(xs) if xs.dtype.kind == "f" else xs
+        run = tg.scan(cell, xs)
+        spoil()
+        values = [leaf.numpy() for leaf in tree.leaves((run.outputs, run.states))]
+        wanted = tg.unroll(cell, xs)
+        for a, b in zip(values, tree.leaves((wanted.outputs, wanted.states)), strict=True):
+            np.testing.assert_allclose(a, b.numpy(), rtol=1e-12, atol=1e-12)
+        copies = [v.copy() for v in values]
+        found, expected = (
+            tg.gradients(
+                sum([(o * o).sum() for o in tree.leaves(r.outputs) if o.dtype.kind == "f"])
+                + (cell.W * cell.W).sum(),
+                cell.W,
+            )
+            for r in (run, wanted)
+        )
+        spoil()
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+        equal(values, copies)
+    assert pool._free

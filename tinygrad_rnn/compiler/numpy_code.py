@@ -18,7 +18,7 @@ from ..notation import Notation
 from ..ops.primitives import ADD, CONCATENATE, MATMUL, RESHAPE, SUM
 from ..primitive import Primitive
 from ..program import Atom, Constant, Equation, Var
-from . import runtime
+from . import pool, runtime
 from .optimise import turned
 from .split import Part
 
@@ -50,7 +50,7 @@ class Writer:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.scope: dict[str, Any] = {"np": np, **{k: getattr(runtime, k) for k in (
-            "batch", "total", "rows", "pack")}}  # fmt: skip
+            "batch", "total", "rows", "pack")}, "take": pool.take, "give": pool.give}  # fmt: skip
         self.names: dict[Var, str] = {}
         self.taken: set[str] = set(keyword.kwlist) | set(dir(__builtins__)) | set(self.scope) | {
             "T", "K", "a", "b", "n", "i", "xs", "s0", "outside", "constants", "kept", "G", "g_last"

@@ -49,11 +49,28 @@ class _Loop:
             if v not in self.viewed and v not in self.targets.parts and v not in taken
         ]
 
-    def allocate(self, at: int, more: Iterable[Var] = ()) -> None:
+    def root(self, v: Var) -> Var:
+        """The value whose buffer holds this one."""
+        sources = {u: e.inputs[0] for e in self.targets.views for u in e.outputs}
+        while v in self.targets.parts or v in sources:
+            source = self.targets.parts[v][0] if v in self.targets.parts else sources[v]
+            assert isinstance(source, Var)
+            v = source
+        return v
+
+    def allocate(
+        self, at: int, more: Iterable[Var] = (), seen: Iterable[Var] = ()
+    ) -> tuple[list[str], list[str]]:
         """Buffers, and views of those that stay where they are, as lines before line `at`.
 
         more   further values that have a buffer for a block
+        seen   values that a user gets: their memory is nobody else's
+
+        Gives the names of the buffers from the pool: of blocks, and of all steps.
         """
+        visible = {self.root(v) for v in seen}
+        blocks: list[str] = []
+        stacks: list[str] = []
         w, after = self.w, self.w.lines[at:]
         del self.w.lines[at:]
         outside = {v for e in (*self.part.before, *self.part.after) for v in e.outputs}
@@ -62,16 +79,21 @@ class _Loop:
         w.line(1, f"K = min(T, {max(1, BLOCK_BYTES // max(1, size))})")
         for v in more:
             dtype = w.put(v.dtype, f"{v.dtype}")
-            w.line(1, f"blk_{w.name(v)} = np.empty((K, {_sizes(v)}), {dtype})")
+            w.line(1, f"blk_{w.name(v)} = take((K, {_sizes(v)}), {dtype})")
+            blocks.append(f"blk_{w.name(v)}")
         for v in own:
             name, dtype = w.name(v), w.put(v.dtype, f"{v.dtype}")
             place = self.places[v]
             if place == "fixed":
                 w.line(1, f"{name} = np.empty({v.shape}, {dtype})")
             elif place == "block":
-                w.line(1, f"blk_{name} = np.empty((K, {_sizes(v)}), {dtype})")
-            else:
+                w.line(1, f"blk_{name} = take((K, {_sizes(v)}), {dtype})")
+                blocks.append(f"blk_{name}")
+            elif v in visible:
                 w.line(1, f"all_{name} = np.empty((T, {_sizes(v)}), {dtype})")
+            else:
+                w.line(1, f"all_{name} = take((T, {_sizes(v)}), {dtype})")
+                stacks.append(f"all_{name}")
         for v, (whole, index, _) in self.targets.parts.items():
             name, place = w.name(v), self.places[v]
             if place == "fixed":
@@ -94,6 +116,7 @@ class _Loop:
         for text in self.packs:
             w.line(1, text)
         w.lines += after
+        return blocks, stacks
 
     def block(self, stacks: Iterable[Var]) -> None:
         """The buffers of one block; `stacks` are of all steps, too."""
@@ -260,11 +283,12 @@ def _rows(s: Split) -> int:
 
 
 def _forward(s: Split, keep: bool, machine: Machine | None) -> Compiled:
-    """The forward loop: run(T, xs, s0, outside, constants) -> (results, states, kept).
+    """The forward loop: run(T, xs, s0, outside, constants) -> (results, states, kept, held).
 
     results  for every distinct result all steps, (T, ...)
     states   for every leaf of the state (T + 1, ...)
     kept     values that the backward pass reads; only with keep
+    held     their memory, to be given back
     """
     w, j, part = Writer(), s.joint, s.forward
     kept = [v for v in s.kept if v not in (*j.xs, *j.states)] if keep else []
@@ -339,8 +363,10 @@ def _forward(s: Split, keep: bool, machine: Machine | None) -> Compiled:
         results.append(f"all_{w.name(v)}")
     states = [f"S{k}" for k in range(len(s.carries))]
     kept_names = [f"all_{w.name(v)}" for v in kept]
-    w.line(1, f"return {_list(results)}, {_list(states)}, {_list(kept_names)}")
-    loop.allocate(at)
+    blocks, stacks = loop.allocate(at, (), j.results)
+    if blocks:
+        w.line(1, f"give({_list(blocks)})")
+    w.line(1, f"return {_list(results)}, {_list(states)}, {_list(kept_names)}, {_list(stacks)}")
     return w.done("forward")
 
 
@@ -505,8 +531,10 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
     ]
     first = [f"r{k}" if c.before.dtype.kind == "f" else "None" for k, c in enumerate(s.carries)]
     totals = [f"d{k}" if k in dict(s.totals) else "None" for k in range(len(j.outside))]
+    used_blocks, _ = loop.allocate(at, blocks, loop.own)
+    if used_blocks:
+        w.line(1, f"give({_list(used_blocks)})")
     w.line(1, f"return {_list(to_x)}, {_list(first)}, {_list(totals)}")
-    loop.allocate(at, blocks)
     return w.done("backward")
 
 
