@@ -242,10 +242,12 @@ def state_names(cell: Cell, state: Any) -> list[str | None]:
 def _named(state: Any, names: list[str | None]) -> list[str | None] | None:
     """Name the tensors of a state that have no name; None if all had one."""
     done = True
-    for part, label in zip(tree.leaves(state), names, strict=True):
+    parts = [state] if isinstance(state, Tensor) else tree.leaves(state)
+    for part, label in zip(parts, names, strict=True):
         node = part._node if isinstance(part, Tensor) else None
-        made = node is not None and node.primitive is not None
-        if label is not None and made and part.name is None:
+        if label is None or node is None or node.primitive is None:
+            continue
+        if node.names is None or node.name(part._port) is None:
             part.named(label)
             done = False
     return None if done else names
