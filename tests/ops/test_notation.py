@@ -85,8 +85,8 @@ TOLD = {
 }
 """Operators that readers once kept tables of."""
 APART = {
-    # passes derived by hand, and the classic mistakes in them
-    *("study/handwritten.py", "study/mistakes.py", "study/search.py", "study/rewrites.py"),
+    # passes derived by hand
+    *("study/handwritten.py",),
     # what users call an activation; the names of Python's own methods
     *("nn/elman.py", "nn/recurrent.py", "equations/scalar.py"),
     # NumPy's functions and Python's operators as instructions; "stack" is a place of a buffer

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .. import ops
@@ -199,14 +198,17 @@ def _shaped(new: Expr, e: Expr) -> Expr:
         return new
 
 
-@functools.cache
-def primitive_of(operator: str) -> Primitive:
+def primitive_of(operator: Callable[..., Any]) -> Primitive:
     """The primitive that an operator applies."""
-    result: Any = getattr(ops, operator)(tensor([0.0]))
-    node = result._node
-    assert node.primitive is not None
-    found: Primitive = node.primitive
+    found = _primitives.get(id(operator))
+    if found is None:
+        node = operator(tensor([0.0]))._node
+        assert node.primitive is not None
+        found = _primitives[id(operator)] = node.primitive
     return found
+
+
+_primitives: dict[int, Primitive] = {}  # the operators live as long as the library
 
 
 def wrong_slopes(slope: Slope, others: Sequence[Slope]) -> Iterator[tuple[str, Expr]]:
@@ -245,7 +247,8 @@ def wrong_slopes(slope: Slope, others: Sequence[Slope]) -> Iterator[tuple[str, E
         ("1 - a^2 of the pre-activation", minus(one, times(a, a))),
         ("a (1 - a) of the pre-activation", times(a, minus(one, a))),
     ]
-    for function, op in (("tanh", primitive_of("tanh")), ("sigma", primitive_of("sigmoid"))):
+    for op in (primitive_of(ops.tanh), primitive_of(ops.sigmoid)):
+        function = op.notation.symbol or op.name
         again, of_a = make(op, [y], shape), make(op, [a], shape)
         forms += [(f"{function}(y)", again), (f"{function}(a)", of_a)]
         for where, v in ((f"of {function}(y)", again), (f"of {function}(a)", of_a)):
@@ -427,7 +430,7 @@ def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
                 e,
                 more=0.2,
             )
-            again = make(primitive_of("tanh"), [e], e.shape)
+            again = make(primitive_of(ops.tanh), [e], e.shape)
             yield _rewrite("wrong operand", again, "tanh({})", e, more=0.2)
     if backward and symbol.kind == "delta":
         later = name(symbol._replace(time=1), e.shape)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import tree
+from .. import ops, tree
 from ..equations import vocabulary as V
 from ..equations.expr import Expr, make, number, replaced, symbols
 from ..graph import Array
@@ -551,7 +551,7 @@ class Search:
     def _activations(self, k: int, targets: Sequence[Expr], value: Expr) -> Iterator[Candidate]:
         """Another activation function, and its slope too."""
         a = value.args[0]
-        for function, slope in _FUNCTIONS.items():
+        for function, slope in _FUNCTIONS:
             op = primitive_of(function)
             if op is value.op:
                 continue
@@ -628,11 +628,11 @@ def _minus(a: Expr, b: Expr) -> Expr:
     return make(V.SUBTRACT, [a, b], b.shape)
 
 
-_FUNCTIONS: dict[str, Callable[[Expr], Expr]] = {
-    "tanh": lambda y: _minus(number(1), make(V.MULTIPLY, [y, y], y.shape)),
-    "sigmoid": lambda y: make(V.MULTIPLY, [y, _minus(number(1), y)], y.shape),
-    "relu": lambda y: make(V.GREATER, [y, number(0)], y.shape),
-}
+_FUNCTIONS: list[tuple[Callable[..., Any], Callable[[Expr], Expr]]] = [
+    (ops.tanh, lambda y: _minus(number(1), make(V.MULTIPLY, [y, y], y.shape))),
+    (ops.sigmoid, lambda y: make(V.MULTIPLY, [y, _minus(number(1), y)], y.shape)),
+    (ops.relu, lambda y: make(V.GREATER, [y, number(0)], y.shape)),
+]
 
 
 def _alike(r: Rewrite, lines: Lines) -> Any:
