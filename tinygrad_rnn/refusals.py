@@ -113,6 +113,7 @@ def line_of_change(run: Callable[[], Any], changed: Callable[[], bool]) -> Line 
 # One run
 
 
+UNROLL = "use tg.unroll, which records every step"
 LOOK = "use tg.where for a choice per entry, and decide everything else outside"
 INSTEAD = {
     ".detach()": "write tg.stop_gradient(x), which is recorded, or detach outside",

@@ -7,22 +7,24 @@ import functools
 import weakref
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Sequence_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import ops, tree
 from .checkpoint import Call, _Checkpoint
-from .compiler.pool import Held
-from .compiler.program import Program, program_for
-from .compiler.record import UNROLL, Step, check_step, record_step
 from .graph import Array, Node, Place, current
 from .nn.cell import Cell, first_state
 from .nn.module import run_dtype
 from .primitive import Recorded, of_precision, precision, protect, wrap
+from .refusals import UNROLL
 from .sequence import Sequence, sequence
 from .tensor import Tensor
 from .unroll import run_steps
+
+if TYPE_CHECKING:
+    from .compiler.program import Program
+    from .compiler.record import Step
 
 
 class Scanned:
@@ -271,6 +273,9 @@ def scan_source(cell: Cell, x: Any, state: Any = None) -> str:
         t5 = tanh(t4)
     backward, once
     """
+    from .compiler.program import program_for
+    from .compiler.record import record_step
+
     if not tree.leaves(x) or np.ndim(_value(tree.leaves(x)[0])) < 1:
         raise ValueError("scan_source: wanted one step's input with its batch, x (B, I)")
     xs = sequence(tree.map_leaves(lambda leaf: _value(leaf)[None], x), run_dtype(cell, state))
@@ -296,6 +301,8 @@ def _step(given: tuple[Any, Any, Any, int, Place], sizes: Any) -> Step:
     A step is watched, and run once more on other values, when the cell's code or the sizes have not
     been seen before, and when it does other operations than before.
     """
+    from .compiler.record import check_step, record_step  # not when the library is imported
+
     cell = given[0]
     number, function = id(cell), getattr(cell.step, "__func__", cell.step)
     code = getattr(function, "__code__", function)
@@ -327,6 +334,8 @@ class _Scan(Call):
     kind = "scan"
 
     def __init__(self, cell: Cell, xs: Sequence, stacked: Any, state: Any, step: Step) -> None:
+        from .compiler.program import program_for
+
         given: Any = ((stacked, state), {})
         leaves = tree.leaves(given)
         self.name = type(cell).__name__
@@ -363,6 +372,8 @@ class _Scan(Call):
 
     def first_time(self, keep_states: bool) -> Scanned:
         """Compute it, and record it as one node."""
+        from .compiler.pool import Held
+
         n, T = self.inputs, len(self.xs)
         sources: list[tuple[Node | None, int]] = [
             (x._node, x._port) if isinstance(x, Tensor) else (None, 0) for x in self.given

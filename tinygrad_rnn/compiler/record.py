@@ -21,6 +21,7 @@ from ..program import Trace, Var, placeholders, program_of
 from ..refusals import (
     INSTEAD,
     LOOK,
+    UNROLL,
     ValueDependenceError,
     checked_pair,
     line_of,
@@ -35,8 +36,6 @@ from ..tracing import _another
 
 Source = tuple[Node, int]
 """A node, and the number of one of its outputs."""
-
-UNROLL = "use tg.unroll, which records every step"
 
 
 class UncompiledError(TypeError):
