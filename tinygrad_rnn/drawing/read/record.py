@@ -153,7 +153,9 @@ class RecordReader:
             self._operation(node)
         if self.union is not None:
             for user, i, value in self.union.more:
-                self._another(user, i, value)
+                # with a backward pass its lines would run through boxes that stand for other steps
+                if not self.back_nodes or self.column[value[0]] != AFTER:
+                    self._another(user, i, value)
         for node, port in self.roots:
             self._output(node, port)
         for node in drawn:
