@@ -14,6 +14,7 @@ import functools
 import inspect
 import itertools
 import operator
+import unicodedata
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -196,11 +197,15 @@ class Node:
         return f"<{what} #{self.serial} {self.shape}{self.place}>"
 
 
+CONTROL = ("Cc", "Zl", "Zp")
+"""The categories of characters that end lines or command terminals."""
+
+
 def printable(name: str) -> str:
-    """A name that may stand in pictures, files and terminals; ValueError for any other."""
+    """A name that may stand in pictures, files and terminals: without line ends and their like."""
     if not isinstance(name, str):
         raise TypeError(f"a name is a text; given a {type(name).__name__}, {name!r}")
-    if not name.isprintable():
+    if not name.isprintable() and any(unicodedata.category(c) in CONTROL for c in name):
         raise ValueError(f"the name {name!r} has characters that cannot be printed")
     return name
 

@@ -119,7 +119,7 @@ def truncation(
     >>> def loss(outputs, targets):
     ...     return tg.square(outputs.sum(-1, keepdims=True) - targets).sum()
     >>> found = study.truncation(cell, (xs, np.cumsum(xs, 0)), loss, k1=1, k2=[1, 2, 4, 12])
-    >>> [name for name in found.full], found.bias().argmin(), round(float(found.cosine()[-1]), 6)
+    >>> list(found.full), int(found.bias().argmin()), round(float(found.cosine()[-1]), 6)
     (['U', 'W', 'b'], 3, 1.0)
     """
     weights = model.parameters()
