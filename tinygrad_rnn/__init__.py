@@ -111,7 +111,12 @@ __all__ = [
 __all__ += [name for name in _OPERATORS if name != "trace"] + ["trace"]
 
 
-_LONG = ("Checkpointed", "Learner", "Window", "Windows", "checkpointed", "online", "truncated")
+_LONG = {
+    **dict.fromkeys(("Checkpointed", "checkpointed"), "checkpointed"),
+    **dict.fromkeys(("Learner", "online"), "online"),
+    **dict.fromkeys(("Window", "Windows", "truncated"), "truncated"),
+}
+"""Names of `bptt`, and the file that each is in."""
 
 
 def __dir__() -> list[str]:
@@ -125,7 +130,7 @@ def __getattr__(name: str) -> Any:
     if name == "cells":
         return _import_module(".nn.registry", __name__).cells
     if name in _LONG:
-        return getattr(_import_module(".bptt", __name__), name)
+        return getattr(_import_module(f".bptt.{_LONG[name]}", __name__), name)
     if name in ("data", "io", "study"):
         return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

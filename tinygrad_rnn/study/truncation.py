@@ -112,13 +112,12 @@ def truncation(
     Raises ValueError where `truncated` does, and for a model whose full gradient is zero.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> from tinygrad_rnn import study
     >>> rng = np.random.default_rng(0)
     >>> cell = tg.ElmanCell(1, 4, rng=1, dtype=np.float64)
     >>> xs = rng.normal(size=(12, 8, 1))
     >>> def loss(outputs, targets):
     ...     return tg.square(outputs.sum(-1, keepdims=True) - targets).sum()
-    >>> found = study.truncation(cell, (xs, np.cumsum(xs, 0)), loss, k1=1, k2=[1, 2, 4, 12])
+    >>> found = truncation(cell, (xs, np.cumsum(xs, 0)), loss, k1=1, k2=[1, 2, 4, 12])
     >>> list(found.full), int(found.bias().argmin()), round(float(found.cosine()[-1]), 6)
     (['U', 'W', 'b'], 3, 1.0)
     """
