@@ -21,6 +21,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+__all__ = [
+    "Padded",
+    "TextError",
+    "Vocabulary",
+    "Window",
+    "WordVocabulary",
+    "buckets",
+    "pad",
+    "read_text",
+    "split_text",
+    "standard_library_text",
+    "unpad",
+    "windows",
+]
+
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 Array = np.ndarray[Any, np.dtype[Any]]
 
