@@ -20,7 +20,7 @@ from .primitive import Recorded, of_precision, precision, protect, wrap
 from .refusals import UNROLL
 from .sequence import Sequence, sequence
 from .tensor import Tensor
-from .unroll import run_steps
+from .unroll import run_steps, watched
 
 if TYPE_CHECKING:
     from .compiler.program import Program
@@ -188,7 +188,7 @@ def scan_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool
         state = first_state(cell, xs.batch_size, run_dtype(cell, stacked))
     values = [_value(leaf) for leaf in (*tree.leaves(stacked), *tree.leaves(state))]
     foreign = any(type(v) is not np.ndarray and hasattr(v, "__array_ufunc__") for v in values)
-    if current().inspectors or foreign:
+    if current().inspectors or foreign or watched.get() is not None:
         return _recorded(cell, xs, state)
     first = xs.order()[0]
     x = tree.rebuild(stacked, iter([_numbers(cell, leaf)[first] for leaf in tree.leaves(stacked)]))

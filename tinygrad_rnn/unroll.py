@@ -6,6 +6,9 @@ import functools
 import gc
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +16,7 @@ import numpy as np
 from . import tree
 from .graph import Leaf, Node, Unrolling, belonging, current, timesteps
 from .nn.cell import Cell, first_state, state_argument
-from .nn.module import counting, run_dtype
+from .nn.module import Module, counting, run_dtype
 from .nn.stacked import Stacked
 from .nn.wrappers import Wrapper
 from .sequence import Sequence, sequence
@@ -75,7 +78,7 @@ def unroll(
     """
     if not callable(getattr(cell, "step", None)) or isinstance(cell, type):
         raise TypeError(
-            f"unroll: given {_described(cell)} as the cell; wanted an object with "
+            f"unroll: given {described(cell)} as the cell; wanted an object with "
             "step(x, state) -> (output, state): a tg.Cell"
         )
     inputs = sequence(
@@ -103,6 +106,8 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
     if over is not None:
         made: Unrolled = over(xs, state, functools.partial(run_steps, keep_states=keep_states))
         return made
+    if (runs := watched.get()) is not None:
+        runs.append(CellRun("/".join(current().place.scopes), cell, xs, state))
     T, inputs = len(xs), counting(cell, xs.steps())
     _refuse_class_numbers(cell, inputs[0])
     given = state
@@ -139,7 +144,7 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
             if keep_states:
                 states.append(state)
     kept = tuple(states) if keep_states else None
-    return Unrolled(kept, steps, tuple(times), state, (sequence,))
+    return Unrolled(kept, steps, tuple(times), state, (sequence,), active=xs.active)
 
 
 def _refuse_class_numbers(cell: Cell, x: Any) -> None:
@@ -183,24 +188,35 @@ def _other_batch(state: Any, xs: Sequence) -> str | None:
 
 def runs_of_cells(model: Cell, xs: Sequence, state: Any = None) -> list[CellRun]:
     """The runs of cells that a run of a model is made of: of itself, or of its parts in order."""
+    return runs_in(lambda: run_steps(model, xs, state))
+
+
+def runs_in(call: Callable[[], Any], model: Module | None = None) -> list[CellRun]:
+    """The runs of cells that a call makes, in order; those of one label are numbered.
+
+    model  a cell of it that is run outside any scope has its path there as a label
+    """
     found: list[CellRun] = []
-
-    def one(part: Cell, steps: Sequence, before: Any) -> Unrolled:
-        over = getattr(part, "over", None)
-        if over is not None:
-            made: Unrolled = over(steps, before, one)
-            return made
-        found.append(CellRun("/".join(current().place.scopes), part, steps, before))
-        return run_steps(part, steps, before)
-
-    one(model, xs, state)
+    token = watched.set(found)
+    try:
+        call()
+    finally:
+        watched.reset(token)
+    paths = {} if model is None else {id(m): path for path, m in model.modules().items()}
+    found = [run._replace(label=run.label or paths.get(id(run.cell), "")) for run in found]
+    count = Counter(run.label for run in found)
+    numbers: Counter[str] = Counter()
+    for i, run in enumerate(found):
+        if count[run.label] > 1:
+            numbers[run.label] += 1
+            found[i] = run._replace(label=f"{run.label} {numbers[run.label]}".strip())
     return found
 
 
 class CellRun(NamedTuple):
     """One cell over one sequence, as a part of a model.
 
-    label  where in the model: "forward", "layer 2/backward"; empty if it is the model itself
+    label  where in the model, by scopes: "forward", "layer 2/backward"; empty outside any
     cell   with a step
     xs     its inputs, and the direction
     state  with which it begins; None if that is the cell's own
@@ -210,6 +226,10 @@ class CellRun(NamedTuple):
     cell: Cell
     xs: Sequence
     state: Any
+
+
+watched: ContextVar[list[CellRun] | None] = ContextVar("watched", default=None)
+"""Where the runs of cells are noted, by somebody who wants to know of them."""
 
 
 def _name_after(state: Any, t: int) -> None:
@@ -285,7 +305,8 @@ def detach(state: Any) -> Any:
     return tree.map_leaves(lambda part: part.detach() if isinstance(part, Tensor) else part, state)
 
 
-def _described(cell: Any) -> str:
+def described(cell: Any) -> str:
+    """What was given in place of a cell, in words."""
     if isinstance(cell, type):
         return f"the class {cell.__name__} (without its arguments)"
     if callable(cell) and hasattr(cell, "__name__"):

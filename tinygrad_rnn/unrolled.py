@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import tree
-from .graph import Node, Unrolling, timestep
+from .graph import Array, Node, Unrolling, timestep
 from .sequence import Sequence, joined
 
 
@@ -22,9 +22,10 @@ class Unrolled:
     times    the numbers of the steps in the order in which they were run: (1, ..., T)
     sequences  what the steps' operations are known by in the record, as `node.place.sequence`
     parts    the runs that this one is made of: of the two directions, of the layers; or none
+    active   (T, B) truth values, which steps each sequence has; None if all have all
     """
 
-    __slots__ = ("_outputs", "_states", "parts", "sequences", "state", "steps", "times")
+    __slots__ = ("_outputs", "_states", "active", "parts", "sequences", "state", "steps", "times")
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Unrolled:
         state: Any,
         sequences: tuple[Unrolling, ...] = (),
         parts: tuple[Unrolled, ...] = (),
+        active: Array | None = None,
     ) -> None:
         self._states = states
         self.steps = steps
@@ -41,6 +43,7 @@ class Unrolled:
         self.state = state
         self.sequences = sequences
         self.parts = parts
+        self.active = active
         self._outputs: Any = None
 
     @property
@@ -65,6 +68,13 @@ class Unrolled:
         place = node.place
         return place.step is not None and place.sequence in self.sequences
 
+    def rows(self, t: int | None) -> Array | None:
+        """(B,) truth values: which sequences have step t; None if all do."""
+        if self.active is None or t is None:
+            return None
+        rows: Array = self.active[t - min(self.times)]
+        return rows
+
     def following(self, xs: Sequence) -> Sequence:
         """The same steps with this run's outputs as inputs."""
         return xs.with_inputs(self.steps)
@@ -86,7 +96,7 @@ class Unrolled:
             states = tuple(zip(*[part.states for part in parts], strict=True))
         sequences = tuple([one for part in parts for one in part.sequences])
         state = tuple([part.state for part in parts])
-        return cls(states, steps, parts[0].times, state, sequences, tuple(parts))
+        return cls(states, steps, parts[0].times, state, sequences, tuple(parts), xs.active)
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.outputs, self.state))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import nn, study
+from tinygrad_rnn import nn, study, tree
 from tinygrad_rnn.equations import derive
 from tinygrad_rnn.study import plots
 
@@ -262,3 +262,203 @@ def test_the_boxes_of_a_step_are_named_by_their_layers(rng):
         found = {"".join(run.text for run in box.label) for box in picture.model.boxes
                  if box.kind == "cell"}  # fmt: skip
         assert titles <= found
+
+
+# -- lengths, masks and directions: a sequence is studied as if it were alone ---------------------
+
+CELLS = {
+    "elman": lambda: elman(2, 3, 0),
+    "lstm": lambda: tg.LSTMCell(2, 3, rng=0),
+    "stack": MODELS["stack of LSTMs"],
+    "learned": Learned,
+    "directions": MODELS["directions"],
+    "layers of directions": MODELS["layers of directions"],
+}
+ENDS = {
+    "lengths": ({"lengths": [4, 4]}, {}),
+    "lengths, reverse": ({"lengths": [4, 4], "reverse": True}, {"reverse": True}),
+    "mask": ({"mask": np.arange(7)[:, None] < [4, 4]}, {}),
+}
+
+
+def padded(xs):
+    return np.concatenate([xs, np.full((3, *xs.shape[1:]), np.nan)])
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", CELLS)
+def test_padding_has_no_part_in_a_diagnosis(name, end, rng):
+    xs, (options, alone) = rng.normal(size=(4, 2, 2)), ENDS[end]
+    one = study.diagnose(CELLS[name](), padded(xs), **options)
+    two = study.diagnose(CELLS[name](), xs, **alone)
+    np.testing.assert_allclose(one.norms, two.norms, rtol=1e-12)
+    assert str(one) == str(two)
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", ["elman", "lstm", "stack", "directions"])
+def test_padding_has_no_part_in_gates_and_forget_factors(name, end, rng):
+    xs, (options, alone) = rng.normal(size=(4, 2, 2)), ENDS[end]
+    one, two = (tg.unroll(CELLS[name](), x, **o) for x, o in ((padded(xs), options), (xs, alone)))
+    found, wanted = study.gates(one), study.gates(two)
+    assert list(found) == list(wanted)
+    for key, gate in wanted.items():
+        assert found[key].steps == gate.steps
+        for field in ("values", "shut", "open", "saturated"):
+            np.testing.assert_array_equal(getattr(found[key], field), getattr(gate, field))
+        assert found[key].dead == gate.dead
+    assert study.retention(one) == study.retention(two)
+
+
+def test_norms_count_from_the_end_of_each_sequence(rng):
+    """Growth of 0.5 and 2 in two units, of which each sequence has one: known for every lag."""
+
+    class Doubling(tg.Cell):
+        hidden_size = 1
+
+        def __init__(self):
+            self.W = tg.Parameter(np.ones((1, 1)))
+
+        def step(self, x, s):
+            s = x * (s @ self.W)
+            return s, s
+
+    xs = np.broadcast_to(np.array([[2.0], [0.5]]), (6, 2, 1))
+    found = study.diagnose(Doubling(), xs, lengths=[6, 2])
+    seeds = np.random.default_rng(0).normal(size=(8, 2)) ** 2
+    seeds = (seeds / seeds.sum(1, keepdims=True)).mean(0)
+    both = [np.dot(seeds, [4.0**lag, 0.25**lag]) for lag in (0, 1, 2)]
+    np.testing.assert_allclose(found.norms, np.sqrt([*both, 4.0**3, 4.0**4, 4.0**5, 4.0**6]))
+    with pytest.raises(ValueError, match="no sequence has a step"):
+        study.diagnose(Doubling(), xs, lengths=[0, 0])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_jacobians_of_each_sequence_are_those_of_it_alone(name, reverse, rng):
+    xs, n = rng.normal(size=(4, 2, 2)), [4, 2]
+    given = xs.copy()
+    given[2:, 1] = np.nan
+    found = study.jacobians(CELLS[name](), given, lengths=n, reverse=reverse)
+    found = found if isinstance(found, dict) else {"": found}
+    for b in range(2):
+        alone = study.jacobians(CELLS[name](), xs[: n[b], b : b + 1], reverse=reverse)
+        alone = alone if isinstance(alone, dict) else {"": alone}
+        assert found.keys() == alone.keys()
+        for label, J in alone.items():
+            back = reverse ^ label.endswith("backward")
+            own = slice(4 - n[b], 4) if back else slice(0, n[b])
+            np.testing.assert_allclose(found[label][own, b], J[:, 0], atol=1e-14)
+            rest = np.delete(found[label][:, b], np.arange(4)[own], axis=0)
+            np.testing.assert_array_equal(rest, np.broadcast_to(np.eye(J.shape[-1]), rest.shape))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_reach_of_each_sequence_is_that_of_it_alone(name, reverse, rng):
+    xs, n = rng.normal(size=(4, 2, 2)), [4, 2]
+    given = xs.copy()
+    given[2:, 1] = np.nan
+    found = study.reach(CELLS[name](), given, lengths=n, reverse=reverse).norms
+    one, two = (
+        study.reach(CELLS[name](), xs[: n[b], b : b + 1], reverse=reverse).norms for b in (0, 1)
+    )
+    one[:2, :2] = (one[:2, :2] + two) / 2
+    one[:2, 2:] /= 2  # the second sequence does not have these inputs
+    np.testing.assert_allclose(found, one, atol=1e-14)
+    later = np.triu(found, 1).any()
+    assert later == (reverse or name.endswith("directions"))
+
+
+def test_reach_of_several_inputs_and_of_later_ones(rng):
+    xs, dt = rng.normal(size=(4, 2, 2)), np.exp(rng.normal(size=(4, 2)))
+    found = study.reach(Spans(), (xs, dt)).norms
+    x, spans = tg.tensor(xs), tg.tensor(dt)
+    run = tg.unroll(Spans(), (x, spans))
+    squares = sum(
+        (g.reshape(4, 2, -1) ** 2).sum(-1)
+        for unit in range(3)
+        for g in tg.gradients(run.steps[3][:, unit].sum(), [x, spans], keep_record=True)
+    )
+    np.testing.assert_allclose(found[3], np.sqrt(squares).mean(1))
+    both = study.reach(MODELS["directions"](), xs)
+    assert both.horizon(1) == 3
+    assert [row[1] for row in both.table(2).rows] == ["1", "0", "-1", "-2"]
+
+
+# -- a module that is called -----------------------------------------------------------------------
+
+
+class EncoderDecoder(tg.Module):
+    """Reads one sequence, then writes another."""
+
+    def __init__(self):
+        self.encoder, self.decoder = tg.GRUCell(2, 3, rng=0), elman(2, 3, 1)
+        self.read = nn.Linear(3, 2, rng=2)
+
+    def __call__(self, source, given, lengths=None):
+        read = tg.unroll(self.encoder, source, lengths=lengths)
+        return self.read(tg.unroll(self.decoder, given, read.state).outputs)
+
+
+def test_an_encoder_decoder_is_studied_as_a_whole_and_by_its_cells(rng):
+    source, given, targets = (rng.normal(size=(n, 2, 2)) for n in (5, 3, 3))
+    model = EncoderDecoder()
+    found = study.compare(model, (source, given), targets)
+    assert found.agrees, str(found)
+    assert [row.name for row in found.rows] == [*model.parameters(), "x.0", "x.1"]
+    double = model.astype(np.float64)
+    loss = tg.square(double(source, given) - targets).sum()
+    W = tg.gradients(loss, double.encoder.W)
+    np.testing.assert_allclose(found.autodiff["encoder.W"], W, rtol=1e-12)
+    assert list(study.derive(model).parts) == ["encoder", "decoder"]
+    assert "sₜ = tanh(xₜ U + sₜ₋₁ W + b)" in str(study.derive(model).parts["decoder"])
+    diagnosis = study.diagnose(model, (source, given))
+    alone = study.diagnose(model.encoder, source)
+    np.testing.assert_allclose(diagnosis.parts["encoder"].norms, alone.norms)
+    state = tg.unroll(double.encoder, source).state
+    alone = study.diagnose(model.decoder, given, state)
+    np.testing.assert_allclose(diagnosis.parts["decoder"].norms, alone.norms)
+    J = study.jacobians(model, (source, given))
+    np.testing.assert_allclose(J["decoder"], study.jacobians(model.decoder, given, state))
+    with_lengths = study.compare(model, (source, given, np.array([5, 2])), targets)
+    assert with_lengths.agrees
+
+
+def test_what_a_called_module_cannot_be_given(rng):
+    source, given, targets = (rng.normal(size=(3, 2, 2)) for _ in range(3))
+    model = EncoderDecoder()
+    with pytest.raises(ValueError, match=r"compare: lengths with EncoderDecoder, which is no cell"):
+        study.compare(model, (source, given), targets, lengths=[3, 1])
+    with pytest.raises(ValueError, match=r"diagnose: EncoderDecoder is called with xs and nothing"):
+        study.diagnose(model, (source, given), lengths=[3, 1])
+    with pytest.raises(TypeError, match=r"reach: given a EncoderDecoder; wanted a cell"):
+        study.reach(model, source)
+    with pytest.raises(ValueError, match=r"Linear ran no cell with tg.unroll when it was called"):
+        study.diagnose(nn.Linear(2, 3, rng=0), source)
+    with pytest.raises(TypeError, match=r"derive: Linear has no step, and no cell in it"):
+        study.derive(nn.Linear(2, 3, rng=0))
+
+
+def test_forget_factors_of_directions_are_those_of_the_cells(rng):
+    there, back = tg.GRUCell(2, 3, rng=0), tg.LSTMCell(2, 3, rng=1)
+    xs = rng.normal(size=(4, 2, 2))
+    found = study.retention(tg.unroll(nn.Bidirectional(there, back), xs))
+    alone = {
+        "forward/z": study.retention(tg.unroll(there, xs))["z"],
+        "backward/f": study.retention(tg.unroll(back, xs, reverse=True))["f"],
+    }
+    assert found == pytest.approx(alone, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lstm", "stack"])
+def test_norms_are_those_of_products_of_jacobians(name, rng):
+    """Where one part of a state is made of another: h = o tanh(c)."""
+    xs = rng.normal(size=(5, 16, 2))
+    found = study.diagnose(CELLS[name](), xs).norms
+    P = study.products(study.jacobians(CELLS[name](), xs))
+    parts = tree.leaves(CELLS[name]().initial_state(16))
+    seeds = np.random.default_rng(0)
+    seeds = np.concatenate([seeds.normal(size=part.shape) for part in parts], axis=1)
+    rows = np.einsum("bi,lbij->lbj", seeds / np.linalg.norm(seeds), P)
+    np.testing.assert_allclose(found, np.linalg.norm(rows, axis=(1, 2)))

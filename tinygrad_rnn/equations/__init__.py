@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Place, no_grad
-from ..nn import Cell
+from ..nn import Cell, Module
 from ..refusals import ValueDependenceError
 from ..runs import recorded
 from ..sequence import sequence
@@ -25,7 +25,8 @@ class Derivation:
 
     form   the equations, as data
     parts  of a model that needs the whole sequence, the derivations of its cells by their place:
-           "forward", "layer 2/backward"; empty for a cell. `form` is then that of the first
+           "forward", "layer 2/backward"; of a module that is no cell, those of the cells in it, by
+           their paths. Empty for a cell. `form` is then that of the first
 
     `print` shows Unicode text; `latex()`, `mathml()` and `source()` say the same in other forms.
     """
@@ -95,7 +96,8 @@ def derive(cell: Cell, input_size: int | None = None, *, inputs: Any = None) -> 
     autodiff gives, to 1e-9, on other values than those it was traced with.
 
     cell        any cell; it is copied, and its parameters stay as they are. Of two directions, or
-                layers of them, each cell gets equations of its own, backward in its order of time
+                layers of them, each cell gets equations of its own, backward in its order of time;
+                so does each cell in a module that has no step, as an encoder-decoder
     input_size  size of x_t, if it is not `cell.input_size`, set by the cell or found
     inputs      for a cell that takes several at once, an example of a step's: a tuple or dict of
                 float arrays (B, ...). Equations have the names of its fields or keys
@@ -133,6 +135,8 @@ def derive(cell: Cell, input_size: int | None = None, *, inputs: Any = None) -> 
     >>> str(cfc).splitlines()[4].strip()
     'rₜ = σ(−fₜ ⊙ dtₜ)'
     """
+    if isinstance(cell, Module) and not hasattr(cell, "step"):
+        return _of_cells_in(cell)
     if inputs is None:
         inputs = np.zeros((1, cell.input_size if input_size is None else input_size))
     if getattr(cell, "over", None) is not None:
@@ -148,6 +152,24 @@ def derive(cell: Cell, input_size: int | None = None, *, inputs: Any = None) -> 
         form = folded(Reader(cell, a, b), type(cell).__name__)
         check(cell, form, inputs)
     return Derivation(form)
+
+
+def _of_cells_in(model: Module) -> Derivation:
+    """The derivations of the cells that a module holds, without those that are parts of others."""
+    cells = {path: part for path, part in model.modules().items() if isinstance(part, Cell)}
+    outer = {
+        path: cell
+        for path, cell in cells.items()
+        if not any(path.startswith(f"{other}.") for other in cells)
+    }
+    if not outer:
+        raise TypeError(f"derive: {type(model).__name__} has no step, and no cell in it")
+    parts = {}
+    for path, cell in outer.items():
+        found = derive(cell)
+        inner = {f"{path}/{label}": part for label, part in found.parts.items()}
+        parts.update(inner or {path: found})
+    return Derivation(next(iter(parts.values())).form, parts)
 
 
 __all__ = ["Derivation", "ValueDependenceError", "derive"]

@@ -18,7 +18,7 @@ from ..nn import Cell, ElmanCell, GRUCell, LSTMCell
 from . import handwritten
 from .lines import Numbers
 from .locate import Finding, locate
-from .problem import Loss, Problem
+from .problem import Called, Loss, Problem, is_called
 from .table import Table, figures, shape
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
@@ -180,8 +180,10 @@ def compare(
 ) -> Comparison:
     """Compare the gradients of L = sum_t L_t by autodiff, by hand and by central differences.
 
-    cell     a cell, or a model of cells; it is not changed (a copy in float64 is used)
-    xs       (T, B, I), or a tree of arrays with time first
+    cell     a cell, or a model of cells; it is not changed (a copy in float64 is used). Or a module
+             that is called with xs and is no cell, as an encoder-decoder: then `loss` is given what
+             it returns and all of `targets`, once
+    xs       (T, B, I), or a tree of arrays with time first. Of a module a tuple is its arguments
     targets  T targets, one per step; None for a step without a loss
     loss     (output_t, target_t) -> L_t, a single number: called for every step, and summed. If
              left out: the cross entropy summed over the batch for targets that are integers, the
@@ -214,6 +216,15 @@ def compare(
     >>> comparison.agrees, [row.name for row in comparison.rows]
     (True, ['U', 'W', 'b', 'x', 's_0'])
     """
+    if is_called(cell):
+        given = (("state", state), ("lengths", lengths), ("mask", mask), ("hand", hand))
+        others = [name for name, value in given if value is not None] + ["reverse"] * reverse
+        if others:
+            raise ValueError(
+                f"compare: {', '.join(others)} with {type(cell).__name__}, which is no cell but is "
+                "called with xs; there its gradients are compared with differences alone"
+            )
+        return _called(Called(cell, xs, targets, loss))
     problem = Problem(cell, xs, targets, loss, state, lengths=lengths, mask=mask, reverse=reverse)
     autodiff = problem.gradients()
     plain = lengths is None and mask is None and not reverse
@@ -278,6 +289,17 @@ def compare(
     return Comparison(rows, autodiff, by_hand, problem.total, mistakes, tuple(notes))
 
 
+def _called(problem: Called) -> Comparison:
+    """The gradients of a model that is called, against central differences."""
+    autodiff = problem.gradients()
+    rows = tuple(
+        Row(name, g.shape, float(np.linalg.norm(g)), None, _by_differences(problem, name, g))
+        for name, g in autodiff.items()
+    )
+    notes = _not_numbers(problem, rows, autodiff, {})
+    return Comparison(rows, autodiff, None, problem.total, (), tuple(notes))
+
+
 def _allowed(
     problem: Problem, autodiff: dict[str, Array], by_hand: dict[str, Array]
 ) -> tuple[dict[str, Array], list[str]]:
@@ -315,7 +337,10 @@ def _allowed(
 
 
 def _not_numbers(
-    problem: Problem, rows: Sequence[Row], autodiff: dict[str, Array], by_hand: dict[str, Array]
+    problem: Problem | Called,
+    rows: Sequence[Row],
+    autodiff: dict[str, Array],
+    by_hand: dict[str, Array],
 ) -> list[str]:
     """What is said of gradients that are not numbers."""
     notes = []
@@ -467,7 +492,7 @@ def _agreement(
     return Agreement(off, relative, cosine, g.size, error, max(scale, natural), worst, *pair)
 
 
-def _by_differences(problem: Problem, name: str, g: Array) -> Agreement:
+def _by_differences(problem: Problem | Called, name: str, g: Array) -> Agreement:
     """(L(v + h) - L(v - h)) / 2h for some entries v, with h = eps^(1/3) max(1, |v|).
 
     How uncertain they are is told by doing it with 2h too: the difference shows the errors of

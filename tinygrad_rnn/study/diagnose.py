@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -11,15 +12,16 @@ import numpy as np
 
 from .. import tree
 from ..autodiff import gradients
-from ..graph import Array, Node, no_grad, record_order
+from ..graph import Array, Node, record_order
 from ..nn import Cell
 from ..nn.cell import first_state
-from ..sequence import sequence
+from ..sequence import Sequence
+from ..sweep import pullback
 from ..tensor import Tensor
-from ..unroll import runs_of_cells, unroll
+from ..unroll import run_steps
 from ..unrolled import Unrolled
 from .gates import FLAT, Gate, gates
-from .problem import in_double, inputs_in_double, state_in_double
+from .problem import in_double, runs_studied, state_in_double
 from .retention import ForgetFactor, forget_factors, retention
 from .table import Table
 
@@ -60,7 +62,8 @@ class Diagnosis:
     verdict   "vanishing", "healthy" or "exploding"
     growth    the factor of the gradient's norm per step back
     norms     (T + 1,): norm after going back 0..T steps, as a part of that at s_T: the root
-              mean square over random directions and over the batch
+              mean square over random directions and over the batch. With lengths each sequence
+              counts from its own end, and T is the length of the longest
     horizon   steps after which less than a hundredth is left; read off `norms` if that happens
               within the sequence, else from `growth`; infinite if the gradient does not shrink
     gates     every activation by name, with its values over time
@@ -157,7 +160,15 @@ class Diagnosis:
         return f"longer than can be told from {_steps(T)}"
 
 
-def diagnose(cell: Cell, xs: Any, state: Any = None) -> Diagnosis:
+def diagnose(
+    cell: Cell,
+    xs: Any,
+    state: Any = None,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    reverse: bool = False,
+) -> Diagnosis:
     """Look at the gradient flow through a cell on a batch, and try remedies.
 
     Random gradients are started at s_T and followed to s_0. "vanishing" or "exploding": the norm
@@ -168,14 +179,17 @@ def diagnose(cell: Cell, xs: Any, state: Any = None) -> Diagnosis:
 
     cell   the cell; computed in float64 on a copy
     xs     (T, B, ...), or a tree of arrays (T, B, ...): a batch of typical inputs, T as long as in
-           training and of the same length (of sequences with lengths those that are long enough)
+           training
     state  s_0; `cell.initial_state(B)` if left out
+    lengths, mask, reverse  as in `unroll`: steps that a sequence does not have count nowhere
 
     Of two directions, or layers of them, each cell is looked at by itself, a reversed one in its
-    own order of time: `parts`. The result is that of the one whose growth is furthest from 1.
+    own order of time: `parts`. So is each cell that a module without a step, as an encoder-decoder,
+    unrolls when it is called with xs (or with these arguments, if they are a tuple). The result is
+    that of the one whose growth is furthest from 1.
 
-    Raises TypeError for something that is not a cell, ValueError for xs without (T, B), and
-    FloatingPointError where a state is not finite.
+    Raises TypeError for something that is not a cell, ValueError for xs without (T, B) or without
+    a step, and FloatingPointError where a state is not finite.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.ElmanCell(2, 8, activation="identity", rng=0)
@@ -186,25 +200,30 @@ def diagnose(cell: Cell, xs: Any, state: Any = None) -> Diagnosis:
       effective horizon: 7 steps; further back less than 1% of the gradient is left
       ...
     """
-    if not callable(getattr(cell, "step", None)):
-        raise TypeError(f"diagnose: given a {type(cell).__name__}; wanted a cell")
-    cell = in_double(cell)
-    batch = tree.map_leaves(lambda leaf: inputs_in_double(leaf, "diagnose"), xs)
-    if getattr(cell, "over", None) is not None:
-        return _of_parts(cell, batch, state)
-    size = sequence(batch, who="diagnose").batch_size
-    start = first_state(cell, size) if state is None else state
+    options = {"lengths": lengths, "mask": mask, "reverse": reverse}
+    runs = runs_studied("diagnose", cell, xs, state, **options)
+    found = {run.label: _of_cell(run.cell, run.xs, run.state) for run in runs}
+    if list(found) == [""]:
+        return found[""]
+    worst = max(found.values(), key=lambda part: abs(math.log(max(part.growth, 1e-300))))
+    return replace(worst, parts=found)
+
+
+def _of_cell(cell: Cell, xs: Sequence, state: Any) -> Diagnosis:
+    if xs.active is not None and not xs.active.any():
+        raise ValueError("diagnose: no sequence has a step")
+    start = first_state(cell, xs.batch_size) if state is None else state
     start = state_in_double(start, "diagnose")
-    run, norms = _followed(cell, batch, start)
+    run, norms = _followed(cell, xs, start)
     growth = _growth(norms)
     verdict = _verdict(growth, norms)
     factors = retention(run)
     remedies = (
         _clipping(norms, growth),
-        _gating(cell, batch, start, run, verdict, growth, factors),
-        _initialisation(cell, batch, start, run, verdict, growth),
+        _gating(cell, xs, start, run, verdict, growth, factors),
+        _initialisation(cell, xs, start, run, verdict, growth),
         _truncation(norms, verdict, growth),
-        *_inputs(cell, batch, start, run, verdict, growth),
+        *_inputs(cell, xs, start, run, verdict, growth),
     )
     return Diagnosis(
         verdict,
@@ -218,37 +237,20 @@ def diagnose(cell: Cell, xs: Any, state: Any = None) -> Diagnosis:
     )
 
 
-def _of_parts(cell: Cell, xs: Any, state: Any) -> Diagnosis:
-    """The diagnosis of each cell of a model, on the inputs that it has there."""
-    with no_grad():
-        runs = runs_of_cells(cell, sequence(xs), state)
-    parts: dict[str, Diagnosis] = {}
-    for run in runs:
-        own = tree.map_leaves(_plain, run.xs.stacked())
-        if run.xs.reverse:
-            own = tree.map_leaves(lambda leaf: leaf[::-1], own)
-        parts[run.label] = diagnose(run.cell, own, run.state)
-    worst = max(parts.values(), key=lambda part: abs(math.log(max(part.growth, 1e-300))))
-    return replace(worst, parts=parts)
-
-
-def _plain(xs: Any) -> Array:
-    return xs.numpy() if isinstance(xs, Tensor) else np.asarray(xs)
-
-
 # ------------------------------------------------------------------------------------------------
 # Measuring
 
 
-def _followed(cell: Cell, xs: Any, start: Any) -> tuple[Unrolled, Array]:
+def _followed(cell: Cell, xs: Sequence, start: Any) -> tuple[Unrolled, Array]:
     """The unrolled cell, and the norm of random gradients along the backward pass."""
     with np.errstate(over="ignore", invalid="ignore"):  # reported just below, with the step
-        run = unroll(cell, xs, start)
-    for t, state in enumerate(run.states):
+        run = run_steps(cell, xs, start)
+    for t, state in zip((None, *run.times), run.states, strict=True):
         for part in tree.leaves(state):
             if not np.isfinite(part.numpy()).all():
+                where = "to begin with" if t is None else f"from step {t} on"
                 raise FloatingPointError(
-                    f"diagnose: the state is not finite from step {t} on; run the forward pass "
+                    f"diagnose: the state is not finite {where}; run the forward pass "
                     "under tg.detect_anomaly() to see which operation did it"
                 )
     last = tree.leaves(run.state)
@@ -257,18 +259,65 @@ def _followed(cell: Cell, xs: Any, start: Any) -> tuple[Unrolled, Array]:
     last = [part for part in last if part.recorded]
     rng = np.random.default_rng(0)
     B = len(last[0].numpy())
-    squares = np.zeros(len(run.states))
+    squares = np.zeros((len(run.states), B))
     sweeps = math.ceil(_PROBES / B)
-    parts = [tree.leaves(state) for state in run.states]
-    flat = [part for state in parts for part in state]
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(sweeps):
             seeds = [rng.normal(size=part.shape) for part in last]
             length = np.sqrt(sum(np.sum(seed**2) for seed in seeds))
-            found = iter(gradients(last, flat, [s / length for s in seeds], keep_record=True))
-            for t, state in enumerate(parts):
-                squares[t] += sum(float(np.sum(next(found) ** 2)) for _ in state)
-    return run, np.sqrt(squares[::-1] / sweeps)
+            squares += _swept(run, last, [seed / length for seed in seeds])
+        return run, np.sqrt(_by_lag(squares, xs))
+
+
+def _swept(run: Unrolled, last: list[Tensor], seeds: list[Array]) -> Array:
+    """|dL/ds|^2 of each sequence for every state of a run, (T + 1, B), from cotangents of the last.
+
+    A part of a state counts as the next step is given it: not what it has a part in within the
+    step that made it, as c in h = o tanh(c).
+    """
+    order: dict[int | None, int] = {t: k for k, t in enumerate(run.times)}
+    made: dict[tuple[Node | None, int], dict[int, Array]] = {
+        (part._node, part._port): {} for state in run.states for part in tree.leaves(state)
+    }
+
+    def visit(node: Node, argument: int, part: Any) -> None:
+        uses = made.get((node.inputs[argument], node.ports[argument]))
+        at = order.get(node.place.step)
+        if uses is not None and at is not None:
+            uses[at] = uses[at] + part if at in uses else part
+
+    nodes = [node for node, _ in made if node is not None]
+    pullback(zip(last, seeds, strict=True), nodes, keep=True, visit=visit)
+    end = {(part._node, part._port): seed for part, seed in zip(last, seeds, strict=True)}
+    squares = np.zeros((len(run.states), len(seeds[0])))
+    for k, state in enumerate(run.states):
+        for part in tree.leaves(state):
+            key = (part._node, part._port)
+            later = [g for at, g in made[key].items() if at >= k]
+            later += [end[key]] if key in end else []
+            if later:
+                total = functools.reduce(np.add, later)
+                squares[k] += (total**2).reshape(len(total), -1).sum(1)
+    return squares
+
+
+def _by_lag(squares: Array, xs: Sequence) -> Array:
+    """Sums over the batch by how many steps a sequence has gone back, as parts of those at its end.
+
+    squares  (T + 1, B): of a state, in the order in which the steps are run
+    """
+    if xs.active is None:
+        total = squares[::-1].sum(1)
+        return np.asarray(total / total[0])
+    ran = xs.active[list(xs.order())][::-1]  # the last step first
+    lags = np.concatenate([np.zeros_like(ran[:1], int), np.cumsum(ran, axis=0)])
+    found, begun = np.zeros(lags.max() + 1), np.zeros(lags.max() + 1)
+    for lag in range(len(found)):
+        has = (lags == lag).any(0)
+        k = np.argmax(lags == lag, axis=0)
+        found[lag] = squares[::-1][k, np.arange(len(k))][has].sum()
+        begun[lag] = squares[-1][has].sum()
+    return found / begun
 
 
 def _growth(norms: Array) -> float:
@@ -372,7 +421,7 @@ def _opened(cell: Cell, of_state: list[ForgetFactor]) -> tuple[Cell, str] | None
 
 def _gating(
     cell: Cell,
-    xs: Any,
+    xs: Sequence,
     start: Any,
     run: Unrolled,
     verdict: Verdict,
@@ -396,7 +445,7 @@ def _gating(
 
 
 def _initialisation(
-    cell: Cell, xs: Any, start: Any, run: Unrolled, verdict: Verdict, growth: float
+    cell: Cell, xs: Sequence, start: Any, run: Unrolled, verdict: Verdict, growth: float
 ) -> Remedy:
     if verdict == "healthy":
         return Remedy("initialisation", False, f"not needed: the growth is {growth:.3g} per step")
@@ -437,15 +486,17 @@ def _truncation(norms: Array, verdict: Verdict, growth: float) -> Remedy:
 
 
 def _inputs(
-    cell: Cell, xs: Any, start: Any, run: Unrolled, verdict: Verdict, growth: float
+    cell: Cell, xs: Sequence, start: Any, run: Unrolled, verdict: Verdict, growth: float
 ) -> list[Remedy]:
     """Smaller inputs, where large ones saturate the activations."""
-    floats = isinstance(xs, np.ndarray) and xs.dtype.kind == "f"
-    size = float(np.sqrt(np.mean(xs**2))) if floats else 0.0
+    given = xs.stacked()
+    floats = isinstance(given, np.ndarray) and given.dtype.kind == "f"
+    real = given if xs.active is None or not floats else given[xs.active]
+    size = float(np.sqrt(np.mean(real**2))) if floats else 0.0
     saturated = _saturated(run)
     if size < LARGE or saturated < CROWDED or verdict != "vanishing":
         return []
-    smaller = xs / size
+    smaller = xs.of(given / size)
     helps, enough, found = _tried(cell, smaller, start, growth)
     less = _saturated(_followed(cell, smaller, start)[0])
     why = (
@@ -461,7 +512,7 @@ def _saturated(run: Unrolled) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def _tried(cell: Cell, xs: Any, start: Any, before: float) -> tuple[bool, bool, str]:
+def _tried(cell: Cell, xs: Sequence, start: Any, before: float) -> tuple[bool, bool, str]:
     """Whether the growth of a changed cell is at most half as far from 1 (as logarithms), whether
     it is healthy; words.
     """
@@ -524,18 +575,22 @@ def _orthogonal(rng: np.random.Generator, size: int) -> Array:
 
 def _condition(gate: Gate) -> str:
     low, high = gate.ends
-    if low == 0 and high is None and not gate.values[gate.slopes < FLAT].any():  # as relu
+    if (
+        low == 0
+        and high is None
+        and not gate.values[gate.active][gate.slopes[gate.active] < FLAT].any()
+    ):  # as relu
         zeros = f"{gate.shut.mean():.0%} of its values are 0"
         return f"{zeros}; {_units(len(gate.dead), 'always 0: dead') or 'no unit dead'}"
     ends = f"saturated {gate.saturated.mean():.0%}"
     if gate.ends == (0, 1):
         ends += f" (shut {gate.shut.mean():.0%}, open {gate.open.mean():.0%})"
-        high = int((gate.values.mean(axis=(0, 1))[list(gate.dead)] > 0.5).sum())
+        high = int((gate.values[gate.active].mean(axis=0)[list(gate.dead)] > 0.5).sum())
         low = len(gate.dead) - high
         stuck = [_units(low, "always shut"), _units(high, "always open")]
     else:
         stuck = [_units(len(gate.dead), "saturated in every step")]
-    slope = f"slope {gate.slopes.mean():.2g} of its greatest on average"
+    slope = f"slope {gate.slopes[gate.active].mean():.2g} of its greatest on average"
     return f"{ends}, {slope}; {', '.join(filter(None, stuck)) or 'no unit stuck'}"
 
 

@@ -32,11 +32,12 @@ class Gate:
 
     name    the name the cell gave it; without one, "tanh(c)" or "tanh 1"
     kind    the activation: "sigmoid", "tanh", "relu", "silu", ...
-    steps   the steps it was computed in
+    steps   the steps it was computed in, without those that no sequence has
     values  (T, B, N), one per step, sequence and unit
     slopes  (T, B, N): |f'| as a part of its greatest value: 1 lets a gradient through, 0 does not
     middle  f(0): values up to here are at the low end
     ends    the least and the greatest value of f, if f is flat there; else None
+    active  (T, B): which steps each sequence has; with lengths nothing else is counted
     """
 
     name: str
@@ -46,6 +47,7 @@ class Gate:
     slopes: Array
     middle: float
     ends: tuple[float | None, float | None]
+    active: Array
 
     @property
     def shut(self) -> Array:
@@ -68,11 +70,11 @@ class Gate:
 
         For relu these are the units that are always 0.
         """
-        always = (self.slopes < FLAT).all(axis=(0, 1))
+        always = (self.slopes < FLAT)[self.active].all(axis=0)
         return tuple(int(unit) for unit in np.flatnonzero(always))
 
     def _part(self, entries: Array) -> Array:
-        return np.asarray(entries.mean(axis=(1, 2)))
+        return np.asarray((entries.mean(axis=2) * self.active).sum(1) / self.active.sum(1))
 
 
 def gates(run: Unrolled) -> dict[str, Gate]:
@@ -99,15 +101,38 @@ def gates(run: Unrolled) -> dict[str, Gate]:
     result: dict[str, Gate] = {}
     for name, by_step in found.items():
         by_step.sort(key=lambda entry: entry[0].place.step or 0)  # run in reverse, perhaps
-        activations, values, slopes = zip(*by_step, strict=True)
+        there = [(*entry, _present(run, *entry[:2])) for entry in by_step]
+        activations, values, slopes, active = zip(*there, strict=True)
+        some = np.stack(active).any(1)
+        if not some.any():
+            continue
         primitive = activations[0].primitive
-        steps = tuple(activation.place.step for activation in activations)
         greatest = np.abs(_at(activations[0], np.linspace(-20, 20, 401))[1]).max()
-        middle = float(_at(activations[0], np.zeros(1))[0][0])
-        slope = np.abs(np.stack(slopes)) / (greatest or 1.0)
-        ends = _ends(activations[0])
-        result[name] = Gate(name, primitive.name, steps, np.stack(values), slope, middle, ends)
+        result[name] = Gate(
+            name,
+            primitive.name,
+            tuple(
+                [
+                    node.place.step
+                    for node, rows in zip(activations, active, strict=True)
+                    if rows.any()
+                ]
+            ),
+            np.stack(values)[some],
+            np.abs(np.stack(slopes))[some] / (greatest or 1.0),
+            float(_at(activations[0], np.zeros(1))[0][0]),
+            _ends(activations[0]),
+            np.stack(active)[some],
+        )
     return result
+
+
+def _present(run: Unrolled, node: Node, values: Array) -> Array:
+    """Which rows of an activation's values belong to a sequence that has this step."""
+    rows = run.rows(node.place.step)
+    if rows is None:
+        return np.ones(len(values), bool)
+    return rows if len(rows) == len(values) else np.full(len(values), rows.any())
 
 
 def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
@@ -122,11 +147,13 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
         if node.params.get("axis", -1) in (-1, len(node.shape) - 1)
     ]
     pieces: dict[Node, list[Node]] = defaultdict(list)
-    kept: dict[Node, str | None] = {}  # the state that a sequence keeps or takes over from it
+    kept: dict[Node, str] = {}  # the state that a sequence keeps or takes over from it
     wanted = set(activations)
     for node in order:
-        if node.primitive is WHERE and node.inputs[1] in wanted and node.name() is not None:
-            kept[node.inputs[1]] = node.name()
+        if run.active is not None and node.primitive is WHERE and run.made(node):
+            computed, name = node.inputs[1], node.name()
+            if computed is not None and name is not None:
+                kept[computed] = name
         if node.primitive is not None and node.primitive.kind == "structural":
             source = node.inputs[0]
             if len(node.inputs) == 1 and source in wanted and node.names:
@@ -136,7 +163,7 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
     alike = _alike(activations)
     for activation in activations:
         named = activation.name() or kept.get(activation)
-        for node, port, name in _outputs(activation, named, pieces[activation], seen, alike):
+        for node, port, name in _outputs(activation, named, pieces[activation], seen, alike, kept):
             label = "/".join((*node.place.scopes, name))
             seen[node.place.step, label] += 1
             count = seen[node.place.step, label]
@@ -165,6 +192,7 @@ def _outputs(
     pieces: list[Node],
     seen: Counter[tuple[int | None, str]],
     alike: dict[Node, Node],
+    kept: dict[Node, str],
 ) -> Iterator[tuple[Node, int, str]]:
     """The outputs that stand for an activation: itself, or its pieces that have a name."""
     if own is None and pieces:
@@ -177,7 +205,7 @@ def _outputs(
         kind = activation.primitive.name
         twin = alike.get(activation, activation)
         source = twin.inputs[0]
-        of = None if source is None else source.name(twin.ports[0])
+        of = None if source is None else source.name(twin.ports[0]) or kept.get(source)
         if of is not None:
             own = f"{kind}({without_step(of, twin)})"
         else:

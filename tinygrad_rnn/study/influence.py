@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .. import tree
 from ..autodiff import gradients
@@ -15,8 +14,10 @@ from ..data import Vocabulary
 from ..graph import Array, timestep
 from ..nn import Cell
 from ..nn.cell import first_state
+from ..sequence import Sequence
 from ..tensor import Tensor, tensor
-from .problem import in_double, inputs_in_double, state_in_double
+from ..unroll import run_steps
+from .problem import state_in_double, studied
 from .table import Table, figures
 
 FAR = 0.01
@@ -27,8 +28,8 @@ FAR = 0.01
 class Reach:
     """How much output t depends on input k. Prints as a table of the last output.
 
-    norms   (T, T): norms[t-1, k-1] is the Frobenius norm of do_t/dx_k, 0 for k > t; the mean over
-            the sequences of a batch
+    norms   (T, T): norms[t-1, k-1] is the Frobenius norm of do_t/dx_k, the mean over those
+            sequences of a batch that have step t; 0 for k > t, unless something runs in reverse
     labels  what input k is: characters, or numbers of steps
 
     `study.plots.reach` colours the text by it.
@@ -43,20 +44,24 @@ class Reach:
         return np.asarray(row / (row.sum() or 1.0))
 
     def horizon(self, t: int) -> int:
-        """How many steps back the furthest input lies that counts for output t: its norm is a
+        """How many steps away the furthest input lies that counts for output t: its norm is a
         hundredth of the row's largest or more.
         """
         row = self.norms[t - 1]
-        counts = np.flatnonzero(row >= FAR * row.max()) if row.max() > 0 else [t - 1]
-        return int(t - 1 - counts[0])
+        counts = np.flatnonzero(row >= FAR * row.max()) if row.max() > 0 else np.array([t - 1])
+        return int(np.abs(counts - (t - 1)).max())
 
     def table(self, t: int | None = None) -> Table:
-        """The inputs of output t (the last if left out): step, lag, what it is, norm, share."""
+        """The inputs of output t (the last if left out): step, lag, what it is, norm, share.
+
+        Later inputs, which have negative lags, are there if any output depends on one.
+        """
         t = len(self.norms) if t is None else t
+        last = len(self.norms) if np.triu(self.norms, 1).any() else t
         rows = [
             (str(k), str(t - k), self.labels[k - 1], figures(n), f"{share:.1%}")
             for k, (n, share) in enumerate(
-                zip(self.norms[t - 1, :t], self.shares(t), strict=False), start=1
+                zip(self.norms[t - 1, :last], self.shares(t), strict=False), start=1
             )
         ]
         heads = ("step k", "lag", "input", f"|do_{t}/dx_k|", "share")
@@ -67,14 +72,25 @@ class Reach:
         return str(self.table())
 
 
-def reach(model: Cell, xs: str | ArrayLike, state: Any = None) -> Reach:
+def reach(
+    model: Cell,
+    xs: Any,
+    state: Any = None,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    reverse: bool = False,
+) -> Reach:
     """How much output t of a network depends on input k, for real inputs.
 
     model  a cell, as it is: trained, untrained, or in training; computed in float64 on a copy
-    xs     (T, B, I), or a text if the model has a `vocabulary`; its characters go in one-hot
+    xs     (T, B, I), or a tree of arrays with time first, whose floats count together; or a text
+           if the model has a `vocabulary`: its characters go in one-hot
     state  s_0; `cell.initial_state(B)` if left out
+    lengths, mask, reverse  as in `unroll`
 
-    do_t/dx_k = (do_t/ds_{t-1}) J_{t-1} ... J_{k+1} (ds_k/dx_k), from the Jacobians of single steps.
+    do_t/dx_k = (do_t/ds_{t-1}) J_{t-1} ... J_{k+1} (ds_k/dx_k), from the Jacobians of single steps;
+    of a model that needs the whole sequence, from a sweep for every entry of an output.
 
     Raises TypeError for a text without a vocabulary, and for inputs that are class numbers, which
     have no derivative.
@@ -84,7 +100,7 @@ def reach(model: Cell, xs: str | ArrayLike, state: Any = None) -> Reach:
     >>> found.norms.shape, bool(found.norms[0, 1] == 0), found.labels[:2]
     ((6, 6), True, ('1', '2'))
     """
-    labels: Sequence[str] | None = None
+    labels: list[str] | None = None
     if isinstance(xs, str):
         vocabulary = getattr(model, "vocabulary", None)
         if not isinstance(vocabulary, Vocabulary):
@@ -94,55 +110,101 @@ def reach(model: Cell, xs: str | ArrayLike, state: Any = None) -> Reach:
             )
         labels = list(xs)
         xs = np.eye(len(vocabulary))[vocabulary.encode(xs)][:, None]
-    cell = in_double(model)
-    sequence = inputs_in_double(xs, "reach")
-    if sequence.dtype.kind != "f" or sequence.ndim < 3:
+    cell, inputs = studied("reach", model, xs, lengths=lengths, mask=mask, reverse=reverse)
+    leaves = tree.leaves(inputs.stacked())
+    floats = [leaf for leaf in leaves if leaf.dtype.kind == "f"]
+    if not floats or any(leaf.ndim < 2 for leaf in floats):
+        given = ", ".join(f"shape {leaf.shape} and dtype {leaf.dtype}" for leaf in leaves)
         raise TypeError(
-            f"reach: xs of shape {sequence.shape} and dtype {sequence.dtype}; wanted floats "
-            "(T, B, I): class numbers have no derivative, give them one-hot"
+            f"reach: xs of {given}; wanted floats (T, B, I): class numbers have no derivative, "
+            "give them one-hot"
         )
-    T, B = sequence.shape[:2]
-    if state is None:
-        state = first_state(cell, B)
-    to_output: list[tuple[Array, Array]] = []
-    to_state: list[tuple[Array, Array]] = []
-    for t, value in enumerate(sequence, start=1):
-        x = tensor(value, "x")
-        before = state_in_double(state, "reach")
-        with timestep(t):
-            output, state = cell.step(x, before)
-        inputs = [x, *tree.leaves(before)]
-        to_output.append(_jacobian(tree.leaves(output), inputs, B))
-        to_state.append(_jacobian(tree.leaves(state), inputs, B))
-    norms = np.zeros((T, T))
-    for t in range(T):
-        of_x, P = to_output[t]
-        norms[t, t] = _norm(of_x)
-        for k in range(t - 1, -1, -1):
-            of_x, J = to_state[k]
-            norms[t, k] = _norm(P @ of_x)
-            P = P @ J
+    T, B = len(inputs), inputs.batch_size
+    squares = (_by_steps if getattr(cell, "over", None) is None else _by_sweeps)(
+        cell, inputs, state
+    )
+    there = np.ones((T, B), bool) if inputs.active is None else inputs.active
+    sums = (np.sqrt(squares) * there[:, None]).sum(-1)
+    norms = sums / np.maximum(there.sum(1), 1)[:, None]
     named = labels or [str(k) for k in range(1, T + 1)]
     return Reach(norms, tuple(named))
 
 
-def _jacobian(outputs: list[Any], inputs: list[Tensor], B: int) -> tuple[Array, Array]:
-    """d(outputs)/d(x) and d(outputs)/d(state) of every sequence, (B, ..., ...)."""
-    rows: list[Array] = []
-    for output in outputs:
-        for entry in range(output.size // B):
-            seed = np.zeros((B, output.size // B))
-            seed[:, entry] = 1
-            found = gradients(output, inputs, seed.reshape(output.shape), keep_record=True)
-            rows.append(np.concatenate([g.reshape(B, -1) for g in found], axis=1))
+def _by_steps(cell: Cell, xs: Sequence, state: Any) -> Array:
+    """|do_t/dx_k|^2 of every sequence, (T, T, B), from Jacobians of single steps."""
+    T, B = len(xs), xs.batch_size
+    if state is None:
+        state = first_state(cell, B)
+    to_output: list[tuple[Array, Array]] = []
+    to_state: list[tuple[Array, Array]] = []
+    for i in xs.order():
+        x = tree.map_leaves(_leaf, xs.step(i))
+        before = state_in_double(state, "reach")
+        with timestep(xs.time(i)):
+            output, after = cell.step(x, before)
+            output, state = xs.settle(i, output, before, after)
+        inputs = [part for part in tree.leaves(x) if isinstance(part, Tensor)]
+        to_output.append(_jacobian(tree.leaves(output), inputs, tree.leaves(before), B))
+        to_state.append(_jacobian(tree.leaves(state), inputs, tree.leaves(before), B))
+    squares = np.zeros((T, T, B))
+    order = list(xs.order())
+    for t in range(T):
+        of_x, P = to_output[t]
+        squares[order[t], order[t]] = _squared(of_x)
+        for k in range(t - 1, -1, -1):
+            of_x, J = to_state[k]
+            squares[order[t], order[k]] = _squared(P @ of_x)
+            P = P @ J
+    return squares
+
+
+def _by_sweeps(model: Cell, xs: Sequence, state: Any) -> Array:
+    """The same, from the record of the whole sequence."""
+    T, B = len(xs), xs.batch_size
+    given = tree.map_leaves(_leaf, xs.stacked())
+    inputs = [part for part in tree.leaves(given) if isinstance(part, Tensor)]
+    start = None if state is None else state_in_double(state, "reach")
+    run = run_steps(model, xs.of(given), start)
+    squares = np.zeros((T, T, B))
+    for t, step in enumerate(run.steps):
+        for output in tree.leaves(step):
+            for seed in _seeds(output, B):
+                for g in gradients(output, inputs, seed, keep_record=True):
+                    squares[t] += (g**2).reshape(T, B, -1).sum(-1)
+    return squares
+
+
+def _leaf(part: Any) -> Any:
+    """Floats as a tensor, to ask for the gradient of; class numbers as they are."""
+    return tensor(part, "x") if part.dtype.kind == "f" else part
+
+
+def _seeds(output: Any, B: int) -> Iterator[Array]:
+    """For every entry of an output, a cotangent that is 1 there, in all sequences at once."""
+    for entry in range(output.size // B):
+        seed = np.zeros((B, output.size // B))
+        seed[:, entry] = 1
+        yield seed.reshape(output.shape)
+
+
+def _jacobian(
+    outputs: list[Any], inputs: list[Tensor], before: list[Tensor], B: int
+) -> tuple[Array, Array]:
+    """d(outputs)/d(inputs) and d(outputs)/d(state) of every sequence, (B, ..., ...)."""
+    rows = [
+        np.concatenate([g.reshape(B, -1) for g in found], axis=1)
+        for output in outputs
+        for seed in _seeds(output, B)
+        for found in [gradients(output, [*inputs, *before], seed, keep_record=True)]
+    ]
     whole = np.stack(rows, axis=1)
-    size = inputs[0].size // B
+    size = sum(part.size for part in inputs) // B
     return whole[..., :size], whole[..., size:]
 
 
-def _norm(matrices: Array) -> float:
-    """The Frobenius norm, as a mean over the sequences."""
-    return float(np.sqrt((matrices**2).sum((-1, -2))).mean())
+def _squared(matrices: Array) -> Array:
+    """The square of the Frobenius norm, for each sequence."""
+    return np.asarray((matrices**2).sum((-1, -2)))
 
 
 __all__ = ["Reach", "reach"]

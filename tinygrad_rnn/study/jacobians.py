@@ -20,20 +20,35 @@ from ..autodiff import gradients
 from ..graph import Array, timestep
 from ..nn import Cell
 from ..nn.cell import first_state
-from ..sequence import sequence
+from ..sequence import Sequence
 from ..tensor import Tensor
-from .problem import DOUBLE, in_double, inputs_in_double, state_in_double
+from .problem import DOUBLE, runs_studied, state_in_double
 
 
-def jacobians(cell: Cell, xs: ArrayLike, state: Any = None) -> Array:
+def jacobians(
+    cell: Cell,
+    xs: Any,
+    state: Any = None,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    reverse: bool = False,
+) -> Any:
     """J_t = ds_t/ds_{t-1} along a sequence, for any cell.
 
     cell   the cell; computed in float64 on a copy
     xs     (T, B, ...), or a tree of such arrays
     state  s_0; `cell.initial_state(B)` if left out
+    lengths, mask, reverse  as in `unroll`
 
-    Gives (T, B, N, N), float64: J[t-1, b] belongs to step t and sequence b. N counts all numbers in
-    the state of one sequence, its tensors one after the other (h, then c, in an LSTM).
+    Gives (T, B, N, N), float64: J[k-1, b] belongs to sequence b and the k-th step that is run: step
+    k, or T + 1 - k of a reversed sequence. In a step that a sequence does not have its state stays,
+    and J is the identity. N counts all numbers in the state of one sequence, its tensors one after
+    the other (h, then c, in an LSTM).
+
+    A model that needs the whole sequence has no one J_t, nor has a module that unrolls several
+    cells when it is called with xs. They give a dict of those of their cells, by their place,
+    "forward" or "layer 2/backward", each with the inputs that it has there.
 
     Each step is recorded alone and swept N times, so nothing of the unrolled record is kept.
 
@@ -47,29 +62,36 @@ def jacobians(cell: Cell, xs: ArrayLike, state: Any = None) -> Array:
     >>> J.shape, bool(np.allclose(J[0, 0], cell.W.numpy().T))
     ((5, 1, 2, 2), True)
     """
-    cell = in_double(cell)
-    given = tree.map_leaves(lambda leaf: inputs_in_double(leaf, "jacobians"), xs)
-    inputs_of = sequence(given, who="jacobians")
-    T, B = len(inputs_of), inputs_of.batch_size
+    options = {"lengths": lengths, "mask": mask, "reverse": reverse}
+    runs = runs_studied("jacobians", cell, xs, state, **options)
+    found = {run.label: _of_cell(run.cell, run.xs, run.state) for run in runs}
+    return found.get("", found)
+
+
+def _of_cell(cell: Cell, xs: Sequence, state: Any) -> Array:
     if state is None:
-        state = first_state(cell, B)
-    J: Any = None
-    for t, x in enumerate(inputs_of.steps(), start=1):
+        state = first_state(cell, xs.batch_size)
+    T, B, J = len(xs), xs.batch_size, np.empty(0)
+    for k, i in enumerate(xs.order()):
+        x = tree.map_leaves(
+            lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, xs.step(i)
+        )
         before = state_in_double(state, "jacobians")
-        with timestep(t):
-            _, state = cell.step(x, before)
-        inputs, outputs = tree.leaves(before), tree.leaves(state)
-        sizes = _sizes(inputs, B), _sizes(outputs, B)
-        if sizes[0] != sizes[1]:
-            raise ValueError(
-                f"jacobians, timestep {t}: the state goes in with {sizes[0]} numbers per sequence "
-                f"and comes out with {sizes[1]}"
-            )
-        if J is None:
-            _independent(inputs, outputs)
-            J = np.empty((T, B, sum(sizes[0]), sum(sizes[0])))
-        _of_one_step(J[t - 1], inputs, outputs)
-    return np.asarray(J)
+        with timestep(xs.time(i)):
+            output, after = cell.step(x, before)
+            inputs, outputs = tree.leaves(before), tree.leaves(after)
+            sizes = _sizes(inputs, B), _sizes(outputs, B)
+            if sizes[0] != sizes[1]:
+                raise ValueError(
+                    f"jacobians, timestep {xs.time(i)}: the state goes in with {sizes[0]} numbers "
+                    f"per sequence and comes out with {sizes[1]}"
+                )
+            if k == 0:
+                _independent(inputs, outputs)
+                J = np.empty((T, B, sum(sizes[0]), sum(sizes[0])))
+            _, state = xs.settle(i, output, before, after)
+        _of_one_step(J[k], inputs, tree.leaves(state))
+    return J
 
 
 def _sizes(parts: list[Any], B: int) -> list[int]:

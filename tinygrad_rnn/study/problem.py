@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Sequence_
 from typing import Any
 
 import numpy as np
 
 from .. import ops, tree
 from ..autodiff import gradients
-from ..graph import Array, record_order
-from ..nn import Cell
+from ..graph import Array, no_grad, record_order
+from ..nn import Cell, Module
 from ..nn.cell import first_state
 from ..nn.module import unlisted
-from ..sequence import sequence
+from ..sequence import Sequence, sequence
 from ..tensor import Tensor, tensor, zeros
-from ..unroll import unroll
+from ..unroll import CellRun, described, runs_in, runs_of_cells, unroll
+from ..unrolled import Unrolled
 from .rounding import rounded
 
 Loss = Callable[[Any, Any], Any]
@@ -37,14 +39,6 @@ def in_double(cell: Cell) -> Cell:
     return cell.astype(DOUBLE)
 
 
-def inputs_in_double(xs: Any, who: str) -> Array:
-    """xs (T, B, ...) as an array, floats as float64; ValueError for another shape."""
-    array = np.asarray(xs.numpy() if isinstance(xs, Tensor) else xs)
-    if array.ndim < 2 or len(array) == 0:
-        raise ValueError(f"{who}: xs of shape {array.shape}; wanted (T, B, ...), T >= 1")
-    return array.astype(DOUBLE) if array.dtype.kind == "f" else array
-
-
 def state_in_double(state: Any, who: str) -> Any:
     """A state of float64 leaves with the same values; TypeError for parts that are no arrays."""
 
@@ -56,6 +50,65 @@ def state_in_double(state: Any, who: str) -> Any:
         return tensor(_array(part), getattr(part, "name", None), DOUBLE)
 
     return tree.map_leaves(leaf, state)
+
+
+def studied(who: str, cell: Any, xs: Any, **options: Any) -> tuple[Cell, Sequence]:
+    """A cell, copied in float64, and its inputs (T, B, ...), floats in float64.
+
+    options  of `unroll`: lengths, mask, reverse
+
+    Raises TypeError for what is no cell, ValueError for other shapes.
+    """
+    if not callable(getattr(cell, "step", None)) or isinstance(cell, type):
+        raise TypeError(
+            f"{who}: given {described(cell)}; wanted a cell, with step(x, state) -> (output, state)"
+        )
+    inputs = sequence(xs, DOUBLE, who=who, **options)
+    return in_double(cell), inputs.of(tree.map_leaves(_plain, inputs.stacked()))
+
+
+def runs_studied(who: str, model: Any, xs: Any, state: Any, **options: Any) -> list[CellRun]:
+    """The cells that a model runs, in float64, each with the inputs that it has there.
+
+    model    a cell; one that needs the whole sequence, whose parts are meant; or a module that is
+             called with xs (a tuple: its arguments) and unrolls cells
+    options  of `unroll`: lengths, mask, reverse
+    """
+    if is_called(model):
+        if state is not None or any(v is not None and v is not False for v in options.values()):
+            raise ValueError(
+                f"{who}: {type(model).__name__} is called with xs and nothing else; lengths, a "
+                "mask, a direction and a state are what it gives to the cells that it unrolls"
+            )
+        model = in_double(model)
+        with no_grad():
+            runs = runs_in(lambda: called(model, xs), model)
+        if not runs:
+            raise ValueError(
+                f"{who}: {type(model).__name__} ran no cell with tg.unroll when it was called"
+            )
+    else:
+        cell, inputs = studied(who, model, xs, **options)
+        if getattr(cell, "over", None) is None:
+            return [CellRun("", cell, inputs, state)]
+        with no_grad():
+            runs = runs_of_cells(cell, inputs, state)
+    return [run._replace(xs=run.xs.of(tree.map_leaves(_plain, run.xs.stacked()))) for run in runs]
+
+
+def is_called(model: Any) -> bool:
+    """Whether this is a module that is called, and not a cell, which is unrolled."""
+    return isinstance(model, Module) and callable(model) and not hasattr(model, "step")
+
+
+def called(model: Any, xs: Any) -> Any:
+    """What a module gives for xs, or for a tuple of arguments, whose floats become float64."""
+    given = tree.map_leaves(lambda part: part if isinstance(part, Tensor) else _floats(part), xs)
+    return model(*given) if isinstance(given, tuple) else model(given)
+
+
+def _plain(part: Any) -> Array:
+    return _floats(_array(part))
 
 
 class Problem:
@@ -77,7 +130,7 @@ class Problem:
         self,
         cell: Cell,
         xs: Any,
-        targets: Sequence[Any] | Array,
+        targets: Sequence_[Any] | Array,
         loss: Loss | None = None,
         state: Any = None,
         **options: Any,
@@ -168,7 +221,7 @@ class Problem:
         """The names of the tensors of s_0."""
         return list(self._start)
 
-    def state_of(self, arrays: Sequence[Array]) -> Any:
+    def state_of(self, arrays: Sequence_[Array]) -> Any:
         """Arrays in the structure of the state."""
         return tree.rebuild(self._structure, iter(arrays))
 
@@ -267,6 +320,63 @@ class Problem:
         )
 
 
+class Called:
+    """L of a module that is called, as an encoder-decoder: what `compare` asks of a problem.
+
+    model    the copy that was called, with xs or, if they are a tuple, these arguments
+    total    L = loss(what it gives, targets), a single number
+    """
+
+    def __init__(self, model: Any, xs: Any, targets: Any, loss: Loss | None) -> None:
+        self.cell = in_double(model)
+        self.xs = tree.map_leaves(_plain, xs)
+        self._targets, self._loss = targets, loss or _default_loss
+        names = ["x"] if tree.entries(self.xs) is None else tree.paths(self.xs, "x")
+        parts = dict(zip(names, tree.leaves(self.xs), strict=True))
+        self._x = {n: tensor(part, n) for n, part in parts.items() if part.dtype.kind == "f"}
+        self._parts: dict[str, Any] = parts
+        self._record = self._value(self.cell, self._x)
+        if fault := unlisted(self.cell, record_order([n for n in [self._record._node] if n])):
+            raise ValueError(f"its gradients would be incomplete: {fault}")
+        self.total = float(self._record.item())
+
+    def _value(self, model: Any, x: dict[str, Any]) -> Tensor:
+        who = type(model).__name__
+        given = tree.rebuild(self.xs, iter((self._parts | x).values()))
+        output = called(model, given)
+        output = output.outputs if isinstance(output, Unrolled) else output
+        value = self._loss(output, self._targets)
+        if not isinstance(value, Tensor) or value.size != 1:
+            shape = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(
+                f"compare: loss(what {who} gives, targets) is given as {shape}; wanted a tensor "
+                "with a single number, L"
+            )
+        return value
+
+    def leaves(self) -> dict[str, Tensor]:
+        """The parameters, and the inputs that are floats."""
+        return dict(self.cell.parameters()) | self._x
+
+    def gradients(self) -> dict[str, Array]:
+        """dL/d(leaf) by autodiff, for every leaf."""
+        leaves = self.leaves()
+        found = gradients(self._record, list(leaves.values()), keep_record=True)
+        return dict(zip(leaves, found, strict=True))
+
+    def value(self, name: str) -> Array:
+        """A copy of a leaf's value."""
+        return self.leaves()[name].numpy().copy()
+
+    def loss_with(self, name: str, value: Array) -> float:
+        """L with another value for one leaf."""
+        own = self.cell.parameters()
+        if name not in own:
+            return float(self._value(self.cell, {name: value}).item())
+        others = {key: p.numpy() for key, p in own.items()} | {name: value}
+        return float(self._value(self.cell.with_parameters(others), {}).item())
+
+
 def _state_labels(state: Any, taken: Iterable[str]) -> list[str]:
     """The names of the parts of a state, of layers as s_0.0, s_0.1; or else their paths."""
     paths = tree.paths(state, "s_0")
@@ -320,4 +430,13 @@ def _array(part: Any) -> Array:
     return part.numpy() if isinstance(part, Tensor) else np.asarray(part)
 
 
-__all__ = ["Loss", "Problem", "in_double", "inputs_in_double", "state_in_double"]
+__all__ = [
+    "Called",
+    "Loss",
+    "Problem",
+    "in_double",
+    "is_called",
+    "runs_studied",
+    "state_in_double",
+    "studied",
+]

@@ -12,6 +12,7 @@ import numpy as np
 from .. import ops, tree
 from ..autodiff import gradients
 from ..graph import Array, Node, current, record_order
+from ..ops.primitives import WHERE
 from ..ops.registry import values as plain
 from ..sweep import as_tensors
 from ..tensor import Tensor
@@ -26,15 +27,18 @@ class ForgetFactor:
     name     "f", "1 - z", "constant 0.9"
     by_step  d new / d old, entry by entry; a tensor in the record, so that it can be
              differentiated, or an array if it is constant
+    rows     for each of these, which sequences have the step; None if all do
     """
 
     name: str
     by_step: tuple[Tensor | Array, ...]
+    rows: tuple[Array | None, ...]
 
     @property
     def mean(self) -> float:
         """The factor's mean over steps, sequences and units."""
-        return float(np.mean([plain(factor).mean() for factor in self.by_step]))
+        steps = zip(self.by_step, self.rows, strict=True)
+        return float(np.mean([_values(factor, rows).mean() for factor, rows in steps]))
 
 
 def retention(run: Unrolled) -> dict[str, float]:
@@ -64,42 +68,56 @@ def forget_factors(run: Unrolled) -> list[ForgetFactor]:
     """The factors behind `retention`, one for each part of the state that has one."""
     if not current().recording:
         raise ValueError("retention: it differentiates the record; call it outside no_grad()")
+    if run.parts:  # each has an order of its own
+        return [factor for part in run.parts for factor in forget_factors(part)]
     names = named_outputs(run)
     states = {(part._node, part._port) for part in tree.leaves(run.states)}
     by_step: dict[int | None, list[Node]] = defaultdict(list)
     for node in record_order(nodes_of(run.states)):
         if run.made(node):
             by_step[node.place.step].append(node)
-    found: dict[tuple[int, int], list[Tensor | Array]] = defaultdict(list)
+    found: dict[tuple[int, int], list[tuple[Tensor | Array, Array | None]]] = defaultdict(list)
+    last = None
     for k, t in enumerate(run.times):
+        rows = run.rows(t)
+        if rows is not None and not rows.any():
+            continue
+        last = t
         pairs = zip(tree.leaves(run.states[k]), tree.leaves(run.states[k + 1]), strict=True)
         for part, (old, new) in enumerate(pairs):
             if old._node is None or new._node is None:
                 continue
-            for piece, output, ones in _pieces(new):
+            computed = (new._node, new._port)
+            if rows is not None and new._node.primitive is WHERE:  # without "or the state before"
+                computed = (new._node.inputs[1], new._node.ports[1])
+            for piece, output, ones in _pieces(*computed):
                 factor = _along(by_step[t], (old._node, old._port), ones, output)
                 if factor is not None:
-                    found[part, piece].append(factor)
-    values = _saved_values(by_step[run.times[-1]])
+                    found[part, piece].append((factor, rows))
+    values = _saved_values(by_step[last])
     return [
-        ForgetFactor(_name(factors, names, states, values), tuple(factors))
-        for factors in found.values()
-        if any(plain(factor).any() for factor in factors)
+        ForgetFactor(_name([f for f, _ in steps], names, states, values), *zip(*steps, strict=True))
+        for steps in found.values()
+        if any(_values(*step).any() for step in steps)
     ]
 
 
-def _pieces(new: Tensor) -> Iterator[tuple[int, Output, Array]]:
+def _values(factor: Tensor | Array, rows: Array | None) -> Array:
+    """A factor of the sequences that have the step."""
+    array: Array = plain(factor)
+    return array if rows is None or len(array) != len(rows) else array[rows]
+
+
+def _pieces(node: Node | None, port: int) -> Iterator[tuple[int, Output, Array]]:
     """A part of the new state, or the pieces it was joined from; with ones in their places."""
-    node = new._node
     assert node is not None
     if node.primitive is None or node.primitive.kind != "structural" or len(node.inputs) < 2:
-        yield 0, (node, new._port), np.ones(new.shape, new.dtype)
+        yield 0, (node, port), np.ones(*node.output(port))
         return
-    for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+    for i, (source, at) in enumerate(zip(node.inputs, node.ports, strict=True)):
         if source is not None:
-            shape, dtype = source.output(port)
-            ones = node.primitive.pushes[i](np.ones(shape, dtype), node.saved, node)
-            yield i, (source, port), ones
+            ones = node.primitive.pushes[i](np.ones(*source.output(at)), node.saved, node)
+            yield i, (source, at), ones
 
 
 def _keeps(node: Node, i: int) -> bool:
