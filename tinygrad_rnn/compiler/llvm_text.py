@@ -82,6 +82,10 @@ class Kind(NamedTuple):
         return f"<{', '.join([f'i{8 * self.size} {value}'] * self.lanes)}>"
 
 
+AS_IS = ", !llvm.loop !0"
+METADATA = '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}'
+
+
 class Text:
     """The body of a function that is being written."""
 
@@ -114,8 +118,10 @@ class Text:
         return name
 
     @contextmanager
-    def loop(self, count: str, step: int = 1, begin: str = "0") -> Iterator[Value]:
-        """A loop over i64 from begin to count - 1."""
+    def loop(
+        self, count: str, step: int = 1, begin: str = "0", as_is: bool = False
+    ) -> Iterator[Value]:
+        """A loop over i64 from begin to count - 1; as it is: not unrolled by LLVM."""
         at = self.slot("i64")
         head, body, end = (self.fresh(w) for w in ("head", "body", "end"))
         self.do(f"store i64 {begin}, ptr {at}")
@@ -127,7 +133,7 @@ class Text:
         self.lines.append(f"{body}:")
         yield i
         self.do(f"store i64 {self.let(f'add i64 {i}, {step}')}, ptr {at}")
-        self.do(f"br label %{head}")
+        self.do(f"br label %{head}" + AS_IS * as_is)
         self.lines.append(f"{end}:")
 
     def intrinsic(self, result: str, name: str, *arguments: tuple[str, str]) -> Value:
@@ -283,7 +289,7 @@ def tile(kind: Kind, machine: Machine, rows: int) -> str:
                 t.do(f"store {v} {t.fma(a, b[c], so_far)}, ptr {slot}")
 
     if parts == 1:
-        with t.loop("%K") as k:
+        with t.loop("%K", as_is=True) as k:
             one(k, 0)
     else:
         whole = t.let(f"and i64 %K, {-parts}")
@@ -347,4 +353,4 @@ def module(functions: Sequence[str], declared: Sequence[str], machine: Machine) 
         f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" '
         f'"prefer-vector-width"="{bits}" }}'
     )
-    return "\n".join([*dict.fromkeys(declared), *functions, attributes]) + "\n"
+    return "\n".join([*dict.fromkeys(declared), *functions, attributes, METADATA]) + "\n"
