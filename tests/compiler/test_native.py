@@ -107,7 +107,7 @@ def test_products(rows, depth, across, dtype):
     )
     functions = [llvm_text.function("@run", lower.SIGNATURE, t), lower.product(kind, machine)]
     functions += [llvm_text.tile(kind, machine, n) for n in machine.rows]
-    text = llvm_text.module(functions, lower._declared_by_tiles(kind), machine)
+    text = llvm_text.module(functions, lower.declared_by_tiles(kind), machine)
     rng = np.random.default_rng(0)
     A, B = (rng.normal(size=s).astype(dtype) for s in ((rows, depth), (depth, across)))
     packed = runtime.pack(B, kind.lanes * machine.across)
@@ -119,6 +119,36 @@ def test_products(rows, depth, across, dtype):
     np.testing.assert_allclose(C[first:last], (A @ B)[first:last], rtol=tolerance, atol=tolerance)
     assert (C[:first] == 7).all()
     assert (C[last:] == 7).all()
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    ("T", "B", "widths", "across"),
+    [(1, 1, [1], 1), (3, 2, [5, 13], 7), (2, 1, [12, 3], 33), (130, 3, [7, 24, 1], 65)],
+)
+def test_products_and_sums_over_all_steps(T, B, widths, across, count, dtype, monkeypatch):
+    from tinygrad_rnn.compiler import native_products, threads
+
+    monkeypatch.setattr(native_products, "ALONE", 0)
+    monkeypatch.setattr(threads, "count", lambda: count)
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(T, B, sum(widths))).astype(dtype)
+    parts = np.split(wide, np.cumsum(widths)[:-1], axis=2)  # views with rows that are apart
+    parts[0] = np.ascontiguousarray(parts[0])[::-1]
+    g = rng.normal(size=(T, B, across)).astype(dtype)
+    tolerance = (
+        {"rtol": 1e-4, "atol": 1e-4} if dtype is np.float32 else {"rtol": 1e-12, "atol": 1e-11}
+    )
+    sums = [np.ones((w, across), dtype) for w in [*widths, 1]]
+    native_products.totals([*parts, None], g, sums)
+    ones = np.ones((T, B, 1), dtype)
+    for a, found in zip([*parts, ones], sums, strict=True):
+        np.testing.assert_allclose(found, 1 + np.einsum("tbi,tbj->ij", a, g), **tolerance)
+    for a in parts:
+        b, out = rng.normal(size=(a.shape[2], across)).astype(dtype), np.empty_like(g)
+        native_products.many(a, b, out)
+        np.testing.assert_allclose(out, a @ b, **tolerance)
 
 
 def sources(cell, xs):
@@ -191,9 +221,9 @@ def test_object_code_is_kept_and_a_broken_file_made_anew(tmp_path):
     first = run(ONE, TINYGRAD_RNN_CACHE=str(tmp_path))
     assert first.returncode == 0, first.stderr
     files = {p: p.read_bytes() for p in tmp_path.iterdir()}
-    assert len(files) == 2
+    assert len(files) == 4  # two loops, a product before them, one after them
     for k, (path, data) in enumerate(files.items()):
-        path.write_bytes(b"" if k else data[:-100] + b"x" * 100)
+        path.write_bytes(b"" if k % 2 else data[:-100] + b"x" * 100)
     again = run(ONE, TINYGRAD_RNN_CACHE=str(tmp_path))
     assert again.stdout == first.stdout
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == files

@@ -113,6 +113,7 @@ def test_an_exception_in_the_loop_leaves_nothing_behind():
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a callback
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_interrupt_leaves_nothing_behind(count, backend, monkeypatch):
     monkeypatch.setattr(native_loops, "ALONE", 0)

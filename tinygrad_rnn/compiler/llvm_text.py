@@ -7,7 +7,7 @@ from it. Each is within 4 units in the last place over the whole range, infiniti
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -136,6 +136,31 @@ class Text:
         self.do(f"br label %{head}" + AS_IS * as_is)
         self.lines.append(f"{end}:")
 
+    @contextmanager
+    def while_(self, more: Callable[[], Value]) -> Iterator[None]:
+        """A loop as long as something is true, which is looked at before each turn."""
+        head, body, end = (self.fresh(w) for w in ("head", "body", "end"))
+        self.do(f"br label %{head}")
+        self.lines.append(f"{head}:")
+        self.do(f"br i1 {more()}, label %{body}, label %{end}")
+        self.lines.append(f"{body}:")
+        yield
+        self.do(f"br label %{head}")
+        self.lines.append(f"{end}:")
+
+    def masks(self, left: Value, count: int) -> list[Value]:
+        """For so many vectors beside each other which entries there are, if so many are left."""
+        lanes = self.kind.lanes
+        left = self.let(f"trunc i64 {left} to i32")
+        numbers = ", ".join(f"i32 {k}" for k in range(lanes))
+        found, v = [], f"<{lanes} x i32>"
+        for c in range(count):
+            have = self.let(f"sub i32 {left}, {c * lanes}")
+            one = self.let(f"insertelement {v} poison, i32 {have}, i64 0")
+            have = self.let(f"shufflevector {v} {one}, {v} poison, {v} zeroinitializer")
+            found.append(self.let(f"icmp slt {v} <{numbers}>, {have}"))
+        return found
+
     def intrinsic(self, result: str, name: str, *arguments: tuple[str, str]) -> Value:
         """A call of one of LLVM's own functions."""
         kinds = ", ".join(kind for kind, _ in arguments)
@@ -251,10 +276,10 @@ TANH_ABOVE = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768
 TANH_BELOW = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
 
 
-def tile(kind: Kind, machine: Machine, rows: int) -> str:
+def tile(kind: Kind, machine: Machine, rows: int, packed: bool = False) -> str:
     """A function that computes one tile of a product, C = A @ B or C = D + A @ B.
 
-    A   rows of numbers, `lda` apart
+    A   rows of numbers, `lda` apart; packed: its columns, one after the other
     B   K rows of a panel, as wide as the tile, one after the other
     D   rows to begin with, `ldd` apart, or null
     """
@@ -277,8 +302,11 @@ def tile(kind: Kind, machine: Machine, rows: int) -> str:
             p = t.let(f"getelementptr i8, ptr {row}, i64 {c * kind.lanes * size}")
             b.append(t.let(f"load {v}, ptr {p}, align {size}"))
         for r in range(rows):
-            begin = t.let(f"mul i64 %lda, {r}")
-            p = t.let(f"getelementptr {kind.scalar}, ptr %A, i64 {t.let(f'add i64 {begin}, {k}')}")
+            begin = str(r) if packed else t.let(f"mul i64 %lda, {r}")
+            start = t.let(f"mul i64 {k}, {rows}") if packed else k
+            p = t.let(
+                f"getelementptr {kind.scalar}, ptr %A, i64 {t.let(f'add i64 {start}, {begin}')}"
+            )
             a = t.let(f"load {kind.scalar}, ptr {p}, align {size}")
             a = t.let(f"insertelement {v} poison, {kind.scalar} {a}, i64 0")
             mask = f"<{kind.lanes} x i32> zeroinitializer"
@@ -315,7 +343,7 @@ def tile(kind: Kind, machine: Machine, rows: int) -> str:
             masked_store(t, t.binary("fadd", total, before), p, mask)
     masks = ", ".join(f"{kind.bits} %mask{c}" for c in range(across))
     return function(
-        f"@tile_{kind.suffix}_{rows}",
+        f"@tile_{kind.suffix}_{rows}" + "_packed" * packed,
         f"ptr %A, i64 %lda, ptr %B, i64 %K, ptr %C, i64 %ldc, ptr %D, i64 %ldd, {masks}",
         t,
         "internal ",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,7 +84,8 @@ class Lowering:
     level      of the values that the equations read
     stored     values that are read after the loop, or kept
     stores     further stores
-    views      values that are parts of others in memory, or others of which they are parts
+    inside     values that are parts of others in memory: (the other, the column it begins at)
+    overwritten  values whose memory gets a new value in the loop, so they are read first
     """
 
     def __init__(
@@ -96,7 +97,9 @@ class Lowering:
         stored: set[Var],
         stores: Sequence[Store],
         inside: dict[Var, tuple[Var, int]],
+        overwritten: Collection[Var] = (),
     ) -> None:
+        self.overwritten = overwritten
         self.equations = list(equations)
         self.rows = rows
         self.machine = machine
@@ -120,8 +123,7 @@ class Lowering:
         others = {a.dtype for a in atoms if isinstance(a, Var) and a.dtype.kind != "f"}
         if len(floats) != 1 or others - {np.dtype(bool)}:
             raise UnsupportedError("values of several dtypes")
-        size = next(iter(floats)).itemsize
-        return Kind("float" if size == 4 else "double", self.machine.bytes // size)
+        return kind_of(next(iter(floats)), self.machine)
 
     # -- segments -------------------------------------------------------------------------------
 
@@ -270,26 +272,65 @@ class Lowering:
                 return s in group and self.ops[s].width == width
             return v not in products and (v not in self.made or v in self.products)
 
+        first = {
+            s for s, op in left.items() if any(a in self.overwritten for a in op.equation.inputs)
+        }
         while left or products:
-            group: dict[Segment, Op] = {}
-            width = 0
-            for s, op in left.items():
-                wide = width or op.width
-                if op.width == wide and all(there(x, set(group), wide) for x in self.inputs(op)):
-                    group[s], width = op, wide
-            if group:
-                plan.append(list(group.values()))
-                done |= set(group)
-                for s in group:
-                    del left[s]
-                continue
             ready = [p for p in products.values() if self._ready(p, left, products)]
-            if not ready:
+            if ready and first.isdisjoint(left):
+                plan.append(ready)
+                for p in ready:
+                    del products[p.out]
+                continue
+            group = self._group(left, products, there, first)
+            if not group:
                 raise UnsupportedError("values that wait for each other")
-            plan.append(ready)
-            for p in ready:
-                del products[p.out]
+            plan.append(list(group.values()))
+            done |= set(group)
+            for s in group:
+                del left[s]
         return plan
+
+    def _group(
+        self, left: dict[Segment, Op], products: Any, there: Any, first: set[Segment]
+    ) -> dict[Segment, Op]:
+        """Operations that can be done in one pass.
+
+        As long as products are to come: what the next of them need, and what can be made of that.
+        Anything else waits, and reads what it needs once.
+        """
+        needed: set[Segment] = set()
+        for p in products.values():
+            own = self._before(p, left, products)
+            if own and (not needed or len(own) < len(needed)):
+                needed = own
+        needed |= first & left.keys()
+        group: dict[Segment, Op] = {}
+        width, grown = 0, True
+        while grown:
+            grown = False
+            for s, op in left.items():
+                if s in group or (width and op.width != width):
+                    continue
+                inputs = self.inputs(op)
+                if needed and s not in needed and not any(x in group for x in inputs):
+                    continue
+                if all(there(x, set(group), op.width) for x in inputs):
+                    group[s], width, grown = op, op.width, True
+        return group
+
+    def _before(self, p: Product, left: Any, products: Any) -> set[Segment]:
+        """The operations that a product waits for; none if it waits for another product."""
+        found: set[Segment] = set()
+        stack = [self.resolved((p.left, k)) for k in range(len(self.segments(p.left)))]
+        while stack:
+            s = stack.pop()
+            if s[0] in products:
+                return set()
+            if s in left and s not in found:
+                found.add(s)
+                stack += [x for x in self.inputs(left[s]) if not isinstance(x, Constant)]
+        return found
 
     def _ready(self, p: Product, left: Any, products: Any) -> bool:
         sources = [self.resolved((p.left, k)) for k in range(len(self.segments(p.left)))]
@@ -339,7 +380,7 @@ class Lowering:
         if self.products:
             functions += [tile(kind, self.machine, rows) for rows in self.machine.rows]
             functions.append(product(kind, self.machine))
-            declared += _declared_by_tiles(kind)
+            declared += declared_by_tiles(kind)
         width = kind.lanes * self.machine.across
         text = module(functions, declared, self.machine)
         return Loop(text, list(self.arrays), list(self.packed), width)
@@ -682,6 +723,12 @@ def evaluated(t: Text, e: Equation, given: Sequence[tuple[str, bool]]) -> str:
 # Products
 
 
+def kind_of(dtype: np.dtype[Any], machine: Machine) -> Kind:
+    """Numbers of a dtype in vectors of a machine."""
+    size = dtype.itemsize
+    return Kind("float" if size == 4 else "double", machine.bytes // size)
+
+
 def product(kind: Kind, machine: Machine) -> str:
     """A function that multiplies some rows of A with the panels of B."""
     t = Text(kind)
@@ -691,19 +738,11 @@ def product(kind: Kind, machine: Machine) -> str:
     step = t.let(f"mul i64 %K, {width * size}")
     ends = t.let(f"add i64 %N, {width - 1}")
     panels = t.let(f"sdiv i64 {ends}, {width}")
-    numbers = ", ".join(f"i32 {k}" for k in range(lanes))
     with t.loop(panels) as p:
         at = t.let(f"mul i64 {p}, {step}")
         b = t.let(f"getelementptr i8, ptr %B, i64 {at}")
         column = t.let(f"mul i64 {p}, {width}")
-        left = t.let(f"trunc i64 {t.let(f'sub i64 %N, {column}')} to i32")
-        masks = []
-        for c in range(across):
-            have = t.let(f"sub i32 {left}, {c * lanes}")
-            v = f"<{lanes} x i32>"
-            one = t.let(f"insertelement {v} poison, i32 {have}, i64 0")
-            have = t.let(f"shufflevector {v} {one}, {v} poison, {v} zeroinitializer")
-            masks.append(t.let(f"icmp slt {v} <{numbers}>, {have}"))
+        masks = t.masks(t.let(f"sub i64 %N, {column}"), across)
         t.do(f"store i64 %first, ptr {row}")
         for rows in machine.rows:
             head, body, end = (t.fresh(w) for w in ("head", "body", "end"))
@@ -732,7 +771,8 @@ def product(kind: Kind, machine: Machine) -> str:
     )
 
 
-def _declared_by_tiles(kind: Kind) -> list[str]:
+def declared_by_tiles(kind: Kind) -> list[str]:
+    """What the functions of tiles call."""
     v, bits = kind.vector, kind.bits
     return [
         f"declare {v} @llvm.fma.{kind.suffix}({v}, {v}, {v})",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.primitives import GETITEM, SPLIT
+from ..ops.primitives import GETITEM, MATMUL, SPLIT
 from ..program import Equation, Var
 from . import threads
 from .llvm_text import Machine
@@ -19,6 +19,10 @@ from .split import Part
 
 ALONE = 1_000_000
 """Up to so many operations on entries a loop is run by one thread."""
+
+
+FEW = 8
+"""So many rows fill a tile of a product."""
 
 
 class NativeLoop:
@@ -74,31 +78,50 @@ class NativeLoop:
         self.run(a, b, n, first, last)
 
 
-def sunk(part: Part, outside: set[Var]) -> Part:
-    """A part whose operations on entries before the loop are in the loop, if only that reads them.
+def sunk(part: Part, outside: set[Var], rows: int) -> Part:
+    """A part whose operations before the loop are in the loop, if only that reads them.
 
-    There they cost no way to memory and back.
+    There they cost no way to memory and back. Products of few rows are better done before, for all
+    steps at once.
 
     outside   values that are read elsewhere
+    rows      B
     """
     loop, before = list(part.loop), list(part.before)
     level = dict(part.level)
     read_after = {a for e in part.after for a in e.inputs if isinstance(a, Var)} | outside
     for e in reversed(part.before):
-        if len(e.outputs) != 1 or e.outputs[0] in read_after or len(e.outputs[0].shape) != 2:
+        if not read_after.isdisjoint(e.outputs) or not _sinks(e, part, rows):
             continue
-        if any(e.outputs[0] in other.inputs for other in before if other is not e):
-            continue
-        if e.outputs[0].dtype.kind != "f":
-            continue
-        try:
-            expression(e)
-        except UnsupportedError:
+        if any(v in other.inputs for other in before for v in e.outputs):
             continue
         before.remove(e)
         loop.insert(0, e)
-        level[e.outputs[0]] = "loop"
+        level |= dict.fromkeys(e.outputs, "loop")
     return part._replace(before=before, loop=loop, level=level)
+
+
+def _sinks(e: Equation, part: Part, rows: int) -> bool:
+    """Whether an operation may be done in the loop."""
+    if any(len(v.shape) != 2 or v.dtype.kind != "f" for v in e.outputs):
+        return False
+    if e.primitive is MATMUL:
+        a, b = e.inputs
+        return (
+            rows >= FEW
+            and isinstance(a, Var)
+            and isinstance(b, Var)
+            and a.dtype == b.dtype
+            and len(a.shape) == len(b.shape) == 2
+            and part.level[b] == "once"
+        )
+    if e.primitive is SPLIT:
+        return True
+    try:
+        expression(e)
+    except UnsupportedError:
+        return False
+    return len(e.outputs) == 1
 
 
 def native_loop(
@@ -110,6 +133,7 @@ def native_loop(
     stores: Sequence[Store],
     inside: dict[Var, tuple[Var, int]],
     by_step: Callable[[Var], bool],
+    overwritten: Sequence[Var],
     backwards: bool,
 ) -> tuple[NativeLoop, list[Var], list[Var], int]:
     """(the loop, the values whose arrays it takes, the matrices that it takes packed, how wide).
@@ -118,7 +142,10 @@ def native_loop(
 
     Raises UnsupportedError.
     """
-    lowering = Lowering(equations, rows, machine, stored=stored, stores=stores, inside=inside)
+    lowering = Lowering(
+        equations, rows, machine,
+        stored=stored, stores=stores, inside=inside, overwritten=overwritten,
+    )  # fmt: skip
     loop = lowering.lowered(backwards)
     run = compiled(loop.text, "run")
     if run is None:

@@ -18,7 +18,7 @@ from ..notation import Notation
 from ..ops.primitives import ADD, CONCATENATE, MATMUL, RESHAPE, SUM
 from ..primitive import Primitive
 from ..program import Atom, Constant, Equation, Var
-from . import pool, runtime
+from . import native_products, pool, runtime
 from .optimise import turned
 from .split import Part
 
@@ -50,7 +50,8 @@ class Writer:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.scope: dict[str, Any] = {"np": np, **{k: getattr(runtime, k) for k in (
-            "batch", "total", "rows", "pack")}, "take": pool.take, "give": pool.give}  # fmt: skip
+            "batch", "total", "rows", "pack")}, "take": pool.take, "give": pool.give,
+            "many": native_products.many, "totals": native_products.totals}  # fmt: skip
         self.names: dict[Var, str] = {}
         self.taken: set[str] = set(keyword.kwlist) | set(dir(__builtins__)) | set(self.scope) | {
             "T", "K", "a", "b", "n", "i", "xs", "s0", "outside", "constants", "kept", "G", "g_last"
@@ -67,6 +68,14 @@ class Writer:
             self.taken.update(_forms(own))
             self.names[var] = own
         return self.names[var]
+
+    def free(self, word: str) -> str:
+        """A name that nothing has."""
+        k = 1
+        while f"{word}{k}" in self.taken:
+            k += 1
+        self.taken.add(f"{word}{k}")
+        return f"{word}{k}"
 
     def put(self, value: Any, word: str) -> str:
         """A name for an object that the code uses."""
@@ -105,10 +114,16 @@ def _forms(name: str) -> set[str]:
 
 
 class Emitter:
-    """Writes the equations of one direction."""
+    """Writes the equations of one direction.
 
-    def __init__(self, w: Writer, part: Part, places: dict[Var, Place]) -> None:
+    native  whether products outside the loop may be native code
+    """
+
+    def __init__(self, w: Writer, part: Part, places: dict[Var, Place], native: bool) -> None:
         self.w = w
+        self.native = native
+        self.sums: list[str] = []
+        self.gathered: dict[Var, list[tuple[Var | None, str]]] = {}
         self.level = part.level
         self.place = places
         self.makers = {
@@ -204,7 +219,10 @@ class Emitter:
             lines = self.values(e, self.many, name, len(v.shape))
             if not lines and _flat_product(e, self.level):
                 a, b = e.inputs
-                lines = [f"np.matmul(rows({self.many(a)}), {self.once(b)}, out=rows({name}))"]
+                if self._natively(a, b) and native_products.has_many(v.dtype):
+                    lines = [f"many({self.many(a)}, {self.once(b)}, {name})"]
+                else:
+                    lines = [f"np.matmul(rows({self.many(a)}), {self.once(b)}, out=rows({name}))"]
             if not lines:
                 lines = [f"{name}[...] = {self.batched(e)}"]
             for line in lines:
@@ -241,10 +259,19 @@ class Emitter:
             self.write_many(depth, e)
             stack.pop()
 
+    def _natively(self, a: Any, b: Any) -> bool:
+        return (
+            self.native
+            and isinstance(a, Var)
+            and isinstance(b, Var)
+            and a.dtype == b.dtype
+            and a.dtype in (np.float32, np.float64)
+        )
+
     def total(self, depth: int, atom: Any) -> str:
-        """The sum over the steps of a block of a value."""
+        """The sum over all steps of a value, as an expression for when all blocks are done."""
         if isinstance(atom, Constant) or self.level[atom] == "once":
-            return f"n * {self.once(atom)}"
+            return f"T * {self.once(atom)}"
         e = self.makers.get(atom)
         if (
             e is None
@@ -253,7 +280,7 @@ class Emitter:
             or len(e.outputs) > 1
         ):
             self.write_needed(depth, atom)
-            return f"{self.many(atom)}.sum(0)"
+            return self._added(depth, f"{self.many(atom)}.sum(0)")
         if e.primitive is MATMUL:
             left, right = e.inputs
             a = turned(self.makers.get(left) if isinstance(left, Var) else None)
@@ -262,7 +289,9 @@ class Emitter:
                 if by_step:
                     self.write_needed(depth, a)
                     self.write_needed(depth, right)
-                    return f"rows({self.many(a)}).T @ rows({self.many(right)})"
+                    if self._natively(a, right) and native_products.has_totals(a.dtype):
+                        return self._gathered(a, right)
+                    return self._added(depth, f"rows({self.many(a)}).T @ rows({self.many(right)})")
         if e.primitive is SUM:
             a = e.inputs[0]  # type: ignore[assignment]
             assert isinstance(a, Var)
@@ -270,10 +299,9 @@ class Emitter:
             axes = range(len(a.shape)) if axis is None else np.atleast_1d(axis).tolist()
             over = (0, *[x % len(a.shape) + 1 for x in axes])
             self.write_needed(depth, a)
-            if over == (0, 1) and len(a.shape) == 2:  # a product with ones is several times faster
-                ones = f"np.ones(n * {a.shape[0]}, {self.w.put(a.dtype, 'dtype')})"
-                return f"({ones} @ rows({self.many(a)})).reshape({atom.shape})"
-            return f"{self.many(a)}.sum({over}).reshape({atom.shape})"
+            if over == (0, 1) and len(a.shape) == 2:
+                return f"{self._gathered(None, a)}.reshape({atom.shape})"
+            return self._added(depth, f"{self.many(a)}.sum({over}).reshape({atom.shape})")
         if e.primitive is RESHAPE:
             return f"({self.total(depth, e.inputs[0])}).reshape({atom.shape})"
         if e.primitive is ADD and all(
@@ -283,10 +311,43 @@ class Emitter:
             return f"{one} + {two}"
         if e.primitive.kind == "elementwise":
             self.write_needed(depth, atom)
-            return f"{self.many(atom)}.sum(0)"
+            return self._added(depth, f"{self.many(atom)}.sum(0)")
         for argument in e.inputs:
             self.write_needed(depth, argument)
-        return self.batched(e, "total")
+        return self._added(depth, self.batched(e, "total"))
+
+    def _sum(self, begin: str) -> str:
+        name = self.w.free("sum")
+        self.sums.append(f"{name} = {begin}")
+        return name
+
+    def _added(self, depth: int, value: str) -> str:
+        """The name of a sum to which something is added in every block."""
+        name = self._sum("0")
+        self.w.line(depth, f"{name} = {name} + {value}")
+        return name
+
+    def _gathered(self, left: Var | None, right: Var) -> str:
+        """The name of sum_t left_t^T right_t, which `write_totals` does; None is all ones."""
+        known = self.gathered.setdefault(right, [])
+        for source, name in known:
+            if source is left:
+                return name
+        count, dtype = 1 if left is None else left.shape[1], self.w.put(right.dtype, "dtype")
+        known.append((left, self._sum(f"np.zeros(({count}, {right.shape[1]}), {dtype})")))
+        return known[-1][1]
+
+    def write_totals(self, depth: int) -> None:
+        """The sums over a block of the products with one right factor, in one go."""
+        for right, sums in self.gathered.items():
+            g = self.many(right)
+            if all(left is None for left, _ in sums):  # with ones several times faster than .sum
+                ones = f"np.ones(n * {right.shape[0]}, {self.w.put(right.dtype, 'dtype')})"
+                self.w.line(depth, f"{sums[0][1]} += {ones} @ rows({g})")
+                continue
+            sources = ", ".join(["None" if a is None else self.many(a) for a, _ in sums])
+            names = ", ".join([name for _, name in sums])
+            self.w.line(depth, f"totals([{sources}], {g}, [{names}])")
 
 
 def _dtype(atoms: Sequence[Atom]) -> Any:

@@ -28,7 +28,9 @@ from .split import Part, Split
 class _Loop:
     """What both directions have in common: buffers, views and the lines of a step."""
 
-    def __init__(self, w: Writer, part: Part, need: dict[Var, Place], taken: set[Var]) -> None:
+    def __init__(
+        self, w: Writer, part: Part, need: dict[Var, Place], taken: set[Var], native: bool
+    ) -> None:
         self.w = w
         self.part = part
         self.targets: Targets = targets(part.loop, need, taken)
@@ -40,7 +42,7 @@ class _Loop:
                 elif len(e.outputs) == 1 and e.primitive.kind in ("elementwise", "bilinear"):
                     places[v] = "block"
         self.places = places
-        self.emit = Emitter(w, part, places)
+        self.emit = Emitter(w, part, places, native)
         self.packs: list[str] = []
         self.viewed = {v for e in self.targets.views for v in e.outputs}
         self.own = [
@@ -113,7 +115,7 @@ class _Loop:
                 f = w.put(e.primitive.value, f"f_{e.primitive.name}")
                 params = w.put(dict(e.params), "p")
                 w.line(1, f"{left} = batch({f}, T, [all_{w.name(source)}], [True], {params})")
-        for text in self.packs:
+        for text in [*self.packs, *self.emit.sums]:
             w.line(1, text)
         w.lines += after
         return blocks, stacks
@@ -180,6 +182,7 @@ class _Loop:
             stores=stores,
             inside=inside(self.targets.views, self.targets.parts),
             by_step=lambda v: array(v)[1],
+            overwritten=[v for v, (_, each) in names.items() if not each],
             backwards=backwards,
         )
         for v in arrays:
@@ -294,7 +297,7 @@ def _forward(s: Split, keep: bool, machine: Machine | None) -> Compiled:
     kept = [v for v in s.kept if v not in (*j.xs, *j.states)] if keep else []
     need: dict[Var, Place] = {}
     if machine is not None:
-        part = sunk(part, {*kept, *j.results})
+        part = sunk(part, {*kept, *j.results}, _rows(s))
     for e in part.after:
         need |= {a: "block" for a in e.inputs if isinstance(a, Var) and part.level[a] == "loop"}
     need |= dict.fromkeys(kept, "stack")
@@ -307,7 +310,7 @@ def _forward(s: Split, keep: bool, machine: Machine | None) -> Compiled:
         if len(maker.outputs) == 1 and not _view(maker, makers):
             home[c.after] = k
     need |= {v: "stack" for v in j.results if v not in home}
-    loop = _Loop(w, part, need, set(home))
+    loop = _Loop(w, part, need, set(home), machine is not None)
     emit = loop.emit
     w.line(0, "def forward(T, xs, s0, outside, constants):")
     _unpack(w, "all_", j.xs, "xs")
@@ -383,7 +386,7 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
     need: dict[Var, Place] = {}
     if machine is not None:
         ends = [a for _, a in (*s.totals, *s.to_x)] + [c.back for c in s.carries]
-        part = sunk(part, {a for a in ends if isinstance(a, Var)})
+        part = sunk(part, {a for a in ends if isinstance(a, Var)}, _rows(s))
     after_reads: list[Any] = [a for e in part.after for a in e.inputs]
     after_reads += [a for _, a in (*s.totals, *s.to_x)]
     for a in after_reads:
@@ -405,7 +408,7 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
             and not _view(e, makers)
         ):
             home[c.back] = k
-    loop = _Loop(w, part, need, set(home))
+    loop = _Loop(w, part, need, set(home), machine is not None)
     emit = loop.emit
     seeds = [
         (r, g) for r, g in enumerate(j.seeds) if g is not None and part.level.get(g) is not None
@@ -455,8 +458,6 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
             v = j.xs[k]
             dtype = w.put(v.dtype, f"{v.dtype}")
             w.line(1, f"dx{k} = np.empty((T, {_sizes(v)}), {dtype})")
-    for k, _ in s.totals:
-        w.line(1, f"d{k} = 0")
     w.line(1, "for b in range(T, 0, -K):")
     w.line(2, "a = max(b - K, 0)")
     w.line(2, "n = b - a")
@@ -522,9 +523,10 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
         emit.write_needed(2, atom)
         if k not in direct:
             w.line(2, f"dx{k}[a:b] = {emit.many(atom)}")
-    for k, atom in s.totals:
-        value = emit.total(2, atom)
-        w.line(2, f"d{k} = d{k} + {value}")
+    sums = [(k, emit.total(2, atom)) for k, atom in s.totals]
+    emit.write_totals(2)
+    for k, value in sums:
+        w.line(1, f"d{k} = {value}")
     to_x = [
         f"all_{w.name(direct[k])}" if k in direct else f"dx{k}" if k in dict(s.to_x) else "None"
         for k in range(len(j.xs))
