@@ -215,7 +215,9 @@ def test_graphviz_draws_every_mark(name, level, backward):
     root = ET.fromstring(rendered(drawing))
     groups = [g for g in root.iter(f"{SVG}g") if g.get("class")]
     kinds = Counter(g.get("class") for g in groups)
-    assert kinds["cluster"] == sum(g.data.get("kind") == "band" for g in drawing.scene.groups)
+    assert kinds["cluster"] == sum(
+        g.data.get("kind") in ("band", "scope") for g in drawing.scene.groups
+    )
     shapes = [s for g in drawing.scene.groups for s in g.shapes if g.data.get("kind") or g.of]
     edges = [g for g in groups if g.get("class").startswith("edge")]
     heads = sum(len(list(g.iter(f"{SVG}polygon"))) for g in edges)

@@ -27,6 +27,7 @@ class Box:
     name     the user's; symbol: of its operation
     lines    equations written in it (kind "cell"); note: a second line, small
     keeps    mark it as keeping values for the backward pass;  back: it is part of that pass
+    scopes   that it was recorded in, the outer ones first
     """
 
     id: str
@@ -44,6 +45,7 @@ class Box:
     note: str = ""
     keeps: bool = False
     back: bool = False
+    scopes: tuple[str, ...] = ()
     facts: list[str] = field(default_factory=list)
 
     @property
@@ -97,6 +99,7 @@ class Model:
     key_of      operation -> what is the same for the corresponding operations of all steps
     span        the steps that the one that is shown stands for, if it is their union
     captions    {step: sequence and step in it} if several sequences follow each other
+    bands       whether scopes are drawn as bands
     """
 
     steps: list[int]
@@ -117,3 +120,4 @@ class Model:
     key_of: Callable[[Node], Key]
     captions: dict[int, str] = field(default_factory=dict)
     span: list[int] = field(default_factory=list)
+    bands: bool = True

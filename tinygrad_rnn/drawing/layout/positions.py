@@ -9,6 +9,7 @@ from .. import text
 from ..model import RAILED, Box, Model
 from ..read.columns import AFTER, BEFORE
 from ..read.template import Template, is_ghost, stands_for, template_of
+from .bands import PAD, TITLE, Band, bands_of
 from .grid import band_of, grid_of
 from .route import NEAR, STEP_GAP, Rect, Router
 from .wires import LOOP_ROOM, Wires
@@ -89,6 +90,17 @@ class Layout:
             old = self.size.get(box.key, (0.0, 0.0, False))
             self.size[box.key] = (max(w, old[0]), max(h, old[1]), is_round or old[2])
         self.cell = grid_of(self.template)
+        self.bands: list[Band] = []
+        if self.model.bands:
+            self.bands = bands_of(self.in_steps, self.cell, self.model.rolled)
+
+    def _deep(self, side: int) -> dict[int, int]:
+        """How many bands end beside each other at a side: {their last row or column: how many}."""
+        deep: dict[int, int] = {}
+        for band in self.bands:
+            at = band.block[side]
+            deep[at] = max(deep.get(at, 0), 1 + band.inside)
+        return deep
 
     def lag(self, a: Box, b: Box) -> int:
         """How many steps a link between two boxes goes forward; 0 within a step."""
@@ -142,7 +154,10 @@ class Layout:
         self.row_y: list[float] = []
         self.track_y: dict[Any, float] = {}
         self.tracks: list[float] = []
+        self.row_ends: list[tuple[float, float]] = []
+        below, above = self._deep(2), self._deep(3)
         for g in range(rows + 1):
+            y -= TITLE * above.get(g - 1, 0)
             outer = g in (0, rows)
             free = 22.0 if tracks[g] else 0.0 if outer else ROW_GAP
             at = y - free / 2
@@ -157,7 +172,9 @@ class Layout:
             if not outer and tracks[g]:
                 self.tracks.append(y + 8)
             if g < rows:
+                y -= PAD * below.get(g, 0)
                 self.row_y.append(y - heights[g] / 2)
+                self.row_ends.append((y - heights[g], y))
                 y -= heights[g]
         self.top = y
         self.tracks += [12.0] if not tracks[0] else []  # below all, and above all
@@ -191,13 +208,29 @@ class Layout:
         for key, (c, _) in self.cell.items():
             widths[c] = max(widths[c], self.size[key][0])
         x, self.column_x, self.channels = 0.0, [], []
+        self.column_ends: list[tuple[float, float]] = []
+        left, right = self._deep(0), self._deep(1)
+        edges = [PAD * deep + 4 for deep in (left.get(0, 0), right.get(count - 1, 0))]
+        self.lead = max(STEP_GAP / 2, edges[0])  # from the edge of a step to its first column
+        between = self.lead + max(STEP_GAP / 2, edges[1])
         for c, w in enumerate(widths):
             self.column_x.append(x + w / 2)
-            gap = COLUMN_GAP if c + 1 < count else STEP_GAP
+            self.column_ends.append((x, x + w))
+            beside = PAD * (right.get(c, 0) + left.get(c + 1, 0))
+            gap = max(COLUMN_GAP, beside + 12) if c + 1 < count else between
             self.channels += [x + w + gap * part for part in NEAR]
             x += w + gap
-        self.channels += [-STEP_GAP * part for part in NEAR]
+        self.channels += [-between * part for part in NEAR]
         self.pitch = x
+
+    def plate(self, band: Band) -> Rect:
+        """The rectangle of a band."""
+        first, last, low, high = band.block
+        x, pad = self.origin[band.step], PAD * (1 + band.inside)
+        left, right = self.column_ends[first][0] - pad, self.column_ends[last][1] + pad
+        top = self.row_ends[high][0] - TITLE * (1 + band.inside) - 2
+        bottom = self.row_ends[low][1] + pad
+        return Rect(x + (left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
 
     def rect(self, key: Any) -> Rect:
         """The rectangle of a box in the step that stands for all."""
@@ -239,7 +272,7 @@ class Layout:
             x = self._group(AFTER, x, early, between=True)
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way > 0], x)
             self.origin[step] = x
-            self.columns.append(Column(step, x - STEP_GAP / 2, x + self.pitch - STEP_GAP / 2))
+            self.columns.append(Column(step, x - self.lead, x + self.pitch - self.lead))
             for box in of_step.get(step, ()):
                 rect = self.rect(box.key).moved(x)
                 if box.kind == "circle":  # a circle, whatever stands there in other steps

@@ -93,25 +93,48 @@ class _Writer:
 
     def _nodes(self) -> None:
         boxes = {g.data["id"]: g for g in self.groups.get("box", ())}
+        scopes = self.groups.get("scope", [])
         for band in self.groups.get("band", ()):
-            plate, words = _outline(band), _words(band)
-            within = [
-                name
-                for name, g in boxes.items()
-                if g.data["step"] == band.data["step"] and _holds(plate.rect, _outline(g).rect)
-            ]
-            fill = self.styles[plate.style].fill
-            with self.graph.subgraph(name=f"cluster_t{band.data['step']}") as step:
-                step.attr(label=self._label(words), style="rounded,filled", fillcolor=fill)
-                step.attr(color=fill, tooltip=self._tooltip(band))
-                if self.placed:
-                    r = plate.rect
-                    step.attr(bb=f"{point(r.left, r.bottom)},{point(r.right, r.top)}")
-                    step.attr(lp=self._middle(*words))
-                for name in within:
-                    self._node(step, name, boxes.pop(name))
+            mine = [scope for scope in scopes if scope.data["step"] == band.data["step"]]
+            self._cluster(self.graph, band, f"t{band.data['step']}", mine, boxes)
+            scopes = [scope for scope in scopes if scope not in mine]
+        self._scopes(self.graph, "scope", scopes, boxes)  # of a graph without time
         for name, group in boxes.items():
             self._node(self.graph, name, group)
+
+    def _scopes(
+        self, graph: Any, name: str, scopes: list[Group], boxes: dict[str, Group]
+    ) -> None:
+        """Scopes, those that lie in others as clusters of theirs."""
+        while scopes:
+            outer, *scopes = scopes
+            r = _outline(outer).rect
+            within = [scope for scope in scopes if _within(r, _outline(scope).rect)]
+            scopes = [scope for scope in scopes if scope not in within]
+            self._cluster(graph, outer, f"{name}_{len(scopes)}", within, boxes)
+
+    def _cluster(
+        self, graph: Any, band: Group, name: str, scopes: list[Group], boxes: dict[str, Group]
+    ) -> None:
+        """A step, or a scope in it, with the boxes that stand there; it takes them from `boxes`."""
+        plate, words = _outline(band), _words(band)
+        style, r = self.styles[plate.style], plate.rect
+        with graph.subgraph(name=f"cluster_{name}") as cluster:
+            cluster.attr(label=self._label(words), style="rounded,filled", fillcolor=style.fill)
+            cluster.attr(color=style.stroke or style.fill, penwidth=number(style.width))
+            cluster.attr(tooltip=self._tooltip(band))
+            if self.placed:
+                cluster.attr(bb=f"{point(r.left, r.bottom)},{point(r.right, r.top)}")
+                cluster.attr(lp=self._middle(*words))
+            self._scopes(cluster, name, scopes, boxes)
+            for own, group in list(boxes.items()):
+                rect = _outline(group).rect
+                if band.data["kind"] == "scope":
+                    held = _within(r, rect)
+                else:
+                    held = group.data["step"] == band.data["step"] and _holds(r, rect)
+                if held:
+                    self._node(cluster, own, boxes.pop(own))
 
     def _node(self, graph: Any, name: str, group: Group) -> None:
         plate = _outline(group)
@@ -287,6 +310,12 @@ def _words(group: Group) -> list[Words]:
 def _dot(group: Group) -> Rect:
     """The dot of a link where it meets a rail."""
     return next(shape for shape in reversed(group.shapes) if isinstance(shape, Plate)).rect
+
+
+def _within(outer: Rect, inner: Rect) -> bool:
+    """Whether a rectangle lies within another."""
+    upright = outer.top <= inner.top and inner.bottom <= outer.bottom
+    return upright and outer.left <= inner.left and inner.right <= outer.right
 
 
 def _holds(outer: Rect, inner: Rect) -> bool:

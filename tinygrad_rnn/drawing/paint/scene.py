@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from .. import text
+from ..layout.bands import TITLE
 from ..layout.positions import FONT, LINE, MARGIN, Layout
 from ..layout.route import Rect, Way, segments
 from ..layout.wires import WORDS, Rail
@@ -47,6 +48,7 @@ class Painter:
         top -= 14
         bottom += 14
         self._bands(top, bottom)
+        self._scopes()
         for rail in layout.rails:
             self._rail(rail)
         for made, ghost, way in layout.delays:
@@ -127,6 +129,33 @@ class Painter:
                     )
                 data = {"kind": "band", "step": str(column.step)}
                 self.groups.append(Group(f"time step t{times}", "", shapes, data))
+
+    def _scopes(self) -> None:
+        """What was recorded in a scope, on a plate with its name."""
+        layout = self.layout
+        upright: dict[int, list[tuple[float, float, float]]] = {}
+        for link, way in [*layout.ways.items(), *(w for rail in layout.rails for w in rail.ways)]:
+            for piece in segments(way):
+                if not piece.horizontal:
+                    for column in {link.source.column, link.target.column}:
+                        upright.setdefault(column, []).append((piece.at, piece.a, piece.b))
+        for band in layout.bands:
+            rect = layout.plate(band)
+            name = (Run(text.cut(band.scope[-1])),)
+            y = rect.top + TITLE / 2 + 2
+            room = text.width(name, SMALL_FONT) + 8
+            crossing = sorted(
+                x for x, a, b in upright.get(band.step, ()) if a < y + 7 and b > y - 7
+                and rect.left < x < rect.right
+            )  # fmt: skip
+            stops = [rect.left, *crossing, rect.right]
+            gaps = [(a, b) for a, b in pairwise(stops) if b - a >= room + 4]
+            a, b = min(gaps) if gaps else max(pairwise(stops), key=lambda gap: gap[1] - gap[0])
+            words = Words(a + 8, y, name, SMALL_FONT, "soft", "start", "sans")
+            shapes = [Plate(rect, 8, f"scope{band.depth % 2}"), words]
+            path = "/".join(band.scope)
+            about = {"kind": "scope", "step": str(band.step), "scope": path}
+            self.groups.append(Group(path, "", shapes, about))
 
     def _delay_words(self, way: Way, by: int) -> list[Any]:
         """Words on the longest part of a delay's upper edge that no other delay crosses."""

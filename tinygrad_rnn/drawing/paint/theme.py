@@ -43,6 +43,8 @@ def _styles(
     return {
         "page": Style(page),
         "band": Style(band),
+        "scope0": Style(page, soft, 0.5),
+        "scope1": Style(band, soft, 0.5),
         "op": Style(op, ink, 1.0),
         "cell": Style(op, ink, 1.2),
         "circle": Style(op, ink, 1.0),

@@ -17,6 +17,7 @@ from .derived import Derived
 from .lines import broken
 from .template import is_ghost, template_of
 from .template import stands_for as key_of
+from .union import common_scopes
 
 Part = tuple[Any, ...]
 """Becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
@@ -46,7 +47,7 @@ def by_step(model: Model, name: str) -> Model:
         if kind == "cell" and where[1] is not None:
             around = [box.node.place.scopes for box in members if box.node is not None]
             scopes.setdefault(where[1], []).extend(around)
-    titles: list[Runs] = [(Run(title),) for title in _titles(name, len(found), scopes)]
+    titles = _titles(name, len(found), scopes)
     layer_of = {
         box.node: len(found) if part[2] is None else part[2]
         for part, members in parts.items()
@@ -58,6 +59,8 @@ def by_step(model: Model, name: str) -> Model:
     for part, members in parts.items():
         merged.update(dict.fromkeys(members, write.box(part, members)))
     boxes = list(dict.fromkeys(merged[box] for box in model.boxes))
+    if model.bands:
+        _called_by_scope([b for b in boxes if b.kind == "cell" and not b.back], len(found) == 1)
     return replace(model, boxes=boxes, links=_links(model, merged))
 
 
@@ -80,10 +83,22 @@ def _part(box: Box, layer: int | None, model: Model) -> Part:
 def _titles(name: str, count: int, scopes: dict[int, list[tuple[str, ...]]]) -> list[str]:
     """Titles of layers: the scope that most operations of one are in, or numbers."""
     most = [Counter(scopes.get(k) or [()]).most_common(1)[0][0] for k in range(count)]
-    titles = [text.cut("/".join(scope)) for scope in most]
-    if count > 1 and all(titles) and len(set(titles)) == count:
-        return titles
+    if count > 1 and all(most) and len(set(most)) == count:
+        return [text.cut(scope[-1]) for scope in most]
     return [f"{name} {k + 1}" if count > 1 else name for k in range(count)]
+
+
+def _called_by_scope(cells: list[Box], alone: bool) -> None:
+    """Titles of boxes that are in a scope: its name, or none if a band has it with more in it."""
+    for cell in cells:
+        if not cell.scopes or not cell.label:
+            continue
+        n = len(cell.scopes)
+        others = [c for c in cells if c.column == cell.column and c is not cell]
+        if any(c.scopes[:n] == cell.scopes for c in others):
+            cell.label = ()
+        elif alone:
+            cell.label = (Run(text.cut(cell.scopes[-1])),)
 
 
 def _is_state(box: Box) -> bool:
@@ -94,8 +109,9 @@ def _is_state(box: Box) -> bool:
 class _Writer:
     """Makes the box of each part, with its equations."""
 
-    def __init__(self, model: Model, titles: list[Runs], parts: dict[Node, int]) -> None:
+    def __init__(self, model: Model, titles: list[str], parts: dict[Node, int]) -> None:
         self.model, self.titles = model, titles
+        self.called: Counter[str] = Counter()
         self.states: dict[int, Key] = {}
         self.gradients = {box.node.params["of"]: box.label for box in model.boxes
                           if box.node is not None and box.node.primitive is GRADIENT}  # fmt: skip
@@ -115,10 +131,12 @@ class _Writer:
             lines = self.derived.back(step, self.gradients)
             return self._cell(step, ("cell", "back"), (Run("backward pass"),), lines, True)
         if kind == "cell":
-            title = () if rest[0] is None else self.titles[rest[0]]
+            title: Runs = () if rest[0] is None else (Run(self.titles[rest[0]]),)
             operations = [box.node for box in members if box.node is not None]
             lines = self.derived.forward(operations)
-            return self._cell(step, ("cell", rest[0]), title, lines)
+            box = self._cell(step, ("cell", rest[0]), title, lines)
+            box.scopes = common_scopes(operations)
+            return box
         outside = first.kind in ("op", "circle") and not first.back and not is_ghost(first)
         return self._named(first) if outside else first
 
@@ -131,7 +149,10 @@ class _Writer:
         return replace(box, kind="op", name=tuple(listed))
 
     def _cell(self, step: int, key: Key, title: Runs, lines: list[Runs], back: bool = False) -> Box:
-        name = f"t{step}.{'back' if back else text.plain(title) or 'readout'}"
+        stem = "back" if back else text.plain(title) or "readout"
+        name = f"t{step}.{stem}"
+        self.called[name] += 1
+        name += f".{self.called[name]}" if self.called[name] > 1 else ""
         short = [piece for line in lines for piece in broken(line)]
         return Box(name, "cell", key, step, title, None, lines=short, back=back)
 

@@ -126,6 +126,11 @@ class RecordReader:
         stem = f"{where}.{title}".replace(":", "\N{RATIO}")  # a colon is a port in DOT
         n = self._count[stem] = self._count.get(stem, 0) + 1
         box = Box(stem if n == 1 else f"{stem}.{n}", kind, key, column, *rest, **more)
+        of = box.node
+        if of in self.back_nodes:
+            of = of.params["of"]
+        if of is not None and of.primitive is not None:
+            box.scopes = of.place.scopes
         self.boxes.append(box)
         return box
 

@@ -122,7 +122,8 @@ class _Maker:
 
     def _copy(self, node: Node, inputs: Iterable[Value | None], column: int, key: Key) -> Node:
         pairs = list(inputs)
-        place = Place(column if column in self.window else None, node.place.scopes)
+        alike = self.alike.get(key, [node])
+        place = Place(column if column in self.window else None, common_scopes(alike))
         copy = Node(
             node.primitive,
             tuple(pair[0] if pair else None for pair in pairs),
@@ -285,6 +286,13 @@ def _saved(node: Node, inputs: Sequence[Value | None]) -> tuple[Any, ...] | None
     if len(values) > len(inputs) and values[-1] is None and not isinstance(node.dtype, tuple):
         values[-1] = np.ones(node.shape, node.dtype)
     return tuple(values)
+
+
+def common_scopes(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """The scopes that all of some operations are in."""
+    scopes = [node.place.scopes for node in nodes]
+    same = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*scopes, strict=False))
+    return tuple(level[0] for level in same)
 
 
 def _stand_in(node: Node, port: int) -> Leaf:
