@@ -60,7 +60,8 @@ def lines_through_words(scene, layout):
     open_ground = [
         (written, rect)
         for group, written, rect in words(scene)
-        if group.data.get("kind") == "band" or not any(isinstance(s, Plate) for s in group.shapes)
+        if group.data.get("kind") in ("band", "scope")
+        or not any(isinstance(s, Plate) for s in group.shapes)
     ]
     return [
         (written, a, b)

@@ -2,6 +2,13 @@
 
 import numpy as np
 import pytest
+from drawing.geometry import (
+    lines_through_words,
+    overlapping,
+    run_through,
+    words_on_words,
+    words_out_of_boxes,
+)
 from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
@@ -141,3 +148,103 @@ def test_clusters_of_graphviz_nest_as_the_bands_do():
         names.append(step.graph_attr["tooltip"])
         step = next(iter(step.subgraphs()), None)
     assert names == ["time step t = 1", "model", "model/leak", "model/leak/GRU"]
+
+
+# -- scopes as one box, and parts of a record ------------------------------------------------------
+
+
+def labels(drawing, kind="op"):
+    return [plain(box.label) for box in drawing.model.boxes if box.kind == kind]
+
+
+def test_a_hidden_scope_is_one_box_with_the_uses_of_its_parameters():
+    drawing = tg.draw(nested(), hide="GRU", edges="gradient")
+    boxes = [box for box in drawing.model.boxes if plain(box.label) == "GRU"]
+    assert [box.column for box in boxes] == [1, 2, 3]
+    for box in boxes:
+        into = sorted(plain(k.source.label) for k in drawing.model.links if k.target is box)
+        assert into == sorted(["U", "W", "b", "d", f"h_{box.column - 1}", f"x_{box.column}"])
+    assert "split" not in labels(drawing)
+    assert {path for _, path in titles(drawing)} == {"model", "model/leak"}
+
+
+def test_the_gradient_into_a_closed_box_is_that_of_all_its_uses():
+    drawing = tg.draw(loss := nested(), hide="model/leak/GRU", edges="gradient")
+    norm = {plain(k.source.label): k.norm for k in drawing.model.links
+            if plain(k.target.label) == "GRU" and k.target.column == 1}  # fmt: skip
+    open_ = tg.draw(loss, edges="gradient")
+    (of_b,) = [k.norm for k in open_.model.links
+               if plain(k.source.label) == "b" and k.target.column == 1]  # fmt: skip
+    assert norm["b"] == pytest.approx(of_b)
+
+
+def test_scopes_below_a_depth_are_closed():
+    assert {path for _, path in titles(tg.draw(nested(), scope=1))} == {"model"}
+    assert "leak" in labels(tg.draw(nested(), scope=1))
+    assert labels(tg.draw(stack(), scope=0))[:2] == ["layer 1", "layer 2"]
+
+
+def test_the_backward_pass_of_a_closed_scope_is_one_box():
+    drawing = tg.draw(stack(), hide=("layer 1", "layer 2"), backward=True)
+    assert sorted(labels(drawing, "pullback"))[-4:] == [
+        "\N{PARTIAL DIFFERENTIAL} layer 1", "\N{PARTIAL DIFFERENTIAL} layer 1",
+        "\N{PARTIAL DIFFERENTIAL} layer 2", "\N{PARTIAL DIFFERENTIAL} layer 2",
+    ]  # fmt: skip
+
+
+def test_the_gradient_of_a_state_goes_into_its_closed_scope():
+    drawing = tg.draw(nested(), hide="GRU", backward=True)
+    d, n = "\N{PARTIAL DIFFERENTIAL}", 0
+    for link in drawing.model.links:
+        if plain(link.source.label).startswith(f"{d}h_"):
+            assert plain(link.target.label) == f"{d} GRU"
+            assert link.source.column == link.target.column
+            n += 1
+    assert n == 3
+
+
+def test_a_part_of_a_record_with_what_it_reads():
+    drawing = tg.draw(stack(), only="layer 2")
+    names = {plain(box.label) for box in drawing.model.boxes}
+    assert {"U_2", "W_2", "h_1^(1)", "h_2^(2)"} <= names
+    assert not {"U_1", "L", "x_1"} & names
+    steps = tg.draw(NETWORKS["encoder_decoder"](), only="decoder", level="step")
+    assert titles(steps) == [("4", "decoder"), ("5", "decoder"), ("6", "decoder")]
+    assert {box.column for box in steps.model.boxes if box.kind == "cell"} == {4, 5, 6}
+
+
+@pytest.mark.parametrize("option", ["hide", "only"])
+def test_a_scope_that_is_not_there_is_refused(option):
+    with pytest.raises(ValueError, match=f"{option}='layer 7'; the record has 'layer 1', 'lay"):
+        tg.draw(stack(), **{option: "layer 7"})
+
+
+@pytest.mark.parametrize("scope", [-1, True, "layer 1"])
+def test_how_many_scopes_are_open_is_a_number(scope):
+    with pytest.raises(ValueError, match="how many scopes are open"):
+        tg.draw(stack(), scope=scope)
+
+
+def test_a_normalisation_is_one_box_unless_it_is_opened():
+    loss = NETWORKS["layer_normed"]()
+    drawing = tg.draw(loss, backward=True)
+    assert labels(drawing).count("layer norm") == len(drawing.model.steps)
+    back = labels(drawing, "pullback")
+    assert back.count("\N{PARTIAL DIFFERENTIAL} layer norm") == len(drawing.model.steps)
+    opened = tg.draw(loss, hide=())
+    assert "layer norm" not in labels(opened)
+    assert {path for _, path in titles(opened)} == {"layer norm"}
+    x, gain = tg.Parameter(np.ones((2, 3)), "x"), tg.Parameter(np.ones(3), "gain")
+    assert labels(tg.draw(tg.rms_norm(x, gain).sum()))[0] == "rms norm"
+
+
+@over_records
+@pytest.mark.parametrize("look", [{}, {"scope": 0}, {"scope": 1, "backward": True}])
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+def test_closed_scopes_lie_on_nothing(record, look, level):
+    drawing = tg.draw(RECORDS[record](), level=level, **look)
+    assert not overlapping(drawing.layout)
+    assert not run_through(drawing.layout)
+    assert not words_on_words(drawing.scene)
+    assert not lines_through_words(drawing.scene, drawing.layout)
+    assert not words_out_of_boxes(drawing.scene)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from .. import tree
@@ -19,6 +19,8 @@ from .read.flow import Values, backward_norms, describe, gradient_norms, value_n
 from .read.levels import by_step
 from .read.pullbacks import write_rules
 from .read.record import RecordReader, too_many
+from .read.selected import NORMS, check, closed
+from .read.selected import only as keep_only
 from .text import Run
 
 __all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
@@ -52,6 +54,9 @@ def draw(
     width: float | str | None = None,
     label: Callable[[Box], str | None] | None = None,
     style: Callable[[Box | Link], Mapping[str, Any] | None] | None = None,
+    scope: int | None = None,
+    hide: str | Collection[str] = NORMS,
+    only: str | Collection[str] = (),
     max_nodes: int = 2000,
 ) -> Drawing:
     """Draw the record of some outputs: time as columns, weights as rails.
@@ -80,6 +85,11 @@ def draw(
                be read
     label      box -> another text for it, or None; `box.kind`, `.step` and `.node` say what it is
     style      box or link -> how it is painted, some of fill, stroke, width, dash; or None
+    scope      how many scopes within each other are open, as bands with a title; those that lie
+               deeper are one box each. None: all are open
+    hide       scopes, by name or path ("encoder/attention"), that are one box each; `layer_norm`
+               and `rms_norm` are scopes too ("layer norm", "rms norm"), open with hide=()
+    only       scopes; no others are drawn, but for what these read from elsewhere
     max_nodes  an error rather than a picture with more boxes than this
 
     Steps are those marked with `timestep`, by `unroll` or by hand. Without marks the k-th use of a
@@ -87,9 +97,9 @@ def draw(
 
     Raises TypeError and RuntimeError for outputs that were not recorded, InputSizeError (a
     TypeError) for a cell or model that no one size of input fits, ValueError for arguments
-    that do not fit, for steps that are not there, for a picture with too many boxes, and with
-    edges="gradient" or backward=True for outputs that are not single numbers; RuntimeError with
-    those if the record was differentiated before and its values freed.
+    that do not fit, for steps and scopes that are not there, for a picture with too many boxes, and
+    with edges="gradient" or backward=True for outputs that are not single numbers; RuntimeError
+    with those if the record was differentiated before and its values freed.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((4, 1, 3)))
@@ -105,6 +115,10 @@ def draw(
         raise TypeError(
             f"draw: max_nodes={max_nodes!r}, title={title!r}; wanted a whole number and a text"
         )
+    if isinstance(scope, bool) or not isinstance(scope, int | None) or (scope or 0) < 0:
+        raise ValueError(f"draw: scope={scope!r}; wanted how many scopes are open, or None")
+    closed_ones = (hide,) if isinstance(hide, str) else tuple(hide)
+    chosen = (only,) if isinstance(only, str) else tuple(only)
     pixels = _pixels(width)
     tensors = _tensors(outputs)
     if backward or edges == "gradient":
@@ -130,8 +144,12 @@ def draw(
         describe(model, known, values=values, saved=saved)
         if backward:
             write_rules(model)
+        check(model, hide=closed_ones, only=chosen)
         if level == "step":
             model = by_step(model, _cell_name(outputs, model))
+        if chosen:
+            model = keep_only(model, chosen)
+        model = closed(model, closed_ones, scope)
         if len(model.boxes) > max_nodes:
             raise ValueError(
                 too_many(len(model.boxes), "boxes", max_nodes, model.steps, model.shown)

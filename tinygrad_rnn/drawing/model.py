@@ -99,7 +99,6 @@ class Model:
     key_of      operation -> what is the same for the corresponding operations of all steps
     span        the steps that the one that is shown stands for, if it is their union
     captions    {step: sequence and step in it} if several sequences follow each other
-    bands       whether scopes are drawn as bands
     """
 
     steps: list[int]
@@ -120,4 +119,3 @@ class Model:
     key_of: Callable[[Node], Key]
     captions: dict[int, str] = field(default_factory=dict)
     span: list[int] = field(default_factory=list)
-    bands: bool = True

@@ -58,6 +58,18 @@ def width(line: Runs, size: float) -> float:
     return size * sum((SMALL if run.shift else 1.0) * sum(map(_em, run.text)) for run in line)
 
 
+def fitting(line: Runs, room: float, size: float) -> Runs:
+    """As much of some plain text as there is room for, with dots where it ends."""
+    if width(line, size) <= room:
+        return line
+    whole = "".join(run.text for run in line)
+    for n in range(len(whole) - 1, 0, -1):
+        short = (Run(whole[:n] + "\N{HORIZONTAL ELLIPSIS}"),)
+        if width(short, size) <= room:
+            return short
+    return ()
+
+
 @cache
 def _em(c: str) -> float:
     """How wide a character is at most, in parts of the font size."""

@@ -14,6 +14,7 @@ MULTIPLY: Primitive = PRIMITIVES["multiply"]
 DIVIDE: Primitive = PRIMITIVES["divide"]
 NEGATIVE: Primitive = PRIMITIVES["negative"]
 POWER: Primitive = PRIMITIVES["power"]
+SQRT: Primitive = PRIMITIVES["sqrt"]
 SQUARE: Primitive = PRIMITIVES["square"]
 SIGMOID: Primitive = PRIMITIVES["sigmoid"]
 EQUAL: Primitive = compare.EQUAL
@@ -85,6 +86,7 @@ __all__ = [
     "SHARE",
     "SIGMOID",
     "SPLIT",
+    "SQRT",
     "SQUARE",
     "STACK",
     "SUBTRACT",

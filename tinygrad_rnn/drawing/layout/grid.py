@@ -101,10 +101,9 @@ def _from_zero(cells: dict[Key, GridCell]) -> dict[Key, GridCell]:
 
 def _levels(nodes: Sequence[Key], onwards: dict[Key, list[Key]]) -> dict[Key, int]:
     """How many links lie between each of some boxes and the first that is not among them."""
-    mine = set(nodes)
     level: dict[Key, int] = {}
     for n in reversed(nodes):
-        level[n] = 1 + max((level[s] for s in onwards[n] if s in mine), default=0)
+        level[n] = 1 + max((level[s] for s in onwards[n] if s in level), default=0)
     return level
 
 
@@ -205,7 +204,7 @@ def band_of(template: Template, core: Sequence[Key]) -> dict[Key, GridCell]:
     for n in core:
         column[n] = 0
         for p in template.previous[n]:
-            if p in mine:
+            if p in column:  # boxes that stand for several may read each other
                 forks = len(template.next[p]) + (p in handed_on) > 1
                 column[n] = max(column[n], column[p] + (chain_of[p] == chain_of[n] or forks))
     order = _order(chains, len(lanes), column, after)
@@ -263,7 +262,8 @@ def _chains(nodes: list[Key], after: dict[Key, list[Key]]) -> list[list[Key]]:
         length: dict[Key, int] = {}
         onward: dict[Key, Key | None] = {}
         for n in reversed(list(left)):
-            best = max((s for s in after[n] if s in left), key=lambda s: length[s], default=None)
+            further = [s for s in after[n] if s in left and s in length]
+            best = max(further, key=lambda s: length[s], default=None)
             onward[n] = best
             length[n] = 1 + (length[best] if best is not None else 0)
         n = max(left, key=lambda n: length[n])

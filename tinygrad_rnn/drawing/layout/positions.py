@@ -90,9 +90,7 @@ class Layout:
             old = self.size.get(box.key, (0.0, 0.0, False))
             self.size[box.key] = (max(w, old[0]), max(h, old[1]), is_round or old[2])
         self.cell = grid_of(self.template)
-        self.bands: list[Band] = []
-        if self.model.bands:
-            self.bands = bands_of(self.in_steps, self.cell, self.model.rolled)
+        self.bands = bands_of(self.in_steps, self.cell, self.model.rolled)
 
     def _deep(self, side: int) -> dict[int, int]:
         """How many bands end beside each other at a side: {their last row or column: how many}."""

@@ -102,9 +102,7 @@ class _Writer:
         for name, group in boxes.items():
             self._node(self.graph, name, group)
 
-    def _scopes(
-        self, graph: Any, name: str, scopes: list[Group], boxes: dict[str, Group]
-    ) -> None:
+    def _scopes(self, graph: Any, name: str, scopes: list[Group], boxes: dict[str, Group]) -> None:
         """Scopes, those that lie in others as clusters of theirs."""
         while scopes:
             outer, *scopes = scopes

@@ -14,7 +14,7 @@ from ..layout.route import Rect, Way, segments
 from ..layout.wires import WORDS, Rail
 from ..model import RAILED, Box, Link
 from ..read.columns import AFTER, BEFORE
-from ..text import Run
+from ..text import Run, Runs
 from .legend import Legend, Widths
 from .shapes import INDENT, SMALL_FONT, Group, Plate, Scene, Stroke, Words, arrow
 from .theme import PARAMETERS, THEMES, Style
@@ -141,18 +141,20 @@ class Painter:
                         upright.setdefault(column, []).append((piece.at, piece.a, piece.b))
         for band in layout.bands:
             rect = layout.plate(band)
-            name = (Run(text.cut(band.scope[-1])),)
             y = rect.top + TITLE / 2 + 2
-            room = text.width(name, SMALL_FONT) + 8
             crossing = sorted(
                 x for x, a, b in upright.get(band.step, ()) if a < y + 7 and b > y - 7
                 and rect.left < x < rect.right
             )  # fmt: skip
-            stops = [rect.left, *crossing, rect.right]
-            gaps = [(a, b) for a, b in pairwise(stops) if b - a >= room + 4]
-            a, b = min(gaps) if gaps else max(pairwise(stops), key=lambda gap: gap[1] - gap[0])
-            words = Words(a + 8, y, name, SMALL_FONT, "soft", "start", "sans")
-            shapes = [Plate(rect, 8, f"scope{band.depth % 2}"), words]
+            gaps = list(pairwise([rect.left, *crossing, rect.right]))
+            name: Runs = (Run(text.cut(band.scope[-1])),)
+            room = text.width(name, SMALL_FONT) + 12
+            wide = [gap for gap in gaps if gap[1] - gap[0] >= room]
+            left, right = wide[0] if wide else max(gaps, key=lambda gap: gap[1] - gap[0])
+            name = text.fitting(name, right - left - 12, SMALL_FONT)
+            shapes: list[Any] = [Plate(rect, 8, f"scope{band.depth % 2}")]
+            if name:
+                shapes.append(Words(left + 8, y, name, SMALL_FONT, "soft", "start", "sans"))
             path = "/".join(band.scope)
             about = {"kind": "scope", "step": str(band.step), "scope": path}
             self.groups.append(Group(path, "", shapes, about))

@@ -59,9 +59,8 @@ def by_step(model: Model, name: str) -> Model:
     for part, members in parts.items():
         merged.update(dict.fromkeys(members, write.box(part, members)))
     boxes = list(dict.fromkeys(merged[box] for box in model.boxes))
-    if model.bands:
-        _called_by_scope([b for b in boxes if b.kind == "cell" and not b.back], len(found) == 1)
-    return replace(model, boxes=boxes, links=_links(model, merged))
+    _called_by_scope([b for b in boxes if b.kind == "cell" and not b.back], len(found) == 1)
+    return replace(model, boxes=boxes, links=links_between(model, merged))
 
 
 def _part(box: Box, layer: int | None, model: Model) -> Part:
@@ -157,7 +156,7 @@ class _Writer:
         return Box(name, "cell", key, step, title, None, lines=short, back=back)
 
 
-def _links(model: Model, merged: dict[Box, Box]) -> list[Link]:
+def links_between(model: Model, merged: dict[Box, Box]) -> list[Link]:
     """The links between merged boxes, one for each pair and kind."""
     makers = {link.target: link.source for link in model.links if link.target.kind == "value"}
     found: dict[tuple[Box, Box, str], Link] = {}

@@ -17,6 +17,7 @@ from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
 from .bookkeeping import without
 from .columns import AFTER, BEFORE, columns, is_parameter
 from .names import identity, letter
+from .norms import norms
 from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
 from .states import namesakes as numbers_of_namesakes
@@ -131,6 +132,8 @@ class RecordReader:
             of = of.params["of"]
         if of is not None and of.primitive is not None:
             box.scopes = of.place.scopes
+            if of in self.norms:
+                box.scopes += (self.norms[of],)
         self.boxes.append(box)
         return box
 
@@ -149,6 +152,7 @@ class RecordReader:
         self.users = users
         self.by_serial = {n.serial: n for n in self.near}
         self.symbols = Symbols(self)
+        self.norms = norms(self.order)
         self._parameters([n for n in self.order if is_parameter(n)])
         drawn = [n for n in self.near if self.column[n] in self.visible]
         self.drawn_keys = {self.key[n] for n in drawn}
