@@ -64,9 +64,9 @@ class Reader:
 
     def product(self):
         left = self.atom()
-        while self.peek() == r"\,":
-            self.take()
-            left = ("product", left, self.atom())
+        while self.peek() in (r"\,", r"\times"):
+            kind = "product" if self.take() == r"\," else "times"
+            left = (kind, left, self.atom())
         return left
 
     def group(self):
@@ -231,7 +231,10 @@ def value(node, values, t):
         base, exponent = value(rest[0], values, t), rest[1]
         return base ** float(exponent)
     if kind == "part":
-        return eval(f"x{rest[1]}", {"x": value(rest[0], values, t)})
+        index = re.sub(r"[{}]", "", rest[1].replace(r"\text", ""))
+        index = re.sub(r"(\d)([A-Z])", r"\1*\2", index)
+        sizes = {letter: n for (letter, label), n in values.fixed.items() if not label}
+        return eval(f"x{index}", {"x": value(rest[0], values, t)} | sizes)
     if kind == "relation":
         left, relation, right = value(rest[0], values, t), rest[1], value(rest[2], values, t)
         tests = {"<": np.less, ">": np.greater, "=": np.equal, r"\ge": np.greater_equal}
@@ -262,9 +265,7 @@ def summed(over, inside, values, t):
 
 def called(name, arguments, values, t):
     if name == "reshape":
-        x, (_, size, _) = value(arguments[0], values, t), arguments[1]
-        shape = [int(n) if n.isdigit() else values.fixed[n, ""] for n in size.split(r"\times")]
-        return x.reshape(shape)
+        return value(arguments[0], values, t).reshape(sizes(arguments[1], values))
     axis = next((option(a, "axis") for a in arguments if option(a, "axis")), None)
     args = [value(a, values, t) for a in arguments if "=" not in str(a[1]) or a[0] != "name"]
     if name == "sum":
@@ -282,6 +283,13 @@ def called(name, arguments, values, t):
         **{f: getattr(np, f) for f in ("tanh", "exp", "log", "sqrt", "sin", "cos")},
     }
     return functions[name](*args)
+
+
+def sizes(node, values):
+    """B x 3 x H as numbers."""
+    if node[0] == "times":
+        return [*sizes(node[1], values), *sizes(node[2], values)]
+    return [int(value(node, values, 0))]
 
 
 def solve(text, T, givens):

@@ -498,7 +498,7 @@ def test_what_is_computed_twice_has_no_delta_of_its_own():
     ("step", "line"),
     [
         (lambda c, x, s: s[:, ::-1] @ c.W + x, "sₜ = sₜ₋₁[:, ::−1] W + xₜ"),
-        (lambda c, x, s: tg.stack([s @ c.W, x], 1).sum(1), "stack(sₜ₋₁ W, xₜ, axis=−2)"),
+        (lambda c, x, s: tg.stack([s @ c.W, x], 1).sum(1), "stack(sₜ₋₁ W, xₜ, axis=1)"),
         (
             lambda c, x, s: s @ c.W * ((x > 0) & (x < 1) | (x > 2)),
             "1[((xₜ > 0) ∧ (xₜ < 1)) ∨ (xₜ > 2)]",

@@ -14,6 +14,7 @@ from tinygrad_rnn.equations import expr as form
 from tinygrad_rnn.equations import print_latex as latex
 from tinygrad_rnn.equations import vocabulary as V
 from tinygrad_rnn.equations.check import check
+from tinygrad_rnn.equations.sizes import grows
 
 T, B = 4, 3
 
@@ -30,7 +31,7 @@ def base_of(expr):
 
 
 def sized(shape):
-    return tuple(n.factor * B if form.grows(n) else int(n) for n in shape)
+    return tuple(n.at(B) if grows(n) else int(n) for n in shape)
 
 
 def answers(derivation, name):

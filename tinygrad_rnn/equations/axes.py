@@ -4,10 +4,14 @@ A size is written with a letter, H or I, where it is that of the state or of the
 axes have 4 entries each does not make them the same; that one is added to the other does. Every
 operation of a record says which of its axes go together, and a letter given to one axis is that of
 all that belong to it.
+
+Sizes of parts follow from there: three parts of H entries that make up a whole axis make it 3H, and
+the second one begins at H. A part whose entries meet nothing of a known size has a number.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,9 +21,12 @@ from ..graph import Node, Shape
 from ..tensor import Tensor
 from . import vocabulary as V
 from .simplify import by_entries
+from .sizes import NOTHING, Count, Size
 
 Axis = tuple[Node, int, int]
 """A node, which of its outputs, and which axis of that."""
+Part = tuple[int, int, Axis | None]
+"""From which entry of an axis to which, and the axis that these are, if it is in the record."""
 PROBED = 4096
 """Structural operations on more entries are not looked into."""
 
@@ -39,7 +46,11 @@ class Axes:
         same: Iterable[tuple[Tensor, Tensor]],
     ) -> None:
         self._parent: dict[Axis, Axis] = {}
-        self._letters: dict[Axis, str] = {}
+        self._parts: dict[Axis, list[Part]] = {}
+        self._products: list[tuple[Axis, list[Axis]]] = []
+        self._from_the_end: list[tuple[Axis, int]] = []
+        self._counts: dict[Axis, Count] = {}
+        self._places: dict[Axis, dict[int, Count]] = {}
         for node in record:
             if node.primitive is not None:
                 self._read(node)
@@ -65,20 +76,119 @@ class Axes:
         for t in tensors:
             if t._node is not None and t.ndim > 1 and t.shape[-1] > 1:
                 found[self.of((t._node, t._port, t.ndim - 1))] = None
-        free = [axis for axis in found if axis not in self._letters]
+        free = [axis for axis in found if axis not in self._counts]
         for k, axis in enumerate(free, start=1):
-            self._letters[axis] = letter if len(free) == 1 else f"{letter}_{k}"
+            self._counts[axis] = Count.of(letter if len(free) == 1 else f"{letter}_{k}")
 
-    def letter(self, axis: Axis) -> str | None:
-        """The letter of an axis."""
-        return self._letters.get(self.of(axis))
+    def count(self, axis: Axis, count: Count) -> None:
+        """Say how many entries an axis has."""
+        self._counts.setdefault(self.of(axis), count)
+
+    def size(self, axis: Axis, batch: int = 0) -> int:
+        """The size of an axis, with its letters as far as they are known.
+
+        batch  the size of the batch, if the axis grows with it
+        """
+        n = _size(axis)
+        count, places = self._counts.get(self.of(axis)), self._places.get(self.of(axis))
+        return Size(n, count, places, batch) if count or places or batch else n
+
+    # -- sums and products -----------------------------------------------------------------------
+
+    def solve(self) -> None:
+        """Find all sizes and places that follow from those that are known."""
+        parts: dict[Axis, list[Part]] = {}
+        for axis, found in self._parts.items():
+            own = parts.setdefault(self.of(axis), [])
+            for start, stop, part in found:
+                of = None if part is None else self.of(part)
+                if (start, stop, of) not in own:
+                    own.append((start, stop, of))
+        products = dict.fromkeys(
+            (self.of(whole), tuple(map(self.of, factors))) for whole, factors in self._products
+        )
+        while True:
+            before = self._known()
+            for axis, k in self._from_the_end:
+                count = self._counts.get(self.of(axis))
+                if count is not None:
+                    places = self._places.setdefault(self.of(axis), {})
+                    places.setdefault(_size(axis) + k, count.plus(Count({(): k})))
+            for axis, own in parts.items():
+                self._add_up(axis, own)
+            if self._known() == before:
+                for whole, factors in products:
+                    self._multiply(whole, factors)
+            if self._known() == before:
+                for axis, own in parts.items():
+                    self._begin_at_numbers(axis, own)
+            if self._known() == before:
+                return
+
+    def _known(self) -> int:
+        return len(self._counts) + sum(map(len, self._places.values()))
+
+    def _add_up(self, axis: Axis, parts: list[Part]) -> None:
+        """Places along one axis, from the sizes of its parts, and the other way round."""
+        n, places = _size(axis), self._places.setdefault(axis, {})
+        places.setdefault(0, NOTHING)
+        if axis in self._counts:
+            places.setdefault(n, self._counts[axis])
+        for start, stop, part in parts:
+            size = None if part is None else self._counts.get(part)
+            if size is not None and stop in places:
+                places.setdefault(start, places[stop].plus(size, -1))
+            if size is None and stop - start == 1:
+                size = Count({(): 1})  # one entry more; the last but one may have another origin
+            if size is not None and start in places:
+                places.setdefault(stop, places[start].plus(size))
+            if part is None or start not in places:
+                continue
+            if stop in places and stop - start > 1:
+                self._counts.setdefault(part, places[stop].plus(places[start], -1))
+            inner = self._places.setdefault(part, {})
+            for k, count in list(places.items()):
+                if start < k < stop:
+                    inner.setdefault(k - start, count.plus(places[start], -1))
+            for k, count in list(inner.items()):
+                places.setdefault(start + k, places[start].plus(count))
+        if n in places and n > 1:
+            self._counts.setdefault(axis, places[n])
+        self._share(axis, parts)
+
+    def _share(self, axis: Axis, parts: list[Part]) -> None:
+        """A known axis that is made up of equal parts, among them."""
+        row = sorted({part[:2]: part for part in parts}.values(), key=lambda part: part[:2])
+        ends = [0, *(stop for _, stop, _ in row)]
+        same = {part for _, _, part in row}
+        if axis not in self._counts or len(same) > 1 or [p[0] for p in row] != ends[:-1]:
+            return
+        (part,) = same or {None}
+        if part is not None and ends[-1] == _size(axis) and _size(part) > 1:
+            self._counts.setdefault(part, self._counts[axis].over(len(row)))
+
+    def _begin_at_numbers(self, axis: Axis, parts: list[Part]) -> None:
+        """A part that begins at an entry of unknown origin begins at that number: of [:, 1:] there
+        are H - 1."""
+        for start, stop, part in parts:
+            if part is not None and part not in self._counts and stop in self._places[axis]:
+                self._places[axis].setdefault(start, Count({(): start}))
+
+    def _multiply(self, whole: Axis, factors: Iterable[Axis]) -> None:
+        """An axis that others were joined to, or parted from; numbers count how often."""
+        known = [self._counts[f] for f in factors if f in self._counts]
+        rest = [_size(f) for f in factors if f not in self._counts]
+        if whole not in self._counts and known:
+            count = Count({(): int(np.prod(rest, dtype=int))})
+            for factor in known:
+                count = count.times(factor)
+            self._counts[whole] = count
 
     # -- operations ------------------------------------------------------------------------------
 
     def _join(self, a: Axis, b: Axis) -> None:
         """Two axes belong together, unless one is broadcast to the other."""
-        sizes = [node.output(port)[0][axis] for node, port, axis in (a, b)]
-        if sizes[0] == sizes[1] != 1:
+        if _size(a) == _size(b) != 1:
             a, b = self.of(a), self.of(b)
             if a != b:
                 self._parent[b] = a
@@ -118,10 +228,25 @@ class Axes:
                 for part in parts:
                     pair = (value, part) if op in (V.STACK, V.CONCATENATE) else (part, value)
                     self._beside(*pair, axis, apart)
+            if op is V.SPLIT:
+                self._in_a_row((*known[0], axis), [(*part, axis) for part in parts])
+            elif op is V.CONCATENATE:
+                held = node.saved or ()
+                parts_of = [
+                    np.shape(held[i])[axis] if value is None else (*value, axis)
+                    for i, value in enumerate(given)
+                ]
+                self._in_a_row((*whole, axis), parts_of)
         elif op.notation.form == "total" or op.kind == "reduction":
             self._reduced(whole, known[0], axis)
         elif op.kind == "structural" and len(given) == 1:
             self._copied(node, known[0], first, shape)
+            if op is V.RESHAPE:
+                self._folded(known[0], whole)
+            elif op is V.GETITEM:
+                self._cut(known[0], whole, node.params["index"])
+            elif op is V.SCATTER:
+                self._cut(whole, known[0], node.params["index"])
         elif shape == first and len(known) == 1:
             self._alike(whole, known[0])
 
@@ -154,6 +279,37 @@ class Axes:
         for i, k in enumerate(others):
             self._join((*part, i if apart else k), (*whole, k))
 
+    def _in_a_row(self, whole: Axis, parts: Iterable[Axis | int]) -> None:
+        """Parts that make up an axis one after the other; a number is one of no axis here."""
+        at = 0
+        for part in parts:
+            n, of = (part, None) if isinstance(part, int) else (_size(part), part)
+            self._parts.setdefault(whole, []).append((at, at + n, of))
+            at += n
+
+    def _cut(self, whole: Any, part: Any, index: Any) -> None:
+        """Ranges of the axes of an array, which an index takes."""
+        for i, j, entries in taken_ranges(index, len(whole[0].output(whole[1])[0])):
+            start, stop, step = entries.indices(_size((*whole, i)))
+            if step == 1 and start < stop:
+                self._parts.setdefault((*whole, i), []).append((start, stop, (*part, j)))
+                ends = [k for k in (entries.start, entries.stop) if k is not None and k < 0]
+                self._from_the_end.extend(((*whole, i), int(k)) for k in ends)
+
+    def _folded(self, before: Any, after: Any) -> None:
+        """Axes that are joined to one, or parted, by a reshape."""
+        left, right = (
+            [axis for k in range(len(v[0].output(v[1])[0])) if _size(axis := (*v, k)) != 1]
+            for v in (before, after)
+        )
+        while left and right:
+            ones, others = [left.pop(0)], [right.pop(0)]
+            while (m := _sizes(ones)) != (n := _sizes(others)):
+                (ones if m < n else others).append((left if m < n else right).pop(0))
+            for few, many in ((ones, others), (others, ones)):
+                if len(few) == 1 < len(many):
+                    self._products.append((few[0], many))
+
     def _reduced(self, whole: Any, value: Any, axis: Any) -> None:
         n, m = (len(v[0].output(v[1])[0]) for v in (value, whole))
         axes = range(n) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
@@ -182,4 +338,33 @@ class Axes:
                     self._join((node, 0, j), (*value, i))
 
 
-__all__ = ["Axes", "Axis"]
+def _size(axis: Axis) -> int:
+    node, port, k = axis
+    return int(node.output(port)[0][k])
+
+
+def _sizes(axes: Iterable[Axis]) -> int:
+    return math.prod(map(_size, axes))
+
+
+def taken_ranges(index: Any, ndim: int) -> list[tuple[int, int, slice]]:
+    """The slices of an index that is made of numbers, slices, None and ... only: the axis that each
+    is taken from, the axis of the result, and the slice. Nothing for an index of other kinds.
+    """
+    parts = list(index) if isinstance(index, tuple) else [index]
+    kinds = (slice, int, np.integer, type(None), type(...))
+    if not all(isinstance(part, kinds) and not isinstance(part, bool) for part in parts):
+        return []
+    missing = ndim - sum(part is not None and part is not Ellipsis for part in parts)
+    at = next((k for k, part in enumerate(parts) if part is Ellipsis), len(parts))
+    parts[at : at + 1] = [slice(None)] * missing
+    found, i, j = [], 0, 0
+    for part in parts:
+        if isinstance(part, slice):
+            found.append((i, j, part))
+        i += part is not None
+        j += part is None or isinstance(part, slice)
+    return found
+
+
+__all__ = ["Axes", "Axis", "taken_ranges"]

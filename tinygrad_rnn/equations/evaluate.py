@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..graph import Array
 from . import vocabulary as V
-from .expr import Equation, Expr, Form, Size, labels, order
+from .expr import Equation, Expr, Form, labels, order
+from .sizes import Size
 
 Values = dict[Expr, Any]
 
@@ -31,12 +32,19 @@ def evaluate(root: Expr, known: Mapping[Expr, Any], batch: int) -> Any:
 def _sized(value: Any, batch: int) -> Any:
     """A parameter with the batch's size put in."""
     if isinstance(value, Size):
-        return value.factor * batch if value.grows else int(value)
+        return value.at(batch)
     if isinstance(value, tuple):
         return tuple(_sized(part, batch) for part in value)
     if isinstance(value, slice):
         return slice(*(_sized(end, batch) for end in (value.start, value.stop, value.step)))
     return value
+
+
+def _placed(size: int, ends: Iterable[Any], batch: int) -> list[Any]:
+    """Positions along an axis, for the batch's size: B entries from the first; one stays one."""
+    if not (isinstance(size, Size) and size.grows):
+        return [*ends]
+    return [k // size.batch * batch if k and k % size.batch == 0 else k for k in ends]
 
 
 def _computed(expr: Expr, args: list[Any], batch: int) -> Any:
@@ -46,11 +54,16 @@ def _computed(expr: Expr, args: list[Any], batch: int) -> Any:
     if expr.op is V.BROADCAST_TO:
         return np.broadcast_to(args[0], shape)
     if expr.op is V.PLACED:
-        axis, start, stop = expr.params["slice"]
+        axis, *ends = expr.params["slice"]
+        start, stop = _placed(expr.shape[axis], ends, batch)
         whole: Any = np.zeros(shape)
         whole[(..., slice(start, stop), *([slice(None)] * (-1 - axis)))] = args[0]
         return whole
     params = {k: _sized(v, batch) for k, v in expr.params.items()}
+    if expr.op is V.SLICE:
+        ends = [params["start"], params["stop"]]
+        ends = _placed(expr.args[0].shape[params["axis"]], ends, batch)
+        params |= zip(("start", "stop"), ends, strict=True)
     result = expr.op.value(*args, **params)
     return result if expr.op.together is None else result[0]
 

@@ -16,31 +16,10 @@ import numpy as np
 from ..graph import Array, Shape
 from ..primitive import Primitive
 from . import vocabulary as V
+from .sizes import Size
 
 SHAPES = ("shape", "to")
 """Parameters that say the shape of the result."""
-
-
-class Size(int):
-    """A size with a letter: the number it had while tracing, `factor` times the letter.
-
-    grows  whether it grows with the batch
-    """
-
-    letter: str
-    factor: int
-    grows: bool
-
-    def __new__(cls, size: int, letter: str, factor: int = 1, grows: bool = False) -> Size:
-        """The size `factor` times `letter`, which was `size` in the trace."""
-        self = super().__new__(cls, size)
-        self.letter, self.factor, self.grows = letter, factor, grows
-        return self
-
-
-def grows(size: int) -> bool:
-    """Whether a size grows with the batch."""
-    return isinstance(size, Size) and size.grows
 
 
 class Symbol(NamedTuple):
@@ -67,7 +46,7 @@ class Expr:
     op      the primitive; V.SYMBOL or V.NUMBER for leaves
     args    expressions
     params  the operation's other arguments (axis, index, ...)
-    shape   of the value, its sizes with their letters (`Size`)
+    shape   of the value, its sizes with their letters (`sizes.Size`)
     """
 
     __slots__ = ("__weakref__", "args", "op", "params", "shape")
@@ -135,7 +114,7 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
         return tuple(map(_frozen, value))
     if isinstance(value, Size):
-        return ("size", int(value), value.letter, value.factor)
+        return ("size", value.key)
     return (type(value).__name__, value)
 
 

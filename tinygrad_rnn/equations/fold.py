@@ -256,7 +256,7 @@ class Folder:
     def _name_delta(self, expr: Expr) -> None:
         """delta for a derivative of the loss; a letter for a value that helps to compute one."""
         wishes = self._wishes(expr)
-        if not wishes and expr not in self.cotangent_of:
+        if not (wishes or expr in self.cotangent_of or any(self._parts_of(expr))):
             self._give(expr, self._letter(expr, *_LETTERS), "delta")
             return
         numbered = (f"delta_{k}" for k in range(1, 100))
@@ -433,13 +433,17 @@ class Folder:
             whole = of[-1]
             if whole.op is V.SYMBOL:
                 continue
-            params = {"axis": axis, "start": start, "stop": stop}
-            part = make(V.SLICE, [whole], g.shape, params)
-            if part in self.names:
+            for part in [*self.groups.get(whole, []), whole]:
+                own = part.params if part is not whole else {"start": 0, "stop": stop}
+                if own["start"] <= start and stop <= own["stop"]:
+                    break
+            if part is not whole and part.shape == g.shape:
                 yield Meaning(target, self.names[part], None)
-            else:
-                cut = make(V.SLICE, [self._folded(whole)], g.shape, params)
-                yield Meaning(target, self._unnamed(target, g.shape), cut)
+                return
+            at = own["start"]
+            params = {"axis": axis, "start": start - at, "stop": stop - at}
+            cut = make(V.SLICE, [self._folded(part)], g.shape, params)
+            yield Meaning(target, self._unnamed(target, g.shape), cut)
             return
 
 

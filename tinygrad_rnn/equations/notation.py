@@ -7,8 +7,7 @@ which are matrix products, and where brackets are needed, is decided here and no
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple
@@ -20,18 +19,18 @@ from ..notation import ATOM, PRODUCT, SUM, TIMES, Arrangement
 from ..ops.registry import OPERATORS
 from ..primitive import Primitive
 from . import vocabulary as V
+from .axes import taken_ranges
 from .expr import (
     SHAPES,
     Expr,
     Form,
     Gradient,
-    Size,
     Symbol,
-    grows,
     initial_gradients,
     order,
     recursion,
 )  # fmt: skip
+from .sizes import Count, counted, grows, place
 
 
 class Box(NamedTuple):
@@ -51,11 +50,12 @@ class Box(NamedTuple):
     join      parts beside each other in brackets
     relation  (left, relation, right)
     holds     (left, relation, right): 1 where it holds and 0 elsewhere
-    part      (inside, index)
+    part      (inside, index); the index is a box
     partial   (of, whether of the step's loss only): dL/d(of) or dL_t/d(of)
     given     (formula, left, right): a formula, and that in it left = right
     noted     (formula, words): a formula, and words about it
     words     (text,)
+    row       boxes side by side, as in 3H or :, H:2H
     """
 
     kind: str
@@ -143,7 +143,7 @@ def _call(expr: Expr, args: list[Box]) -> Box:
     name = expr.op.notation.symbol or expr.op.name
     if told == [("axis", -2)] and expr.ndim == 2 and grows(expr.shape[0]) and len(args) == 1:
         return Box("over", ("batch", group(args[0]), name))
-    extra = [Box("words", (f"{k}={_shown(_told(expr, k, v))}",)) for k, v in told]
+    extra = [_row(f"{k}=", _shown(_told(expr, k, v))) for k, v in told]
     symbol = "" if expr.op.notation.form in ("total", "brackets") else expr.op.notation.symbol
     return Box("call", (symbol or expr.op.name, *args, *extra))
 
@@ -168,9 +168,9 @@ def _defaults(op: Primitive) -> dict[str, Any]:
 
 
 def _told(expr: Expr, key: str, value: Any) -> Any:
-    """A parameter as it is written: axes of arrays with three or more count from the first."""
-    n = max(arg.ndim for arg in expr.args)
-    if key != "axis" or n < 3:
+    """A parameter as it is written: axes count from the first, but for the last."""
+    n = max(arg.ndim for arg in (expr, *expr.args))
+    if key != "axis":
         return value
     axes = value if isinstance(value, tuple) else (value,)
     counted = tuple(a if a == -1 else a % n for a in axes)
@@ -182,9 +182,8 @@ def _reshaped(expr: Expr, arg: Box) -> Box:
     before, after = expr.args[0].shape, expr.shape
     index = _ones(before, after, "None") or _ones(after, before, "0")
     if expr.op is V.RESHAPE and index:
-        return Box("part", (_at_least(arg, ATOM), index))
-    sizes = " × ".join(_products(before, after)) or "1"
-    return Box("call", (expr.op.notation.symbol or expr.op.name, arg, Box("words", (sizes,))))
+        return Box("part", (_at_least(arg, ATOM), _row(index)))
+    return Box("call", (expr.op.notation.symbol or expr.op.name, arg, sizes(after)))
 
 
 def _ones(few: Shape, many: Shape, mark: str) -> str:
@@ -201,37 +200,74 @@ def _ones(few: Shape, many: Shape, mark: str) -> str:
     return ", ".join(written) if not left else ""
 
 
-def _products(before: Shape, after: Shape) -> list[str]:
-    """Sizes, those that several axes were joined to as products: 3H."""
-    found, left = [], list(before)
-    for n in after:
-        joined: list[int] = []
-        while left and math.prod(joined) < n:
-            joined.append(left.pop(0))
-        fits = math.prod(joined) == n and len(joined) > 1
-        lettered = any(isinstance(m, Size) for m in joined)
-        if not isinstance(n, Size) and fits and lettered:
-            found.append("".join(map(_shown, sorted(joined, key=lambda m: isinstance(m, Size)))))
-        else:
-            found.append(_shown(n))
-    return found
+def _row(*pieces: str | Box) -> Box:
+    """Text and boxes side by side."""
+    boxes: list[Box] = []
+    for piece in pieces:
+        own = Box("words", (piece,)) if isinstance(piece, str) else piece
+        for box in own.inside if own.kind == "row" else [own]:
+            if box.kind == "words" and boxes and boxes[-1].kind == "words":
+                boxes[-1] = Box("words", (boxes[-1].inside[0] + box.inside[0],))
+            elif box.inside != ("",):
+                boxes.append(box)
+    return boxes[0] if len(boxes) == 1 else Box("row", tuple(boxes))
 
 
-def _shown(value: Any) -> str:
+def _listed(pieces: Sequence[str | Box], between: str = ", ") -> Box:
+    return _row(*[part for piece in pieces for part in (between, piece)][1:])
+
+
+def sized(count: Count) -> Box:
+    """A number of entries: 3H, H/2, I+H+1."""
+    pieces: list[str | Box] = []
+    for letters, n in count.terms.items():
+        names = [_name(Symbol(letter, "size")) for letter in letters]
+        sign = "−" if n < 0 else "+" if pieces else ""
+        times = str(abs(n.numerator)) if abs(n.numerator) != 1 or not names else ""
+        pieces += [sign, times, *names, f"/{n.denominator}" if n.denominator != 1 else ""]
+    return _row(*pieces) if pieces else _row("0")
+
+
+def sizes(shape: Shape) -> Box:
+    """A shape: B × 3H."""
+    return _listed([_factor(n) for n in shape], " × ") if shape else _row("1")
+
+
+def _factor(size: int) -> str | Box:
+    """A size among others, in brackets if it is a sum."""
+    count = counted(size)
+    if count is None:
+        return str(int(size))
+    return sized(count) if len(count.terms) == 1 else _row("(", sized(count), ")")
+
+
+def _range(size: int, start: int, stop: int) -> Box:
+    """start:stop of an axis, in letters where both are known; an end of the axis is not written."""
+    ends = [k for k in (start, stop) if 0 < k < size]
+    counts = [count for k in ends if (count := place(size, k)) is not None]
+    known = len(counts) == len(ends)
+    first, last = (
+        ""
+        if k not in ends
+        else sized(count)
+        if known and (count := place(size, k))
+        else str(int(k))
+        for k in (start, stop)
+    )
+    return _row(first, ":", last)
+
+
+def _shown(value: Any) -> str | Box:
     if isinstance(value, tuple):
-        return (
-            ", ".join(map(_shown, value))
-            if len(value) == 1
-            else f"({', '.join(map(_shown, value))})"
-        )
+        inside = _listed([_shown(part) for part in value])
+        return inside if len(value) == 1 else _row("(", inside, ")")
     if isinstance(value, slice):
         ends = [value.start, value.stop, *([] if value.step in (None, 1) else [value.step])]
-        return ":".join("" if end is None else _shown(end) for end in ends)
+        return _listed(["" if end is None else _shown(end) for end in ends], ":")
     if value is Ellipsis:
         return "…"
-    if isinstance(value, Size):
-        letter = value.letter.replace("_", "")
-        return letter if value.factor == 1 else f"{value.factor}{letter}"
+    if (count := counted(value)) is not None:
+        return sized(count)
     return " ".join(str(value).split()).replace("-", "−")  # an array has lines
 
 
@@ -300,10 +336,10 @@ def _total(e: Expr, args: list[Box]) -> Box | None:
     (x,), (arg,) = e.args, args
     if not isinstance(e.params.get("axis"), tuple):
         return None
-    sizes = [x.shape[axis] for axis in e.params["axis"]]
-    if len(sizes) == x.ndim and not (x.ndim == 1 and grows(sizes[0])):
+    summed = [x.shape[axis] for axis in e.params["axis"]]
+    if len(summed) == x.ndim and not (x.ndim == 1 and grows(summed[0])):
         over = "entries"
-    elif e.params["axis"] == (-x.ndim,) and grows(sizes[0]):
+    elif e.params["axis"] == (-x.ndim,) and grows(summed[0]):
         over = "batch"
     elif e.params["axis"] == (-1,) and x.ndim == 2 and e.params["keepdims"]:
         over = "features"
@@ -319,26 +355,42 @@ def _brackets(e: Expr, args: list[Box]) -> Box | None:
     return Box("join", tuple(args)) if e.params["axis"] == -1 else None
 
 
+def _part(arg: Box, index: Box) -> Box:
+    return Box("part", (_at_least(arg, ATOM), index))
+
+
+def _along(axis: int, ndim: int, index: str | Box) -> Box:
+    """An index along one axis, counted from the end; axes after it are whole."""
+    return _row(":, " * (ndim + axis), index)
+
+
 def _slice(e: Expr, args: list[Box]) -> Box:
-    start, stop, axis = e.params["start"], e.params["stop"], e.params["axis"]
-    index = ":, " * (e.ndim + axis) + f"{start}:{stop}" + ", :" * (-1 - axis)
-    return Box("part", (_at_least(args[0], ATOM), index))
+    axis = e.params["axis"]
+    entries = _range(e.args[0].shape[axis], e.params["start"], e.params["stop"])
+    return _part(args[0], _along(axis, e.ndim, entries))
 
 
 def _entry(e: Expr, args: list[Box]) -> Box:
-    index = ":, " * (e.args[0].ndim + e.params["axis"]) + str(e.params["index"])
-    index += ", :" * (-1 - e.params["axis"])
-    return Box("part", (_at_least(args[0], ATOM), index))
+    return _part(args[0], _along(e.params["axis"], e.args[0].ndim, str(e.params["index"])))
 
 
-def _part(e: Expr, args: list[Box]) -> Box:
-    return Box("part", (_at_least(args[0], ATOM), str(e.params["port"] + 1)))
+def _output(e: Expr, args: list[Box]) -> Box:
+    return _part(args[0], _row(str(e.params["port"] + 1)))
 
 
 def _entries(e: Expr, args: list[Box]) -> Box:
-    index = e.params["index"]
-    parts = index if isinstance(index, tuple) else (index,)
-    return Box("part", (_at_least(args[0], ATOM), ", ".join(map(_shown, parts))))
+    index, shape = e.params["index"], e.args[0].shape
+    parts = [*index] if isinstance(index, tuple) else [index]
+    ranges = iter(taken_ranges(index, len(shape)))
+    explicit = not any(part is Ellipsis for part in parts)
+    shown: list[str | Box] = []
+    for part in parts:
+        axis, _, entries = next(ranges, (0, 0, None)) if isinstance(part, slice) else (0, 0, None)
+        if explicit and entries is not None and entries.step in (None, 1):
+            shown.append(_range(shape[axis], *entries.indices(shape[axis])[:2]))
+        else:
+            shown.append(_shown(part))
+    return _part(args[0], _listed(shown))
 
 
 def _signed(e: Expr, args: list[Box]) -> Box:
@@ -366,7 +418,7 @@ def _einsum(e: Expr, args: list[Box]) -> Box:
     """A product with its indices, summed over those that the result does not have."""
     left, right, to = (e.params[key] for key in ("left", "right", "to"))
     factors = [
-        Box("part", (_at_least(arg, ATOM), ", ".join(letters)))
+        _part(arg, _listed([Box("name", (letter, "", "")) for letter in letters]))
         for arg, letters in zip(args, (left, right), strict=True)
     ]
     product = Box("product", tuple(factors), PRODUCT)
@@ -386,7 +438,7 @@ _OWN: dict[Primitive, Callable[[Expr, list[Box]], Box | None]] = {
     V.EINSUM: _einsum,
     V.SLICE: _slice,
     V.TAKE: _entry,
-    V.PART: _part,
+    V.PART: _output,
 }
 """Operations whose sign depends on their arguments."""
 _FORMS: dict[Arrangement, Callable[[Expr, list[Box]], Box | None]] = {
@@ -515,4 +567,4 @@ def _over_time(g: Gradient) -> Box:
     return Box("over", ("time", inner, "Σ"), SUM)
 
 
-__all__ = ["Box", "Line", "Section", "boxed", "group", "left_side", "page"]
+__all__ = ["Box", "Line", "Section", "boxed", "group", "left_side", "page", "sizes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..notation import GREEK
@@ -23,6 +24,14 @@ def latex(box: Box) -> str:
     if kind == "turned":
         timed = inside[0].kind == "name" and inside[0].inside[2] and not inside[0].inside[1]
         return (parts[0] if timed else f"{{{parts[0]}}}") + r"^{\top}"
+    if kind == "row":
+        return "".join(
+            _inline(part.inside[0]) if part.kind == "words" else latex(part) for part in inside
+        )
+    if kind == "part":
+        index = inside[1]
+        inner = _inline(index.inside[0]) if index.kind == "words" else parts[1]
+        return rf"{{{parts[0]}}}_{{[{inner}]}}"
     if kind == "join":
         return rf"\left[{', '.join(parts)}\right]"
     written: str = _WRITE[kind](*parts)
@@ -31,6 +40,13 @@ def latex(box: Box) -> str:
 
 def _escaped(text: str) -> str:
     return text.translate(_ESCAPED)
+
+
+def _inline(text: str) -> str:
+    """Text beside letters, as in an index: words upright, signs as they are in formulas."""
+    signs = {":": "{:}", "−": "-", "×": r"\times", "…": r"\ldots "}
+    pieces = re.findall(r"[^\W\d][\w=]+|.", text)
+    return "".join(rf"\text{{{_escaped(p)}}}" if len(p) > 1 else signs.get(p, p) for p in pieces)
 
 
 def _letters(word: str) -> str:
@@ -91,7 +107,6 @@ _WRITE: dict[str, Any] = {
     "over": _over,
     "holds": lambda a, r, b: rf"\mathbf{{1}}\left[{a} {_RELATIONS.get(r, r)} {b}\right]",
     "relation": lambda a, r, b: f"{a} {_RELATIONS.get(r, r)} {b}",
-    "part": lambda x, index: rf"{{{x}}}_{{[{index}]}}",
     "partial": _partial,
     "given": lambda x, a, b: rf"{x}, \quad {a} = {b}",
     "noted": lambda x, words: rf"{x}, \quad {words.replace('mathrm', 'text', 1)}",

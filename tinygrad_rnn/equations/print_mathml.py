@@ -85,7 +85,10 @@ def mathml(box: Box) -> Element:
                 return _with("msubsup", base, below, _text("mi", "⊤", mathvariant="normal"))
             return _with("msup", *parts, _text("mi", "⊤", mathvariant="normal"))
         case "part":
-            return _with("msub", *parts, _text("mtext", f"[{inside[1]}]"))
+            x, index = parts
+            return _with("msub", x, _with("mrow", _op("["), index, _op("]")))
+        case "row":
+            return _with("mrow", *parts)
         case "holds":
             one = _text("mn", "1", mathvariant="bold")
             return _with("mrow", one, _op("["), parts[0], _op(inside[1]), parts[1], _op("]"))

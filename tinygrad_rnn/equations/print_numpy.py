@@ -15,9 +15,10 @@ import numpy as np
 from ..notation import PRODUCT, SIGN, SUM, TIMES
 from ..primitive import Primitive
 from . import vocabulary as V
-from .expr import Equation, Expr, Form, Gradient, Size, Symbol, labels, order, recursion
+from .expr import Equation, Expr, Form, Gradient, Symbol, labels, order, recursion
 from .notation import Line, boxed, left_side
 from .print_text import line, text
+from .sizes import Count, counted, place
 
 _RESERVED = {"np", "math", "t", "T", "outputs", "gradients", *keyword.kwlist}
 _SIGN, _RAISED, _ATOM = 3, 4, 5
@@ -74,6 +75,21 @@ class _Writer:
     def size(self, letter: str) -> str:
         """The variable that holds a size."""
         return self.letters.setdefault(letter, self.ident(letter, "size"))
+
+    def count(self, count: Count) -> str:
+        """A number of entries."""
+        written = ""
+        for letters, n in count.terms.items():
+            times = [str(abs(n.numerator))] if abs(n.numerator) != 1 or not letters else []
+            term = " * ".join([*times, *map(self.size, letters)])
+            term += f" // {n.denominator}" if n.denominator != 1 else ""
+            written += f" {'-' if n < 0 else '+'} {term}"
+        return written.removeprefix(" + ").strip() or "0"
+
+    def place(self, size: int, k: int) -> str:
+        """A position along an axis."""
+        known = place(size, k)
+        return str(int(k)) if known is None else self.count(known)
 
     def symbol(self, symbol: Symbol) -> str:
         if symbol.kind == "start":
@@ -150,9 +166,8 @@ class _Writer:
         return "".join(f", {k}={self._literal(v)}" for k, v in expr.params.items())
 
     def _literal(self, value: Any) -> str:
-        if isinstance(value, Size):
-            letter = self.size(value.letter)
-            return letter if value.factor == 1 else f"{value.factor} * {letter}"
+        if (count := counted(value)) is not None:
+            return self.count(count)
         if isinstance(value, tuple):
             return f"({', '.join(map(self._literal, value))}{',' * (len(value) == 1)})"
         if isinstance(value, np.ndarray):
@@ -232,7 +247,9 @@ def _transpose(w: _Writer, e: Expr) -> str:
 
 
 def _cut(w: _Writer, e: Expr) -> str:
-    start, stop, axis = e.params["start"], e.params["stop"], e.params["axis"]
+    axis = e.params["axis"]
+    size = e.args[0].shape[axis]
+    start, stop = (w.place(size, e.params[end]) for end in ("start", "stop"))
     before = "..., " if e.ndim > -axis else ""
     return f"{w.code(e.args[0], _ATOM)}[{before}{start}:{stop}{', :' * (-1 - axis)}]"
 
@@ -253,9 +270,10 @@ def _scatter(w: _Writer, e: Expr) -> str:
 
 def _placed(w: _Writer, e: Expr) -> str:
     w.needs("put", _PUT)
-    axis, start, stop = e.params["slice"]
-    index = (..., slice(start, stop), *([slice(None)] * (-1 - axis)))
-    return f"put({w.code(e.args[0])}, {_tuple(w, index)}, {w._shape(e.shape)})"
+    axis, *ends = e.params["slice"]
+    start, stop = (w.place(e.shape[axis], k) for k in ends)
+    index = f"..., slice({start}, {stop}){', slice(None)' * (-1 - axis)}"
+    return f"put({w.code(e.args[0])}, ({index}), {w._shape(e.shape)})"
 
 
 def _put_along_axis(w: _Writer, e: Expr) -> str:
@@ -371,17 +389,22 @@ def _having(w: _Writer, letter: str, xs: str) -> str:
     """A size, told by an argument that has it."""
     if letter == w.form.batch:
         return f"{xs}.shape[1]"
-    owners = [(g.of.shape, w.ident(g.of.symbol.name, "parameter")) for g in w.form.parameters]
-    owners += [
-        (c.state.shape, w.ident(f"{c.state.symbol.name}_0", "start")) for c in w.form.carries
-    ]
+    form = w.form
+    owners = [(g.of.shape, w.ident(g.of.symbol.name, "parameter")) for g in form.parameters]
+    owners += [(c.state.shape, w.ident(f"{c.state.symbol.name}_0", "start")) for c in form.carries]
+    for of, kind in [
+        *((g.of, "sequence") for g in form.inputs),
+        *((e, "cotangent") for e in form.errors),
+    ]:
+        label = f"{of.symbol.name}s" if kind == "sequence" else of.symbol.name
+        owners.append(((0, *of.shape), w.ident(label, kind)))
     found = (
         f"{owner}.shape[{k}]"
         for shape, owner in owners
         for k, n in enumerate(shape)
-        if isinstance(n, Size) and n.letter == letter and n.factor == 1
+        if (count := counted(n)) is not None and count.letter == letter
     )
-    return next(found, f"{xs}.shape[-1]")
+    return next(found, str(form.sizes[letter]))
 
 
 def _described(form: Form, w: _Writer, sequences: dict[Expr, str]) -> Iterable[str]:
@@ -441,9 +464,10 @@ def _assigned(w: _Writer, equation: Equation) -> str:
         if n != equation.targets[0].shape[k]
     )
     sizes = [target.shape[axis] for target in equation.targets]
-    ends: Any = np.cumsum(sizes)[:-1].tolist()
-    if len(set(sizes)) == 1:
-        ends = len(sizes)
+    ends = str(len(sizes))
+    if len(set(sizes)) > 1:
+        cuts = np.cumsum(sizes)[:-1].tolist()
+        ends = f"[{', '.join(w.place(equation.value.shape[axis], k) for k in cuts)}]"
     return f"{', '.join(targets)} = np.split({value}, {ends}, axis={axis})"
 
 

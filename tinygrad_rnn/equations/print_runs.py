@@ -126,6 +126,7 @@ _WRITE: dict[str, Any] = {
     "holds": lambda a, sign, b: (Run("1"), *_bracketed(_relation(a, sign, b), "[", "]")),
     "relation": lambda a, sign, b: _relation(a, sign, b),
     "part": lambda x, index: (*x, *_bracketed(index, "[", "]")),
+    "row": lambda *parts: tuple(chain.from_iterable(parts)),
     "given": lambda x, a, b: (*x, Run(", where "), *a, Run(" = "), *b),
     "noted": lambda x, words: (*x, Run(", "), *words),
 }

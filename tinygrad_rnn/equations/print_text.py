@@ -31,6 +31,8 @@ def text(box: Box, within: str = "") -> str:
         return f"{parts[0]}({', '.join(parts[1:])})"
     if kind == "join":
         return f"[{', '.join(parts)}]"
+    if kind == "row":
+        return "".join(parts)
     written: str = _WRITE[kind](*parts)
     return written
 

@@ -17,10 +17,11 @@ from ..primitive import Primitive
 from ..refusals import ValueDependenceError
 from ..tensor import Tensor
 from . import vocabulary as V
-from .axes import Axes
-from .expr import SHAPES, Expr, Size, Symbol, make, name, number, order
+from .axes import Axes, Axis, taken_ranges
+from .expr import SHAPES, Expr, Symbol, make, name, number, order
 from .scalar import Scalar
 from .simplify import RULES, TIDY, Simplifier, cut
+from .sizes import Count, Size, counted, grows
 from .step import Traced
 
 Output = tuple[Node, int]
@@ -36,7 +37,7 @@ class Reader:
     exprs      by the node and output of the first trace
     constants  arrays that were found in the record, by name
     unnamed    those of them that have no name of the cell's own
-    sizes      {letter: size}: H of the state, I of the input
+    sizes      {letter: size}: H of the state, I of the input, O of the output
     batch      the letter of the batch's size
     simplify   makes the expressions
     """
@@ -63,6 +64,12 @@ class Reader:
         self.axes = Axes(orders[0], {**a.cotangents, **a.initial}, a.alike)
         for letter, tensors in a.sizes.items():
             self.axes.name(letter, tensors)
+        for p, q in zip(*orders, strict=True):
+            for axis, other in zip(_axes(p), _axes(q), strict=False):
+                sizes = [n.output(port)[0][k] for n, port, k in (axis, other)]
+                if sizes == [a.batch, b.batch] != [a.batch] * 2:
+                    self.axes.count(axis, Count.of(self.batch))
+        self.axes.solve()
         whole = {t._node for g in a.cotangents.values() for t in _tensors(g)}
         self._read_all(orders, whole)
         several = self._used_several_times()
@@ -114,33 +121,38 @@ class Reader:
 
     # -- sizes and constants ---------------------------------------------------------------------
 
-    def _size(self, p: int, q: int, letter: str | None = None) -> int:
-        if p == q:
-            if letter is not None:
-                self.sizes[letter] = p
-            return p if letter is None else Size(p, letter)
-        factor = p // self.a.batch
-        if p != factor * self.a.batch or q != factor * self.b.batch:
+    def _size(self, p: int, q: int, axis: Axis | None = None) -> int:
+        """A size that was p and q in the two traces, of an axis or of none that is known."""
+        growing = self.a.batch if p != q else 0
+        if growing and (p % growing or q != p // growing * self.b.batch):
             self._refuse(
                 f"sizes ({p} and {q} for batches of {self.a.batch} and "
                 f"{self.b.batch}) that are no multiple of the batch's, and others",
             )
-        return Size(p, self.batch, factor, grows=True)
+        found = p if axis is None else self.axes.size(axis, growing)
+        if growing and counted(found) is None:
+            found = Size(p, Count({(self.batch,): p // growing}), None, growing)
+        count = counted(found)
+        if count is not None and count.letter is not None and not growing:
+            self.sizes[count.letter] = p
+        return found
 
     def _shape(self, p: Shape, q: Shape, of: Output | None = None) -> Shape:
-        letters = [self.axes.letter((*of, k)) if of else None for k in range(len(p))]
-        return tuple(itertools.starmap(self._size, zip(p, q, letters, strict=True)))
+        axes = [(*of, k) if of else None for k in range(len(p))]
+        return tuple(itertools.starmap(self._size, zip(p, q, axes, strict=True)))
 
     def _count(self, sizes: list[int]) -> Expr:
         """How many entries some axes have, with the letters of their sizes."""
-        found: Expr = number(1)
-        for n in sizes:
-            factor = number(n)
-            if isinstance(n, Size):
-                factor = name(Symbol(n.letter, "size"), ())
-                if n.factor != 1:
-                    factor = self.simplify.make(V.MULTIPLY, [number(n.factor), factor], ())
-            found = self.simplify.make(V.MULTIPLY, [found, factor], ())
+        count = Count({(): 1})
+        for size in sizes:
+            count = count.times(counted(size) or Count({(): int(size)}))
+        join, found = self.simplify.make, number(0)
+        for letters, n in count.terms.items():
+            term = number(abs(n.numerator))
+            for letter in letters:
+                term = join(V.MULTIPLY, [term, name(Symbol(letter, "size"), ())], ())
+            term = join(V.DIVIDE, [term, number(n.denominator)], ())
+            found = join(V.SUBTRACT if n < 0 else V.ADD, [found, term], ())
         return found
 
     def _param(self, p: Any, q: Any) -> Any:
@@ -264,7 +276,7 @@ class Reader:
         if op is V.SPLIT:
             axis -= args[0].ndim
             start = sum(part[axis] for part in p.shape[:k])
-            return cut(self.simplify, args[0], axis, start, start + shape[axis])
+            return cut(self.simplify, args[0], axis, start, start + shape[axis], shape)
         if op is V.UNSTACK:
             params = {"axis": axis - args[0].ndim, "index": k}
             return self.simplify.make(V.TAKE, args, shape, params)
@@ -279,9 +291,15 @@ class Reader:
             whole, part = (args[0].shape, shape) if op is V.GETITEM else (shape, args[0].shape)
             if np.prod(whole) == np.prod(part) and _is_basic(given["index"]):
                 return s.make(V.RESHAPE, args, shape)
-            found = _one_slice(given["index"], whole, part)
+            found = _one_slice(given["index"], whole)
+            if found is not None and grows(whole[found[0]]):
+                wide = tuple(n.at(self.b.batch) if isinstance(n, Size) else n for n in whole)
+                same = [k * self.b.batch for k in found[1:]]
+                again = _one_slice(other["index"], wide)
+                if again is None or [k * self.a.batch for k in again[1:]] != same:
+                    found = None
             if found is not None and op is V.GETITEM:
-                return cut(s, args[0], *found)
+                return cut(s, args[0], *found, shape)
             if found is not None:
                 return s.make(V.PLACED, args, shape, {"slice": found})
         indicator = self._indicator(op, args, shape, given)
@@ -359,6 +377,13 @@ def _from_the_end(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(a % ndim - ndim for a in axes))
 
 
+def _axes(node: Node) -> list[Axis]:
+    """All axes of all outputs of a node."""
+    multiple = node.primitive is not None and node.primitive.multiple
+    ports = range(len(node.shape) if multiple else 1)
+    return [(node, port, k) for port in ports for k in range(len(node.output(port)[0]))]
+
+
 def _is_basic(index: Any) -> bool:
     """Made of numbers, forward slices, None and ... only, so that entries stay in order."""
     parts = index if isinstance(index, tuple) else (index,)
@@ -371,21 +396,14 @@ def _is_basic(index: Any) -> bool:
     )
 
 
-def _one_slice(index: Any, whole: Shape, part: Shape) -> tuple[int, int, int] | None:
+def _one_slice(index: Any, whole: Shape) -> tuple[int, int, int] | None:
     """(axis from the end, start, stop) if an index cuts one axis and leaves the others whole."""
-    parts = index if isinstance(index, tuple) else (index,)
-    if len(whole) != len(part) or not all(p is Ellipsis or isinstance(p, slice) for p in parts):
-        return None
-    if any(isinstance(p, slice) and p.step not in (None, 1) for p in parts):
-        return None
-    n = len(whole) - sum(p is not Ellipsis for p in parts)
-    full: list[slice] = []
-    for p in parts:
-        full += [slice(None)] * n if p is Ellipsis else [p]
-    full += [slice(None)] * (len(whole) - len(full))
-    ranges = [p.indices(size)[:2] for p, size in zip(full, whole, strict=True)]
-    cuts = [i for i, (r, size) in enumerate(zip(ranges, whole, strict=True)) if r != (0, size)]
-    if len(cuts) > 1:
+    found = taken_ranges(index, len(whole))
+    ranges = [part.indices(whole[i]) for i, _, part in found]
+    cuts = [k for k, (r, n) in enumerate(zip(ranges, whole, strict=False)) if r != (0, n, 1)]
+    alike = [(i, j) for i, j, _ in found] == [(i, i) for i in range(len(whole))]
+    if not alike or len(cuts) > 1 or any(step != 1 for *_, step in ranges):
         return None
     axis = cuts[0] if cuts else 0
-    return (axis - len(whole), *ranges[axis])
+    start, stop, _ = ranges[axis]
+    return axis - len(whole), start, stop

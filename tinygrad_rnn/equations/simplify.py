@@ -18,6 +18,7 @@ from ..graph import Shape
 from ..primitive import Primitive
 from . import vocabulary as V
 from .expr import Expr, make, number
+from .sizes import between
 
 
 def by_entries(op: Primitive) -> bool:
@@ -80,7 +81,7 @@ class Simplifier:
             return expr  # it is broadcast along that axis
         if (start, stop) == (0, expr.shape[axis]):
             return expr
-        shape = _with_size(expr.shape, axis, stop - start)
+        shape = _with_size(expr.shape, axis, between(expr.shape[axis], start, stop))
         if expr.op is V.NUMBER:
             return number(expr.value, shape)
         if (axis, start, stop) in self.parts.get(expr, {}):
@@ -117,9 +118,12 @@ def _with_size(shape: Shape, axis: int, size: int) -> Shape:
     return (*shape[:axis], size, *shape[axis + 1 :])
 
 
-def cut(s: Simplifier, expr: Expr, axis: int, start: int, stop: int) -> Expr:
+def cut(
+    s: Simplifier, expr: Expr, axis: int, start: int, stop: int, shape: Shape | None = None
+) -> Expr:
     """expr[..., start:stop] along an axis counted from the end."""
-    shape = _with_size(expr.shape, axis, stop - start)
+    if shape is None:
+        shape = _with_size(expr.shape, axis, between(expr.shape[axis], start, stop))
     return s.make(V.SLICE, [expr], shape, {"axis": axis, "start": start, "stop": stop})
 
 
@@ -267,7 +271,7 @@ def concatenated_again(e: Expr, s: Simplifier) -> Expr | None:
         if x.op is V.SLICE and x.params["axis"] == e.params["axis"]:
             axis, start, stop = _range(e)
             before = x.params["start"]
-            return cut(s, x.args[0], axis, before + start, before + stop)
+            return cut(s, x.args[0], axis, before + start, before + stop, e.shape)
         if e.shape == x.shape:
             return x
         return s.part(x, *_range(e)) if x.op in (V.CONCATENATE, V.NUMBER) else None
@@ -617,9 +621,9 @@ def scattered_slice(e: Expr, s: Simplifier) -> Expr | None:
     total = e.shape[axis]
     parts = [*e.args]
     if start:
-        parts.insert(0, number(0, _with_size(e.shape, axis, start)))
+        parts.insert(0, number(0, _with_size(e.shape, axis, between(total, 0, start))))
     if stop < total:
-        parts.append(number(0, _with_size(e.shape, axis, total - stop)))
+        parts.append(number(0, _with_size(e.shape, axis, between(total, stop, total))))
     return s.make(V.CONCATENATE, parts, e.shape, {"axis": axis})
 
 
@@ -696,7 +700,8 @@ def by_parts(e: Expr, s: Simplifier) -> Expr | None:
         known = [piece for piece in pieces if piece is not None]
         if len(known) < len(pieces):
             return None
-        parts.append(s.make(e.op, known, _with_size(e.shape, axis, stop - start), e.params))
+        shape = _with_size(e.shape, axis, between(e.shape[axis], start, stop))
+        parts.append(s.make(e.op, known, shape, e.params))
     return s.make(V.CONCATENATE, parts, e.shape, {"axis": axis})
 
 

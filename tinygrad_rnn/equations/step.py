@@ -153,7 +153,7 @@ def _trace(cell: Cell, inputs: Any, batch: int, seed: int, backward: bool = True
     forward = _listed(run, [*outputs.values(), *states.values()], names)
     traced = Traced(
         batch, names, values, outputs, states, [], [], leaves, {}, forward,
-        [], {}, scalars, _letters(xs, after, {*names.values()}), [], run,
+        [], {}, scalars, _letters(cell, xs, after, outputs.values(), {*names.values()}), [], run,
     )  # fmt: skip
     if backward:
         known = {symbol.name for symbol in names.values()}
@@ -240,11 +240,24 @@ def _remembering(cell: Cell, prefix: str = "") -> dict[str, float]:
     return found
 
 
-def _letters(xs: list[Tensor], states: list[Tensor], taken: set[Symbol]) -> dict[str, list[Tensor]]:
-    """H for the size of the states, I for that of x; no name of the cell's own."""
+def _letters(
+    cell: Cell,
+    xs: list[Tensor],
+    states: list[Tensor],
+    outputs: Iterable[Tensor],
+    taken: set[Symbol],
+) -> dict[str, list[Tensor]]:
+    """H for the size of the states (of those with `cell.hidden_size` entries, if it says that), I
+    for that of x, O for that of the outputs, which are often states; no name of the cell's own.
+    """
     known = {symbol.name for symbol in taken}
-    rows = [x for x in xs if x.ndim > 1][:1]
-    return {k: of for k, of in {"H": states, "I": rows}.items() if k not in known}
+    own = getattr(cell, "hidden_size", None)
+    found = {
+        "H": [s for s in states if not isinstance(own, int) or s.shape[-1:] == (own,)],
+        "I": [x for x in xs if x.ndim > 1][:1],
+        "O": [*outputs],
+    }
+    return {k: of for k, of in found.items() if k not in known}
 
 
 def _input_names(inputs: Any, argument: str, cell: Cell) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..equations import derive, notation, print_text
-from ..equations.expr import Expr, Form, grows
+from ..equations.expr import Expr, Form
+from ..equations.sizes import grows
 from ..graph import Array
 from ..nn import Cell
 from .lines import Lines, Numbers, Trial

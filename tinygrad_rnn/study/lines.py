@@ -24,7 +24,6 @@ from ..equations.expr import (
     Form,
     Gradient,
     Symbol,
-    grows,
     make,
     name,
     number,
@@ -33,6 +32,7 @@ from ..equations.expr import (
     rewritten,
     symbols,
 )
+from ..equations.sizes import grows
 from ..graph import Array
 
 EXTENTS: dict[str, Callable[[int, int], bool]] = {

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from .. import ops
 from ..equations import vocabulary as V
-from ..equations.expr import Expr, Symbol, grows, make, name, number, replaced, symbols
+from ..equations.expr import Expr, Symbol, make, name, number, replaced, symbols
+from ..equations.sizes import grows
 from ..primitive import Primitive
 from ..tensor import tensor
 from .lines import Lines, Slope, factors, product, terms, total

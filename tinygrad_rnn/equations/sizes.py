@@ -1,0 +1,140 @@
+"""Sizes of axes in letters: H, 3H, I + H + 1, H/2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+Letters = tuple[str, ...]
+
+
+class Count:
+    """How many entries there are: a sum of products of letters, as 2H + 1.
+
+    terms  {letters: how many times}; no letters for the number alone
+    """
+
+    __slots__ = ("terms",)
+
+    def __init__(self, terms: Mapping[Letters, Fraction | int]) -> None:
+        self.terms = {letters: Fraction(n) for letters, n in terms.items() if n}
+
+    @classmethod
+    def of(cls, letter: str) -> Count:
+        """One letter."""
+        return cls({(letter,): 1})
+
+    def plus(self, other: Count, times: int = 1) -> Count:
+        """The sum, or with times = -1 the difference."""
+        terms = dict(self.terms)
+        for letters, n in other.terms.items():
+            terms[letters] = terms.get(letters, Fraction(0)) + times * n
+        return Count(terms)
+
+    def times(self, other: Count) -> Count:
+        """The product."""
+        terms: dict[Letters, Fraction] = {}
+        for a, m in self.terms.items():
+            for b, n in other.terms.items():
+                letters = (*a, *b)
+                terms[letters] = terms.get(letters, Fraction(0)) + m * n
+        return Count(terms)
+
+    def over(self, n: int) -> Count:
+        """A part of it."""
+        return Count({letters: m / n for letters, m in self.terms.items()})
+
+    @property
+    def letter(self) -> str | None:
+        """The letter, if it is one."""
+        (first, *more) = self.terms.items() or [((), 0)]
+        return first[0][0] if not more and len(first[0]) == 1 and first[1] == 1 else None
+
+    @property
+    def key(self) -> tuple[tuple[Letters, Fraction], ...]:
+        """The same for equal counts."""
+        return tuple(sorted(self.terms.items()))
+
+    def __repr__(self) -> str:
+        return " + ".join("*".join([str(n), *letters]) for letters, n in self.terms.items()) or "0"
+
+
+NOTHING = Count({})
+
+
+class Size(int):
+    """The size of an axis whose origin is known: the number it had while tracing, and more.
+
+    count   the same in letters; None if only some places along the axis are known
+    places  {position along the axis: its count}, where parts of it begin and end
+    grows   whether it grows with the batch, which was `batch`
+    """
+
+    count: Count | None
+    places: dict[int, Count]
+    batch: int
+
+    def __new__(
+        cls, size: int, count: Count | None, places: Mapping[int, Count] | None = None,
+        batch: int = 0,
+    ) -> Size:  # fmt: skip
+        """A size that was `size` in the trace; batch is that of the trace if it grows with it."""
+        self = super().__new__(cls, size)
+        self.count, self.batch = count, batch
+        self.places = {k: c for k, c in (places or {}).items() if 0 < k < size}
+        return self
+
+    @property
+    def grows(self) -> bool:
+        """Whether it grows with the batch."""
+        return self.batch > 0
+
+    @property
+    def key(self) -> object:
+        """The same for equal sizes of one origin."""
+        places = tuple((k, c.key) for k, c in sorted(self.places.items()))
+        return int(self), self.count and self.count.key, places, self.batch
+
+    def at(self, batch: int) -> int:
+        """The size in a batch of another size."""
+        return int(self) // self.batch * batch if self.grows else int(self)
+
+
+def grows(size: int) -> bool:
+    """Whether a size grows with the batch."""
+    return isinstance(size, Size) and size.grows
+
+
+def counted(size: int) -> Count | None:
+    """A size in letters; None for a number that nothing more is known of."""
+    return size.count if isinstance(size, Size) else None
+
+
+def place(size: int, k: int) -> Count | None:
+    """A position along an axis in letters, if that is known."""
+    if k == 0:
+        return NOTHING
+    if not isinstance(size, Size):
+        return None
+    if size.grows and size.count is not None and k % size.batch == 0:
+        return Count({letters: n * k / int(size) for letters, n in size.count.terms.items()})
+    return size.count if k == size else size.places.get(k)
+
+
+def between(size: int, start: int, stop: int) -> int:
+    """The size of a part of an axis."""
+    ends = [place(size, k) for k in (start, stop)]
+    if not isinstance(size, Size) or None in ends:
+        return stop - start
+    first, last = (end for end in ends if end is not None)
+    places = {k - start: c.plus(first, -1) for k, c in size.places.items() if start < k < stop}
+    return Size(stop - start, last.plus(first, -1), places, size.batch)
+
+
+def letters(sizes: Iterable[int]) -> set[str]:
+    """The letters in some sizes."""
+    counts = [count for size in sizes if (count := counted(size)) is not None]
+    return {letter for count in counts for word in count.terms for letter in word}
+
+
+__all__ = ["NOTHING", "Count", "Letters", "Size", "between", "counted", "grows", "letters", "place"]
