@@ -198,7 +198,7 @@ def test_cells_are_listed(call, monkeypatch):
     assert code == 0
     assert "f = sigma(x_t U_f + h_{t-1} W_f + b_f)" in out
     code, out, _ = call("cells", "--equations")
-    assert out.strip() == repr(tg.cells())
+    assert out.strip() == str(tg.cells())
     one_line(call("cells", "gruu"), "unknown cell name 'gruu'; wanted one of elman, lstm, ")
 
 

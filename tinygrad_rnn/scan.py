@@ -103,7 +103,8 @@ class Scanned:
         return len(self.times)
 
     def __repr__(self) -> str:
-        return f"Scanned({len(self)} steps)"
+        outputs, state = tree.shapes(self.outputs), tree.shapes(self.state)
+        return f"Scanned({len(self)} steps; outputs {outputs}; state {state})"
 
 
 def _apart(stacked: Any, length: int) -> list[Any]:

@@ -16,6 +16,8 @@ from .ops.without_rule import SUBSTITUTES, Substituted, without_rule
 from .primitive import Recorded, of_precision, plain_array, precision, returns
 
 FLOAT = np.dtype(np.float32)
+FEW = 100
+"""So many numbers are all printed; of more, those at the edges, with the shape."""
 """The dtype of numbers that come without one of their own."""
 
 
@@ -217,9 +219,14 @@ class Tensor(Recorded):
         return bool((self == value).any())
 
     def __repr__(self) -> str:
-        text = np.array2string(np.asarray(self._value), separator=", ", prefix="tensor(")
+        value = np.asarray(self._value)
+        few = 3 if value.ndim < 3 else 1
+        text = np.array2string(
+            value, separator=", ", prefix="tensor(", threshold=FEW, edgeitems=few
+        )
+        shape = f", shape={self.shape}" if "..." in text else ""
         name = "" if self.name is None else f", name={self.name!r}"
-        return f"tensor({text}, dtype={self.dtype}{name})"
+        return f"tensor({text}{shape}, dtype={self.dtype}{name})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.dtype.kind in "biu":  # there is no gradient to lose

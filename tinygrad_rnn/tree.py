@@ -75,3 +75,14 @@ def paths(tree: Any, name: str = "") -> list[str]:
     if found is None:
         return [name]
     return [p for key, part in found for p in paths(part, f"{name}.{key}" if name else str(key))]
+
+
+def shapes(tree: Any, *before: int) -> str:
+    """The shape of every leaf, with its name if there are several; `before`: axes before its own.
+
+    >>> import numpy as np
+    >>> shapes(np.ones((2, 3)), 5), shapes({"h": np.ones(3), "c": np.ones((2, 3))})
+    ('(5, 2, 3)', 'h (3,), c (2, 3)')
+    """
+    found = zip(paths(tree), leaves(tree), strict=True)
+    return ", ".join([f"{path} {(*before, *leaf.shape)}".strip() for path, leaf in found])

@@ -105,4 +105,5 @@ class Unrolled:
         return len(self.steps)
 
     def __repr__(self) -> str:
-        return f"Unrolled({len(self)} steps)"
+        outputs = tree.shapes(self.steps[0], len(self))
+        return f"Unrolled({len(self)} steps; outputs {outputs}; state {tree.shapes(self.state)})"

@@ -19,7 +19,7 @@ def gallery():
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop runs as long, and tests elsewhere run their own
 def browser():
     """The system's Chromium, driven by Playwright; tests that want it are skipped without."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")

@@ -1,5 +1,7 @@
 """`draw`: what flows along each link, which steps are shown, and what is refused."""
 
+import base64
+import html
 import sys
 from xml.etree import ElementTree as ET
 
@@ -192,7 +194,11 @@ def test_rolled_has_one_step_and_a_loop_per_state():
 def test_a_notebook_shows_it(gallery):
     drawing = tg.draw(gallery.by_hand())
     assert not hasattr(drawing, "_repr_svg_")  # a notebook would keep both
-    assert drawing.svg in drawing._repr_html_()
+    source = drawing._repr_html_().split("base64,")[1].split('"')[0]
+    assert base64.b64decode(source).decode() == drawing.svg
+    frame = drawing.interactive()._repr_html_()
+    assert frame.startswith('<iframe title="')
+    assert html.unescape(frame).count(drawing.html) == 1
     assert repr(drawing) == "Drawing(40 nodes, 51 edges, 4 steps)"
 
 

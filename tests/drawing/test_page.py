@@ -434,3 +434,19 @@ def test_the_help_leaves_room_on_a_small_screen(losses, page, show):
     assert page.evaluate("stage.clientHeight") > 450
     page.locator("summary").click()
     assert "Esc: clear" in page.locator("header").inner_text()
+
+
+@pytest.mark.parametrize("display", ["block", "none"])
+def test_it_opens_in_a_frame_that_reaches_nothing_around_it(page, problems, losses, display):
+    frame = tg.draw(losses["elman"]()).interactive()._repr_html_()
+    page.set_content(f'<h1>Notebook</h1><div id="output" style="display:{display}">{frame}</div>')
+    page.evaluate("document.getElementById('output').style.display = 'block'")  # it was folded
+    look = "getComputedStyle(document.body).font"
+    before = page.evaluate(look)
+    inside = page.frames[1]
+    inside.wait_for_function("document.querySelector('svg').viewBox.baseVal.height > 100")
+    inside.fill("#search", "tanh")
+    assert inside.inner_text("#count") == "4 boxes"
+    assert inside.evaluate("try { !!parent.document } catch { 'refused' }") == "refused"
+    assert page.evaluate(look) == before
+    assert not problems

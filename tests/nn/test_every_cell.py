@@ -408,7 +408,7 @@ def eval_count(text, I, H):  # noqa: E741
 
 
 def test_the_list_is_printed_whole():
-    text = repr(tg.cells())
+    text = str(tg.cells())
     assert text.count("\n\n") == len(tg.cells()) - 1
     assert (
         "mgu: Minimal gated unit; state h (B, H); 2H² + 2HI + 2H parameters\n    f = sigma(" in text

@@ -18,6 +18,8 @@ def results():
     yield study.diagnose(CELL, XS)
     yield study.derive(CELL)
     yield study.contributions([s.sum() for s in run.steps], CELL.W)
+    yield study.reach(CELL, XS)
+    yield study.exercise(CELL)
     yield study.truncation(CELL, (XS, YS), lambda o, y: tg.square(o - y).sum(), k1=2, k2=[1, 2, 4])
 
 
@@ -28,7 +30,7 @@ def test_results_are_short_at_the_prompt_and_whole_in_a_notebook(result):
     assert "\n" in str(result)
     page = xml.dom.minidom.parseString(f"<page>{result._repr_html_()}</page>")
     words = "".join(node.data for node in texts(page))
-    assert words.count("W") + words.count("retention") + words.count("remed") > 0
+    assert any(word in words for word in ("W", "retention", "remed", "What output"))
     assert len(words) > 60
 
 
@@ -47,3 +49,29 @@ def test_wrong_rows_are_marked_and_names_are_text():
     assert "<script>" not in html
     assert html.count("font-weight:bold") == 1
     assert "a\\|b" in table.markdown()
+    assert "\\<script\\>" in table._repr_markdown_()
+
+
+def test_a_cell_shows_its_parameters_and_equations_or_why_there_are_none():
+    page = CELL._repr_html_()
+    assert "3 × 9" in page
+    assert page.count("<math") == 1  # of its step alone
+    assert "∂" not in page
+
+    class Looks(tg.ElmanCell):
+        def step(self, x, s):
+            if (s.numpy() > 0).any():
+                raise ValueError("<b>never</b>")
+            return super().step(x, s)
+
+    looks = Looks(2, 3, rng=0)
+    assert "No equations: Looks.step" in looks._repr_html_()
+    assert "<td" in tg.nn.Linear(2, 3, rng=0)._repr_html_()
+
+
+def test_runs_and_tensors_take_a_few_lines():
+    run = tg.unroll(tg.LSTMCell(2, 3, rng=0), np.ones((7, 5, 2)))
+    assert repr(run) == "Unrolled(7 steps; outputs (7, 5, 3); state h (5, 3), c (5, 3))"
+    assert repr(run.outputs).count("\n") < 10
+    assert "shape=(7, 5, 3), dtype=float32" in repr(run.outputs)
+    assert "..." not in repr(run.state.h)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +19,8 @@ from .paint.scene import Look, Painter
 from .read.columns import AFTER, BEFORE
 
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html", ".json")
+READABLE = 0.6
+"""A notebook shows a picture no smaller than this part of its size; a wider one is scrolled."""
 
 
 class Stats(NamedTuple):
@@ -36,11 +40,33 @@ class Stats(NamedTuple):
     crossings: int
 
 
+class Interactive:
+    """The page of a drawing in a frame, for a notebook; see `Drawing.interactive`."""
+
+    def __init__(self, drawing: Drawing, height: int) -> None:
+        self.drawing, self.height = drawing, height
+
+    def _repr_html_(self) -> str:
+        # its origin is none, so that the frame's script reaches nothing of the notebook
+        edge = "box-sizing:border-box;border:1px solid #c9ced6;border-radius:6px"
+        style = f"width:100%;height:{self.height}px;{edge}"
+        return (
+            f'<iframe title="{escape(self.drawing.title)}" sandbox="allow-scripts" '
+            f'style="{style}" srcdoc="{escape(self.drawing.html)}"></iframe>'
+        )
+
+    def __repr__(self) -> str:
+        nodes = self.drawing.stats.nodes
+        use = 'for a notebook; drawing.save("picture.html") for a browser'
+        return f"<interactive drawing of {nodes} nodes, {use}>"
+
+
 class Drawing:
     """A picture of a record.
 
-    In a notebook it shows itself. `save` writes it, `svg` and `html` are its text, `digraph` and
-    `structure` are `graphviz.Digraph`s to edit further, `stats` counts its parts.
+    In a notebook it shows itself, and `interactive()` a page to explore. `save` writes it, `svg`
+    and `html` are its text, `digraph` and `structure` are `graphviz.Digraph`s to edit further,
+    `stats` counts its parts.
     """
 
     def __init__(
@@ -132,8 +158,29 @@ class Drawing:
                 count += other is not net and crosses(p, q)
         return count
 
+    def interactive(self, height: int | None = None) -> Interactive:
+        """The page of `html` in a frame, as the last line of a notebook's cell.
+
+        The frame keeps the page's style and script to itself. The page is stored in the notebook.
+
+        height  of the frame, in pixels; that of the picture, between 320 and 640, if left out
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.draw(tg.tanh(tg.Parameter([1.0], "W"))).interactive()
+        <interactive drawing of 3 nodes, for a notebook; drawing.save("picture.html") for a browser>
+        """
+        shown = self.scene.height * self._shown + 90  # and the page's bars
+        return Interactive(self, round(min(max(shown, 320), 640)) if height is None else height)
+
     def _repr_html_(self) -> str:
-        return f'<div style="overflow-x:auto">{self.svg}</div>'
+        # as an image: no style of the notebook reaches it, nor its style the notebook
+        width = self.scene.width * self._shown
+        size = f"width:{width:.0f}px;max-width:100%;min-width:{READABLE * width:.0f}px;height:auto"
+        source = b64encode(self.svg.encode()).decode()
+        image = f'<img alt="{escape(self.title)}" style="{size}"'
+        return (
+            f'<div style="overflow-x:auto">{image} src="data:image/svg+xml;base64,{source}"></div>'
+        )
 
     def __repr__(self) -> str:
         s = self.stats

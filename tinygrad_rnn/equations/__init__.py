@@ -38,14 +38,14 @@ class Derivation:
         self.parts = parts or {}
         self._reverse = reverse
 
-    def _page(self) -> list[notation.Section]:
+    def _page(self, sections: int | None = None) -> list[notation.Section]:
         if self.parts:
             return [
                 notation.Section(f"{label}: {section.title}", section.lines)
                 for label, part in self.parts.items()
-                for section in part._page()
+                for section in part._page(sections)
             ]
-        page = notation.page(self.form)
+        page = notation.page(self.form)[:sections]
         return notation.reversed_in_time(page) if self._reverse else page
 
     def unicode(self) -> str:
@@ -59,7 +59,10 @@ class Derivation:
         return f"<derivation of {self.form.cell}{parts}>"
 
     def _repr_html_(self) -> str:
-        return self.mathml()
+        return print_mathml.small(self.mathml())
+
+    def _repr_latex_(self) -> str:
+        return self.latex()
 
     def latex(self) -> str:
         """Paragraphs with align* environments, for a document that uses amsmath."""
@@ -172,4 +175,9 @@ def _of_cells_in(model: Module) -> Derivation:
     return Derivation(next(iter(parts.values())).form, parts)
 
 
-__all__ = ["Derivation", "ValueDependenceError", "derive"]
+def forward_mathml(cell: Cell) -> str:
+    """The equations of a cell's step, for a notebook; raises what `derive` raises."""
+    return print_mathml.small(print_mathml.fragment(derive(cell)._page(1)))
+
+
+__all__ = ["Derivation", "ValueDependenceError", "derive", "forward_mathml"]

@@ -68,6 +68,18 @@ class Cell(Module):
         own = state_argument(self.step) or "s"
         return zeros((batch_size, size), name=f"{own}_0", dtype=self.dtype)
 
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from ..equations import forward_mathml
+
+        try:
+            equations = forward_mathml(self)
+        except Exception as error:  # a step of the user's may raise anything
+            why, *_ = str(error).splitlines() or [type(error).__name__]
+            equations = f"<p>No equations: {escape(why)}</p>"
+        return super()._repr_html_() + equations
+
     @cached_property
     def input_size(self) -> int:
         """I: set by the cell, or else the one size of x that `step` runs with.

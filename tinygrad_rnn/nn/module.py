@@ -326,12 +326,33 @@ class Module:
             for path, held in self._saved().items()
             if not any(path.startswith(f"{other}.") for other, _ in outermost)
         ]
-        n = sum(p.size for p in self.parameters().values())
-        count = f"{n:,} parameter{'' if n == 1 else 's'}"
+        count = self._count()
         if not inner:
             return f"{type(self).__name__}({', '.join(direct)}{'; ' if direct else ''}{count})"
         lines = [f"{path}: {module!r}".replace("\n", "\n  ") for path, module in outermost]
         return "\n  ".join([f"{type(self).__name__}({count}", *lines, *direct]) + "\n)"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "".join(
+            f'<tr><td style="text-align:left">{escape(path)}</td>'
+            f"<td>{' × '.join(map(str, held.shape)) or '1'}</td>"
+            f'<td style="text-align:left">{_standing(held)}</td></tr>'
+            for path, held in self._saved().items()
+        )
+        head = f"<p><b>{escape(type(self).__name__)}</b>, {self._count()}</p>"
+        return f"{head}<table><tbody>{rows}</tbody></table>" if rows else head
+
+    def _count(self) -> str:
+        n = sum(p.size for p in self.parameters().values())
+        return f"{n:,} parameter{'' if n == 1 else 's'}"
+
+
+def _standing(held: Parameter | Buffer) -> str:
+    if isinstance(held, Buffer):
+        return "fixed"
+    return "frozen" if held.frozen else ""
 
 
 for _name, _use in OF_OTHERS.items():

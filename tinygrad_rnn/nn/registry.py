@@ -104,8 +104,23 @@ class CellInfo:
 class Registry(dict[str, CellInfo]):
     """Cells by name. It prints as a list: name, state, number of parameters, equations, paper."""
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return "\n\n".join(info.text for info in self.values())
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} cells: {', '.join(self)}; print it for their equations and papers>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><td style="text-align:left">{info.name}</td>'
+            f'<td style="text-align:left">{info.title}</td>'
+            f'<td style="text-align:left">{info.state}</td>'
+            f'<td style="text-align:left">{info.parameters}</td></tr>'
+            for info in self.values()
+        )
+        heads = ("", "cell", "state", "parameters")
+        head = "".join(f'<th style="text-align:left">{head}</th>' for head in heads)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _registry(*entries: CellInfo) -> Registry:

@@ -19,7 +19,7 @@ from . import handwritten
 from .lines import Numbers
 from .locate import Finding, locate
 from .problem import Called, Loss, Problem, is_called
-from .table import Table, figures, shape
+from .table import Table, as_markdown, figures, shape
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
 """A backward pass: (p, xs, s_0, e) -> gradients, or (gradients, cotangents); see `handwritten`."""
@@ -140,7 +140,7 @@ class Comparison:
 
     def markdown(self) -> str:
         """The table in Markdown, and under it the mistakes found."""
-        return "\n\n".join([self.table().markdown(), *self.notes])
+        return "\n\n".join([self.table().markdown(), *map(as_markdown, self.notes)])
 
     def __repr__(self) -> str:
         wrong = [row.name for row in self.rows if not row.agrees]

@@ -15,11 +15,11 @@ from ..graph import Array, Node, record_order
 from ..moments import Key, Moment, Moments, Step
 from ..sweep import pullback
 from ..tensor import Tensor
-from .table import Table
+from .table import Table, Tabled
 
 
 @dataclass(frozen=True)
-class Contributions:
+class Contributions(Tabled):
     """The table D[t, k]: the part of dL_t/d(wrt) that entered through step k.
 
     rows      t of each row
@@ -61,12 +61,6 @@ class Contributions:
     def __repr__(self) -> str:
         size = f"{len(self.rows)} losses, {len(self.columns)} steps"
         return f"<contributions to dL/d{self.name}: {size}; print it for the table>"
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
-    def __str__(self) -> str:
-        return str(self.table())
 
     def table(self) -> Table:
         """The norms, a row for each loss."""

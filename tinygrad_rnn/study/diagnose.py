@@ -23,7 +23,7 @@ from ..unrolled import Unrolled
 from .gates import FLAT, Gate, gates
 from .problem import in_double, runs_studied, state_in_double
 from .retention import ForgetFactor, forget_factors, retention
-from .table import Table
+from .table import Table, as_markdown
 
 Verdict = Literal["vanishing", "healthy", "exploding"]
 
@@ -90,7 +90,27 @@ class Diagnosis:
         return f"<diagnosis: {self.verdict}, {self.growth:.3g} per step; print it for the rest>"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        if self.parts:
+            return "".join(
+                f"<h4>{escape(label)}</h4>{part._repr_html_()}"
+                for label, part in self.parts.items()
+            )
+        lines = "".join(f"<li>{escape(line)}</li>" for line in self.observations())
+        return f"<p>{escape(self._summary())}</p><ul>{lines}</ul>{self.table()._repr_html_()}"
+
+    def _repr_markdown_(self) -> str:
+        if self.parts:
+            return "\n\n".join(
+                f"#### {as_markdown(label)}\n\n{part._repr_markdown_()}"
+                for label, part in self.parts.items()
+            )
+        lines = [f"- {as_markdown(line)}" for line in self.observations()]
+        table = self.table()._repr_markdown_()
+        return "\n\n".join([as_markdown(self._summary()), "\n".join(lines), table])
+
+    def _summary(self) -> str:
+        by = f"{self.growth:.3g} per step"
+        return f"{self.verdict}: going back, the gradient's norm is multiplied by {by}"
 
     def __str__(self) -> str:
         if self.parts:
@@ -100,8 +120,7 @@ class Diagnosis:
         ]
         return "\n".join(
             [
-                f"{self.verdict}: going back, the gradient's norm is multiplied by "
-                f"{self.growth:.3g} per step",
+                self._summary(),
                 *(f"  {line}" for line in self.observations()),
                 "remedies:",
                 *(f"  {line}" for line in remedies),

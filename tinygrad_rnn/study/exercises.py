@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,6 +122,13 @@ class Exercise:
         self._revealed.add(name)
         line = self._lines.lines[question.line]
         return f"{question.text} = {_printed(self._lines.derived(line.value))}"
+
+    def __repr__(self) -> str:
+        done = f"{self.points} of {len(self.questions)} points"
+        return f"<exercise on {self._form.cell}: {done}; print it for the questions>"
+
+    def _repr_html_(self) -> str:
+        return f'<pre style="white-space:pre-wrap">{escape(str(self))}</pre>'
 
     def __str__(self) -> str:
         forward = notation.page(self._form)[0]

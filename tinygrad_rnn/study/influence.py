@@ -18,14 +18,14 @@ from ..sequence import Sequence
 from ..tensor import Tensor, tensor
 from ..unroll import run_steps
 from .problem import state_in_double, studied
-from .table import Table, figures
+from .table import Table, Tabled, figures
 
 FAR = 0.01
 """An input counts for an output from this part of the largest norm of its row on."""
 
 
 @dataclass(frozen=True)
-class Reach:
+class Reach(Tabled):
     """How much output t depends on input k. Prints as a table of the last output.
 
     norms   (T, T): norms[t-1, k-1] is the Frobenius norm of do_t/dx_k, the mean over those
@@ -68,8 +68,10 @@ class Reach:
         title = f"What output {t} depends on"
         return Table(heads, rows, title, numbers=(0, 1, 3, 4))
 
-    def __str__(self) -> str:
-        return str(self.table())
+    def __repr__(self) -> str:
+        T = len(self.norms)
+        far = f"output {T} depends on inputs back to step {T - self.horizon(T)}"
+        return f"<reach of {T} steps: {far}; print it for the table>"
 
 
 def reach(

@@ -357,9 +357,13 @@ def _histories(run: Unrolled) -> Iterator[tuple[str, str, int, list[Any]]]:
     paths = [path.lstrip(".") for path in tree.paths(run.state)]
     values = list(zip(*map(tree.leaves, run.states), strict=True))
     first = min(run.times) - (0 if reverse else 1)
-    for path, parts in zip(paths, values, strict=True):
-        name = (parts[-1].name or path or "s").removesuffix(f"_{run.times[-1]}")
-        layer = [word for word in path.split(".") if word.isdigit()]
+    names = [
+        (parts[-1].name or path or "s").removesuffix(f"_{run.times[-1]}")
+        for path, parts in zip(paths, values, strict=True)
+    ]
+    alike = len(set(names)) < len(names)  # the same parts in each layer
+    for path, name, parts in zip(paths, names, values, strict=True):
+        layer = [word for word in path.split(".") if word.isdigit() and alike]
         where = [*scopes, *[f"layer {int(word) + 1}" for word in layer]]
         yield "/".join(where), name, first, list(parts[::-1] if reverse else parts)
 
@@ -445,7 +449,7 @@ def reach(found: Reach | Mapping[str, Reach], t: int | None = None, columns: int
 
 
 def new_figure(width: float, height: float, rows: int = 1) -> Any:
-    from matplotlib.figure import Figure
+    from .figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
     panels = [figure.add_subplot(rows, 1, i + 1) for i in range(rows)]

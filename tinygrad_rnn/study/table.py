@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 WRONG = "color:#b3261e;font-weight:bold"
+
+
+class Tabled:
+    """A result that a notebook, and the terminal, are shown as its table."""
+
+    def table(self) -> Table:
+        """The result as a table."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+    def _repr_markdown_(self) -> str:
+        return self.table()._repr_markdown_()
+
+
+def as_markdown(text: str) -> str:
+    """Text as Markdown that shows it as it is.
+
+    >>> print(as_markdown("|dL/d<x>| of s_0"))
+    \\|dL/d\\<x\\>\\| of s_0
+    """
+    return re.sub(r"([\\`*\[\]<>|~$&]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 @dataclass(frozen=True)
@@ -62,10 +89,12 @@ class Table:
     def markdown(self) -> str:
         """A table in Markdown, without the title."""
         rule = ["---:" if i in self.numbers else "---" for i in range(len(self.heads))]
-        return "\n".join(
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-            for row in [self.heads, rule, *self.rows]
-        )
+        rows = [[as_markdown(cell) for cell in row] for row in [self.heads, *self.rows]]
+        return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
+
+    def _repr_markdown_(self) -> str:
+        title = f"{as_markdown(self.title)}\n\n" if self.title else ""
+        return title + self.markdown()
 
     def __rich__(self) -> Any:
         from rich.box import SIMPLE_HEAD

@@ -12,14 +12,14 @@ from ..bptt import truncated
 from ..graph import Array
 from ..nn.cell import Cell
 from ..tensor import Tensor
-from .table import Table
+from .table import Table, Tabled
 
 WHOLE = 10**9
 """A window as long as any sequence."""
 
 
 @dataclass(frozen=True)
-class Truncation:
+class Truncation(Tabled):
     """Gradients of truncated BPTT beside the full one, for several reaches k2.
 
     steps      T
@@ -65,12 +65,6 @@ class Truncation:
     def __repr__(self) -> str:
         reaches = ", ".join(map(str, self.k2))
         return f"<truncation of {self.steps} steps: k1 = {self.k1}, k2 = {reaches}; print it>"
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
-    def __str__(self) -> str:
-        return str(self.table())
 
     def table(self) -> Table:
         """Length, bias and cosine, a row for each k2."""
