@@ -180,4 +180,4 @@ def forward_mathml(cell: Cell) -> str:
     return print_mathml.small(print_mathml.fragment(derive(cell)._page(1)))
 
 
-__all__ = ["Derivation", "ValueDependenceError", "derive", "forward_mathml"]
+__all__ = ["Derivation", "ValueDependenceError", "derive"]
