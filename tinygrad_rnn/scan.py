@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import weakref
-from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Sequence_
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +19,15 @@ from .primitive import Recorded, of_precision, precision, protect, wrap
 from .refusals import UNROLL
 from .sequence import Sequence, sequence
 from .tensor import Tensor
-from .unroll import run_steps, watched
+from .unroll import check_cell, run_steps, watched
+from .unrolled import Whole
 
 if TYPE_CHECKING:
     from .compiler.program import Program
     from .compiler.record import Step
 
 
-class Scanned:
+class Scanned(Whole):
     """The result of `scan`, with the same names as that of `unroll`. `output, state = run` works.
 
     outputs  the outputs of all steps, (T, B, H), or a structure of them, in their true time order
@@ -39,7 +39,7 @@ class Scanned:
     parts    the runs that this one is made of: of the two directions, of the layers; or none
     """
 
-    __slots__ = ("_first", "_stacks", "_states", "_steps", "outputs", "parts", "state", "times")
+    __slots__ = ("_first", "_stacks", "_states", "_steps", "parts", "times")
 
     def __init__(
         self,
@@ -81,23 +81,11 @@ class Scanned:
             self._steps = _apart(self.outputs, len(self))
         return self._steps
 
-    def following(self, xs: Sequence) -> Sequence:
-        """The same steps with this run's outputs as inputs."""
-        return xs.of(self.outputs)
-
-    def merged(self, other: Scanned, merge: Callable[[Any, Any], Any], xs: Sequence) -> Sequence:
-        """The same steps with outputs of two runs, merged leaf by leaf, as inputs."""
-        leaves = map(merge, tree.leaves(self.outputs), tree.leaves(other.outputs))
-        return xs.of(tree.rebuild(self.outputs, leaves))
-
     @classmethod
     def of_parts(cls, parts: list[Scanned], xs: Sequence) -> Scanned:
         """The run of a model whose parts were run one after the other, with these outputs."""
         state = tuple([part.state for part in parts])
         return cls(None, xs.stacked(), None, state, parts[0].times, tuple(parts))
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.outputs, self.state))
 
     def __len__(self) -> int:
         return len(self.times)
@@ -157,11 +145,7 @@ def scan(
     >>> bool(np.allclose(by_scan, cell.W.grad))
     True
     """
-    if not callable(getattr(cell, "step", None)) or isinstance(cell, type):
-        raise TypeError(
-            f"scan: given a {type(cell).__name__} as the cell; wanted an object with "
-            "step(x, state) -> (output, state): a tg.Cell"
-        )
+    check_cell("scan", cell)
     inputs = sequence(
         xs,
         run_dtype(cell, state),

@@ -76,11 +76,7 @@ def unroll(
     >>> bool((outputs[2:, 1] == 0).all()), bool((state[1] == outputs[1, 1]).all())
     (True, True)
     """
-    if not callable(getattr(cell, "step", None)) or isinstance(cell, type):
-        raise TypeError(
-            f"unroll: given {described(cell)} as the cell; wanted an object with "
-            "step(x, state) -> (output, state): a tg.Cell"
-        )
+    check_cell("unroll", cell)
     inputs = sequence(
         xs,
         run_dtype(cell, state),
@@ -305,13 +301,33 @@ def detach(state: Any) -> Any:
     return tree.map_leaves(lambda part: part.detach() if isinstance(part, Tensor) else part, state)
 
 
-def described(cell: Any) -> str:
-    """What was given in place of a cell, in words."""
+def check_cell(who: str, cell: Any) -> None:
+    """Refuse what is no cell, in words: the class, a function, a module that is called."""
+    if callable(getattr(cell, "step", None)) and not isinstance(cell, type):
+        return
     if isinstance(cell, type):
-        return f"the class {cell.__name__} (without its arguments)"
-    if callable(cell) and hasattr(cell, "__name__"):
-        return f"the function {cell.__name__}"
-    return f"a {type(cell).__name__}"
+        given = f"the class {cell.__name__} (without its arguments)"
+    elif callable(cell) and hasattr(cell, "__name__"):
+        given = f"the function {cell.__name__}"
+    else:
+        given = f"a {type(cell).__name__}"
+    modules = cell.modules().items() if isinstance(cell, Module) else ()
+    inside = [f".{path}" for path, part in modules if isinstance(part, Cell)][:3]
+    such = f", such as its {' or '.join(inside)}" if inside else ""
+    raise TypeError(
+        f"{who}: given {given} as the cell; wanted an object with "
+        f"step(x, state) -> (output, state): a tg.Cell{such}"
+    )
+
+
+def step_by_step(who: str, cell: Any, why: str) -> None:
+    """Refuse what is no cell, and a model that needs the whole sequence.
+
+    why  what is to be said of that: "which a window is not"
+    """
+    check_cell(who, cell)
+    if getattr(cell, "over", None) is not None:
+        raise TypeError(f"{who}: {type(cell).__name__} needs the whole sequence, {why}")
 
 
 def checked_pair(result: Any, structure: int, cell: Cell, t: int) -> tuple[Any, Any]:

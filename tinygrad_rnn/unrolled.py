@@ -10,6 +10,27 @@ from .graph import Array, Node, Unrolling, timestep
 from .sequence import Sequence, joined
 
 
+class Whole:
+    """A run whose outputs are one tree with time first, and not one for every step."""
+
+    __slots__ = ("outputs", "state")
+
+    outputs: Any
+    state: Any
+
+    def following(self, xs: Sequence) -> Sequence:
+        """The same steps with this run's outputs as inputs."""
+        return xs.of(self.outputs)
+
+    def merged(self, other: Whole, merge: Callable[[Any, Any], Any], xs: Sequence) -> Sequence:
+        """The same steps with outputs of two runs, merged leaf by leaf, as inputs."""
+        leaves = map(merge, tree.leaves(self.outputs), tree.leaves(other.outputs))
+        return xs.of(tree.rebuild(self.outputs, leaves))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.outputs, self.state))
+
+
 class Unrolled:
     """The result of `unroll`: everything the steps made. `output, state = run` works too.
 

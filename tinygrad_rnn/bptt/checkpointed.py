@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from itertools import islice, zip_longest
 from typing import Any
@@ -17,7 +18,8 @@ from ..replay import generators, replayed
 from ..runs import recorded
 from ..sequence import Sequence, sequence
 from ..tensor import Tensor
-from ..unroll import run_steps
+from ..unroll import check_cell, run_steps
+from ..unrolled import Whole
 from .plan import Plan, planned, slots_of, streamed
 from .rerun import Rerun
 from .stand_ins import stand_in
@@ -30,20 +32,37 @@ GENERATOR = 1000
 """Bytes of a generator's state."""
 
 
-class Checkpointed:
-    """The result of `checkpointed`.
+class Checkpointed(Whole):
+    """The result of `checkpointed`. `output, state = run` works.
 
     outputs  the outputs, stacked along a first time axis, (T, B, H)
     state    the state after the last step
     plan     how many states are kept, and how many forward steps that costs
+    parts    the runs that this one is made of, each with a plan: of the two directions, of the
+             layers; or none
     """
 
-    __slots__ = ("outputs", "plan", "state")
+    __slots__ = ("_plan", "parts")
 
-    def __init__(self, outputs: Any, state: Any, plan: Plan) -> None:
+    def __init__(
+        self, outputs: Any, state: Any, plan: Plan | None, parts: tuple[Checkpointed, ...] = ()
+    ) -> None:
         self.outputs = outputs
         self.state = state
-        self.plan = plan
+        self._plan = plan
+        self.parts = parts
+
+    @classmethod
+    def of_parts(cls, parts: list[Checkpointed], xs: Sequence) -> Checkpointed:
+        """The run of a model whose parts were run one after the other, with these outputs."""
+        return cls(xs.stacked(), tuple([part.state for part in parts]), None, tuple(parts))
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the one cell; AttributeError if there are several."""
+        if self._plan is None:
+            raise AttributeError("checkpointed: each of .parts has a plan")
+        return self._plan
 
     @property
     def steps(self) -> tuple[Any, ...]:
@@ -60,13 +79,10 @@ class Checkpointed:
         )
 
     def __len__(self) -> int:
-        return self.plan.steps
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.outputs, self.state))
+        return len(tree.leaves(self.outputs)[0])
 
     def __repr__(self) -> str:
-        return f"Checkpointed({self.plan})"
+        return f"Checkpointed({self._plan or ', '.join(map(repr, self.parts))})"
 
 
 def checkpointed(
@@ -93,7 +109,8 @@ def checkpointed(
     slots   how many states may be kept at a time, s_0 among them; "sqrt": a state after every
             ceil(sqrt(T)) steps, and that many steps recorded at a time, which runs no step more
             than twice
-    memory  how many bytes these states may take, in place of their number: "64MB", "1 GiB"
+    memory  how many bytes these states may take, in place of their number: "64MB", "1 GiB". Either
+            is of one cell: of two directions, or layers of them, each has as much
     lengths, mask, reverse, start, time_axis, batch_size  as in `unroll`
 
     Outputs, final state and all gradients are those of `unroll`. With s slots the backward pass
@@ -103,7 +120,9 @@ def checkpointed(
     The `.plan` says so before the backward pass; when that takes long, its progress is shown on
     standard error. Draws from NumPy generators that the model reaches (dropout) are replayed.
 
-    A gradient that is recorded itself (`create_graph`) runs and records the whole sequence.
+    A gradient that is recorded itself (`create_graph`) runs and records the whole sequence. A model
+    that needs the whole sequence is run cell by cell: `run.parts` are their runs, each with a plan.
+    Between them stand the outputs (T, B, H) of each.
 
     Raises ValueError for a budget with room for fewer than two states, and RuntimeError in the
     backward pass if a step gives something else when it is run again.
@@ -126,20 +145,42 @@ def checkpointed(
         "time_axis": time_axis,
         "batch_size": batch_size,
     }
+    check_cell("checkpointed", model)
     stream: Iterator[Any] | None = None
-    if isinstance(xs, Iterator) and lengths is None and mask is None and not reverse:
+    over = getattr(model, "over", None)
+    if isinstance(xs, Iterator) and lengths is None and mask is None and not reverse and not over:
         stream, xs = xs, list(islice(xs, 1))
     dtype = run_dtype(model, state)
     inputs = sequence(xs, dtype, start=start, who="checkpointed", **options)
+    steps = (sequence([x], dtype, who="checkpointed").step(0) for x in stream) if stream else None
+    return _run(model, inputs, state, steps, slots, memory)
+
+
+def _run(
+    model: Cell,
+    inputs: Sequence,
+    state: Any,
+    stream: Iterator[Any] | None,
+    slots: int | str | None,
+    memory: str | int | None,
+) -> Checkpointed:
+    """Run a cell over a prepared sequence: `checkpointed` without its preparation.
+
+    stream  gives inputs after those of the sequence; None if there are no more
+    """
+    over = getattr(model, "over", None)
+    if over is not None:
+        each = functools.partial(_run, stream=None, slots=slots, memory=memory)
+        made: Checkpointed = over(inputs, state, each)
+        return made
     if state is None:
         state = first_state(model, inputs.batch_size, run_dtype(model, inputs.step(0)))
     sizes = (
         _state_bytes(model, state),
         0 if memory is None else _record_bytes(model, inputs, state),
     )
-    steps = (sequence([x], dtype, who="checkpointed").step(0) for x in stream or ())
     if not current().recording:
-        inputs = inputs.with_inputs([*inputs.steps(), *steps])
+        inputs = inputs.with_inputs([*inputs.steps(), *(stream or ())])
         run = run_steps(model, inputs, state, keep_states=False)
         plan = planned(len(inputs), *sizes, slots, memory)
         return Checkpointed(run.outputs, run.state, plan)
@@ -148,7 +189,7 @@ def checkpointed(
         plan = planned(len(inputs), *sizes, slots, memory)
     else:
         slots = slots_of(*sizes, slots, memory)
-        plan = streamed(call.stream(steps, state, slots), slots, *sizes)
+        plan = streamed(call.stream(stream, state, slots), slots, *sizes)
     outputs, final = call.node(inputs.stacked(), state, plan)
     return Checkpointed(outputs, final, plan)
 

@@ -11,12 +11,12 @@ import numpy as np
 from .. import tree
 from ..autodiff import leave
 from ..graph import Array, Node, timestep
-from ..nn.cell import Cell
+from ..nn.cell import Cell, first_state
 from ..runs import recorded
 from ..sequence import sequence
 from ..sweep import output_of, pullback
 from ..tensor import Tensor
-from ..unroll import detach
+from ..unroll import detach, step_by_step
 from .influence import KFRTRL, RTRL, UORO, Influence, Masked
 from .recorded_step import RecordedStep, Vector, by_lane
 
@@ -116,7 +116,7 @@ class Learner:
         """The influence on the first state, which may be learned."""
         parameters = list(self._parameters.values())
         with recorded():
-            first = self.model.initial_state(batch) if self.state is None else self.state
+            first = first_state(self.model, batch) if self.state is None else self.state
         vector = Vector(first, batch)
         influence = self._rule(vector, parameters)
         seeds = vector.seeds(np.eye(vector.size, dtype=vector.dtype))
@@ -194,7 +194,8 @@ def online(
     The learner has `.step(x, target)`, which gives the loss and adds to the parameters' `.grad`,
     `.gradients()`, `.state` and `.reset()`.
 
-    Raises ValueError for a method that is none; when a step is run, for weights computed outside
+    Raises ValueError for a method that is none, a model without parameters; TypeError for one that
+    needs the whole sequence; when a step is run, for weights computed outside
     the step, and for sequences of a batch that act on each other.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -210,6 +211,9 @@ def online(
     >>> bool(np.allclose(learner.gradients()["W"], bptt, rtol=1e-12))
     True
     """
+    step_by_step("online", model, "and steps come one after the other here: tg.checkpointed")
+    if not model.parameters():
+        raise ValueError(f"online: {type(model).__name__} has no parameters to learn")
     if method not in METHODS and re.fullmatch(r"snap-[1-9]\d*", method) is None:
         raise ValueError(
             f"online: method={method!r}; wanted one of {', '.join(map(repr, METHODS))}, or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -11,10 +12,10 @@ import numpy as np
 from .. import ops, tree
 from ..autodiff import gradients
 from ..graph import Unrolling, belonging, no_grad, timestep
-from ..nn.cell import Cell
+from ..nn.cell import Cell, first_state
 from ..sequence import joined, sequence
 from ..tensor import Tensor
-from ..unroll import checked_pair, detach, rare_collections
+from ..unroll import checked_pair, detach, rare_collections, step_by_step
 
 Loss = Callable[[Any, Any], Tensor]
 """(outputs (n, B, ...), targets (n, B, ...)) of a window's new steps -> a number."""
@@ -55,11 +56,15 @@ class Window:
 
 
 class Step(NamedTuple):
-    """What a step is given: its input, its target, and which samples begin anew with it."""
+    """What a step is given: its input, its target, and which samples begin anew with it.
+
+    settle  (output, state before, state after) -> output and state of sequences that have it or not
+    """
 
     x: Any
     y: Any
     reset: Any
+    settle: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
 
 
 Source = Callable[[int], Step | None]
@@ -154,11 +159,11 @@ class Windows:
         batch = _batch(self._steps[0].x)
         state = self._kept.get(begin, self._given if begin == 0 else None)
         if state is None:
-            state = self._model.initial_state(batch)
+            state = first_state(self._model, batch)
         states, outputs, size = {begin: state}, [], len(tree.leaves(state))
         with rare_collections, belonging(Unrolling(False)):
             for at in range(begin, end):
-                x, _, reset = self._steps[at - self._first]
+                x, _, reset, settle = self._steps[at - self._first]
                 if at == recorded and at > begin:
                     state = detach(state)
                 t = self._start + at
@@ -167,6 +172,8 @@ class Windows:
                         state = self._reset(state, reset, batch, t)
                     result = self._model.step(x, state)
                     output, after = checked_pair(result, size, self._model, t)
+                    if settle is not None:
+                        output, after = settle(output, state, after)
                 _same_structure(state, after, t)
                 state = states[at + 1] = after
                 outputs.append(output)
@@ -182,7 +189,7 @@ class Windows:
             )
         if not anew.any():
             return state
-        first = tree.leaves(self._model.initial_state(batch))
+        first = tree.leaves(first_state(self._model, batch))
 
         def chosen(old: Any, new: Any) -> Any:
             if not isinstance(old, Tensor):
@@ -201,6 +208,8 @@ def truncated(
     k2: int | None = None,
     state: Any = None,
     resets: Any = None,
+    lengths: Any = None,
+    mask: Any = None,
     start: int = 1,
 ) -> Windows:
     """Truncated BPTT(k1, k2): windows of k1 new steps, with gradients that reach back k2 steps.
@@ -216,6 +225,8 @@ def truncated(
     state   s_0; `model.initial_state(B)` if left out. It is cut from its past
     resets  (T, B) truth values: which samples begin a new sequence with step t, from the first
             state of the model; no gradient goes back beyond it
+    lengths, mask  as in `unroll`: after its end a sequence's state stays and its outputs are zeros,
+            which the loss is to leave out
     start   the number of the first step
 
     Gives windows, each to be used before the next is asked for:
@@ -244,7 +255,8 @@ def truncated(
     Memory does not grow with T: it is that of the record of max(k1, k2) steps.
 
     Raises ValueError for k1 or k2 below 1, xs and ys of different lengths, or a loss that is not a
-    single number, TypeError for a state whose structure changes.
+    single number, TypeError for a state whose structure changes, and for a model that needs the
+    whole sequence, as one of two directions.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> rng = np.random.default_rng(0)
@@ -261,6 +273,12 @@ def truncated(
     [5, 6, 7, 8] back to 3
     [9, 10] back to 5
     """
+    step_by_step(
+        "truncated",
+        model,
+        "which a window is not: unroll windows as sequences of their own, or the whole one with "
+        "tg.checkpointed",
+    )
     k2 = k1 if k2 is None else k2
     for name, k in (("k1", k1), ("k2", k2)):
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
@@ -272,20 +290,27 @@ def truncated(
                 f"truncated: data is a tuple of {len(data)}; wanted (xs, ys), or an iterator of "
                 "steps (x_t, y_t)"
             )
-        source, count = _from_arrays(*data, resets, dtype, start)
+        source, count = _from_arrays(*data, resets, dtype, start, lengths, mask)
     else:
         if resets is not None:
             raise ValueError(
                 "truncated: resets with an iterator of steps; wanted steps (x_t, y_t, resets_t)"
             )
+        if lengths is not None or mask is not None:
+            raise ValueError(
+                "truncated: lengths or a mask with an iterator of steps; wanted (xs, ys) of all"
+            )
         source, count = _from_iterator(data, dtype, start), None
     return Windows(model, source, loss, int(k1), int(k2), state, start, count)
 
 
-def _from_arrays(xs: Any, ys: Any, resets: Any, dtype: Any, start: int) -> tuple[Source, int]:
-    inputs = sequence(xs, dtype, start=start, who="truncated")
+def _from_arrays(
+    xs: Any, ys: Any, resets: Any, dtype: Any, start: int, lengths: Any, mask: Any
+) -> tuple[Source, int]:
+    inputs = sequence(xs, dtype, start=start, lengths=lengths, mask=mask, who="truncated")
     T = len(inputs)
     x, y = _at(inputs.stacked() if not isinstance(xs, list) else inputs.steps()), _at(ys)
+    settles = inputs.active is not None
     for name, part in (("ys", ys), ("resets", resets)):
         lengths = {len(leaf) for leaf in _leaves(part)}
         if lengths - {T}:
@@ -296,7 +321,8 @@ def _from_arrays(xs: Any, ys: Any, resets: Any, dtype: Any, start: int) -> tuple
     def step(at: int) -> Step | None:
         if at >= T:
             return None
-        return Step(x(at), y(at), None if resets is None else resets[at])
+        settle = functools.partial(inputs.settle, at) if settles else None
+        return Step(x(at), y(at), None if resets is None else resets[at], settle)
 
     return step, T
 

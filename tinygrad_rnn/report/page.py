@@ -21,8 +21,8 @@ from ..study import plots
 from ..study.problem import Problem
 from ..study.table import shape
 from ..tensor import Tensor
-from ..unroll import unroll
-from .subject import Subject
+from ..unroll import step_by_step, unroll
+from .subject import Subject, SubjectError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,6 +93,9 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Everything on the page: results of the study functions, pictures, equations."""
+    step_by_step("report", subject.cell, "and a page follows one cell: give it each of its cells")
+    if tree.entries(subject.xs) is not None:
+        raise SubjectError("report: a cell that takes several inputs; wanted xs as one array")
     progress("recording the network")
     problem = Problem(subject.cell, subject.xs, subject.targets, subject.loss)
     cell, T = problem.cell, len(subject.xs)

@@ -15,6 +15,7 @@ from .. import tree
 from ..gradcheck import central_differences
 from ..graph import Array, no_grad
 from ..nn import Cell, ElmanCell, GRUCell, LSTMCell
+from ..unroll import check_cell
 from . import handwritten
 from .lines import Numbers
 from .locate import Finding, locate
@@ -225,6 +226,7 @@ def compare(
                 "called with xs; there its gradients are compared with differences alone"
             )
         return _called(Called(cell, xs, targets, loss))
+    check_cell("compare", cell)
     problem = Problem(cell, xs, targets, loss, state, lengths=lengths, mask=mask, reverse=reverse)
     autodiff = problem.gradients()
     plain = lengths is None and mask is None and not reverse

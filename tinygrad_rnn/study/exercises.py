@@ -15,6 +15,8 @@ from ..equations.expr import Expr, Form
 from ..equations.sizes import grows
 from ..graph import Array
 from ..nn import Cell
+from ..nn.cell import InputSizeError
+from ..unroll import step_by_step
 from .lines import Lines, Numbers, Trial
 from .locate import said
 from .rewrites import Rewrite, Scope, at_one_use, before_slopes, insertions, on_one_path, rewrites
@@ -235,6 +237,9 @@ def exercise(cell: Cell, input_size: int | None = None, seed: int = 0) -> Exerci
     input_size  size of x_t, if it is not known
     seed        of the numbers that answers are tried on
 
+    Raises TypeError for what is no cell, for a model that needs the whole sequence, and for a cell
+    that takes several inputs at once.
+
     >>> import tinygrad_rnn as tg
     >>> from tinygrad_rnn import study
     >>> task = study.exercise(tg.ElmanCell(2, 3))
@@ -247,7 +252,12 @@ def exercise(cell: Cell, input_size: int | None = None, seed: int = 0) -> Exerci
     >>> task.reveal("next_s")
     'the part of ∂L/∂sₜ₋₁ from step t = δₜ Wᵀ'
     """
-    return Exercise(derive(cell, input_size).form, seed)
+    step_by_step("exercise", cell, "and an exercise is about one cell: give it each of its cells")
+    try:
+        form = derive(cell, input_size).form
+    except InputSizeError as error:
+        raise InputSizeError(f"exercise: for cells of one input, x_t (B, I); {error}") from error
+    return Exercise(form, seed)
 
 
 def _every(value: Any, scope: Scope) -> Iterator[Rewrite]:

@@ -18,7 +18,7 @@ from ..nn.cell import first_state
 from ..nn.module import unlisted
 from ..sequence import Sequence, sequence
 from ..tensor import Tensor, tensor, zeros
-from ..unroll import CellRun, described, runs_in, runs_of_cells, unroll
+from ..unroll import CellRun, check_cell, runs_in, runs_of_cells, unroll
 from ..unrolled import Unrolled
 from .rounding import rounded
 
@@ -59,10 +59,7 @@ def studied(who: str, cell: Any, xs: Any, **options: Any) -> tuple[Cell, Sequenc
 
     Raises TypeError for what is no cell, ValueError for other shapes.
     """
-    if not callable(getattr(cell, "step", None)) or isinstance(cell, type):
-        raise TypeError(
-            f"{who}: given {described(cell)}; wanted a cell, with step(x, state) -> (output, state)"
-        )
+    check_cell(who, cell)
     inputs = sequence(xs, DOUBLE, who=who, **options)
     return in_double(cell), inputs.of(tree.map_leaves(_plain, inputs.stacked()))
 

@@ -12,6 +12,7 @@ from ..bptt import truncated
 from ..graph import Array
 from ..nn.cell import Cell
 from ..tensor import Tensor
+from ..unroll import check_cell
 from .table import Table, Tabled
 
 WHOLE = 10**9
@@ -90,6 +91,8 @@ def truncation(
     k1: int,
     k2: Sequence[int],
     state: Any = None,
+    lengths: Any = None,
+    mask: Any = None,
 ) -> Truncation:
     """What truncated BPTT makes of the gradient: its bias and its direction against BPTT's.
 
@@ -102,6 +105,7 @@ def truncation(
     k1     after how many steps a window ends
     k2     the reaches to compare
     state  s_0
+    lengths, mask  as in `truncated`
 
     Raises ValueError where `truncated` does, and for a model whose full gradient is zero.
 
@@ -115,12 +119,16 @@ def truncation(
     >>> list(found.full), int(found.bias().argmin()), round(float(found.cosine()[-1]), 6)
     (['U', 'W', 'b'], 3, 1.0)
     """
+    check_cell("truncation", model)
     weights = model.parameters()
+    if not weights:
+        raise ValueError(f"truncation: {type(model).__name__} has no parameters")
 
     def gradients(k1: int, k2: int) -> tuple[int, dict[str, Array]]:
         total = {name: np.zeros(p.shape, p.dtype) for name, p in weights.items()}
         end = 0
-        for window in truncated(model, data, loss, k1=k1, k2=k2, state=state):
+        options = {"state": state, "lengths": lengths, "mask": mask}
+        for window in truncated(model, data, loss, k1=k1, k2=k2, **options):
             for name, g in zip(total, window.gradients(list(weights.values())), strict=True):
                 total[name] = total[name] + g
             end = window.steps.stop - 1
