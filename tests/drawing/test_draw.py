@@ -216,7 +216,7 @@ def test_outputs_that_were_not_recorded_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"level": "ops"}, "level='ops'; wanted one of 'op', 'step', 'rolled'"),
+        ({"level": "ops"}, "level='ops'; wanted one of 'auto', 'op', 'step', 'rolled'"),
         ({"edges": "width"}, "edges='width'"),
         ({"theme": "blue"}, "theme='blue'"),
         ({"steps": "some"}, "steps='some'"),
@@ -406,9 +406,10 @@ def test_a_product_with_parts_in_brackets_does_not_read_as_an_index():
 
 def test_the_width_that_is_asked_for_says_how_many_steps_are_drawn():
     run = tg.unroll(tg.LSTMCell(3, 4, rng=0), np.ones((12, 1, 3)))
-    assert tg.draw(run.state.h.sum()).model.shown == [1, 2, 3, 10, 11, 12]  # twelve are too wide
+    assert tg.draw(run.state.h.sum()).model.shown == [1, 2, 3, 10, 11, 12]  # twelve are too many
     narrow = tg.draw(run.state.h.sum(), width="16cm")
     assert narrow.model.shown == [1, 12]
+    assert narrow.rows <= 3
     root = ET.fromstring(narrow.svg)
     assert float(root.get("width")) == pytest.approx(16 / 2.54 * 96, abs=0.01)
     _, _, wide, high = map(float, root.get("viewBox").split())

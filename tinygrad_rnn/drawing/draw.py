@@ -13,6 +13,7 @@ from ..unroll import unroll
 from ..unrolled import Unrolled
 from . import text
 from .drawing import SUFFIXES, Drawing, Stats
+from .layout.positions import MARGIN
 from .model import Box, Link, Model
 from .paint.scene import Look
 from .read.flow import Values, backward_norms, describe, gradient_norms, value_norms
@@ -29,9 +30,11 @@ ALL_UP_TO = 12
 """Longer sequences show their first and last `ENDS` steps only, unless asked for others."""
 ENDS = 3
 NEVER_ELIDED = 4
-"""How many steps are all shown, however wide they are, unless a width is asked for."""
-WIDEST = 4800.0
-"""In pixels; a wider picture shows fewer steps, unless others are asked for."""
+"""How many steps are all shown, however many rows they take, unless a width is asked for."""
+WIDEST = 2600.0
+"""In pixels; a wider picture is drawn in rows."""
+MOST_ROWS = 3
+"""A picture with more rows shows fewer steps, unless others are asked for."""
 SMALLEST = 0.5
 """How small a picture may be shown so that it can be read: type of 14 pixels as one of 7."""
 UNITS = {"px": 1.0, "cm": 96 / 2.54, "mm": 9.6 / 2.54, "in": 96.0}
@@ -41,7 +44,7 @@ MERGED = 50
 
 def draw(
     *outputs: Any,
-    level: Literal["op", "step", "rolled"] = "op",
+    level: Literal["auto", "op", "step", "rolled"] = "op",
     steps: str | tuple[int, int] | Sequence[int] = "auto",
     backward: bool = False,
     edges: Literal["plain", "gradient", "magnitude"] = "plain",
@@ -63,7 +66,8 @@ def draw(
 
     outputs    tensors; or the result of `unroll`; or a cell, or any model with `parameters()`
                that is called with (T, B, I), which are then shown over three steps
-    level      "op" every operation, "step" one box per step, "rolled" the cell once with its loop:
+    level      "op" every operation, "step" one box per step, "auto" the first of these that fits a
+               page (of `width`, in at most three rows); "rolled" the cell once with its loop:
                the union of all steps, and when each part applies (the middle step, where widths or
                values are asked for);
                the name on a step is the class of a cell, or the `scope` it was recorded in
@@ -81,8 +85,9 @@ def draw(
     bookkeeping  draw what changes nothing too: 0 +, a division by 1, a sum over one, a view
     title      above the picture
     theme      "light", "dark", or "auto" (as the reader's system)
-    width      how wide it is shown, in pixels or as "16cm"; steps="auto" are then as many as can
-               be read
+    width      how wide it is shown, in pixels or as "16cm". What would be too small to read there
+               is drawn in rows, each going on where the one above ends; of steps="auto" as many
+               as three rows hold. None: in its own size, in rows from 2600 pixels on
     label      box -> another text for it, or None; `box.kind`, `.step` and `.node` say what it is
     style      box or link -> how it is painted, some of fill, stroke, width, dash; or None
     scope      how many scopes within each other are open, as bands with a title; those that lie
@@ -108,7 +113,7 @@ def draw(
     {'U': 4, 'W': 4, 'b': 4}
     >>> picture.save("elman.svg")    # doctest: +SKIP
     """
-    _one_of("level", level, ("op", "step", "rolled"))
+    _one_of("level", level, ("auto", "op", "step", "rolled"))
     _one_of("edges", edges, ("plain", "gradient", "magnitude"))
     _one_of("theme", theme, ("light", "dark", "auto"))
     if not isinstance(max_nodes, int) or not isinstance(title, str | None):
@@ -125,7 +130,7 @@ def draw(
         _single_numbers(tensors)
     widest = WIDEST if pixels is None else pixels / SMALLEST
 
-    def drawn(choose: Any) -> Drawing:
+    def drawn(level: str, choose: Any) -> Drawing:
         most = max_nodes if level != "step" else max_nodes * MERGED
         reader = RecordReader(
             tensors,
@@ -164,17 +169,25 @@ def draw(
             wanted = None if label is None else label(box)
             if wanted is not None:
                 box.label, box.name = (Run(text.clean(wanted)),), ()
-        return Drawing(model, title or "", theme, Look(edges, shapes, style), pixels)
+        # all the steps of a long sequence are one line, unless a width is asked for
+        row = widest if (steps == "auto" or pixels) and level != "rolled" else None
+        return Drawing(model, title or "", theme, Look(edges, shapes, style), pixels, row)
 
-    drawing = drawn(steps)
-    if pixels is None and len(drawing.model.steps) <= NEVER_ELIDED:
+    def fitted(level: str) -> Drawing:
+        drawing = drawn(level, steps)
+        if len(drawing.model.steps) > NEVER_ELIDED or pixels is not None:
+            ends = min(ENDS, (len(drawing.model.shown) - 1) // 2)
+            while steps == "auto" and drawing.rows > MOST_ROWS and ends > 0:
+                found = drawing.model.steps
+                drawing = drawn(level, [*found[:ends], *found[-ends:]])
+                ends -= 1
         return drawing
-    ends = min(ENDS, (len(drawing.model.shown) - 1) // 2)
-    while steps == "auto" and drawing.scene.width > widest and ends > 0 and level != "rolled":
-        found = drawing.model.steps
-        drawing = drawn([*found[:ends], *found[-ends:]])
-        ends -= 1
-    return drawing
+
+    if level != "auto":
+        return fitted(level)
+    drawing = fitted("op")
+    fits = drawing.rows <= MOST_ROWS and drawing.scene.width <= widest + 2 * MARGIN
+    return drawing if fits else fitted("step")
 
 
 def _pixels(width: float | str | None) -> float | None:

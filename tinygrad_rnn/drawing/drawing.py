@@ -70,14 +70,21 @@ class Drawing:
     """
 
     def __init__(
-        self, model: Model, title: str, theme: str, look: Look, width: float | None = None
+        self,
+        model: Model,
+        title: str,
+        theme: str,
+        look: Look,
+        width: float | None = None,
+        widest: float | None = None,
     ) -> None:
         self.model = model
         self.theme = theme
         self.title = title = text.clean(title)
         self.layout = Layout(model)
-        self._painter = Painter(self.layout, title, look)
+        self._painter = Painter(self.layout, title, look, widest)
         self.scene = self._painter.scene()
+        self.rows = self._painter.rows
         self._shown = 1.0 if width is None else width / self.scene.width  # its size, in parts of it
 
     @cached_property

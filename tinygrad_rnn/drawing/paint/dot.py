@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ..layout.route import Rect
+from ..layout.route import Rect, Way
 from ..text import SMALL, Run, plain, width
 from .shapes import INDENT, Group, Plate, Scene, Stroke, Words
 from .svg import number, rounded
@@ -187,7 +187,8 @@ class _Writer:
             "class": group.data["kind"],
             "arrowhead": "normal" if heads else "none",
         }
-        cut = [s for s in strokes[1:] if not s.closed]
+        lines = [line, *(s for s in strokes[1:] if s.goes_on)]
+        cut = [s for s in strokes[1:] if not s.closed and not s.goes_on]
         if cut:
             xs, ys = zip(*(p for mark in cut for p in mark.points), strict=True)
             middle = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
@@ -202,9 +203,14 @@ class _Writer:
             size = abs(x1 - back[0]) + abs(y1 - back[1])  # one of them is 0
             attributes["arrowsize"] = number(size / HEAD)
         if self.placed:
-            points = [*line.points[:-1], back] if heads else line.points
-            spline = " ".join(point(*p) for p in cubic(rounded(Stroke(points, line.style))))
-            attributes["pos"] = (f"e,{point(x1, y1)} " if heads else "") + spline
+            ways = [piece.points for piece in lines]
+            if heads:
+                ways[-1] = [*ways[-1][:-1], back]
+            splines = [
+                " ".join(point(*p) for p in cubic(rounded(Stroke(way, line.style)))) for way in ways
+            ]
+            splines[-1] = (f"e,{point(x1, y1)} " if heads else "") + splines[-1]
+            attributes["pos"] = ";".join(splines)
             if words:
                 attributes["lp"] = self._middle(*words)
         self.graph.edge(start, end, **attributes)
@@ -216,35 +222,51 @@ class _Writer:
         heads = [s for s in strokes if s.closed]
         lines = [s for s in strokes if not s.closed]
         style = next(s.style for s in lines if s.style != "dotted")
-        color, y = self.styles[style].stroke, lines[0].points[0][1]
-        links = [g for g in self.groups["link"] if g.of == owner and _dot(g).y == y]
+        color = self.styles[style].stroke
+        rows: dict[float, tuple[float, float]] = {}  # y: from where to where
+        for line in lines:
+            (a, y), (b, _) = line.points
+            low, high = rows.get(y, (a, a))
+            rows[y] = min(low, a, b), max(high, a, b)
+        links = [g for g in self.groups["link"] if g.of == owner and _dot(g).y in rows]
         into = bool(heads)
-        gaps = [sorted(x for x, _ in s.points) for s in lines if s.style == "dotted"]
-        uses = dict.fromkeys([_dot(g).x for g in links], "")
+        gaps = [(s.points[0][1], *sorted(x for x, _ in s.points))
+                for s in lines if s.style == "dotted"]  # fmt: skip
+        uses = dict.fromkeys([(_dot(g).y, _dot(g).x) for g in links], "")
         own = self.outlines[owner]
-        after = min(uses) >= own.x
-        stops = [(own.right if after else own.left, owner)]
-        for x in sorted({*uses, *(end for gap in gaps for end in gap)}, reverse=not after):
-            kind = ("part" if into else "use") if x in uses else "gap"
+        first, last = min(rows), max(rows)
+        after = min(x for _, x in uses) >= own.x
+        if first < last:
+            after = abs(own.y - first) < abs(own.y - last)
+        stops = [(first, own.right, owner) if after else (last, own.left, owner)]
+        places = {*uses, *((y, x) for y, *gap in gaps for x in gap)}
+        for y, x in sorted(places, reverse=not after):
+            kind = ("part" if into else "use") if (y, x) in uses else "gap"
             name = f"{owner}.{kind}{len(stops)}"
-            size = f"{(_dot(links[0]).w if x in uses else 1.0) / 72:.4f}"
+            size = f"{(_dot(links[0]).w if (y, x) in uses else 1.0) / 72:.4f}"
             self.graph.node(
                 name, shape="point", pos=point(x, y), width=size, height=size, color=color,
-                style="filled" if x in uses else "invis", tooltip=self._tooltip(rail),
+                style="filled" if (y, x) in uses else "invis", tooltip=self._tooltip(rail),
                 **{"class": kind},
             )  # fmt: skip
-            stops.append((x, name))
-            if x in uses:
-                uses[x] = name
-        for (x1, a), (x2, b) in pairwise(stops):
-            dotted = any(low <= min(x1, x2) and max(x1, x2) <= high for low, high in gaps)
-            ends = [(x2, y), (x1, y)] if into else [(x1, y), (x2, y)]
-            head = heads if into and a == owner else []
-            piece = Stroke(ends, "dotted" if dotted else style, 1.5)
-            chain = Group(rail.title, rail.about, [piece, *head], {"kind": "rail"})
-            self._edge(chain, *((b, a) if into else (a, b)))
+            stops.append((y, x, name))
+            if (y, x) in uses:
+                uses[y, x] = name
+        for (y1, x1, start), (y2, x2, end) in pairwise(stops):
+            dotted = any(y == y1 == y2 and low <= min(x1, x2) and max(x1, x2) <= high
+                         for y, low, high in gaps)  # fmt: skip
+            pieces = _between((y1, x1), (y2, x2), rows)
+            if into:
+                pieces = [piece[::-1] for piece in pieces[::-1]]
+            head = heads if into and start == owner else []
+            strokes = [
+                Stroke(piece, "dotted" if dotted else style, 1.5, goes_on=k > 0)
+                for k, piece in enumerate(pieces)
+            ]
+            chain = Group(rail.title, rail.about, [*strokes, *head], {"kind": "rail"})
+            self._edge(chain, *((end, start) if into else (start, end)))
         for g in links:
-            use = uses[_dot(g).x]
+            use = uses[_dot(g).y, _dot(g).x]
             self._edge(g, *((g.data["from"], use) if into else (use, g.data["to"])))
 
     # -- words -------------------------------------------------------------------------------------
@@ -296,6 +318,19 @@ class _Writer:
         return tooltip
 
 
+def _between(
+    a: tuple[float, float], b: tuple[float, float], rows: dict[float, tuple[float, float]]
+) -> list[Way]:
+    """The pieces of a rail from one point, given as (y, x), to another, which may be rows apart."""
+    (y1, x1), (y2, x2) = a, b
+    if y1 == y2:
+        return [[(x1, y1), (x2, y2)]]
+    if y1 > y2:
+        return [piece[::-1] for piece in _between(b, a, rows)[::-1]]
+    whole = [[(low, y), (high, y)] for y, (low, high) in sorted(rows.items()) if y1 < y < y2]
+    return [[(x1, y1), (rows[y1][1], y1)], *whole, [(rows[y2][0], y2), (x2, y2)]]
+
+
 def _outline(group: Group) -> Plate:
     """The plate of a box."""
     return next(shape for shape in group.shapes if isinstance(shape, Plate))
@@ -318,16 +353,6 @@ def _within(outer: Rect, inner: Rect) -> bool:
 
 def _holds(outer: Rect, inner: Rect) -> bool:
     return outer.left <= inner.x <= outer.right
-
-
-def _placed(line: Stroke, heads: list[Stroke]) -> dict[str, str]:
-    """The position of an edge: cubic pieces, up to where the head begins."""
-    points, tip = list(line.points), ""
-    if heads:
-        head = heads[0].points
-        points[-1] = ((head[1][0] + head[2][0]) / 2, (head[1][1] + head[2][1]) / 2)
-        tip = f"e,{point(*head[0])} "
-    return {"pos": tip + " ".join(point(*p) for p in cubic(rounded(Stroke(points, line.style))))}
 
 
 __all__ = ["LAYOUTS", "digraph"]

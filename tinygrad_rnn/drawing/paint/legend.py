@@ -42,7 +42,14 @@ class Legend:
     """Entries in rows, from the left: `shapes`, and how far they reach (`right`, `bottom`)."""
 
     def __init__(
-        self, model: Model, edges: str, widths: Widths, left: float, top: float, end: float
+        self,
+        model: Model,
+        edges: str,
+        widths: Widths,
+        left: float,
+        top: float,
+        end: float,
+        rows: int = 1,
     ) -> None:
         self.shapes: list[Any] = []
         self.left, self.end = left, end
@@ -51,6 +58,10 @@ class Legend:
         self._links(model)
         self._back(model.boxes)
         self._words(model)
+        if rows > 1:
+            way = [(0.0, 0.0), (16.0, 0.0)]
+            on = [Stroke(way, "flow"), Stroke([(22.0, 0.0), (38.0, 0.0)], "flow")]
+            self._entry("goes on in the next row, at the same height", 38, *on)
         if edges != "plain" and any(link.norm for link in model.links):
             self._widths(edges, widths)
         self.bottom = self.y + 10

@@ -16,6 +16,7 @@ from ..model import RAILED, Box, Link
 from ..read.columns import AFTER, BEFORE
 from ..text import Run, Runs
 from .legend import Legend, Widths
+from .rows import BETWEEN, Rows
 from .shapes import INDENT, SMALL_FONT, Group, Plate, Scene, Stroke, Words, arrow
 from .theme import PARAMETERS, THEMES, Style
 
@@ -30,12 +31,14 @@ class Look:
 
 
 class Painter:
-    """Turns a layout into shapes."""
+    """Turns a layout into shapes, in rows if it is wider than `widest`."""
 
-    def __init__(self, layout: Layout, title: str, look: Look) -> None:
+    def __init__(self, layout: Layout, title: str, look: Look, widest: float | None = None) -> None:
         self.layout = layout
         self.title = title
         self.look = look
+        self.widest = widest
+        self.rows = 1
         self.edges = look.edges
         self.groups: list[Group] = []
         self.own: dict[str, Style] = {}
@@ -68,7 +71,16 @@ class Painter:
         if self.look.shapes:
             left -= self._shapes()
         y = bottom + (26 if layout.model.timed else 6) + (14 if layout.model.captions else 0)
-        legend = Legend(layout.model, self.edges, self.widths, left, y + 22, max(right, left + 560))
+        if self.widest is not None:
+            rows = Rows(layout, left, right, self.widest, y - top + BETWEEN)
+            self.rows = len(rows)
+            if len(rows) > 1:
+                self.groups = [*rows.cut(self.groups), *rows.labels(layout, SMALL_FONT)]
+                y += rows.pitch * (len(rows) - 1)
+                right = rows.right
+        legend = Legend(
+            layout.model, self.edges, self.widths, left, y + 22, max(right, left + 560), self.rows
+        )
         self.groups.append(Group("legend", "the meanings of the shapes", legend.shapes))
         y = legend.bottom
         if self.title:

@@ -18,12 +18,16 @@ INDENT = 14.0
 
 @dataclass
 class Stroke:
-    """A line with rounded corners, or (closed) an arrow's head; `width` overrides its style's."""
+    """A line with rounded corners, or (closed) an arrow's head; `width` overrides its style's.
+
+    goes_on  it is the rest of the stroke before it, in another row
+    """
 
     points: Way
     style: str
     width: float | None = None
     closed: bool = False
+    goes_on: bool = False
 
 
 @dataclass
@@ -103,4 +107,4 @@ def shifted(shape: Any, dx: float, dy: float) -> Any:
     if isinstance(shape, Plate):
         return Plate(shape.rect.moved(dx, dy), shape.radius, shape.style)
     points = [(x + dx, y + dy) for x, y in shape.points]
-    return Stroke(points, shape.style, shape.width, shape.closed)
+    return replace(shape, points=points)
