@@ -26,7 +26,7 @@ author = copyright = "the tinygrad_rnn maintainers"  # noqa: A001 - Sphinx's nam
 version = release = tinygrad_rnn.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
@@ -35,6 +35,7 @@ root_doc = "index"
 exclude_patterns = ["_templates"]
 templates_path = ["_templates"]
 myst_heading_anchors = 4
+nb_execution_mode = "off"
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
@@ -62,6 +63,22 @@ html_theme_options = {
 }
 
 SECTIONS = {
+    "howto": (
+        "How do I ...",
+        [
+            "howto/first_picture",
+            "howto/own_cell",
+            "howto/notebook",
+            "site/examples-notebooks-bptt",
+            "site/examples-notebooks-own_cell",
+            "howto/coming_from",
+            "howto/csv",
+            "howto/gradient_norms",
+            "howto/own_loss",
+            "howto/speed",
+            "howto/paper",
+        ],
+    ),
     "guides": (
         "Guides",
         [
@@ -76,29 +93,78 @@ SECTIONS = {
             "gallery",
         ],
     ),
-    "teaching": ("Teaching", ["faq", "exercise"]),
+    "teach": ("Teaching", ["teaching", "hundred_lines", "exercise", "faq"]),
     "about": (
         "About",
-        ["performance", "design", "site/examples", "site/contributing", "site/changelog"],
+        [
+            "performance",
+            "design",
+            "limits",
+            "site/examples-readme",
+            "site/contributing",
+            "site/changelog",
+        ],
     ),
 }
 """The site's sections beside the reference, and the pages in them."""
 
 
+LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([\w./-]+)(?=[)#])")
+
+
+def rewritten(text: str, folder: Path) -> str:
+    """A page that stands in a folder, with links to files beside docs/ led to pages of the site."""
+
+    def target(link: re.Match[str]) -> str:
+        path = (folder / link[1]).resolve()
+        if HERE in path.parents:
+            return "/" + path.relative_to(HERE).as_posix()
+        return f"/site/{site_name(path)}" if path.is_file() else link[1]
+
+    return LINK.sub(target, text)
+
+
+def site_name(path: Path) -> str:
+    """The file of the site that shows a file beside docs/."""
+    name = path.relative_to(HERE.parent).as_posix().replace("/", "-").lower()
+    return name if path.suffix in (".md", ".ipynb") else name + ".rst"
+
+
 def write_pages(folder: Path) -> None:
-    """The pages that only the site has."""
+    """The pages that only the site has: of its sections, and of linked files beside docs/."""
     folder.mkdir(exist_ok=True)
+    index = (HERE / "index.md").read_text(encoding="utf-8")
     for name, (title, pages) in SECTIONS.items():
-        lines = [title, "=" * len(title), "", ".. toctree::", "   :maxdepth: 1", ""]
-        reference.put(folder / f"{name}.rst", [*lines, *(f"   ../{page}" for page in pages)])
-    for program in sorted((HERE / "../examples").glob("*.py")):
-        lines = [":orphan:", "", program.name, "=" * len(program.name), ""]
-        lines += [f".. literalinclude:: ../../examples/{program.name}"]
-        reference.put(folder / f"{program.stem}.rst", lines)
-    for page in ("CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"):
-        text = (HERE.parent / page).read_text(encoding="utf-8")
-        text = re.sub(r"\]\((\w+)\.py\)", r"](\1.rst)", text.replace("](docs/", "](../"))
-        reference.put(folder / f"{page.split('/')[0].removesuffix('.md').lower()}.md", [text])
+        tasks = re.search(rf"## {re.escape(title)}\n(.*?)\n## ", index, re.DOTALL)
+        lines = [
+            f"# {title}",
+            tasks[1].replace("\n###", "\n##") if tasks else "",
+            "```{toctree}",
+            ":maxdepth: 1",
+        ]
+        lines += [":hidden:", ""] if tasks else [""]
+        lines += [*(f"/{page}" for page in pages), "```"]
+        reference.put(folder / f"{name}.md", [rewritten("\n".join(lines), HERE)])
+
+    to_do, done = [*HERE.glob("*.md"), *HERE.glob("howto/*.md")], set()
+    while to_do:
+        page = to_do.pop()
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            path = (page.parent / link).resolve()
+            if path.is_file() and HERE not in path.parents and path not in done:
+                done.add(path)
+                write_page(path, folder)
+                to_do += [path] if path.suffix == ".md" else []
+
+
+def write_page(path: Path, folder: Path) -> None:
+    """The page of a file beside docs/."""
+    if path.suffix in (".md", ".ipynb"):
+        lines = [rewritten(path.read_text(encoding="utf-8"), path.parent).rstrip()]
+    else:
+        name = path.relative_to(HERE.parent).as_posix()
+        lines = [":orphan:", "", name, "=" * len(name), "", f".. literalinclude:: ../../{name}"]
+    reference.put(folder / site_name(path), lines)
 
 
 write_pages(HERE / "site")
@@ -107,13 +173,13 @@ find = reference.Links()
 
 
 def add_site(app: Sphinx, page: str, source: list[str]) -> None:
-    """Links to files beside docs/ go to pages of the site; the index gets the order of pages."""
-    text = source[0]
-    text = re.sub(r"\]\(\.\./examples/(\w+)\.py\)", r"](/site/\1.rst)", text)
-    text = text.replace("](../examples/README.md)", "](/site/examples.md)")
-    text = re.sub(r"\]\(\.\./([A-Z]+)\.md\)", lambda m: f"](/site/{m[1].lower()}.md)", text)
+    """Links to files beside docs/ lead to pages of the site; the index gets the order of pages."""
+    if page.startswith(("site/", "reference/")):
+        return
+    text = rewritten(source[0], (HERE / page).parent)
     if page == "index":
         entries = [*(f"site/{name}" for name in SECTIONS), "reference/index"]
+        text = text.replace("- Reference:", "- [Reference](/reference/index.rst):")
         text += "\n```{toctree}\n:hidden:\n\n" + "\n".join(entries) + "\n```\n"
     source[0] = text
 

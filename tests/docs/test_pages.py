@@ -39,16 +39,22 @@ PAGES = {
     "long.md": 10,
     "faq.md": 15,
     "exercise.md": 3,
+    "hundred_lines.md": 1,
+    "teaching.md": 2,
 }
 """Each page, and how many programs it has at least."""
+PAGES |= {f"howto/{path.name}": 1 for path in sorted((DOCS / "howto").glob("*.md"))}
 
 
 @pytest.mark.parametrize(("name", "least"), PAGES.items())
-def test_programs_print_what_stands_under_them(name, least):
+def test_programs_print_what_stands_under_them(name, least, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     page = (DOCS / name).read_text(encoding="utf-8")
     assert len(BLOCKS.findall(page)) == page.count("```python") >= least
     for (program, shown), out in zip(BLOCKS.findall(page), printed(page), strict=True):
         assert without_rounding(out) == without_rounding(shown), program
+    for picture in re.findall(r"\(\.\./pictures/howto/([\w.]+)\)", page):
+        assert (tmp_path / picture).stat().st_size > 1000, "made by the page's programs"
 
 
 def test_numbers_in_the_text_are_printed_somewhere():
