@@ -156,7 +156,8 @@ def scene_words(scene):
         elif group.of and not group.data:
             boxes[group.of] += words
         elif "from" in group.data:
-            marks = [s for s in group.shapes if isinstance(s, Stroke) and not s.closed][1:]
+            strokes = [s for s in group.shapes if isinstance(s, Stroke) and not s.closed]
+            marks = [s for s in strokes[1:] if not s.goes_on]
             lines[words + "//" * bool(marks)] += 1
         else:
             elsewhere.update(words)

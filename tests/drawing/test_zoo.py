@@ -115,7 +115,7 @@ def test_every_link_joins_its_boxes(name, level):
 
 
 def test_whatever_is_recorded_between_two_boxes_is_a_link(name):
-    model = tg.draw(loss_of(name), bookkeeping=True).model
+    model = tg.draw(loss_of(name), bookkeeping=True, hide=()).model
     there = {b.node for b in model.boxes if b.kind != "value" and not is_ghost(b)} - {None}
     shown = {*model.shown, BEFORE, AFTER}
     assert {node for node, step in columns(model.order)[0].items() if step in shown} <= there

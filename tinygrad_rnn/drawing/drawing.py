@@ -94,10 +94,16 @@ class Drawing:
 
     @cached_property
     def html(self) -> str:
-        """The picture as one page that needs no network: pan, zoom, search, highlight."""
+        """The picture as one page that needs no network: pan, zoom, search, highlight.
+
+        All steps are in one row there.
+        """
         from .paint import html
 
-        return html.page(self.scene, self.theme)
+        scene = self.scene
+        if self.rows > 1:
+            scene = Painter(self.layout, self.title, self._painter.look).scene()
+        return html.page(scene, self.theme)
 
     @property
     def digraph(self) -> Any:
