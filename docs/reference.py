@@ -32,6 +32,8 @@ MODULES = {
 }
 """Each page: its title, and the module that it describes."""
 
+TABLES = ["All operators in tables <../operators>", "All cells in pictures <../cells>"]
+
 TENSORS = [
     "Tensor",
     "Parameter",
@@ -139,7 +141,7 @@ def write(folder: Path) -> None:
         ".. toctree::",
         "   :maxdepth: 1",
         "",
-        *(f"   {page}" for page in [*MODULES, "../operators", "../cells"]),
+        *(f"   {page}" for page in [*MODULES, *TABLES]),
     ]
     put(folder / "index.rst", index)
     for page, sections in names().items():
@@ -182,7 +184,7 @@ class Links:
                 return None
             owner = within.rpartition(".")[0] + "."
             places = [owner, owner.rpartition(".nn.")[0] + ".nn.", *places]
-        elif not match[1] and "." not in name:
+        elif not match[1] and not name.startswith("study."):  # `nn.LSTM` may be PyTorch's
             return None
         for place in places:
             if (found := self.find(place + name)) and found != within:
