@@ -72,11 +72,11 @@ SECTIONS = {
             "site/examples-notebooks-bptt",
             "site/examples-notebooks-own_cell",
             "howto/coming_from",
+            "howto/paper",
             "howto/csv",
             "howto/gradient_norms",
             "howto/own_loss",
             "howto/speed",
-            "howto/paper",
         ],
     ),
     "guides": (
@@ -170,6 +170,10 @@ def write_page(path: Path, folder: Path) -> None:
 write_pages(HERE / "site")
 reference.write(HERE / "reference")
 find = reference.Links()
+# `tensor` and `Tensor` are one file name on some systems
+autosummary_filename_map = {
+    name: f"{name}_function" for name in find.names if name.islower() and find.has_namesake(name)
+}
 
 
 def add_site(app: Sphinx, page: str, source: list[str]) -> None:

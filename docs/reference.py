@@ -191,6 +191,10 @@ class Links:
                 return found
         return None
 
+    def has_namesake(self, name: str) -> bool:
+        """Whether another name differs in its capitals only."""
+        return any(other != name and other.lower() == name.lower() for other in self.names)
+
     def ancestor(self, cls: type) -> str | None:
         """The documented class that a class inherits most from."""
         names = (self.by_identity.get(id(base)) for base in cls.__mro__[1:])
