@@ -13,6 +13,9 @@ from . import tracing as _tracing
 from .anomaly import detect_anomaly
 from .autodiff import Use, gradients, gradients_of_uses
 from .checkpoint import checkpoint
+from .elsewhere import PACKAGE as _PACKAGE
+from .elsewhere import answering as _answering
+from .elsewhere import unknown as _unknown
 from .gradcheck import check_gradients
 from .graph import no_grad, scope, timestep
 from .nn import Cell, ElmanCell, GRUCell, LSTMCell, LSTMState, Module, init
@@ -39,6 +42,11 @@ from .unroll import detach, unroll
 from .unrolled import Unrolled
 from .vmap import vmap
 
+for _name in _OPERATORS:
+    if "axis" in globals()[_name].__code__.co_varnames:  # which PyTorch calls dim
+        globals()[_name] = _answering(globals()[_name])
+zeros, ones = _answering(zeros), _answering(ones)
+tensor = _answering(tensor)
 trace = _tracing.trace  # type: ignore[assignment] # of a program; of a matrix too
 
 if TYPE_CHECKING:
@@ -133,4 +141,4 @@ def __getattr__(name: str) -> Any:
         return getattr(_import_module(f".bptt.{_LONG[name]}", __name__), name)
     if name in ("data", "io", "study"):
         return _import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise _unknown(__name__, name, _PACKAGE)

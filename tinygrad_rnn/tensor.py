@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import ops
 from .autodiff import backward
+from .elsewhere import TENSORS, Substituted, answering
 from .graph import Array, Leaf, Node, Shape, current, printable
 from .ops.registry import Binary, Unary
-from .ops.without_rule import SUBSTITUTES, Substituted, without_rule
+from .ops.without_rule import without_rule
 from .primitive import Recorded, of_precision, plain_array, precision, returns
 
 FLOAT = np.dtype(np.float32)
@@ -81,6 +82,9 @@ def _has_gradient(node: Node | None) -> bool:
     return False
 
 
+_MADE: Any = object()
+
+
 @returns
 class Tensor(Recorded):
     """A value, and the place in the record that it came from.
@@ -94,7 +98,9 @@ class Tensor(Recorded):
 
     __slots__ = ()
 
-    def __init__(self, value: Any, node: Node | None, port: int) -> None:
+    def __init__(self, value: Any, node: Node | None = _MADE, port: int = 0) -> None:
+        if node is _MADE:
+            raise TypeError("tg.Tensor is the class of all tensors; tg.tensor(value) makes one")
         self._value = value
         self._node = node
         self._port = port
@@ -510,14 +516,25 @@ class Tensor(Recorded):
 
 OF_OTHERS = {
     name: use
-    for name, use in ({name: f"tg.{name}(x)" for name in ops.OPERATORS} | SUBSTITUTES).items()
+    for name, use in ({name: f"tg.{name}(x)" for name in ops.OPERATORS} | TENSORS).items()
     if not hasattr(Tensor, name)
 }
 """Attributes that tensors of other libraries have, and substitutes."""
 
+
+class _Substituted(Substituted):
+    def __set__(self, instance: Any, value: Any) -> None:
+        self.__get__(instance, type(instance))
+
+
 for _name, _use in OF_OTHERS.items():
     # not __getattr__, with which Python takes longer for every other attribute
-    setattr(Tensor, _name, Substituted(_name, _use))
+    setattr(Tensor, _name, _Substituted(_name, _use))
+for _name, _operator in ops.OPERATORS.items():
+    _theirs = "axis" in _operator.function.__code__.co_varnames  # dim in PyTorch
+    if _theirs and vars(Tensor).get(_name) is _operator.function:
+        setattr(Tensor, _name, answering(_operator.function))
+Tensor.backward = answering(Tensor.backward)  # type: ignore[method-assign]
 
 
 class _Held(Tensor):
@@ -605,6 +622,14 @@ class Parameter(_Held):
         self._node.stale = True
         super()._replace(array)
 
+    def _changed(self, other: Any) -> NoReturn:
+        raise TypeError(
+            f"{self._what()} is a parameter, whose value changes by assign: p.assign(p.numpy() - "
+            "rate * p.grad), or by an optimiser's step()"
+        )
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = _changed
+
     def __copy__(self) -> Parameter:
         copied = Parameter(self._value, self.name)
         copied.frozen = self.frozen
@@ -667,6 +692,7 @@ def zeros(shape: int | Shape, name: str | None = None, dtype: DTypeLike = FLOAT)
     >>> tg.zeros((1, 4), name="s_0").shape
     (1, 4)
     """
+    _one_shape("zeros", name)
     return _leaf(real_array(np.zeros(shape, dtype), None, "zeros"), name)
 
 
@@ -677,7 +703,13 @@ def ones(shape: int | Shape, name: str | None = None, dtype: DTypeLike = FLOAT) 
     >>> tg.ones(2)
     tensor([1., 1.], dtype=float32)
     """
+    _one_shape("ones", name)
     return _leaf(real_array(np.ones(shape, dtype), None, "ones"), name)
+
+
+def _one_shape(who: str, name: Any) -> None:
+    if isinstance(name, int | np.integer):
+        raise TypeError(f"{who}: a second size, {name}; the shape is one tuple: {who}((2, 3))")
 
 
 def _again(kind: str, array: Array, name: str | None) -> Tensor:

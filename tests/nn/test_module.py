@@ -396,7 +396,10 @@ def test_a_method_forward_is_what_a_call_runs():
             return self.forward(x) + 1
 
     assert (Net()(1), Other()(1), Calling()(1)) == (2, 3, 3)
-    assert not callable(tg.ElmanCell(1, 2))
+    with pytest.raises(TypeError, match="ElmanCell is a cell and is not called"):
+        tg.ElmanCell(1, 2)(1)
+    with pytest.raises(TypeError, match=r"layer 0 is a ElmanCell, which is a cell; wanted modules"):
+        tg.nn.Sequential(tg.ElmanCell(1, 2))
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,8 @@ APART = {
     *("study/handwritten.py",),
     # what users call an activation; the names of Python's own methods
     *("nn/elman.py", "nn/recurrent.py", "equations/scalar.py"),
+    # names of other libraries, and ours in their place
+    *("elsewhere.py",),
     # NumPy's functions and Python's operators as instructions; "stack" is a place of a buffer
     *("compiler/lower.py", "compiler/numpy_code.py", "compiler/numpy_loops.py"),
 }

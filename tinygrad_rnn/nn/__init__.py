@@ -3,6 +3,7 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
+from ..elsewhere import NN, unknown
 from .bidirectional import Bidirectional
 from .cell import Cell
 from .elman import ElmanCell
@@ -48,7 +49,7 @@ def __getattr__(name: str) -> Any:
         cells = _import_module(".cells", __name__)
         if name in cells.__all__:
             return getattr(cells, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise unknown(__name__, name, NN)
 
 
 def __dir__() -> list[str]:

@@ -54,6 +54,13 @@ class Cell(Module):
         """
         raise TypeError(f"{type(self).__name__} has no step(self, x, state) -> (output, state)")
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises TypeError, unless a subclass can be called."""
+        raise TypeError(
+            f"{type(self).__name__} is a cell and is not called: cell.step(x, state) gives "
+            "(output, state) for one step, tg.unroll(cell, xs) the outputs of a sequence"
+        )
+
     def initial_state(self, batch_size: int) -> Any:
         """The state before the first step: zeros (B, H), named s_0, or as `step` calls it."""
         size = getattr(self, "hidden_size", None)

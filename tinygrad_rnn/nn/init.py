@@ -23,11 +23,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..elsewhere import INIT, unknown
 from ..graph import Array, Shape
 
 if TYPE_CHECKING:
@@ -321,3 +322,7 @@ def _per_gate(who: str, shape: Shape, gates: int, places: tuple[int, ...]) -> in
             f"{gates - 1}"
         )
     return shape[0] // gates
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise unknown(__name__, name, INIT)

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from .. import ops
 from ..tensor import FLOAT, Parameter, Tensor
 from . import init
+from .cell import Cell
 from .module import Module, check_sizes
 
 if TYPE_CHECKING:
@@ -189,6 +190,11 @@ class Sequential(Module):
 
     def __init__(self, *layers: Layer) -> None:
         for i, layer in enumerate(layers):
+            if isinstance(layer, Cell) and type(layer).__call__ is Cell.__call__:
+                raise TypeError(
+                    f"Sequential: layer {i} is a {type(layer).__name__}, which is a cell; wanted "
+                    "modules or functions, such as lambda xs: tg.unroll(cell, xs).outputs"
+                )
             if not callable(layer) or isinstance(layer, type):
                 hint = "; give the layers of a list as *layers" if isinstance(layer, list) else ""
                 raise TypeError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import FunctionType, MethodType, SimpleNamespace
@@ -12,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import tree
+from ..elsewhere import MODULES, SETTINGS, Substituted, not_there
 from ..graph import Array, Leaf, Node
-from ..ops.without_rule import Substituted
 from ..primitive import plain_array
 from ..reach import reached
 from ..tensor import FLOAT, Buffer, Parameter, Tensor
@@ -24,33 +25,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-OF_OTHERS = {
-    "add_module": "self.name = module",
-    "apply": "for m in model.modules().values()",
-    "children": "model.modules()",
-    "count_params": "sum(p.size for p in model.parameters().values())",
-    "cpu": "the model, which is in main memory",
-    "cuda": "the model: arrays are NumPy's, in main memory",
-    "double": "model.astype(np.float64), which gives a copy",
-    "float": "model.astype(np.float32), which gives a copy",
-    "get_weights": "model.state_dict()",
-    "half": "model.astype(np.float32): half precision cannot count past 2048",
-    "named_buffers": "model.buffers().items()",
-    "named_children": "model.modules().items()",
-    "named_modules": "model.modules().items()",
-    "named_parameters": "model.parameters().items()",
-    "register_buffer": "self.name = tg.Buffer(value)",
-    "register_module": "self.name = module",
-    "register_parameter": "self.name = tg.Parameter(value)",
-    "requires_grad_": "model.freeze() and model.unfreeze()",
-    "set_weights": "model.load_state_dict(values)",
-    "summary": "print(model)",
-    "to": "model.astype(dtype), which gives a copy; arrays are NumPy's, in main memory",
-    "trainable_weights": "model.parameters().values()",
-    "weights": "model.state_dict()",
-    "zero_grad": "backward() alone: it replaces gradients and does not add to them",
-}
-"""Methods of PyTorch's and Keras's modules, and substitutes."""
+class ParameterPath(str):
+    """The path of a parameter; taken for the parameter, as in PyTorch's loops, it says so."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"{self!r} is the path of a parameter and has no attribute {name!r}: parameters() is a "
+            "dict, and the parameters are its .values()"
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        getattr(self, name)
 
 
 class Parameters(dict[str, Parameter]):
@@ -60,7 +47,7 @@ class Parameters(dict[str, Parameter]):
     """
 
     def __init__(self, found: Mapping[str, Parameter], module: Module) -> None:
-        super().__init__(found)
+        super().__init__({ParameterPath(path): p for path, p in found.items()})
         self.module = module
 
 
@@ -88,6 +75,16 @@ class Module:
     """
 
     training: bool = True
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """A setting of PyTorch's or Keras's that the constructor has not is answered with ours."""
+        if theirs := SETTINGS.keys() & kwargs.keys():
+            own = inspect.signature(cls).parameters.values()
+            if all(p.name not in theirs and p.kind is not p.VAR_KEYWORD for p in own):
+                takes = ", ".join(p.name for p in own)
+                why = not_there(sorted(theirs), SETTINGS)
+                raise TypeError(f"{cls.__name__}: {why}; it takes {takes}")
+        return super().__new__(cls)
 
     def __init_subclass__(cls, **options: Any) -> None:
         """A method `forward` is run by a call of the module, as in PyTorch."""
@@ -312,7 +309,7 @@ class Module:
 
     def __dir__(self) -> list[str]:
         own = vars(self)
-        return [name for name in super().__dir__() if name in own or name not in OF_OTHERS]
+        return [name for name in super().__dir__() if name in own or name not in MODULES]
 
     def __repr__(self) -> str:
         inner = [*_once(self, Module).items()]
@@ -355,7 +352,7 @@ def _standing(held: Parameter | Buffer) -> str:
     return "frozen" if held.frozen else ""
 
 
-for _name, _use in OF_OTHERS.items():
+for _name, _use in MODULES.items():
     setattr(Module, _name, Substituted(_name, _use, "a module"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -58,44 +58,6 @@ _METHODS = {
     "multiply.reduce": "tg.prod(x, axis)",
     "subtract.at": "tg.index_add(x, indices, -b)",
 }
-SUBSTITUTES = {
-    "add_": "x + b, which gives a new tensor",
-    "chunk": "tg.split(x, n)",
-    "clone": "x, whose value never changes",
-    "contiguous": "x, which has no memory layout",
-    "copy": "x, whose value never changes",
-    "cpu": "x, which is in main memory",
-    "cuda": "x: arrays are NumPy's, in main memory",
-    "data": "x.numpy() to read and p.assign(value) to change a parameter",
-    "device": "x: arrays are NumPy's, in main memory",
-    "detach_": "x.detach(), which gives a new tensor",
-    "dim": "x.ndim",
-    "double": "x.astype(np.float64)",
-    "fill": "tg.full_like(x, number)",
-    "flat": "tg.ravel(x)",
-    "float": "x.astype(np.float32)",
-    "gather": "tg.take_along_axis(x, index, axis)",
-    "index_select": "tg.take(x, i, axis)",
-    "is_leaf": "isinstance(x, tg.Parameter)",
-    "itemsize": "x.dtype.itemsize",
-    "masked_fill": "tg.where(mask, number, x)",
-    "masked_select": "x[mask]",
-    "mul_": "x * b, which gives a new tensor",
-    "nbytes": "x.numpy().nbytes",
-    "numel": "x.size",
-    "permute": "x.transpose(axes)",
-    "pow": "x ** n",
-    "put": "tg.index_update(x, indices, b)",
-    "requires_grad": "tg.Parameter(value), or x.detach()",
-    "searchsorted": "np.searchsorted(x.numpy(), b)",
-    "sub_": "x - b, which gives a new tensor",
-    "t": "x.T",
-    "to": "x.astype(dtype); arrays are NumPy's, in main memory",
-    "unsqueeze": "tg.expand_dims(x, axis)",
-    "view": "x.reshape(shape)",
-    "zero_": "tg.zeros_like(x)",
-}
-"""Substitutes for methods and attributes of PyTorch's tensors and NumPy's arrays."""
 
 _COMPLEX = {np.angle, np.conjugate, np.imag, np.real}
 
@@ -138,15 +100,3 @@ def without_rule(
     instead = _instead(theirs, method, options, ours)
     use = "" if instead is None else f"{instead}, or "
     return TypeError(f"{name} has no rule for tensors; use {use}{value}")
-
-
-class Substituted:
-    """An attribute that a class has not: asked for, it raises, and says what to use."""
-
-    def __init__(self, name: str, use: str, what: str = "a tensor") -> None:
-        self.name = name
-        self.use = use
-        self.what = what
-
-    def __get__(self, instance: Any, owner: Any) -> NoReturn:
-        raise AttributeError(f"{self.what} has no attribute {self.name!r}; use {self.use}")

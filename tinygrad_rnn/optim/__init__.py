@@ -1,5 +1,8 @@
 """Optimisers: update rules over the gradients that `backward` left, schedules, clipping."""
 
+from typing import NoReturn
+
+from ..elsewhere import OPTIM, unknown
 from .clip import clip_by_norm, clip_by_value
 from .optimizer import Optimizer
 from .rules import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -34,3 +37,7 @@ __all__ = [
     "clip_by_norm",
     "clip_by_value",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise unknown(__name__, name, OPTIM)
