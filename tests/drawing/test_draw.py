@@ -290,11 +290,11 @@ def test_without_a_renderer_the_rest_still_works(gallery, tmp_path, monkeypatch,
         drawing.save(tmp_path / f"a{suffix}")
 
 
-def test_the_command_draws_cells_by_name_and_in_files(tmp_path, pytestconfig):
+def test_the_command_draws_cells_by_name_and_in_files(pytestconfig):
     file = pytestconfig.rootpath / "docs" / "make_gallery.py"
-    out = of_cell(f"{file}:Leaky", tmp_path / "leaky.svg", 4, 0, edges="gradient")
-    assert "Leaky, unrolled" in out.read_text(encoding="utf-8")
-    assert "LSTM, unrolled" in of_cell("lstm", tmp_path / "lstm.svg", 2, 0).read_text("utf-8")
+    assert "Leaky, unrolled" in of_cell(f"{file}:Leaky", 4, 0)(edges="gradient").svg
+    assert "LSTM, unrolled" in of_cell("lstm", 2, 0)().svg
+    assert "5×28" in of_cell("lstm", 2, 0, hidden=7, inputs=5, batch=2)().svg
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ def test_the_command(folder):
     ("words", "message"),
     [
         (["--steps", 1], "--steps 1: wanted at least 2"),
-        (["--seed", -1], "--seed -1: wanted 0 or more"),
+        (["--seed", -1], "--seed -1: wanted at least 0"),
         (["--cell", "rnn"], "unknown cell name 'rnn'; wanted one of"),
         (["--text", "/nowhere/at.all"], "No such file"),
     ],

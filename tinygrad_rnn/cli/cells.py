@@ -27,7 +27,7 @@ def command(
             fail(f"unknown cell name {name!r}; wanted one of {', '.join(CELLS)}")
         console.print(info.text, markup=False, soft_wrap=True)
     elif equations:
-        console.print(CELLS, markup=False, soft_wrap=True)
+        console.print(str(CELLS), markup=False, soft_wrap=True)
     else:
         table = Table("cell", "", "state", "parameters", box=None)
         for info in CELLS.values():

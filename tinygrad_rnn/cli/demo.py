@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import fail, need
+from . import at_least, fail, need
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -34,13 +34,8 @@ def command(
     Ctrl-C ends training and still writes everything (exit code 130); a second Ctrl-C gives up.
     """
     need("graphviz", "jinja2", "matplotlib", "safetensors")
-    if steps < 1:
-        fail(f"--steps {steps}: wanted at least 1")
-    for name, k in (("k1", k1), ("k2", k2)):
-        if k is not None and k < 1:
-            fail(f"--{name} {k}: wanted at least 1")
-    if seed < 0:
-        fail(f"--seed {seed}: wanted 0 or more")
+    at_least(1, steps=steps, k1=k1, k2=k2)
+    at_least(0, seed=seed)
     from rich.console import Console
 
     from ..data import TextError

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import fail, need
+from . import at_least, fail, need
 
 
 def command(
@@ -19,10 +19,8 @@ def command(
 ) -> None:
     """Generate text with a saved model: the same model and seed give the same text."""
     need("safetensors")
-    if length < 1:
-        fail(f"--length {length}: wanted at least 1")
-    if seed < 0:
-        fail(f"--seed {seed}: wanted 0 or more")
+    at_least(1, length=length)
+    at_least(0, seed=seed)
     if not 0 < temperature < float("inf"):
         fail(f"--temperature {temperature}: wanted a number above 0")
     from ..data import TextError

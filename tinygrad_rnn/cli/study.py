@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import CELL, fail, fail_at, lines_in, need
+from . import CELL, at_least, explained, fail, need
 
 
 def command(
@@ -20,13 +20,25 @@ def command(
         typer.Option(help="UTF-8 text to read, a character a step; random numbers if left out."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the parameters and of the inputs.")] = 0,
+    hidden: Annotated[
+        int | None, typer.Option(help="Size of the state; 16 if left out.", show_default=False)
+    ] = None,
+    inputs: Annotated[
+        int | None,
+        typer.Option("--input", help="Size of the inputs; 8 if left out.", show_default=False),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Number of sequences at once.")] = 4,
 ) -> None:
     """Write a page about a cell: its equations, and where its gradients come from and go."""
     need("graphviz", "jinja2", "matplotlib", "safetensors")
-    if steps < 2:
-        fail(f"--steps {steps}: wanted at least 2")
-    if seed < 0:
-        fail(f"--seed {seed}: wanted 0 or more")
+    at_least(2, steps=steps)
+    at_least(1, hidden=hidden, input=inputs, batch=batch)
+    at_least(0, seed=seed)
+    saved = cell.endswith(".safetensors")
+    if saved and (hidden or inputs):
+        fail("--hidden and --input are sizes of new cells; a saved model has its own")
+    if text is not None and inputs:
+        fail("--input: the inputs are the characters of --text, one-hot")
     from rich.console import Console
 
     from ..data import TextError
@@ -35,20 +47,18 @@ def command(
     from ..nn.cell import InputSizeError
     from ..nn.load import CellNameError
     from ..report import SubjectError, report, subject
+    from ..study.problem import NotFiniteError
 
-    bad_input = (CellNameError, InputSizeError, SubjectError, TextError, ModelFileError, OSError)
-    console = Console(highlight=False)
-    try:
-        if cell.endswith(".safetensors"):
-            chosen = saved_subject(Path(cell), steps, text, seed)
+    known = (CellNameError, InputSizeError, SubjectError, TextError, ModelFileError, NotFiniteError)
+    console = Console(highlight=False, markup=False)
+    missing: dict[str, str] = {}
+    with explained(cell, *known):
+        if saved:
+            chosen = saved_subject(Path(cell), steps, text, seed, batch)
         else:
-            chosen = subject(cell, steps, text, seed)
+            chosen = subject(cell, steps, text, seed, hidden, inputs, batch)
         with console.status("") as status:
-            page = report(chosen, out, progress=lambda stage: status.update(stage))
-    except bad_input as error:
-        fail(error)
-    except Exception as error:
-        if not lines_in(error, cell):
-            raise
-        fail_at(error, cell)
+            page = report(chosen, out, lambda stage: status.update(stage), missing)
+    for section, why in missing.items():
+        console.print(f"{section}: not available because {why}", soft_wrap=True)
     console.print(f"{chosen.name}, {steps} steps: {page}", soft_wrap=True)

@@ -78,8 +78,9 @@ def sample(
         for t in range(read + length - 1):
             o, s = model.step(np.array([ids[t]]), s)
             if t >= read - 1:
-                scores = o.numpy()[0].astype(np.float64) / temperature
-                p = np.exp(scores - scores.max())
+                scores = o.numpy()[0].astype(np.float64)
+                with np.errstate(over="ignore"):  # of a temperature near 0: exp(-inf) = 0
+                    p = np.exp((scores - scores.max()) / temperature)
                 ids.append(int(rng.choice(len(vocabulary), p=p / p.sum())))
     return vocabulary.decode(ids if start else ids[read:])
 
@@ -115,4 +116,7 @@ def load(path: str | Path) -> CharElman:
         model.load_state_dict(arrays)
     except ValueError as error:
         raise io.ModelFileError(f"{path}: {error}") from None
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise io.ModelFileError(f"{path}: {name} has numbers that are NaN or infinite")
     return model

@@ -12,13 +12,15 @@ from ..study.handwritten import elman
 from .model import CharElman, load
 
 
-def reading(model: CharElman, name: str, characters: str, source: str, steps: int) -> Subject:
+def reading(
+    model: CharElman, name: str, characters: str, source: str, steps: int, batch: int = BATCH
+) -> Subject:
     """A model that reads characters and is asked, at every step, for the next.
 
     name    of the model, for titles
     source  of the characters, in words
     """
-    xs, targets = passages(characters, model.vocabulary, steps, source)
+    xs, targets = passages(characters, model.vocabulary, steps, source, batch)
     about = (
         f"It reads {source}, one character a step, and is asked for the next. "
         "L_t is the cross entropy, summed over the batch."
@@ -26,7 +28,9 @@ def reading(model: CharElman, name: str, characters: str, source: str, steps: in
     return Subject(model, name, xs, targets, None, elman, about)
 
 
-def saved_subject(path: Path, steps: int, text: Path | None = None, seed: int = 0) -> Subject:
+def saved_subject(
+    path: Path, steps: int, text: Path | None = None, seed: int = 0, batch: int = BATCH
+) -> Subject:
     """A model that `tinygrad-rnn demo` saved, reading a text, or random characters without one.
 
     Raises SubjectError for a text that is too short, OSError for files, and TextError and
@@ -34,8 +38,9 @@ def saved_subject(path: Path, steps: int, text: Path | None = None, seed: int = 
     """
     model, name = load(path), f"the model {path.name}"
     if text is not None:
-        return reading(model, name, read_text(text), text.name, steps)
+        return reading(model, name, read_text(text), text.name, steps, batch)
     size = len(model.vocabulary)
-    drawn = np.random.default_rng(seed).integers(0, size, BATCH * (steps + 1))
+    drawn = np.random.default_rng(seed).integers(0, size, batch * (steps + 1))
     characters = model.vocabulary.decode([int(i) for i in drawn])
-    return reading(model, name, characters, "random characters (give --text for a text)", steps)
+    source = "random characters (give --text for a text)"
+    return reading(model, name, characters, source, steps, batch)

@@ -70,17 +70,27 @@ def make_cell(
     hidden_size: int,
     rng: np.random.Generator,
 ) -> Cell:
-    """A cell as make(input_size, hidden_size, rng=...), or as make() if it takes no arguments."""
-    wanted = inspect.signature(make).parameters
+    """A cell as make(input_size, hidden_size, rng=...), or as make() if it takes no arguments.
+
+    Raises CellNameError if it takes others.
+    """
+    signature = inspect.signature(make)
+    if not signature.parameters:
+        return make()
+    options = {"rng": rng} if "rng" in signature.parameters else {}
     try:
-        if not wanted:
-            return make()
-        return make(input_size, hidden_size, **({"rng": rng} if "rng" in wanted else {}))
+        signature.bind(input_size, hidden_size, **options)
     except TypeError as error:
         raise CellNameError(
-            f"{name}{inspect.signature(make)}: cannot be made as "
+            f"{name}{signature}: cannot be made as "
             f"{name}(input_size, hidden_size, rng=...) nor as {name}(): {error}"
-        ) from error
+        ) from None
+    return make(input_size, hidden_size, **options)
+
+
+def takes_sizes(make: Callable[..., Cell]) -> bool:
+    """Whether `make_cell` gives it sizes."""
+    return bool(inspect.signature(make).parameters)
 
 
 def _module(path: Path) -> ModuleType:
@@ -89,6 +99,9 @@ def _module(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as for a program: it may import the files beside it
     try:
         spec.loader.exec_module(module)
     except OSError:

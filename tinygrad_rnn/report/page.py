@@ -8,7 +8,7 @@ import platform
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +40,17 @@ COLOURS = {
 """Colours of the plots, and the variables of the style sheet that stand for them on the page."""
 
 
+class Missing(NamedTuple):
+    """A part of the page that cannot be made for this cell, and why."""
+
+    why: str
+
+
 def report(
-    subject: Subject, out: str | Path, progress: Callable[[str], None] = lambda _: None
+    subject: Subject,
+    out: str | Path,
+    progress: Callable[[str], None] = lambda _: None,
+    missing: dict[str, str] | None = None,
 ) -> Path:
     """Write the report on a cell: `out`/index.html, one file that loads nothing from elsewhere.
 
@@ -49,8 +58,11 @@ def report(
     out       a folder; made if it is not there, an older report in it is replaced, but no page of
               another program
     progress  is called with each stage of the work, in words
+    missing   is given the parts that could not be made, with the reason, which the page says too
 
     Gives the path of the page. Needs jinja2, matplotlib and graphviz (the extra `demo`).
+
+    Raises NotFiniteError for weights that are NaN, OSError, and what a step of the cell raises.
 
     >>> from tinygrad_rnn.report import report, subject
     >>> report(subject("gru", steps=20), "report")     # doctest: +SKIP
@@ -59,6 +71,8 @@ def report(
     page = Path(out) / "index.html"
     refuse_foreign(page)
     values = results(subject, progress)
+    if missing is not None:
+        missing.update(values["missing"])
     progress("writing the page")
     page.parent.mkdir(parents=True, exist_ok=True)
     return write(page, render("report/page.html.j2", values))
@@ -83,6 +97,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(quantity=quantity, typeset=typeset)
+    environment.tests["missing"] = lambda value: isinstance(value, Missing)
     versions = {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -92,7 +107,10 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Everything on the page: results of the study functions, pictures, equations."""
+    """Everything on the page: results of the study functions, pictures, equations.
+
+    What cannot be made is a `Missing`; "missing" has the reasons.
+    """
     step_by_step("report", subject.cell, "and a page follows one cell: give it each of its cells")
     if tree.entries(subject.xs) is not None:
         raise SubjectError("report: a cell that takes several inputs; wanted xs as one array")
@@ -102,20 +120,33 @@ def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) 
     parameters = cell.parameters()
     largest = max(parameters.values(), key=lambda p: p.size, default=problem.leaves()["x"])
     wrt = parameters.get("W", largest)  # the input, if all weights are fixed
+    missing: dict[str, str] = {}
+
+    def attempt(part: str, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except Exception as error:  # a cell of the user's: the rest of the page is made
+            name, _, said = " ".join(str(error).split()).partition(": ")
+            if name not in study.__all__:  # else it says which function refuses
+                said = f"{name}: {said}" if said else name
+            known = isinstance(error, ValueError | TypeError | RuntimeError)
+            missing[part] = said if known and said else f"{type(error).__name__}: {said}"
+            return Missing(missing[part])
+
     progress("comparing gradients three ways")
-    comparison = study.compare(
-        subject.cell, subject.xs, subject.targets, subject.loss, subject.hand
+    comparison = attempt(
+        "gradients compared",
+        lambda: study.compare(
+            subject.cell, subject.xs, subject.targets, subject.loss, subject.hand
+        ),
     )
     progress("following the gradient back through time")
-    D = study.contributions(problem.losses, wrt, norms_only=True)
-    J = study.jacobians(cell, problem.xs)
-    diagnosis = study.diagnose(cell, problem.xs)
     bound = wrt if isinstance(cell, ElmanCell) else None
+    pair = attempt("parts of the gradient", lambda: _parts(problem, wrt))
+    flow = attempt("gradient flow", lambda: _flow(problem, bound))
+    diagnosis = attempt("diagnosis", lambda: study.diagnose(cell, problem.xs))
     progress("drawing")
-    gates = study.gates(problem.run)
-    saturated = any(gate.saturated.any() for gate in gates.values())
-    graph_steps = _graph_steps(problem)
-    run = unroll(cell, problem.xs[:graph_steps, :1])
+    gates = attempt("activations", lambda: _gates(problem))
     return {
         "name": subject.name,
         "about": subject.about,
@@ -123,32 +154,69 @@ def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) 
         "sizes": {key: shape(p.shape) for key, p in parameters.items()},
         "T": T,
         "B": subject.xs.shape[1],
-        "state": sum(int(part.shape[-1]) for part in tree.leaves(problem.run.state)),
+        "state": sum(int(np.prod(part.shape[1:])) for part in tree.leaves(problem.run.state)),
         "wrt": wrt.name,
-        "graph": graph(run.steps[-1].sum().named("L")),
-        "graph_steps": graph_steps,
+        "graph": attempt("graph", lambda: _graph(problem)),
+        "graph_steps": _graph_steps(problem),
         "derivation": _derivation(subject.cell),
         "comparison": comparison,
         "diagnosis": diagnosis,
-        "horizon": f"{diagnosis.horizon:.0f} steps"
-        if diagnosis.horizon < 1e4
-        else "the whole sequence and more",
-        "exponents": study.lyapunov_exponents(J[:, :1])[0] if T > 1 else None,
+        "horizon": _horizon(diagnosis),
         "bounded": bound is not None,
+        "pair": pair,
+        "flow": flow,
+        "reach": attempt(
+            "reach",
+            lambda: inline(
+                plots.reach(study.reach(cell, problem.xs[:, :1])),
+                "reach",
+                "How much the last output depends on each input",
+            ),
+        ),
+        "gates": gates,
+        "units": attempt(
+            "units",
+            lambda: inline(plots.units(problem.run), "units", "Units of the state over time"),
+        ),
+        "missing": missing,
+    }
+
+
+def _parts(problem: Problem, wrt: Tensor) -> dict[str, Any]:
+    D = study.contributions(problem.losses, wrt, norms_only=True)
+    return {
         "parts": inline(plots.table(D), "parts", f"Norm of every part of dL/d{wrt.name}"),
         "shares": inline(plots.shares(D), "shares", f"Share of every step in dL/d{wrt.name}"),
+    }
+
+
+def _flow(problem: Problem, bound: Tensor | None) -> dict[str, Any]:
+    J = study.jacobians(problem.cell, problem.xs)
+    return {
+        "exponents": study.lyapunov_exponents(J[:, :1])[0] if len(problem.xs) > 1 else None,
         "lags": inline(plots.lags(J, bound), "lags", "Norm of the product of Jacobians by lag"),
         "spectra": inline(plots.spectra(J), "spectra", "Singular values of those products"),
-        "reach": inline(
-            plots.reach(study.reach(cell, problem.xs[:, :1])),
-            "reach",
-            "How much the last output depends on each input",
-        ),
-        "gates": list(gates),
-        "saturation": saturated
-        and inline(plots.saturation(gates), "saturation", "Saturation of activations over time"),
-        "units": inline(plots.units(problem.run), "units", "Units of the state over time"),
     }
+
+
+def _gates(problem: Problem) -> dict[str, Any]:
+    gates = study.gates(problem.run)
+    saturated = any(gate.saturated.any() for gate in gates.values())
+    title = "Saturation of activations over time"
+    picture = inline(plots.saturation(gates), "saturation", title) if saturated else None
+    return {"names": list(gates), "saturation": picture}
+
+
+def _graph(problem: Problem) -> str:
+    run = unroll(problem.cell, problem.xs[: _graph_steps(problem), :1])
+    return graph(run.steps[-1].sum().named("L"))
+
+
+def _horizon(diagnosis: Any) -> str:
+    if isinstance(diagnosis, Missing):
+        return "not known"
+    far = diagnosis.horizon >= 1e4
+    return "the whole sequence and more" if far else f"{diagnosis.horizon:.0f} steps"
 
 
 def graph(loss: Tensor) -> str:

@@ -13,9 +13,10 @@ from .. import ops
 from ..data import Vocabulary, read_text
 from ..graph import Array, no_grad
 from ..nn import Cell
-from ..nn.load import cell_named, make_cell
+from ..nn.load import cell_named, make_cell, takes_sizes
+from ..unroll import unroll
 
-BATCH, INPUTS, STATE = 4, 8, 16
+BATCH, INPUTS, HIDDEN = 4, 8, 16
 
 
 class SubjectError(ValueError):
@@ -44,27 +45,41 @@ class Subject:
     about: str
 
 
-def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> Subject:
+def subject(
+    cell: str,
+    steps: int,
+    text: Path | None = None,
+    seed: int = 0,
+    hidden: int | None = None,
+    inputs: int | None = None,
+    batch: int = BATCH,
+) -> Subject:
     """A subject from words.
 
-    cell   as for `nn.load.cell_named`
-    steps  T
-    text   characters to read, one-hot; random numbers if left out
-    seed   of the parameters and of random numbers
+    cell    as for `nn.load.cell_named`
+    steps   T
+    text    characters to read, one-hot; random numbers if left out
+    seed    of the parameters and of random numbers
+    hidden  the cell's second argument, its H; 16 if left out
+    inputs  its first, I; 8 if left out, or the number of the text's different characters
+    batch   B
 
     Raises CellNameError, InputSizeError, SubjectError, OSError for files, and TextError for their
     contents.
     """
     rng = np.random.default_rng(seed)
     make, name = cell_named(cell)
+    if not takes_sizes(make) and (hidden or inputs):
+        raise SubjectError(f"{name}() takes no sizes: leave them out")
+    hidden = hidden or HIDDEN
     if text is None:
-        unit = make_cell(make, name, INPUTS, STATE, rng)
-        xs = rng.normal(size=(steps, BATCH, unit.input_size))
+        unit = make_cell(make, name, inputs or INPUTS, hidden, rng)
+        xs = rng.normal(size=(steps, batch, unit.input_size))
         return Subject(
             unit,
             name,
             xs,
-            rng.normal(size=(steps, BATCH, _output_size(unit, xs))),
+            rng.normal(size=(steps, batch, _output_size(unit, xs))),
             None,
             None,
             "Inputs and targets are random numbers with a normal distribution, and "
@@ -72,8 +87,8 @@ def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> S
         )
     characters = read_text(text)
     vocabulary = Vocabulary.of(characters)
-    unit = make_cell(make, name, len(vocabulary), STATE, rng)
-    xs, targets = passages(characters, vocabulary, steps, text.name)
+    unit = make_cell(make, name, len(vocabulary), hidden, rng)
+    xs, targets = passages(characters, vocabulary, steps, text.name, batch)
     V = rng.normal(0, 1, (_output_size(unit, xs), len(vocabulary))) / np.sqrt(len(vocabulary))
     return Subject(
         unit,
@@ -89,24 +104,29 @@ def subject(cell: str, steps: int, text: Path | None = None, seed: int = 0) -> S
 
 
 def passages(
-    characters: str, vocabulary: Vocabulary, steps: int, source: str
+    characters: str, vocabulary: Vocabulary, steps: int, source: str, batch: int = BATCH
 ) -> tuple[Array, Array]:
-    """BATCH passages from evenly spread places: one-hot inputs, and the characters that follow.
+    """Passages from evenly spread places: one-hot inputs, and the characters that follow.
 
     source   of the characters, for the SubjectError if they are too few
     """
     ids = np.asarray(vocabulary.encode(characters))
-    if len(ids) < BATCH * (steps + 1):
+    if len(ids) < batch * (steps + 1):
         raise SubjectError(
-            f"{source}: {len(ids)} characters; wanted at least {BATCH * (steps + 1)}, "
-            f"for {BATCH} passages of {steps} steps"
+            f"{source}: {len(ids)} characters; wanted at least {batch * (steps + 1)}, "
+            f"for {batch} passages of {steps} steps"
         )
-    starts = np.arange(BATCH) * (len(ids) // BATCH)
+    starts = np.arange(batch) * (len(ids) // batch)
     cut = np.stack([ids[start : start + steps + 1] for start in starts], axis=1)
     return np.eye(len(vocabulary))[cut[:-1]], cut[1:]
 
 
 def _output_size(cell: Cell, xs: Array) -> int:
     with no_grad():
-        output, _ = cell.step(xs[0].astype(cell.dtype), cell.initial_state(xs.shape[1]))
+        output = unroll(cell, xs[:1].astype(cell.dtype)).steps[0]
+    if not hasattr(output, "shape"):
+        raise SubjectError(
+            f"{type(cell).__name__}.step: its output is a {type(output).__name__}; the report is "
+            "about cells whose output is one tensor (B, O)"
+        )
     return int(output.shape[-1])

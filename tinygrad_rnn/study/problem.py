@@ -28,14 +28,25 @@ Loss = Callable[[Any, Any], Any]
 DOUBLE = np.dtype(np.float64)
 
 
+class NotFiniteError(ValueError):
+    """A parameter has numbers that are NaN or infinite, and so has all that is computed with it."""
+
+
 def in_double(cell: Cell) -> Cell:
     """A copy of a cell with its parameters and buffers in float64; the cell itself stays as it is.
+
+    Raises NotFiniteError for a parameter with NaN or infinite numbers.
 
     >>> import tinygrad_rnn as tg
     >>> cell = tg.ElmanCell(1, 2, rng=0)
     >>> in_double(cell).dtype, cell.dtype
     (dtype('float64'), dtype('float32'))
     """
+    for name, parameter in cell.parameters().items():
+        wrong = int((~np.isfinite(parameter.numpy())).sum())
+        if wrong:
+            of = f"{wrong} of its {parameter.size} numbers are" if parameter.size > 1 else "it is"
+            raise NotFiniteError(f"{type(cell).__name__}.{name}: {of} NaN or infinite")
     return cell.astype(DOUBLE)
 
 
