@@ -7,9 +7,14 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+_LEAVES: set[type] = set()
+"""Types that were found to be no structures. Every operation on a sequence asks for its leaves."""
+
 
 def entries(tree: Any) -> list[tuple[Any, Any]] | None:
     """The parts of a structure with their names, keys or positions; None for a leaf."""
+    if type(tree) in _LEAVES:
+        return None
     if isinstance(tree, (tuple, list)):
         if hasattr(tree, "_fields"):
             return list(zip(tree._fields, tree, strict=True))
@@ -18,6 +23,7 @@ def entries(tree: Any) -> list[tuple[Any, Any]] | None:
         return list(tree.items())
     if hasattr(type(tree), "__dataclass_fields__"):
         return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
+    _LEAVES.add(type(tree))
     return None
 
 
@@ -27,10 +33,22 @@ def leaves(tree: Any) -> list[Any]:
     >>> leaves({"h": 1, "memory": (2, [3])})
     [1, 2, 3]
     """
-    found = entries(tree)
-    if found is None:
+    if type(tree) in _LEAVES:
         return [tree]
-    return [leaf for _, part in found for leaf in leaves(part)]
+    if isinstance(tree, (tuple, list)):
+        parts: Any = tree
+    else:
+        found = entries(tree)
+        if found is None:
+            return [tree]
+        parts = [part for _, part in found]
+    flat: list[Any] = []
+    for part in parts:
+        if type(part) in _LEAVES:
+            flat.append(part)
+        else:
+            flat += leaves(part)
+    return flat
 
 
 def rebuild(tree: Any, new: Iterator[Any]) -> Any:
@@ -38,6 +56,8 @@ def rebuild(tree: Any, new: Iterator[Any]) -> Any:
 
     Of a dataclass a copy is made and its fields are set, so `__post_init__` does not run.
     """
+    if type(tree) is tuple:
+        return tuple([next(new) if type(p) in _LEAVES else rebuild(p, new) for p in tree])
     found = entries(tree)
     if found is None:
         return next(new)
