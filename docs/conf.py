@@ -49,6 +49,8 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_show_search_summary = False  # it would be fetched, which a folder of files does not allow
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "navbar_align": "left",
@@ -93,7 +95,7 @@ SECTIONS = {
             "gallery",
         ],
     ),
-    "teach": ("Teaching", ["teaching", "hundred_lines", "exercise", "faq"]),
+    "teaching": ("Teaching", ["teaching", "hundred_lines", "exercise", "faq"]),
     "about": (
         "About",
         [
@@ -106,7 +108,7 @@ SECTIONS = {
         ],
     ),
 }
-"""The site's sections beside the reference, and the pages in them."""
+"""The site's sections beside the reference, as in index.md, and the order of pages in each."""
 
 
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([\w./-]+)(?=[)#])")
@@ -135,14 +137,9 @@ def write_pages(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     index = (HERE / "index.md").read_text(encoding="utf-8")
     for name, (title, pages) in SECTIONS.items():
-        tasks = re.search(rf"## {re.escape(title)}\n(.*?)\n## ", index, re.DOTALL)
-        lines = [
-            f"# {title}",
-            tasks[1].replace("\n###", "\n##") if tasks else "",
-            "```{toctree}",
-            ":maxdepth: 1",
-        ]
-        lines += [":hidden:", ""] if tasks else [""]
+        about = re.search(rf"## {re.escape(title)}\n(.*?)(?=\n## |\Z)", index, re.DOTALL)
+        assert about, f"index.md has no section {title!r}"
+        lines = [f"# {title}", about[1].replace("\n### ", "\n## "), "```{toctree}", ":hidden:", ""]
         lines += [*(f"/{page}" for page in pages), "```"]
         reference.put(folder / f"{name}.md", [rewritten("\n".join(lines), HERE)])
 
@@ -182,8 +179,9 @@ def add_site(app: Sphinx, page: str, source: list[str]) -> None:
         return
     text = rewritten(source[0], (HERE / page).parent)
     if page == "index":
-        entries = [*(f"site/{name}" for name in SECTIONS), "reference/index"]
-        text = text.replace("- Reference:", "- [Reference](/reference/index.rst):")
+        entries = [*(f"site/{name}" for name in SECTIONS)]
+        entries.insert(-1, "reference/index")
+        text = text.replace("- Every public name,", "- [Every public name](/reference/index.rst),")
         text += "\n```{toctree}\n:hidden:\n\n" + "\n".join(entries) + "\n```\n"
     source[0] = text
 

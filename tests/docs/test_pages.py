@@ -57,6 +57,16 @@ def test_programs_print_what_stands_under_them(name, least, tmp_path, monkeypatc
         assert (tmp_path / picture).stat().st_size > 1000, "made by the page's programs"
 
 
+def test_programs_of_the_gallery_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    names, programs = {}, re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(programs) >= 2
+    for program in programs:
+        exec(program, names)
+        names["loss"] = names["tg"].square(names["run"].state.h).sum()
+
+
 def test_numbers_in_the_text_are_printed_somewhere():
     page = (DOCS / "bptt.md").read_text(encoding="utf-8")
     shown = "".join(program + out for program, out in BLOCKS.findall(page))

@@ -1,5 +1,6 @@
 """The reference has a page for every public name, and reads docstrings as they are meant."""
 
+import inspect
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -108,6 +109,20 @@ def test_docstrings_keep_their_shape():
         ">>> 1 + 1",
         "2",
     ]
+
+
+def test_the_docstrings_of_all_public_names_can_be_read():
+    read = 0
+    for name in reference.Links().names:
+        value = reference.resolve(name)
+        members = (
+            [m for k, m in vars(value).items() if k[0] != "_"] if inspect.isclass(value) else []
+        )
+        for documented in [value, *members]:
+            if isinstance(getattr(documented, "__doc__", None), str):
+                assert docstrings.rst(inspect.cleandoc(documented.__doc__)), name
+                read += 1
+    assert read > 600
 
 
 def test_a_lost_backtick_is_said():
