@@ -55,6 +55,7 @@ def draw(
     title: str | None = None,
     theme: Literal["light", "dark", "auto"] = "light",
     width: float | str | None = None,
+    direction: Literal["LR", "TB"] = "LR",
     label: Callable[[Box], str | None] | None = None,
     style: Callable[[Box | Link], Mapping[str, Any] | None] | None = None,
     scope: int | None = None,
@@ -88,6 +89,7 @@ def draw(
     width      how wide it is shown, in pixels or as "16cm". What would be too small to read there
                is drawn in rows, each going on where the one above ends; of steps="auto" as many
                as three rows hold. None: in its own size, in rows from 2600 pixels on
+    direction  of time: "LR" from left to right, "TB" downwards, inputs left and outputs right
     label      box -> another text for it, or None; `box.kind`, `.step` and `.node` say what it is
     style      box or link -> how it is painted, some of fill, stroke, width, dash; or None
     scope      how many scopes within each other are open, as bands with a title; those that lie
@@ -116,6 +118,9 @@ def draw(
     _one_of("level", level, ("auto", "op", "step", "rolled"))
     _one_of("edges", edges, ("plain", "gradient", "magnitude"))
     _one_of("theme", theme, ("light", "dark", "auto"))
+    _one_of("direction", direction, ("LR", "TB"))
+    if direction == "TB" and level == "rolled":
+        raise ValueError("draw: direction='TB' with level='rolled': no time is drawn there")
     if not isinstance(max_nodes, int) or not isinstance(title, str | None):
         raise TypeError(
             f"draw: max_nodes={max_nodes!r}, title={title!r}; wanted a whole number and a text"
@@ -170,8 +175,10 @@ def draw(
             if wanted is not None:
                 box.label, box.name = (Run(text.clean(wanted)),), ()
         # all the steps of a long sequence are one line, unless a width is asked for
-        row = widest if (steps == "auto" or pixels) and level != "rolled" else None
-        return Drawing(model, title or "", theme, Look(edges, shapes, style), pixels, row)
+        turned = direction == "TB"
+        in_rows = (steps == "auto" or pixels) and level != "rolled" and not turned
+        row = widest if in_rows else None
+        return Drawing(model, title or "", theme, Look(edges, shapes, style), pixels, row, turned)
 
     def fitted(level: str) -> Drawing:
         drawing = drawn(level, steps)

@@ -77,11 +77,12 @@ class Drawing:
         look: Look,
         width: float | None = None,
         widest: float | None = None,
+        turned: bool = False,
     ) -> None:
         self.model = model
         self.theme = theme
         self.title = title = text.clean(title)
-        self.layout = Layout(model)
+        self.layout = Layout(model, turned)
         self._painter = Painter(self.layout, title, look, widest)
         self.scene = self._painter.scene()
         self.rows = self._painter.rows
@@ -263,8 +264,8 @@ class Drawing:
                 "kind": box.kind,
                 "label": text.plain(box.label),
                 "step": where.get(box.column, box.column),
-                "x": round(rects[box].x, 2),
-                "y": round(rects[box].y, 2),
+                "x": round(self.layout.stands(rects[box]).x, 2),
+                "y": round(self.layout.stands(rects[box]).y, 2),
                 "facts": box.facts,
             }
             for box in self.model.boxes

@@ -11,10 +11,11 @@ from ..read.columns import AFTER, BEFORE
 from ..read.template import Template, is_ghost, stands_for, template_of
 from .bands import PAD, TITLE, Band, bands_of
 from .grid import band_of, grid_of
-from .route import NEAR, STEP_GAP, Rect, Router
+from .route import NEAR, STEP_GAP, Rect, Router, Way
 from .wires import LOOP_ROOM, Wires
 
 FONT = 14.0
+SMALL_FONT = 12.0
 NOTE = 10.5
 """Size of type of a second line."""
 COLUMN_GAP = 24.0
@@ -34,6 +35,12 @@ class Column:
     left: float
     right: float
     hidden: int = 0
+
+
+def shape_of(box: Box) -> str:
+    """The shape of a parameter, as it is written beside it."""
+    assert box.node is not None
+    return "\N{MULTIPLICATION SIGN}".join(map(str, box.node.shape)) or "1"
 
 
 def size(box: Box) -> tuple[float, float, bool]:
@@ -60,11 +67,14 @@ class Layout:
     """Positions of everything in a model.
 
     rects    {box: Rect};  columns
+    turned   for a picture whose time runs downwards: boxes lie on their sides here, and `upright`
+             gives the places in the picture, a quarter of a turn on
     ways, rails, delays, words   of `Wires`
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, turned: bool = False) -> None:
         self.model = model
+        self.turned = turned
         self.rects: dict[Box, Rect] = {}
         self.columns: list[Column] = []
         self.outside: dict[Box, Router] = {}  # for boxes outside of the steps, those of a group one
@@ -82,11 +92,23 @@ class Layout:
 
     # -- the step --------------------------------------------------------------------------------
 
+    def _size(self, box: Box) -> tuple[float, float, bool]:
+        w, h, is_round = size(box)
+        return (h, w, is_round) if self.turned else (w, h, is_round)
+
+    def upright(self, way: Way) -> Way:
+        """The places of some points in the picture."""
+        return [(-y, x) for x, y in way] if self.turned else way
+
+    def stands(self, rect: Rect) -> Rect:
+        """The place of a rectangle in the picture."""
+        return Rect(-rect.y, rect.x, rect.h, rect.w, rect.round) if self.turned else rect
+
     def _template(self) -> None:
         self.template = template_of(self.model)
         self.size: dict[Any, tuple[float, float, bool]] = {}
         for box in self.in_steps:
-            w, h, is_round = size(box)
+            w, h, is_round = self._size(box)
             old = self.size.get(box.key, (0.0, 0.0, False))
             self.size[box.key] = (max(w, old[0]), max(h, old[1]), is_round or old[2])
         self.cell = grid_of(self.template)
@@ -142,7 +164,11 @@ class Layout:
             else:
                 outside = [other.column for other in others]
                 beside = 0 if BEFORE in outside else rows
-            tracks[beside].insert(0, (box, RAIL_PITCH))
+            pitch = RAIL_PITCH
+            if self.turned:  # their names, and their shapes above, stand beside each other
+                told = text.width((text.Run(shape_of(box)),), SMALL_FONT) if box.node else 0.0
+                pitch = max(pitch, 8 + max(told, size(box)[0]))
+            tracks[beside].insert(0, (box, pitch))
         self._skips(tracks)
         # from the bottom upwards
         y = 0.0
@@ -155,7 +181,7 @@ class Layout:
         self.row_ends: list[tuple[float, float]] = []
         below, above = self._deep(2), self._deep(3)
         for g in range(rows + 1):
-            y -= TITLE * above.get(g - 1, 0)
+            y -= (PAD if self.turned else TITLE) * above.get(g - 1, 0)
             outer = g in (0, rows)
             free = 22.0 if tracks[g] else 0.0 if outer else ROW_GAP
             at = y - free / 2
@@ -208,13 +234,14 @@ class Layout:
         x, self.column_x, self.channels = 0.0, [], []
         self.column_ends: list[tuple[float, float]] = []
         left, right = self._deep(0), self._deep(1)
-        edges = [PAD * deep + 4 for deep in (left.get(0, 0), right.get(count - 1, 0))]
+        before = TITLE if self.turned else PAD
+        edges = [before * left.get(0, 0) + 4, PAD * right.get(count - 1, 0) + 4]
         self.lead = max(STEP_GAP / 2, edges[0])  # from the edge of a step to its first column
         between = self.lead + max(STEP_GAP / 2, edges[1])
         for c, w in enumerate(widths):
             self.column_x.append(x + w / 2)
             self.column_ends.append((x, x + w))
-            beside = PAD * (right.get(c, 0) + left.get(c + 1, 0))
+            beside = PAD * right.get(c, 0) + before * left.get(c + 1, 0)
             gap = max(COLUMN_GAP, beside + 12) if c + 1 < count else between
             self.channels += [x + w + gap * part for part in NEAR]
             x += w + gap
@@ -224,10 +251,11 @@ class Layout:
     def plate(self, band: Band) -> Rect:
         """The rectangle of a band."""
         first, last, low, high = band.block
-        x, pad = self.origin[band.step], PAD * (1 + band.inside)
-        left, right = self.column_ends[first][0] - pad, self.column_ends[last][1] + pad
-        top = self.row_ends[high][0] - TITLE * (1 + band.inside) - 2
-        bottom = self.row_ends[low][1] + pad
+        n = 1 + band.inside
+        x, pad, title = self.origin[band.step], PAD * n, TITLE * n + 2
+        before, above = (title, pad) if self.turned else (pad, title)
+        left, right = self.column_ends[first][0] - before, self.column_ends[last][1] + pad
+        top, bottom = self.row_ends[high][0] - above, self.row_ends[low][1] + pad
         return Rect(x + (left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
 
     def rect(self, key: Any) -> Rect:
@@ -238,10 +266,10 @@ class Layout:
     def _outside(self) -> None:
         """Give every box its rectangle."""
         left_boxes = [b for b in self.model.boxes if b.kind in RAILED]
-        widest = max((size(b)[0] for b in left_boxes), default=0.0)
+        widest = max((self._size(b)[0] for b in left_boxes), default=0.0)
         x = 0.0
         for box in left_boxes:
-            w, h, _ = size(box)
+            w, h, _ = self._size(box)
             self.rects[box] = Rect(x + widest - w / 2, self.track_y[box], w, h)
         x += widest + (STEP_GAP if left_boxes else 0)
         if self.model.rolled:
@@ -274,7 +302,7 @@ class Layout:
             for box in of_step.get(step, ()):
                 rect = self.rect(box.key).moved(x)
                 if box.kind == "circle":  # a circle, whatever stands there in other steps
-                    rect = Rect(rect.x, rect.y, *size(box))
+                    rect = Rect(rect.x, rect.y, *self._size(box))
                 self.rects[box] = rect
             x += self.pitch
             x = self._ghosts([b for b, way in ghost_of.get(step, ()) if way < 0], x)
@@ -296,9 +324,9 @@ class Layout:
                 columns.append((step, free[0]))
             free[0][row] = box
         for _, boxes in columns:
-            w = max(size(box)[0] for box in boxes.values())
+            w = max(self._size(box)[0] for box in boxes.values())
             for row, box in boxes.items():
-                self.rects[box] = Rect(x + w / 2, self.row_y[row], *size(box))
+                self.rects[box] = Rect(x + w / 2, self.row_y[row], *self._size(box))
             x += w + STEP_GAP
         return x
 
@@ -344,19 +372,21 @@ class Layout:
         columns = 1 + max(c for c, _ in cells.values())
         rows = 1 + max(r for _, r in cells.values())
         widths = [
-            max([size(b)[0] for b in boxes if cells[b][0] == c] or [0]) for c in range(columns)
+            max([self._size(b)[0] for b in boxes if cells[b][0] == c] or [0])
+            for c in range(columns)
         ]
         starts = [x + sum(widths[:c]) + COLUMN_GAP * c for c in range(columns)]
-        pitch = 36.0 + ROW_GAP
+        high = max([36.0, *(self._size(b)[1] for b in boxes)]) if self.turned else 36.0
+        pitch = high + ROW_GAP
         upwards = [pitch * r for r in range(rows)]
         ys = (
-            [ROW_GAP + 18 + up for up in reversed(upwards)]
+            [ROW_GAP + high / 2 + up for up in reversed(upwards)]
             if column == BEFORE
-            else [self.top - ROW_GAP - 18 - up for up in upwards]
+            else [self.top - ROW_GAP - high / 2 - up for up in upwards]
         )
         for box in boxes:
             c, r = cells[box]
-            self.rects[box] = Rect(starts[c] + widths[c] / 2, ys[r], *size(box))
+            self.rects[box] = Rect(starts[c] + widths[c] / 2, ys[r], *self._size(box))
         ends = [start + w for start, w in zip(starts, widths, strict=True)]
         router = Router(
             {box: self.rects[box] for box in boxes},

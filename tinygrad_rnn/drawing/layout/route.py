@@ -421,7 +421,7 @@ def _ports(b: Rect) -> tuple[Array, Array]:
     """Where a box can be entered from above and from below."""
     if b.round or b.w < 4 * PORT_PITCH:
         beside = (b.w - b.h) / 2 if b.round else 0.28 * b.w
-        shifts = [0.0] if beside < 8 or b.w < 34 else [0.0, -beside, beside]
+        shifts = [0.0] if beside < (8 if b.round else 7) else [0.0, -beside, beside]
     else:
         n = min(int(0.42 * b.w / PORT_PITCH), 4)
         shifts = [PORT_PITCH * k for k in range(-n, n + 1)]

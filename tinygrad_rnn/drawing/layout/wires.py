@@ -224,11 +224,13 @@ class Wires:
     def _spot(self, way: Way, width: float) -> Point | None:
         """The middle of words beside a way that lie on nothing."""
         for (x1, y1), (x2, y2) in pairwise(way):
-            if y1 != y2 or abs(x2 - x1) < width + 8:
+            along, across = (WORDS, width) if self.layout.turned else (width, WORDS)
+            if y1 != y2 or abs(x2 - x1) < along + 8:
                 continue
-            x = x1 + (width / 2 + 6) * (1 if x2 > x1 else -1)
-            for y in (y1 - 9, y1 + 9):
-                own = Rect(x, y, width, WORDS)
+            x = x1 + (along / 2 + 6) * (1 if x2 > x1 else -1)
+            beside = across / 2 + 3.5
+            for y in (y1 - beside, y1 + beside):
+                own = Rect(x, y, along, across)
                 boxes = self.router.boxes
                 lines = (piece for _, piece in self.router.taken)
                 if not any(meet(own, box) for box in boxes) and not any(

@@ -225,27 +225,40 @@ class _Writer:
         color = self.styles[style].stroke
         rows: dict[float, tuple[float, float]] = {}  # y: from where to where
         for line in lines:
-            (a, y), (b, _) = line.points
+            (a, y), (b, _) = self._lying(line.points)
             low, high = rows.get(y, (a, a))
             rows[y] = min(low, a, b), max(high, a, b)
-        links = [g for g in self.groups["link"] if g.of == owner and _dot(g).y in rows]
+        places = {}
+        for g in self.groups["link"]:
+            if g.of == owner:
+                dot = _dot(g)
+                ((x, y),) = self._lying([(dot.x, dot.y)])
+                if y in rows:
+                    places[id(g)] = y, x
+        links = [g for g in self.groups["link"] if id(g) in places]
         into = bool(heads)
-        gaps = [(s.points[0][1], *sorted(x for x, _ in s.points))
-                for s in lines if s.style == "dotted"]  # fmt: skip
-        uses = dict.fromkeys([(_dot(g).y, _dot(g).x) for g in links], "")
+        gaps = []
+        for s in lines:
+            if s.style == "dotted":
+                points = self._lying(s.points)
+                gaps.append((points[0][1], *sorted(x for x, _ in points)))
+        uses = dict.fromkeys(places.values(), "")
         own = self.outlines[owner]
+        if self.scene.turned:
+            own = Rect(own.y, -own.x, own.h, own.w)
         first, last = min(rows), max(rows)
         after = min(x for _, x in uses) >= own.x
         if first < last:
             after = abs(own.y - first) < abs(own.y - last)
         stops = [(first, own.right, owner) if after else (last, own.left, owner)]
-        places = {*uses, *((y, x) for y, *gap in gaps for x in gap)}
-        for y, x in sorted(places, reverse=not after):
+        ends = {*uses, *((y, x) for y, *gap in gaps for x in gap)}
+        for y, x in sorted(ends, reverse=not after):
             kind = ("part" if into else "use") if (y, x) in uses else "gap"
             name = f"{owner}.{kind}{len(stops)}"
             size = f"{(_dot(links[0]).w if (y, x) in uses else 1.0) / 72:.4f}"
+            ((across, down),) = self._standing([(x, y)])
             self.graph.node(
-                name, shape="point", pos=point(x, y), width=size, height=size, color=color,
+                name, shape="point", pos=point(across, down), width=size, height=size, color=color,
                 style="filled" if (y, x) in uses else "invis", tooltip=self._tooltip(rail),
                 **{"class": kind},
             )  # fmt: skip
@@ -260,14 +273,21 @@ class _Writer:
                 pieces = [piece[::-1] for piece in pieces[::-1]]
             head = heads if into and start == owner else []
             strokes = [
-                Stroke(piece, "dotted" if dotted else style, 1.5, goes_on=k > 0)
+                Stroke(self._standing(piece), "dotted" if dotted else style, 1.5, goes_on=k > 0)
                 for k, piece in enumerate(pieces)
             ]
             chain = Group(rail.title, rail.about, [*strokes, *head], {"kind": "rail"})
             self._edge(chain, *((end, start) if into else (start, end)))
         for g in links:
-            use = uses[_dot(g).y, _dot(g).x]
+            use = uses[places[id(g)]]
             self._edge(g, *((g.data["from"], use) if into else (use, g.data["to"])))
+
+    def _lying(self, way: Way) -> Way:
+        """Points as if time ran from left to right."""
+        return [(y, -x) for x, y in way] if self.scene.turned else way
+
+    def _standing(self, way: Way) -> Way:
+        return [(-y, x) for x, y in way] if self.scene.turned else way
 
     # -- words -------------------------------------------------------------------------------------
 
@@ -352,7 +372,8 @@ def _within(outer: Rect, inner: Rect) -> bool:
 
 
 def _holds(outer: Rect, inner: Rect) -> bool:
-    return outer.left <= inner.x <= outer.right
+    upright = outer.top <= inner.y <= outer.bottom
+    return upright and outer.left <= inner.x <= outer.right
 
 
 __all__ = ["LAYOUTS", "digraph"]

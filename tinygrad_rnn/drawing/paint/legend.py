@@ -7,12 +7,13 @@ from math import log10
 from typing import Any
 
 from .. import text
+from ..layout.positions import SMALL_FONT
 from ..layout.route import Rect
 from ..model import Box, Link, Model
 from ..read.signs import abbreviations
 from ..read.targets import has_targets, target_letter
 from ..text import Run
-from .shapes import SMALL_FONT, Plate, Stroke, Words, arrow, shifted
+from .shapes import Plate, Stroke, Words, arrow, shifted
 
 ROW = 28.0
 PARTIAL = "\N{PARTIAL DIFFERENTIAL}"

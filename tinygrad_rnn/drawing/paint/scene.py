@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import text
 from ..layout.bands import TITLE
-from ..layout.positions import FONT, LINE, MARGIN, Layout
+from ..layout.positions import FONT, LINE, MARGIN, SMALL_FONT, Layout, shape_of
 from ..layout.route import Rect, Way, segments
 from ..layout.wires import WORDS, Rail
 from ..model import RAILED, Box, Link
@@ -17,7 +17,7 @@ from ..read.columns import AFTER, BEFORE
 from ..text import Run, Runs
 from .legend import Legend, Widths
 from .rows import BETWEEN, Rows
-from .shapes import INDENT, SMALL_FONT, Group, Plate, Scene, Stroke, Words, arrow
+from .shapes import INDENT, Group, Plate, Scene, Stroke, Words, arrow
 from .theme import PARAMETERS, THEMES, Style
 
 
@@ -51,6 +51,10 @@ class Painter:
         top -= 14
         bottom += 14
         self._bands(top, bottom)
+        if layout.turned:
+            whole = layout.stands(Rect((left + right) / 2, (top + bottom) / 2,
+                                       right - left, bottom - top))  # fmt: skip
+            left, top, right, bottom = whole.left, whole.top, whole.right, whole.bottom
         self._scopes()
         for rail in layout.rails:
             self._rail(rail)
@@ -60,17 +64,22 @@ class Painter:
             if layout.model.rolled:
                 by = layout.rank[made.column] - layout.rank[ghost.column]
                 line, head = ("turn", "back-head") if ghost.back else ("delay", "head")
-                shapes = [*arrow(way, line, head, 1.4), *self._delay_words(way, by)]
+                shapes = [*self._arrow(way, line, head, 1.4), *self._delay_words(way, by)]
                 self.groups.append(Group(f"delay: {label}", "", shapes, ends))
             else:
-                self.groups.append(Group(f"to {label}", "", [Stroke(way, "dotted")], ends))
+                self.groups.append(Group(f"to {label}", "", [self._stroke(way, "dotted")], ends))
         for link, way in layout.ways.items():
             self._way(link, way)
         for box, rect in layout.rects.items():
-            self._box(box, rect)
-        if self.look.shapes:
-            left -= self._shapes()
+            self._box(box, layout.stands(rect))
+        room = self._shapes() if self.look.shapes else 0.0
         y = bottom + (26 if layout.model.timed else 6) + (14 if layout.model.captions else 0)
+        if layout.turned:
+            top -= 16 if room else 0
+            left -= self.beside
+            y = bottom + 6
+        else:
+            left -= room
         if self.widest is not None:
             rows = Rows(layout, left, right, self.widest, y - top + BETWEEN)
             self.rows = len(rows)
@@ -97,7 +106,14 @@ class Painter:
             y - top + MARGIN,
             self.groups,
             self.own,
+            layout.turned,
         )
+
+    def _stroke(self, way: Way, style: str, width: float | None = None) -> Stroke:
+        return Stroke(self.layout.upright(way), style, width)
+
+    def _arrow(self, way: Way, style: str, head: str, width: float) -> list[Any]:
+        return arrow(self.layout.upright(way), style, head, width)
 
     def about(self) -> str:
         """The picture in a sentence, for those who cannot see it."""
@@ -113,46 +129,52 @@ class Painter:
         )
 
     def _bands(self, top: float, bottom: float) -> None:
-        model = self.layout.model
-        for column in self.layout.columns:
+        model, layout = self.layout.model, self.layout
+        self.beside = 0.0  # room for words left of the steps, if time runs downwards
+        for column in layout.columns:
             middle = (column.left + column.right) / 2
+            plate = Rect(middle, (top + bottom) / 2, column.right - column.left - 4, bottom - top)
+            plate = layout.stands(plate)
             if column.step is None:
                 few = f"{column.hidden} step" + "s" * (column.hidden != 1)
-                shapes: list[Any] = [
-                    Words(middle, y, (Run(words),), SMALL_FONT, "soft", face="sans")
-                    for y, words in ((bottom + 10, few), (bottom + 24, "not drawn"))
+                told = [(few, 10.0), ("not drawn", 24.0)]
+                words: list[Any] = [
+                    self._beside(plate, (Run(line),), y, "sans") for line, y in told
                 ]
-                self.groups.append(Group(f"{few} not drawn", "", shapes))
+                self.groups.append(Group(f"{few} not drawn", "", words))
             elif model.timed:
-                rect = Rect(
-                    middle, (top + bottom) / 2, column.right - column.left - 4, bottom - top
-                )
                 times = f" = {column.step}"
                 if model.rolled:
                     steps = model.span or model.steps
                     span = f"{steps[0]}, \N{HORIZONTAL ELLIPSIS}, {steps[-1]}"
                     times = f" = {span}   (\N{MULTIPLICATION SIGN} {len(steps)})"
                 label = (Run("t", "i"), Run(times))
-                shapes = [Plate(rect, 8, "band"), Words(middle, bottom + 14, label, FONT, "soft")]
+                shapes: list[Any] = [Plate(plate, 8, "band"), self._beside(plate, label, 14.0)]
                 if column.step in model.captions and not model.rolled:
                     caption = (Run(text.cut(model.captions[column.step])),)
-                    shapes.append(
-                        Words(middle, bottom + 30, caption, SMALL_FONT, "soft", face="sans")
-                    )
+                    shapes.append(self._beside(plate, caption, 30.0, "sans"))
                 data = {"kind": "band", "step": str(column.step)}
                 self.groups.append(Group(f"time step t{times}", "", shapes, data))
+
+    def _beside(self, plate: Rect, runs: Runs, down: float, face: str = "serif") -> Words:
+        """Words under a step; left of it, if time runs downwards."""
+        size = FONT if face == "serif" else SMALL_FONT
+        if not self.layout.turned:
+            return Words(plate.x, plate.bottom + down, runs, size, "soft", face=face)
+        self.beside = max(self.beside, text.width(runs, size) + 16)
+        return Words(plate.left - 10, plate.y + down - 14, runs, size, "soft", "end", face)
 
     def _scopes(self) -> None:
         """What was recorded in a scope, on a plate with its name."""
         layout = self.layout
         upright: dict[int, list[tuple[float, float, float]]] = {}
         for link, way in [*layout.ways.items(), *(w for rail in layout.rails for w in rail.ways)]:
-            for piece in segments(way):
+            for piece in segments(layout.upright(way)):
                 if not piece.horizontal:
                     for column in {link.source.column, link.target.column}:
                         upright.setdefault(column, []).append((piece.at, piece.a, piece.b))
         for band in layout.bands:
-            rect = layout.plate(band)
+            rect = layout.stands(layout.plate(band))
             y = rect.top + TITLE / 2 + 2
             crossing = sorted(
                 x for x, a, b in upright.get(band.step, ()) if a < y + 7 and b > y - 7
@@ -253,42 +275,44 @@ class Painter:
             if gap.step is None and at < gap.left and rail.end > gap.right:
                 pieces.append([(at, rail.y), (gap.left + 10, rail.y)])
                 between = [(gap.left + 16, rail.y), (gap.right - 10, rail.y)]
-                shapes.append(Stroke(between, "dotted", 1.5))
+                shapes.append(self._stroke(between, "dotted", 1.5))
                 at = gap.right - 8
         pieces.append([(at, rail.y), (rail.end, rail.y)])
         if rail.into:  # the head is at the box
             behind = rail.end <= self.layout.rects[box].x
             piece = pieces.pop(-1 if behind else 0)
-            shapes += arrow(piece if behind else piece[::-1], line, head, 1.5)
-        shapes += [Stroke(piece, line, 1.5) for piece in pieces]
+            shapes += self._arrow(piece if behind else piece[::-1], line, head, 1.5)
+        shapes += [self._stroke(piece, line, 1.5) for piece in pieces]
         name = text.plain(box.label)
         uses = f"{len(rail.ways)} uses drawn"
         self.groups.append(Group(f"{name}, shared", uses, shapes, {"kind": "rail", "of": box.id}))
         for link, way in rail.ways:
             width = (self.widths(link.norm) if self.edges != "plain" else None) or 1.5
-            x, y = rail.junction(way)
+            ((x, y),) = self.layout.upright([rail.junction(way)])
             own = self._users(link, line)
             width = self.own[own].width if own != line else width
             parts: list[Any] = (
-                [Stroke(way, own, width)] if rail.into else arrow(way, own, head, width)
+                [self._stroke(way, own, width)] if rail.into else self._arrow(way, own, head, width)
             )
             parts.append(Plate(Rect(x, y, 6, 6), 3, head))
             self.groups.append(self._link_group(link, parts, box.id))
 
     def _way(self, link: Link, way: Way) -> None:
         head = "back-head" if link.kind in ("back", "turn") else "head"
-        shapes = arrow(way, self.line_of(link), head, self.width_of(link))
+        shapes = self._arrow(way, self.line_of(link), head, self.width_of(link))
         if link in self.layout.words:
-            x, y = self.layout.words[link]
+            ((x, y),) = self.layout.upright([self.layout.words[link]])
             shapes.append(Words(x, y, link.label, WORDS))
         if link.kind == "cut":
             (x1, y1), (x2, y2) = way[0], way[1]
             x, y = (x1 + x2) / 2, (y1 + y2) / 2
             for d in (-3, 3):
-                shapes.append(Stroke([(x + d - 3, y + 9), (x + d + 3, y - 9)], "flow", 1.8))
+                shapes.append(self._stroke([(x + d - 3, y + 9), (x + d + 3, y - 9)], "flow", 1.8))
             if link.lost is not None:
                 lost = (Run(f"{link.lost:.2g}"),)
-                shapes.append(Words(x, y - 18, lost, SMALL_FONT, "soft", face="sans"))
+                away = 14 + (text.width(lost, SMALL_FONT) / 2 if self.layout.turned else 4)
+                ((x, y),) = self.layout.upright([(x, y - away)])
+                shapes.append(Words(x, y, lost, SMALL_FONT, "soft", face="sans"))
         self.groups.append(self._link_group(link, shapes))
 
     def _link_group(self, link: Link, shapes: list[Any], rail: str = "") -> Group:
@@ -361,14 +385,19 @@ class Painter:
         )
 
     def _shapes(self) -> float:
-        """Write the shapes of the parameters to their left; how much room that takes."""
+        """Write the shapes of the parameters to their left, or above; how wide the widest is."""
         room = 0.0
         for box, rect in self.layout.rects.items():
             if box.kind != "parameter" or box.node is None:
                 continue
-            sizes = (Run("\N{MULTIPLICATION SIGN}".join(map(str, box.node.shape)) or "1"),)
+            sizes = (Run(shape_of(box)),)
             room = max(room, text.width(sizes, SMALL_FONT) + 8)
-            words = Words(rect.left - 7, rect.y, sizes, SMALL_FONT, "soft", "end", "sans")
+            at = self.layout.stands(rect)
+            where = (at.left - 7, at.y, "end")
+            if self.layout.turned:
+                where = (at.x, at.top - 11, "middle")
+            x, y, anchor = where
+            words = Words(x, y, sizes, SMALL_FONT, "soft", anchor, "sans")
             about = f"of {text.plain(box.label)}"
             self.groups.append(Group("shapes", about, [words], of=box.id))
         return room

@@ -10,7 +10,6 @@ from ..layout.route import Point, Rect, Way
 from ..text import Runs
 from .theme import THEMES, Style
 
-SMALL_FONT = 12.0
 CORNER = 6.0
 INDENT = 14.0
 """Between the edge of a box and the equations in it."""
@@ -70,7 +69,10 @@ class Group:
 
 @dataclass
 class Scene:
-    """All shapes, in the order of painting, and the part of the plane they cover."""
+    """All shapes, in the order of painting, and the part of the plane they cover.
+
+    turned  time runs downwards
+    """
 
     title: str
     about: str
@@ -80,6 +82,7 @@ class Scene:
     height: float
     groups: list[Group]
     own: dict[str, Style] = field(default_factory=dict)
+    turned: bool = False
 
     def styles(self, theme: str) -> dict[str, Style]:
         """The styles of a theme, and those of this scene alone."""
