@@ -228,7 +228,7 @@ class Fixed(tg.ElmanCell):
     [
         (["draw", "--max-nodes", 3], "22 operations, more than --max-nodes 3; ask for fewer steps "
          "(--show 1-1 or --show auto), for --level rolled, or for more (--max-nodes 22)"),
-        (["draw", "--level", "ops"], "--level ops: wanted op, step, rolled"),
+        (["draw", "--level", "ops"], "--level ops: wanted auto, op, step, rolled"),
         (["draw", "--renderer", "x"], "--renderer x: wanted own, graphviz"),
         (["draw", "--show", "9-12"], "no --show 9-12 in this record; its steps are 1 to 4"),
         (["draw", "--show", "1,77"], "no --show 77 in this record"),

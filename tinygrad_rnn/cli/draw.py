@@ -19,9 +19,10 @@ from . import CELL, at_least, explained, fail
 
 INPUT, HIDDEN = 3, 4
 CHOICES = {
-    "level": ("op", "step", "rolled"),
+    "level": ("auto", "op", "step", "rolled"),
     "edges": ("plain", "gradient", "magnitude"),
     "theme": ("light", "dark", "auto"),
+    "direction": ("LR", "TB"),
     "renderer": ("own", "graphviz"),
     "layout": ("own", "dot"),
 }
@@ -31,7 +32,7 @@ WORDS = (
     (r"steps=\((\d+), (\d+)\), or 'auto'", r"--show \1-\2 or --show auto"),
     (r"steps=\((\d+), (\d+)\)", r"--show \1-\2"),
     (r"no steps \[(.*?)\]", r"no --show \1"),
-    (r"(level|layout|renderer|theme|edges)='(\w+)'", r"--\1 \2"),
+    (r"(level|layout|renderer|theme|edges|direction|width)='(\w+)'", r"--\1 \2"),
 )
 """Arguments of `draw` and `Drawing.save` in their errors, and the options of this command."""
 
@@ -47,7 +48,7 @@ def command(
         typer.Option("--input", help=f"Size of the inputs; {INPUT} if left out."),
     ] = None,
     batch: Annotated[int, typer.Option(help="Number of sequences at once.")] = 1,
-    level: Annotated[str, typer.Option(help="op, step or rolled")] = "op",
+    level: Annotated[str, typer.Option(help="auto, op, step or rolled")] = "op",
     edges: Annotated[str, typer.Option(help="plain, gradient or magnitude")] = "plain",
     backward: Annotated[
         bool, typer.Option("--backward", help="Draw the backward pass too.")
@@ -57,6 +58,8 @@ def command(
     saved: Annotated[
         bool, typer.Option("--saved", help="Mark operations that keep values.")
     ] = False,
+    width: Annotated[str | None, typer.Option(help="Of the page, such as 16cm or 800px.")] = None,
+    direction: Annotated[str, typer.Option(help="Of time: LR, or TB (downwards).")] = "LR",
     title: Annotated[str | None, typer.Option(help="Above the picture.")] = None,
     theme: Annotated[str, typer.Option(help="light, dark or auto")] = "light",
     max_nodes: Annotated[int, typer.Option(help="Refuse more boxes than this.")] = 2000,
@@ -70,7 +73,7 @@ def command(
     """Draw a cell unrolled over time."""
     at_least(1, steps=steps, hidden=hidden, input=inputs, batch=batch, max_nodes=max_nodes)
     at_least(0, seed=seed)
-    look = {"level": level, "edges": edges, "theme": theme}
+    look = {"level": level, "edges": edges, "theme": theme, "direction": direction}
     written: dict[str, Any] = {"renderer": renderer, "layout": layout}
     for option, given in {**look, **written}.items():
         if given not in CHOICES[option]:
@@ -85,6 +88,7 @@ def command(
                 saved=saved,
                 max_nodes=max_nodes,
                 title=title,
+                width=width,
                 **look,
             )
             out.parent.mkdir(parents=True, exist_ok=True)
