@@ -1,6 +1,7 @@
 """What holds of every cell: those of the registry, and a cell of one's own."""
 
 import functools
+import inspect
 import re
 from xml.etree import ElementTree as ET
 
@@ -441,3 +442,75 @@ def test_every_cell_is_registered_and_found_in_nn():
 def test_periods_need_units():
     with pytest.raises(ValueError, match=r"periods: given \(1, 2, 4\) for 2 units"):
         tg.nn.ClockworkCell(1, 2)
+
+
+# -- biases ----------------------------------------------------------------------------------------
+
+WITH_BIASES = [n for n, c in tg.cells().items() if "bias" in inspect.signature(c.cell).parameters]
+WITHOUT = {"brc", "nbrc", "lmu", "lif"}
+FORGETTING = {
+    "lstm", "peephole-lstm", "projected-lstm", "layer-norm-lstm", "cifg", "mlstm", "janet",
+    "minlstm", "sru",
+}  # fmt: skip
+
+
+def with_options(name, **options):
+    info = tg.cells()[name]
+    return info.cell(I, H, rng=0, dtype=np.float64, **info.options, **options)
+
+
+def biases(cell):
+    """Those that stand in the equations of a cell as b, or d."""
+    held = {**cell.parameters(), **cell.buffers()}
+    return {k: p for k, p in held.items() if k.split("_")[0] in ("b", "d")}
+
+
+def test_the_cells_with_biases_are_those_whose_equations_have_some():
+    assert {*tg.cells()} - {*WITH_BIASES} == WITHOUT
+    for name, info in tg.cells().items():
+        assert bool(re.search(r"\bb(_\w+)?\b", info.equation)) == (name not in WITHOUT)
+        assert bool(biases(info.make(I, H, rng=0))) == (name not in WITHOUT)
+        assert ("forget_bias" in inspect.signature(info.cell).parameters) == (name in FORGETTING)
+
+
+@pytest.mark.parametrize("name", WITH_BIASES)
+def test_a_cell_without_biases_is_one_whose_biases_are_zero(name, rng):
+    bare, full = with_options(name, bias=False), make(name)
+    weights = {k: p for k, p in full.state_dict().items() if k not in biases(full)}
+    assert list(bare.state_dict()) == list(weights)
+    bare.load_state_dict(weights)
+    for p in biases(full).values():
+        p.assign(np.zeros(p.shape))
+    xs, state = rng.normal(size=(4, 2, I)), some_state(full, 2, rng)
+    one, two = tg.unroll(bare, xs, state), tg.unroll(full, xs, state)
+    for a, b in zip(values(one), values(two), strict=True):
+        np.testing.assert_array_equal(a, b)
+    wrt = list(bare.parameters())
+    for a, b in zip(
+        tg.gradients(one.outputs.sum(), [bare.parameters()[k] for k in wrt]),
+        tg.gradients(two.outputs.sum(), [full.parameters()[k] for k in wrt]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+    assert " b" not in str(study.derive(bare)).split("Names")[0].replace(" batch", "")
+
+
+@pytest.mark.parametrize("name", sorted(FORGETTING))
+def test_the_forget_gate_begins_open(name):
+    """Only its biases change; with weights of zero the state is kept as they say."""
+    opened, plain = with_options(name, forget_bias=3.0), make(name)
+    changed = {
+        k: int((a != b).sum())
+        for (k, a), b in zip(opened.state_dict().items(), plain.state_dict().values(), strict=True)
+    }
+    assert sum(changed.values()) == H
+    assert all(n == 0 for k, n in changed.items() if k not in biases(opened))
+    for k, p in opened.parameters().items():
+        if k not in biases(opened):
+            p.assign(np.zeros(p.shape))
+    run = tg.unroll(opened, np.zeros((3, 1, I)))
+    gates = study.gates(run)
+    f = gates["f"].values if name != "janet" else gates["sigmoid(f)"].values
+    np.testing.assert_allclose(f, 1 / (1 + np.exp(-3.0)))
+    with pytest.raises(ValueError, match=r"forget_bias=3\.0 with bias=False"):
+        with_options(name, bias=False, forget_bias=3.0)

@@ -193,13 +193,3 @@ def test_a_cell_without_biases_is_one_whose_biases_are_zero(name, rng):
     assert comparison.hand is not None
     assert set(comparison.hand) == {*weights, "x", *[k for k in comparison.hand if "_0" in k]}
     assert tg.study.derive(bare).source()
-
-
-def test_the_forget_gates_bias():
-    cell, other = tg.LSTMCell(2, 3, rng=0, forget_bias=1.0), tg.LSTMCell(2, 3, rng=0)
-    b = cell.b.numpy()
-    np.testing.assert_array_equal(b[3:6], np.ones(3))
-    np.testing.assert_array_equal(np.delete(b, [3, 4, 5]), np.delete(other.b.numpy(), [3, 4, 5]))
-    np.testing.assert_array_equal(cell.U.numpy(), other.U.numpy())
-    with pytest.raises(ValueError, match=r"forget_bias=1\.0 with bias=False"):
-        tg.LSTMCell(2, 3, bias=False, forget_bias=1.0)

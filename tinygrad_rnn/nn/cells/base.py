@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -42,11 +41,44 @@ class SizedCell(Cell):
         return self.State(*map(zero, self.State._fields))
 
 
-def evenly(rng: Rng, hidden_size: int, dtype: DTypeLike) -> Callable[..., Parameter]:
-    """A function from a shape to a parameter, drawn evenly from +-1/sqrt(H)."""
-    rng = np.random.default_rng(rng)
+class Draw:
+    """Parameters of a cell, drawn evenly from +-1/sqrt(H): a function from a shape to a parameter.
 
-    def draw(*shape: int) -> Parameter:
-        return Parameter(uniform(rng, shape, hidden_size**-0.5, dtype))
+    bias         whether there are biases
+    forget_bias  of the forget gate, f, at first; drawn like the others if it is None
 
-    return draw
+    Raises ValueError for a forget_bias without biases.
+    """
+
+    def __init__(
+        self,
+        rng: Rng,
+        hidden_size: int,
+        dtype: DTypeLike,
+        bias: bool = True,
+        forget_bias: float | None = None,
+    ) -> None:
+        if forget_bias is not None and not bias:
+            raise ValueError(f"forget_bias={forget_bias} with bias=False")
+        self._rng = np.random.default_rng(rng)
+        self._size, self._dtype = hidden_size, dtype
+        self._bias, self._forget = bias, forget_bias
+
+    def __call__(self, *shape: int) -> Parameter:
+        """A weight."""
+        return Parameter(uniform(self._rng, shape, self._size**-0.5, self._dtype))
+
+    def bias(self, gates: str = "h") -> Any:
+        """A bias (n H,) for n gates, a letter each, f for the forget gate; None without biases."""
+        if not self._bias:
+            return None
+        H = self._size
+        b = uniform(self._rng, (len(gates) * H,), H**-0.5, self._dtype)
+        if self._forget is not None and "f" in gates:
+            b[gates.index("f") * H :][:H] = self._forget
+        return Parameter(b)
+
+
+def plus(a: Any, b: Any) -> Any:
+    """a + b, where b is a bias that a cell may lack."""
+    return a if b is None else a + b

@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -43,7 +43,7 @@ class BRCCell(SizedCell):
         self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype)
         self.U, self.U_a, self.U_c = draw(input_size, H), draw(input_size, H), draw(input_size, H)
         self.w_a, self.w_c = draw(H), draw(H)
 
@@ -83,7 +83,7 @@ class NBRCCell(SizedCell):
         self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype)
         self.U, self.U_a, self.U_c = draw(input_size, H), draw(input_size, H), draw(input_size, H)
         self.W_a, self.W_c = draw(H, H), draw(H, H)
 

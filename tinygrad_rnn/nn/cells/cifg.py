@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 from ... import ops
 from ...tensor import FLOAT, Tensor
 from ..lstm import LSTMState
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -27,6 +27,8 @@ class CIFGCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
+    forget_bias  of the forget gate at first; drawn like the others if left out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -40,16 +42,23 @@ class CIFGCell(SizedCell):
     State = LSTMState
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        forget_bias: float | None = None,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
-        self.U, self.W, self.b = draw(input_size, 3 * H), draw(H, 3 * H), draw(3 * H)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias, forget_bias)
+        self.U, self.W, self.b = draw(input_size, 3 * H), draw(H, 3 * H), draw.bias("fgo")
 
     def step(self, x: Any, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """(x_t, (h_{t-1}, c_{t-1})) -> (h_t, (h_t, c_t))."""
         h, c = state
-        f, g, o = ops.split(x @ self.U + h @ self.W + self.b, 3, axis=-1)
+        f, g, o = ops.split(plus(x @ self.U + h @ self.W, self.b), 3, axis=-1)
         f = ops.sigmoid(f).named("f")
         g = ops.tanh(g).named("g")
         o = ops.sigmoid(o).named("o")

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Buffer, Tensor, zeros
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -37,6 +37,7 @@ class ClockworkCell(SizedCell):
     input_size   I
     hidden_size  H
     periods      of the modules, in steps; they share the units as evenly as possible
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -60,6 +61,7 @@ class ClockworkCell(SizedCell):
         hidden_size: int,
         *,
         periods: Sequence[int] = (1, 2, 4),
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
@@ -69,8 +71,8 @@ class ClockworkCell(SizedCell):
                 "from 1, at most one for each unit"
             )
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
-        self.U, self.W, self.b = draw(input_size, H), draw(H, H), draw(H)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
+        self.U, self.W, self.b = draw(input_size, H), draw(H, H), draw.bias()
         units = [len(part) for part in np.array_split(np.arange(H), len(periods))]
         period = np.repeat(np.array(periods), units)
         self.period = Buffer(period, dtype=dtype)
@@ -85,7 +87,7 @@ class ClockworkCell(SizedCell):
         """(x_t, (h_{t-1}, t - 1)) -> (h_t, (h_t, t))."""
         h, t = state
         t = (ops.floor(t) + 1).named("t")  # a whole number: floor gives it no derivative
-        n = ops.tanh(x @ self.U + h @ (self.W * self.M) + self.b).named("n")
+        n = ops.tanh(plus(x @ self.U + h @ (self.W * self.M), self.b)).named("n")
         on = (ops.remainder(t, self.period) == 0).named("on")
         h = ops.where(on, n, h).named("h")
         return h, Clocked(h, t)

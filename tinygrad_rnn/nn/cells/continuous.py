@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -43,6 +43,7 @@ class LTCCell(SizedCell):
     input_size   I
     hidden_size  H
     unfolds      the steps of the solver within one time span
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -64,19 +65,20 @@ class LTCCell(SizedCell):
         hidden_size: int,
         *,
         unfolds: int = 6,
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
         self.unfolds = unfolds
-        self.U, self.W, self.b = draw(input_size, H), draw(H, H), draw(H)
+        self.U, self.W, self.b = draw(input_size, H), draw(H, H), draw.bias()
         self.A, self.q = draw(H), draw(H)
 
     def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, s_{t-1}) or ((x_t, dt_t), s_{t-1}) -> (s_t, s_t)."""
         x, dt = with_span(x)
-        d, rate, a = dt / self.unfolds, ops.softplus(self.q), x @ self.U + self.b
+        d, rate, a = dt / self.unfolds, ops.softplus(self.q), plus(x @ self.U, self.b)
         for _ in range(self.unfolds):
             f = ops.sigmoid(a + s @ self.W).named("f")
             s = ((s + d * f * self.A) / (1 + d * (rate + f))).named("s")
@@ -99,6 +101,7 @@ class CfCCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -114,16 +117,22 @@ class CfCCell(SizedCell):
     letter = "s"
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
-        self.U, self.W, self.b = draw(input_size, 3 * H), draw(H, 3 * H), draw(3 * H)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
+        self.U, self.W, self.b = draw(input_size, 3 * H), draw(H, 3 * H), draw.bias("fgk")
 
     def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, s_{t-1}) or ((x_t, dt_t), s_{t-1}) -> (s_t, s_t)."""
         x, dt = with_span(x)
-        f, g, k = ops.split(x @ self.U + s @ self.W + self.b, 3, axis=-1)
+        f, g, k = ops.split(plus(x @ self.U + s @ self.W, self.b), 3, axis=-1)
         g = ops.tanh(g).named("g")
         k = ops.tanh(k).named("k")
         r = ops.sigmoid(-(f.named("f") * dt)).named("r")

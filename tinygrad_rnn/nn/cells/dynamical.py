@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -30,6 +30,7 @@ class AntisymmetricCell(SizedCell):
     hidden_size  H
     epsilon      the length of a step
     gamma        the friction
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -47,18 +48,19 @@ class AntisymmetricCell(SizedCell):
         *,
         epsilon: float = 0.1,
         gamma: float = 0.01,
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
         self.epsilon, self.gamma = epsilon, gamma
-        self.U, self.W, self.b = draw(input_size, H), draw(H, H), draw(H)
+        self.U, self.W, self.b = draw(input_size, H), draw(H, H), draw.bias()
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
-        a = x @ self.U + h @ (self.W - self.W.T) - self.gamma * h + self.b
-        h = (h + self.epsilon * ops.tanh(a)).named("h")
+        a = x @ self.U + h @ (self.W - self.W.T) - self.gamma * h
+        h = (h + self.epsilon * ops.tanh(plus(a, self.b))).named("h")
         return h, h
 
 
@@ -76,6 +78,7 @@ class GatedAntisymmetricCell(SizedCell):
     hidden_size  H
     epsilon      the length of a step
     gamma        the friction
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -93,21 +96,22 @@ class GatedAntisymmetricCell(SizedCell):
         *,
         epsilon: float = 0.1,
         gamma: float = 0.01,
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
         self.epsilon, self.gamma = epsilon, gamma
-        self.U, self.b = draw(input_size, H), draw(H)
-        self.U_z, self.b_z = draw(input_size, H), draw(H)
+        self.U, self.b = draw(input_size, H), draw.bias()
+        self.U_z, self.b_z = draw(input_size, H), draw.bias()
         self.W = draw(H, H)
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
         a = (h @ (self.W - self.W.T) - self.gamma * h).named("a")
-        z = ops.sigmoid(x @ self.U_z + a + self.b_z).named("z")
-        h = (h + self.epsilon * z * ops.tanh(x @ self.U + a + self.b)).named("h")
+        z = ops.sigmoid(plus(x @ self.U_z + a, self.b_z)).named("z")
+        h = (h + self.epsilon * z * ops.tanh(plus(x @ self.U + a, self.b))).named("h")
         return h, h
 
 
@@ -134,6 +138,7 @@ class CoRNNCell(SizedCell):
     dt           the length of a step
     gamma        the stiffness of the oscillators
     epsilon      their friction
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -154,18 +159,20 @@ class CoRNNCell(SizedCell):
         dt: float = 0.1,
         gamma: float = 1.0,
         epsilon: float = 0.5,
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
         self.dt, self.gamma, self.epsilon = dt, gamma, epsilon
-        self.U, self.W_y, self.W_z, self.b = draw(input_size, H), draw(H, H), draw(H, H), draw(H)
+        self.U, self.W_y, self.W_z = draw(input_size, H), draw(H, H), draw(H, H)
+        self.b = draw.bias()
 
     def step(self, x: Any, state: Oscillators) -> tuple[Tensor, Oscillators]:
         """(x_t, (y_{t-1}, z_{t-1})) -> (y_t, (y_t, z_t))."""
         y, z = state
-        pull = ops.tanh(x @ self.U + y @ self.W_y + z @ self.W_z + self.b)
+        pull = ops.tanh(plus(x @ self.U + y @ self.W_y + z @ self.W_z, self.b))
         z = (z + self.dt * (pull - self.gamma * y - self.epsilon * z)).named("z")
         y = (y + self.dt * z).named("y")
         return y, Oscillators(y, z)
@@ -192,6 +199,7 @@ class LEMCell(SizedCell):
     input_size   I
     hidden_size  H
     dt           the longest step
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -211,22 +219,32 @@ class LEMCell(SizedCell):
         hidden_size: int,
         *,
         dt: float = 1.0,
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
         self.dt = dt
-        self.U_1, self.W_1, self.b_1 = draw(input_size, H), draw(H, H), draw(H)
-        self.U_2, self.W_2, self.b_2 = draw(input_size, H), draw(H, H), draw(H)
-        self.U_z, self.W_z, self.b_z = draw(input_size, H), draw(H, H), draw(H)
-        self.U_y, self.W_y, self.b_y = draw(input_size, H), draw(H, H), draw(H)
+        self.U_1, self.W_1, self.b_1 = draw(input_size, H), draw(H, H), draw.bias()
+        self.U_2, self.W_2, self.b_2 = draw(input_size, H), draw(H, H), draw.bias()
+        self.U_z, self.W_z, self.b_z = draw(input_size, H), draw(H, H), draw.bias()
+        self.U_y, self.W_y, self.b_y = draw(input_size, H), draw(H, H), draw.bias()
 
     def step(self, x: Any, state: LEMState) -> tuple[Tensor, LEMState]:
         """(x_t, (y_{t-1}, z_{t-1})) -> (y_t, (y_t, z_t))."""
         y, z = state
-        d_1 = (self.dt * ops.sigmoid(x @ self.U_1 + y @ self.W_1 + self.b_1)).named("d_1")
-        d_2 = (self.dt * ops.sigmoid(x @ self.U_2 + y @ self.W_2 + self.b_2)).named("d_2")
-        z = ((1 - d_1) * z + d_1 * ops.tanh(x @ self.U_z + y @ self.W_z + self.b_z)).named("z")
-        y = ((1 - d_2) * y + d_2 * ops.tanh(x @ self.U_y + z @ self.W_y + self.b_y)).named("y")
+        a_1, a_2, a_z = (
+            plus(x @ U + y @ W, b)
+            for U, W, b in (
+                (self.U_1, self.W_1, self.b_1),
+                (self.U_2, self.W_2, self.b_2),
+                (self.U_z, self.W_z, self.b_z),
+            )
+        )
+        d_1 = (self.dt * ops.sigmoid(a_1)).named("d_1")
+        d_2 = (self.dt * ops.sigmoid(a_2)).named("d_2")
+        z = ((1 - d_1) * z + d_1 * ops.tanh(a_z)).named("z")
+        a_y = plus(x @ self.U_y + z @ self.W_y, self.b_y)
+        y = ((1 - d_2) * y + d_2 * ops.tanh(a_y)).named("y")
         return y, LEMState(y, z)

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Parameter, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -31,6 +31,7 @@ class FastGRNNCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
     rng          generator or seed that U, W, b_z and b_n are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -43,18 +44,24 @@ class FastGRNNCell(SizedCell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
         self.U, self.W = draw(input_size, H), draw(H, H)
-        self.b_z, self.b_n = draw(H), draw(H)
+        self.b_z, self.b_n = draw.bias(), draw.bias()
         self.zeta, self.nu = Parameter(np.array(1.0, dtype)), Parameter(np.array(-4.0, dtype))
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
         a = x @ self.U + h @ self.W
-        z = ops.sigmoid(a + self.b_z).named("z")
-        n = ops.tanh(a + self.b_n).named("n")
+        z = ops.sigmoid(plus(a, self.b_z)).named("z")
+        n = ops.tanh(plus(a, self.b_n)).named("n")
         h = ((ops.sigmoid(self.zeta) * (1 - z) + ops.sigmoid(self.nu)) * n + z * h).named("h")
         return h, h

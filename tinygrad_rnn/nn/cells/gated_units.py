@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -26,6 +26,7 @@ class MGUCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -37,17 +38,23 @@ class MGUCell(SizedCell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
-        self.U_f, self.W_f, self.b_f = draw(input_size, H), draw(H, H), draw(H)
-        self.U_n, self.W_n, self.b_n = draw(input_size, H), draw(H, H), draw(H)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
+        self.U_f, self.W_f, self.b_f = draw(input_size, H), draw(H, H), draw.bias()
+        self.U_n, self.W_n, self.b_n = draw(input_size, H), draw(H, H), draw.bias()
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
-        f = ops.sigmoid(x @ self.U_f + h @ self.W_f + self.b_f).named("f")
-        n = ops.tanh(x @ self.U_n + (f * h) @ self.W_n + self.b_n).named("n")
+        f = ops.sigmoid(plus(x @ self.U_f + h @ self.W_f, self.b_f)).named("f")
+        n = ops.tanh(plus(x @ self.U_n + (f * h) @ self.W_n, self.b_n)).named("n")
         h = ((1 - f) * h + f * n).named("h")
         return h, h
 
@@ -64,6 +71,7 @@ class UGRNNCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -75,17 +83,23 @@ class UGRNNCell(SizedCell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
-        self.U_c, self.W_c, self.b_c = draw(input_size, H), draw(H, H), draw(H)
-        self.U_g, self.W_g, self.b_g = draw(input_size, H), draw(H, H), draw(H)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
+        self.U_c, self.W_c, self.b_c = draw(input_size, H), draw(H, H), draw.bias()
+        self.U_g, self.W_g, self.b_g = draw(input_size, H), draw(H, H), draw.bias()
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
-        c = ops.tanh(x @ self.U_c + h @ self.W_c + self.b_c).named("c")
-        g = ops.sigmoid(x @ self.U_g + h @ self.W_g + self.b_g).named("g")
+        c = ops.tanh(plus(x @ self.U_c + h @ self.W_c, self.b_c)).named("c")
+        g = ops.sigmoid(plus(x @ self.U_g + h @ self.W_g, self.b_g)).named("g")
         h = (g * h + (1 - g) * c).named("h")
         return h, h
 
@@ -103,6 +117,8 @@ class JANETCell(SizedCell):
     input_size   I
     hidden_size  H
     beta         how much more is let in than forgotten; the paper has 1. At 0 it is the UGRNN
+    bias         False leaves the biases out
+    forget_bias  of the forget gate at first; drawn like the others if left out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -119,18 +135,20 @@ class JANETCell(SizedCell):
         hidden_size: int,
         *,
         beta: float = 1.0,
+        bias: bool = True,
+        forget_bias: float | None = None,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias, forget_bias)
         self.beta = beta
-        self.U_f, self.W_f, self.b_f = draw(input_size, H), draw(H, H), draw(H)
-        self.U_c, self.W_c, self.b_c = draw(input_size, H), draw(H, H), draw(H)
+        self.U_f, self.W_f, self.b_f = draw(input_size, H), draw(H, H), draw.bias("f")
+        self.U_c, self.W_c, self.b_c = draw(input_size, H), draw(H, H), draw.bias("c")
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
-        f = (x @ self.U_f + h @ self.W_f + self.b_f).named("f")
-        c = ops.tanh(x @ self.U_c + h @ self.W_c + self.b_c).named("c")
+        f = plus(x @ self.U_f + h @ self.W_f, self.b_f).named("f")
+        c = ops.tanh(plus(x @ self.U_c + h @ self.W_c, self.b_c)).named("c")
         h = (ops.sigmoid(f) * h + (1 - ops.sigmoid(f - self.beta)) * c).named("h")
         return h, h

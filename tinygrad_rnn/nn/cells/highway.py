@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -27,6 +27,7 @@ class HighwayCell(SizedCell):
     input_size   I
     hidden_size  H
     depth        the number of highway layers within a step
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -46,21 +47,22 @@ class HighwayCell(SizedCell):
         hidden_size: int,
         *,
         depth: int = 2,
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
         self.depth = depth
         self.U = draw(input_size, 2 * H)
         for layer in range(1, depth + 1):
             setattr(self, f"W_{layer}", draw(H, 2 * H))
-            setattr(self, f"b_{layer}", draw(2 * H))
+            setattr(self, f"b_{layer}", draw.bias("nr"))
 
     def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, s_{t-1}) -> (s_t, s_t)."""
         for layer in range(1, self.depth + 1):
-            a = s @ getattr(self, f"W_{layer}") + getattr(self, f"b_{layer}")
+            a = plus(s @ getattr(self, f"W_{layer}"), getattr(self, f"b_{layer}"))
             n, r = ops.split(x @ self.U + a if layer == 1 else a, 2, axis=-1)
             n = ops.tanh(n).named(f"n_{layer}")
             r = ops.sigmoid(r).named(f"r_{layer}")

@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -27,6 +27,7 @@ class IndRNNCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -38,15 +39,22 @@ class IndRNNCell(SizedCell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        draw = evenly(rng, hidden_size, dtype)
-        self.U, self.w, self.b = draw(input_size, hidden_size), draw(hidden_size), draw(hidden_size)
+        draw = Draw(rng, hidden_size, dtype, bias)
+        self.U, self.w = draw(input_size, hidden_size), draw(hidden_size)
+        self.b = draw.bias()
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
-        h = ops.relu(x @ self.U + self.w * h + self.b).named("h")
+        h = ops.relu(plus(x @ self.U + self.w * h, self.b)).named("h")
         return h, h
 
 
@@ -67,6 +75,8 @@ class SRUCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
+    forget_bias  of the forget gate at first; drawn like the others if left out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -83,19 +93,27 @@ class SRUCell(SizedCell):
     letter = "c"
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        forget_bias: float | None = None,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias, forget_bias)
         self.U = draw(input_size, 3 * H)
-        self.v_f, self.b_f, self.v_r, self.b_r = draw(H), draw(H), draw(H), draw(H)
+        self.v_f, self.b_f = draw(H), draw.bias("f")
+        self.v_r, self.b_r = draw(H), draw.bias("r")
         self.U_x = None if input_size == H else draw(input_size, H)
 
     def step(self, x: Any, c: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, c_{t-1}) -> (h_t, c_t)."""
         n, f, r = ops.split(x @ self.U, 3, axis=-1)
-        f = ops.sigmoid(f + self.v_f * c + self.b_f).named("f")
-        r = ops.sigmoid(r + self.v_r * c + self.b_r).named("r")
+        f = ops.sigmoid(plus(f + self.v_f * c, self.b_f)).named("f")
+        r = ops.sigmoid(plus(r + self.v_r * c, self.b_r)).named("r")
         c = (f * c + (1 - f) * n.named("n")).named("c")
         h = (r * c + (1 - r) * (x if self.U_x is None else x @ self.U_x)).named("h")
         return h, c

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from ... import ops
 from ...tensor import FLOAT, Parameter, Tensor
 from ..lstm import LSTMState
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -32,6 +32,8 @@ class LayerNormLSTMCell(SizedCell):
     input_size   I
     hidden_size  H
     epsilon      added to the variance
+    bias         False leaves the biases out
+    forget_bias  of the forget gate at first; drawn like the others if left out
     rng          generator or seed that U, W and b are drawn with, evenly from +-1/sqrt(H); gains
                  alpha begin at 1 and shifts beta at 0
     dtype        float32 unless told otherwise
@@ -52,13 +54,15 @@ class LayerNormLSTMCell(SizedCell):
         hidden_size: int,
         *,
         epsilon: float = 1e-5,
+        bias: bool = True,
+        forget_bias: float | None = None,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias, forget_bias)
         self.epsilon = epsilon
-        self.U, self.W, self.b = draw(input_size, 4 * H), draw(H, 4 * H), draw(4 * H)
+        self.U, self.W, self.b = draw(input_size, 4 * H), draw(H, 4 * H), draw.bias("ifgo")
         for letter, size in (("x", 4 * H), ("h", 4 * H), ("c", H)):
             setattr(self, f"alpha_{letter}", Parameter(np.ones(size, dtype)))
             setattr(self, f"beta_{letter}", Parameter(np.zeros(size, dtype)))
@@ -66,8 +70,8 @@ class LayerNormLSTMCell(SizedCell):
     def step(self, x: Any, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """(x_t, (h_{t-1}, c_{t-1})) -> (h_t, (h_t, c_t))."""
         h, c = state
-        a = self.normalised(x @ self.U, "x") + self.normalised(h @ self.W, "h") + self.b
-        i, f, g, o = ops.split(a, 4, axis=-1)
+        a = self.normalised(x @ self.U, "x") + self.normalised(h @ self.W, "h")
+        i, f, g, o = ops.split(plus(a, self.b), 4, axis=-1)
         i = ops.sigmoid(i).named("i")
         f = ops.sigmoid(f).named("f")
         g = ops.tanh(g).named("g")

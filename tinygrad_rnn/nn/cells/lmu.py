@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from ... import ops
 from ...graph import Array
 from ...tensor import FLOAT, Buffer, Tensor, zeros
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -65,7 +65,7 @@ class LMUCell(SizedCell):
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype)
         self.memory_size = D = H if memory_size is None else memory_size
         self.theta = theta
         self.e_x, self.e_h, self.e_m = draw(input_size, 1), draw(H, 1), draw(D, 1)

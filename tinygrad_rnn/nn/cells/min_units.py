@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -28,6 +28,7 @@ class MinGRUCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -39,17 +40,23 @@ class MinGRUCell(SizedCell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
-        self.U_z, self.b_z = draw(input_size, H), draw(H)
-        self.U_n, self.b_n = draw(input_size, H), draw(H)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias)
+        self.U_z, self.b_z = draw(input_size, H), draw.bias()
+        self.U_n, self.b_n = draw(input_size, H), draw.bias()
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
-        z = ops.sigmoid(x @ self.U_z + self.b_z).named("z")
-        n = (x @ self.U_n + self.b_n).named("n")
+        z = ops.sigmoid(plus(x @ self.U_z, self.b_z)).named("z")
+        n = plus(x @ self.U_n, self.b_n).named("n")
         h = ((1 - z) * h + z * n).named("h")
         return h, h
 
@@ -67,6 +74,8 @@ class MinLSTMCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
+    forget_bias  of the forget gate at first; drawn like the others if left out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -78,18 +87,25 @@ class MinLSTMCell(SizedCell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        forget_bias: float | None = None,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
-        self.U_f, self.b_f = draw(input_size, H), draw(H)
-        self.U_i, self.b_i = draw(input_size, H), draw(H)
-        self.U_n, self.b_n = draw(input_size, H), draw(H)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias, forget_bias)
+        self.U_f, self.b_f = draw(input_size, H), draw.bias("f")
+        self.U_i, self.b_i = draw(input_size, H), draw.bias("i")
+        self.U_n, self.b_n = draw(input_size, H), draw.bias("n")
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
-        f = ops.sigmoid(x @ self.U_f + self.b_f).named("f")
-        i = ops.sigmoid(x @ self.U_i + self.b_i).named("i")
-        n = (x @ self.U_n + self.b_n).named("n")
+        f = ops.sigmoid(plus(x @ self.U_f, self.b_f)).named("f")
+        i = ops.sigmoid(plus(x @ self.U_i, self.b_i)).named("i")
+        n = plus(x @ self.U_n, self.b_n).named("n")
         h = (f / (f + i) * h + i / (f + i) * n).named("h")
         return h, h

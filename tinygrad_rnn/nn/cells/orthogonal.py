@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from ... import ops
 from ...tensor import FLOAT, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -31,6 +31,7 @@ class OrthogonalCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -42,17 +43,23 @@ class OrthogonalCell(SizedCell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        draw = evenly(rng, hidden_size, dtype)
+        draw = Draw(rng, hidden_size, dtype, bias)
         self.U, self.A = draw(input_size, hidden_size), draw(hidden_size, hidden_size)
-        self.b = draw(hidden_size)
+        self.b = draw.bias()
 
     def step(self, x: Any, h: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, h_{t-1}) -> (h_t, h_t)."""
         upper = ops.triu(self.A, 1)
         Q = ops.expm(upper - upper.T).named("Q")
         a = (x @ self.U + h @ Q).named("a")
-        h = (ops.sign(a) * ops.relu(ops.abs(a) + self.b)).named("h")
+        h = (ops.sign(a) * ops.relu(plus(ops.abs(a), self.b))).named("h")
         return h, h

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 from ... import ops
 from ...tensor import FLOAT, Tensor
 from ..lstm import LSTMState
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -30,6 +30,8 @@ class PeepholeLSTMCell(SizedCell):
 
     input_size   I
     hidden_size  H
+    bias         False leaves the biases out
+    forget_bias  of the forget gate at first; drawn like the others if left out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -44,17 +46,24 @@ class PeepholeLSTMCell(SizedCell):
     State = LSTMState
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, rng: Rng = None, dtype: DTypeLike = FLOAT
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        forget_bias: float | None = None,
+        rng: Rng = None,
+        dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
-        self.U, self.W, self.b = draw(input_size, 4 * H), draw(H, 4 * H), draw(4 * H)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias, forget_bias)
+        self.U, self.W, self.b = draw(input_size, 4 * H), draw(H, 4 * H), draw.bias("ifgo")
         self.p_i, self.p_f, self.p_o = draw(H), draw(H), draw(H)
 
     def step(self, x: Any, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """(x_t, (h_{t-1}, c_{t-1})) -> (h_t, (h_t, c_t))."""
         h, c = state
-        i, f, g, o = ops.split(x @ self.U + h @ self.W + self.b, 4, axis=-1)
+        i, f, g, o = ops.split(plus(x @ self.U + h @ self.W, self.b), 4, axis=-1)
         i = ops.sigmoid(i + self.p_i * c).named("i")
         f = ops.sigmoid(f + self.p_f * c).named("f")
         g = ops.tanh(g).named("g")

@@ -10,7 +10,7 @@ from ... import ops
 from ...tensor import FLOAT, Tensor, zeros
 from ..cell import Cell
 from ..lstm import LSTMState
-from .base import evenly
+from .base import Draw, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -32,6 +32,7 @@ class ProjectedLSTMCell(Cell):
     hidden_size  H, of the memory
     proj_size    R, of the hidden state; half of H, at least 1, if left out
     bias         False leaves b out
+    forget_bias  of the forget gate at first; drawn like the others if left out
     rng          generator or seed that all parameters are drawn with, evenly from +-1/sqrt(H)
     dtype        float32 unless told otherwise
 
@@ -51,15 +52,16 @@ class ProjectedLSTMCell(Cell):
         proj_size: int | None = None,
         *,
         bias: bool = True,
+        forget_bias: float | None = None,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
-        H, draw = hidden_size, evenly(rng, hidden_size, dtype)
+        H, draw = hidden_size, Draw(rng, hidden_size, dtype, bias, forget_bias)
         self.input_size = input_size
         self.hidden_size = H
         self.proj_size = R = max(H // 2, 1) if proj_size is None else proj_size
         self.U, self.W = draw(input_size, 4 * H), draw(R, 4 * H)
-        self.b: Any = draw(4 * H) if bias else None
+        self.b = draw.bias("ifgo")
         self.P = draw(H, R)
 
     def initial_state(self, batch_size: int) -> LSTMState:
@@ -72,8 +74,7 @@ class ProjectedLSTMCell(Cell):
     def step(self, x: Any, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """(x_t, (h_{t-1}, c_{t-1})) -> (h_t, (h_t, c_t))."""
         h, c = state
-        a = x @ self.U + h @ self.W
-        i, f, g, o = ops.split(a if self.b is None else a + self.b, 4, axis=-1)
+        i, f, g, o = ops.split(plus(x @ self.U + h @ self.W, self.b), 4, axis=-1)
         i = ops.sigmoid(i).named("i")
         f = ops.sigmoid(f).named("f")
         g = ops.tanh(g).named("g")

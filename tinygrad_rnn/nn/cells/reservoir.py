@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from ... import ops
 from ...tensor import FLOAT, Buffer, Tensor
 from .. import init
-from .base import SizedCell
+from .base import SizedCell, plus
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -34,6 +34,7 @@ class ReservoirCell(SizedCell):
     radius       the spectral radius of W
     density      the part of the entries of W that are not 0
     scale        U and b are drawn evenly from +-scale
+    bias         False leaves the biases out
     rng          generator or seed that U, W and b are drawn with
     dtype        float32 unless told otherwise
 
@@ -56,6 +57,7 @@ class ReservoirCell(SizedCell):
         radius: float = 0.9,
         density: float = 1.0,
         scale: float = 1.0,
+        bias: bool = True,
         rng: Rng = None,
         dtype: DTypeLike = FLOAT,
     ) -> None:
@@ -65,10 +67,12 @@ class ReservoirCell(SizedCell):
         W = init.spectral_radius((H, H), rng, radius=radius, density=density, dtype=dtype)
         self.U = Buffer(init.uniform((input_size, H), rng, bound=scale, dtype=dtype))
         self.W = Buffer(W)
-        self.b = Buffer(init.uniform((H,), rng, bound=scale, dtype=dtype))
+        self.b: Any = None  # or a buffer
+        if bias:
+            self.b = Buffer(init.uniform((H,), rng, bound=scale, dtype=dtype))
 
     def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, s_{t-1}) -> (s_t, s_t)."""
-        new = ops.tanh(x @ self.U + s @ self.W + self.b)
+        new = ops.tanh(plus(x @ self.U + s @ self.W, self.b))
         s = ((1 - self.leak) * s + self.leak * new).named("s")
         return s, s

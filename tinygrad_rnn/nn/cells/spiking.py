@@ -11,7 +11,7 @@ from ... import ops
 from ...notation import call
 from ...primitive import apply, elementwise
 from ...tensor import FLOAT, Tensor
-from .base import SizedCell, evenly
+from .base import Draw, SizedCell
 
 if TYPE_CHECKING:
     from ..cell import Rng
@@ -93,7 +93,7 @@ class LIFCell(SizedCell):
         dtype: DTypeLike = FLOAT,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        draw = evenly(rng, hidden_size, dtype)
+        draw = Draw(rng, hidden_size, dtype)
         self.beta, self.theta, self.sharpness = beta, theta, sharpness
         self.U, self.W = draw(input_size, hidden_size), draw(hidden_size, hidden_size)
 
