@@ -12,7 +12,7 @@ import numpy as np
 
 from . import ops, tree
 from .checkpoint import Call, _Checkpoint
-from .graph import Array, Node, Place, current
+from .graph import Array, Leaf, Node, Place, current
 from .nn.cell import Cell, first_state
 from .nn.module import run_dtype
 from .primitive import Recorded, of_precision, precision, protect, wrap
@@ -355,6 +355,11 @@ class _Scan(Call):
         found = [v[::step] for v in values[: self.inputs]]
         return found if self.xs.active is None else [*found, self.xs.active[::step]]
 
+    def _by_input(self, each: Sequence_[bool]) -> tuple[bool, ...]:
+        """Something of every source, with that of the mask after those of the inputs."""
+        n = self.inputs
+        return (*each[:n], *[False] * (self.xs.active is not None), *each[n:])
+
     def first_time(self, keep_states: bool) -> Scanned:
         """Compute it, and record it as one node."""
         from .compiler.pool import Held
@@ -365,9 +370,12 @@ class _Scan(Call):
         ]
         sources += self.captured
         recording = current().recording and any(node is not None for node, _ in sources)
-        recorded = [recording and node is not None for node, _ in sources]
-        masks = [False] * (self.xs.active is not None)
-        self.wanted = (*recorded[:n], *masks, *recorded[len(self.given) :])
+        self.wanted = self._by_input(
+            [
+                recording and node is not None and not (isinstance(node, Leaf) and node.fixed)
+                for node, _ in sources
+            ]
+        )
         values = [_value(x) for x in self.given]
         marks: list[tuple[int, int]] = []
         if recording:
@@ -435,9 +443,19 @@ class _Scan(Call):
                 f"when it was compiled and {len(captured)}, or others, when it was unrolled"
             )
 
-    def pulled(self, g: Any, saved: Sequence_[Any], node: Node) -> list[Any]:
-        """The cotangents of all inputs, from those of the results."""
-        if any(isinstance(v, Recorded) for v in (*g, *saved)):
+    def pulled(
+        self, g: Any, saved: Sequence_[Any], node: Node, asked: Sequence_[bool] | None = None
+    ) -> list[Any]:
+        """The cotangents of the inputs that are asked for, from those of the results.
+
+        Those of buffers and frozen parameters are no part of the loop; if they are asked for, as
+        `gradients` may, the steps are run again.
+        """
+        count = len(self.given) + len(self.captured)
+        asked = [x is not None for x in node.inputs] if asked is None else asked
+        wanted = self._by_input(asked[:count])
+        more = any(a and not b for a, b in zip(wanted, self.wanted, strict=True))
+        if more or any(isinstance(v, Recorded) for v in (*g, *saved)):
             zeros = [
                 np.zeros(shape, dtype) if part is None else part
                 for part, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
@@ -445,8 +463,10 @@ class _Scan(Call):
             return super().pulled(zeros, saved, node)
         m, n = len(self.program.joint.results), self.inputs
         states, kept, _ = saved[-1]
+        if wanted != self.wanted:
+            kept = self.program.still_read(kept, self.wanted, wanted)
         present = [part is not None for part in g[:m]]
-        run = self.program.backward(self.wanted, present).run
+        run = self.program.backward(wanted, present).run
         T, xs = len(self.xs), self._in_order(saved)
         to_x, to_state, totals = run(
             T, xs, states, kept, self.outside, self.constants, g[:m], g[m:]
@@ -457,7 +477,8 @@ class _Scan(Call):
 
 
 class _Primitive(_Checkpoint):
-    """The primitive of one scan; results without a cotangent are handed over as None."""
+    """The primitive of one scan; results without a cotangent are handed over as None, and it does
+    nothing for arguments whose cotangents nobody asks for."""
 
     __slots__ = ()
     sparse = True

@@ -134,7 +134,10 @@ def pullback(
             if primitive.by_rules:
                 pass
             elif primitive.together is not None:
-                pulls = [_gives(part) for part in primitive.together(g, saved, node)]
+                asked = [
+                    [s is not None and (needed is None or s in needed) for s in node.inputs]
+                ] * primitive.sparse
+                pulls = [_gives(part) for part in primitive.together(g, saved, node, *asked)]
             elif simple and g.__class__ is ndarray:
                 gathers, into = primitive.gathers, primitive.into is not None
                 if primitive.parts is not None:

@@ -156,7 +156,7 @@ def sources(cell, xs):
     s0 = tree.map_leaves(lambda t: t._value, cell.initial_state(xs.shape[1]))
     step = record.record_step(cell, (xs[0],), s0, xs.shape[1], Place(1))
     p = program.program_for(step)
-    wanted = [False] + [True] * len(p.joint.outside)
+    wanted = [False] + [True] * (len(p.joint.states) + len(p.joint.outside))
     return p.forward(wanted, True).source, p.backward(wanted, [True] * len(p.joint.results)).source
 
 

@@ -436,3 +436,72 @@ def test_an_operation_of_a_users_is_not_taken_for_another_of_its_name(name):
     cell, xs = Own(3, 4, rng=0), np.random.default_rng(1).normal(size=(6, 2, 3))
     found = tg.scan(cell, xs).outputs.numpy()
     np.testing.assert_allclose(found, tg.unroll(cell, xs).outputs.numpy(), rtol=1e-5, atol=1e-6)
+
+
+class Frozen(cells.Base):
+    """Weights that are not trained, a buffer, and a readout that is."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = tg.Buffer(np.linspace(0.5, 1.5, 4))
+        self.U.frozen = self.W.frozen = True
+
+    def step(self, x, s):
+        s = tg.tanh(x @ self.U + s @ self.W + self.b) * self.scale
+        return s @ self.V + self.c, s
+
+
+def pullback_of(loss, wanted=None):
+    """The equations of the pullback that a sweep runs, by part."""
+    from tinygrad_rnn.compiler.program import Program
+
+    found, asked = [], Program.backward
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Program,
+            "backward",
+            lambda p, w, present: found.append(p.split(w).backward) or asked(p, w, present),
+        )
+        gradients = tg.gradients(loss, wanted) if wanted else loss.backward()
+    return found[0], gradients
+
+
+def test_nothing_is_done_for_gradients_that_nobody_wants():
+    cell = Frozen()
+    xs = cells.sequence(cell)
+    part, _ = pullback_of(tg.scan(cell, xs).outputs.sum())
+    products = [e for e in (*part.before, *part.loop, *part.after) if e.primitive.name == "matmul"]
+    # g V^T, d W^T, and one gradient, s^T g
+    assert sorted([e.outputs[0].shape for e in products]) == [(2, 4), (2, 4), (4, 2)]
+    wanted = tg.unroll(cell, xs).outputs.sum()
+    wanted.backward()
+    expected = {k: p.grad for k, p in cell.parameters().items()}
+    tg.scan(cell, xs).outputs.sum().backward()
+    for name, p in cell.parameters().items():
+        assert (p.grad is None) == (expected[name] is None) == p.frozen
+        if not p.frozen:
+            np.testing.assert_allclose(p.grad, expected[name], rtol=1e-12)
+
+
+def test_a_readout_alone_needs_no_loop_backwards():
+    cell = Frozen()
+    cell.b.frozen = True
+    xs = cells.sequence(cell)
+    part, _ = pullback_of(tg.scan(cell, xs, np.zeros((2, 4))).outputs.sum())
+    assert not part.loop
+    names = [e.primitive.name for e in (*part.before, *part.after)]
+    assert sorted(names) == ["matmul", "reshape", "sum", "swapaxes"]  # s^T g, and the sum of g
+
+
+def test_gradients_of_some_parameters_and_of_frozen_ones():
+    xs = cells.sequence(None)
+    for cell, names in ((Frozen(), "W scale b"), (cells.ALL["LSTM"](), "W"), (Frozen(), "c")):
+        weights = [getattr(cell, name) for name in names.split()]
+        results = []
+        for f in (tg.scan, tg.unroll):
+            run = f(cell, tg.tensor(xs))
+            results.append(tg.gradients(weighed(run.outputs, 1), weights))
+        same(*results)
+    cell = cells.ALL["LSTM"]()
+    part, _ = pullback_of(weighed(tg.scan(cell, xs).outputs, 1), [cell.b])
+    assert [e.primitive.name for e in part.after] == ["sum", "reshape"]

@@ -429,7 +429,7 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
         emit.write_once(1, e)
     blocks = [g for _, g in carried if need.get(g) is not None]
     for k, c in enumerate(s.carries):
-        if c.before.dtype.kind != "f":
+        if not c.live:
             continue
         dtype = w.put(c.before.dtype, f"{c.before.dtype}")
         w.line(1, f"r{k} = np.zeros({c.before.shape}, {dtype})")
@@ -469,17 +469,13 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
     ahead = [g for r, g in seeds if (r, g) not in carried]
     loop.block([v for v in (*j.xs, *j.states, *kept, *ahead) if v in used])
     carries = {
-        r: [
-            k
-            for k, c in enumerate(s.carries)
-            if c.after is j.results[r] and c.before.dtype.kind == "f"
-        ]
+        r: [k for k, c in enumerate(s.carries) if c.after is j.results[r] and c.live]
         for r, _ in carried
     }
     others = [
         (k, c)
         for k, c in enumerate(s.carries)
-        if c.before.dtype.kind == "f" and not (isinstance(c.back, Var) and home.get(c.back) == k)
+        if c.live and not (isinstance(c.back, Var) and home.get(c.back) == k)
     ]
     if machine is not None and (part.loop or carried):
         names: dict[Var, tuple[str, bool]] = {}
@@ -531,7 +527,7 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
         f"all_{w.name(direct[k])}" if k in direct else f"dx{k}" if k in dict(s.to_x) else "None"
         for k in range(len(j.xs))
     ]
-    first = [f"r{k}" if c.before.dtype.kind == "f" else "None" for k, c in enumerate(s.carries)]
+    first = [f"r{k}" if c.live else "None" for k, c in enumerate(s.carries)]
     totals = [f"d{k}" if k in dict(s.totals) else "None" for k in range(len(j.outside))]
     used_blocks, _ = loop.allocate(at, blocks, loop.own)
     if used_blocks:

@@ -42,7 +42,11 @@ class Program:
         self._lock = threading.Lock()
 
     def split(self, wanted: Sequence[bool]) -> Split:
-        """The step in parts."""
+        """The step in parts.
+
+        wanted   for every leaf of x, of the state and value from outside: whether its cotangent is
+                 asked for
+        """
         key = tuple(wanted)
         if key not in self._splits:
             s = split(self.joint, self.equations, key)
@@ -56,7 +60,7 @@ class Program:
 
         inputs   the number of leaves of x, whose gradients are not asked for
         """
-        wanted = [False] * inputs + [True] * len(self.joint.outside)
+        wanted = [False] * inputs + [True] * (len(self.joint.states) + len(self.joint.outside))
         parts, lines = self.split(wanted), []
         for name, part in (("forward", parts.forward), ("backward", parts.backward)):
             for where, equations in (
@@ -75,11 +79,22 @@ class Program:
 
     def forward(self, wanted: Sequence[bool], keep: bool) -> Compiled:
         """The forward loop; it keeps what the backward pass reads, or nothing."""
+        if not keep:
+            wanted = [False] * len(self.joint.back)
         key = ("forward", tuple(wanted), keep)
         with self._lock:
             if key not in self._compiled:
                 self._compiled[key] = numpy_loops.forward(self.split(wanted), keep, _machine())
             return self._compiled[key]
+
+    def still_read(
+        self, kept: Sequence[Any], before: Sequence[bool], wanted: Sequence[bool]
+    ) -> list[Any]:
+        """Of the values kept for some cotangents those that are read for fewer."""
+        given = {*self.joint.xs, *self.joint.states}
+        one, other = ([v for v in self.split(w).kept if v not in given] for w in (before, wanted))
+        by_name = dict(zip(one, kept, strict=True))
+        return [by_name[v] for v in other]
 
     def backward(self, wanted: Sequence[bool], present: Sequence[bool]) -> Compiled:
         """The backward loop for results of which some have a cotangent."""

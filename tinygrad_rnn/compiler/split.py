@@ -35,11 +35,13 @@ class Carry(NamedTuple):
     before  its value before the step
     after   the result that it is after the step
     back    the cotangent of `before`, or None
+    live    whether anything that is asked for depends on that cotangent
     """
 
     before: Var
     after: Var
     back: Atom | None
+    live: bool
 
 
 class Split(NamedTuple):
@@ -67,28 +69,26 @@ def split(joint: Joint, equations: Sequence[Equation], wanted: Sequence[bool]) -
     """Part a program.
 
     equations  of the program, rewritten or not
-    wanted     for every leaf of x and value from outside: whether its cotangent is asked for
+    wanted     for every leaf of x, of the state and value from outside: whether its cotangent is
+               asked for
     """
     n, m = len(joint.xs), len(joint.states)
-    new = [joint.results[p] for p in joint.places[len(joint.places) - m :]]
-    floats = [v.dtype.kind == "f" for v in joint.states]
-    carries = [
-        Carry(v, after, joint.back[n + k] if floats[k] else None)
-        for k, (v, after) in enumerate(zip(joint.states, new, strict=True))
-    ]
     fixed = {*joint.outside, *joint.constants}
     ahead = ancestors(equations, joint.results)
     level: dict[Var, Level] = dict.fromkeys(fixed, "once")
     level.update(dict.fromkeys(joint.xs, "before"))
     level.update(dict.fromkeys(joint.states, "loop"))
-    forward = _parted(ahead, level, [c.after for c in carries])
+    forward = _parted(
+        ahead, level, [joint.results[p] for p in joint.places[len(joint.places) - m :]]
+    )
 
     totals = [
         (k, atom)
         for k, atom in enumerate(joint.back[n + m :])
-        if atom is not None and wanted[n + k]
+        if atom is not None and wanted[n + m + k]
     ]
     to_x = [(k, atom) for k, atom in enumerate(joint.back[:n]) if atom is not None and wanted[k]]
+    carries = _carries(joint, equations, [a for _, a in (*totals, *to_x)], wanted[n : n + m])
     ends = [
         a
         for a in (*(c.back for c in carries), *(a for _, a in totals), *(a for _, a in to_x))
@@ -96,7 +96,7 @@ def split(joint: Joint, equations: Sequence[Equation], wanted: Sequence[bool]) -
     ]
     known = {v for e in ahead for v in e.outputs}
     back = ancestors(equations, ends)
-    carried = {c.after for c in carries if c.before.dtype.kind == "f"}
+    carried = {c.after for c in carries if c.live}
     level = dict.fromkeys(fixed, "once")
     level |= dict.fromkeys([*joint.xs, *joint.states], "before")
     once = [e for e in back if e.outputs[0] in known and forward.level[e.outputs[0]] == "once"]
@@ -115,6 +115,34 @@ def split(joint: Joint, equations: Sequence[Equation], wanted: Sequence[bool]) -
     sources = [*joint.xs, *joint.states, *(v for e in ahead for v in e.outputs)]
     kept = [v for v in sources if v in used and level[v] != "once"]
     return Split(joint, carries, forward, backward, kept, totals, to_x)
+
+
+def _carries(
+    joint: Joint, equations: Sequence[Equation], ends: Sequence[Atom], wanted: Sequence[bool]
+) -> list[Carry]:
+    """The leaves of the state; a cotangent that nothing asked for depends on is no part of it.
+
+    ends     the cotangents asked for, of x and of values from outside
+    wanted   whether those of the first state are
+    """
+    n, m = len(joint.xs), len(joint.states)
+    new = [joint.results[p] for p in joint.places[len(joint.places) - m :]]
+    seeds = [joint.seeds[p] for p in joint.places[len(joint.places) - m :]]
+    floats = [v.dtype.kind == "f" for v in joint.states]
+    live = [w and f for w, f in zip(wanted, floats, strict=True)]
+    while True:
+        backs = [joint.back[n + k] for k in range(m) if live[k]]
+        read = {a for a in (*ends, *backs) if isinstance(a, Var)}
+        for e in ancestors(equations, read):
+            read.update(a for a in e.inputs if isinstance(a, Var))
+        more = [old or (f and g in read) for old, f, g in zip(live, floats, seeds, strict=True)]
+        if more == live:
+            break
+        live = more
+    return [
+        Carry(v, after, joint.back[n + k] if live[k] else None, live[k])
+        for k, (v, after) in enumerate(zip(joint.states, new, strict=True))
+    ]
 
 
 def ancestors(equations: Sequence[Equation], ends: Iterable[Atom]) -> list[Equation]:

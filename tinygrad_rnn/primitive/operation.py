@@ -65,7 +65,8 @@ class Primitive:
     )
 
     sparse = False
-    """Whether its rule is handed None for results without a cotangent, and not zeros."""
+    """Whether its rule is handed None for results without a cotangent, and not zeros, and which
+    arguments' cotangents are asked for."""
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class Primitive:
         signature: Signature | None = None,
         activation: bool = False,
         multiple: bool = False,
-        together: Callable[[Any, Any, Node], Sequence[Any]] | None = None,
+        together: Callable[..., Sequence[Any]] | None = None,
         gathers: bool = False,
         parts: Callable[[Array, Node], Sequence[Array]] | None = None,
         into: Callable[[Array, Any, dict[str, Any]], None] | None = None,
