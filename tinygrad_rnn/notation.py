@@ -37,7 +37,8 @@ class Notation(NamedTuple):
     symbol  the sign, or the name before the brackets; the operation's own name if left out
     binds   how tightly the formula holds together
     numpy   the same in NumPy: a sign ("+"), a function ("np.tanh"), or an expression in the names
-            of the value's own arguments ("x / (1 + np.abs(x))"); left out for NumPy's ufuncs
+            of the value's own arguments ("x / (1 + np.abs(x))"), or lines that end in a
+            return; left out for NumPy's ufuncs
     word    the action of its pullback, in a word, where that is no formula ("split")
     """
 

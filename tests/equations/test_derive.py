@@ -242,11 +242,69 @@ def test_detached_values_are_refused():
     derive(Stepping(lambda c, x, s: s @ c.W + tg.stop_gradient(x)))
 
 
+halving = tg.custom.general(
+    "halving",
+    lambda x: x,
+    lambda g, x: sum((g / 2 for _ in range(2 * x.shape[0] // 2)), 0.0 * g) * 2 / x.shape[0],
+)
+
+
 def test_a_pullback_that_depends_on_the_batchs_size_is_refused():
-    refused(
-        lambda c, x, s: s @ c.W + tg.prod(x, 0), "pullback has other operations for other batch"
-    )
-    derive(Stepping(lambda c, x, s: s @ c.W + tg.prod(tg.sigmoid(x), 1, True)))
+    refused(lambda c, x, s: s @ c.W + halving(x), "pullback has other operations for other batch")
+
+
+AXES = {"batch": 0, "features": -1, "entries": None}
+TO_ONE = ("sum", "mean", "prod", "max", "min", "var", "std", "logsumexp", "norm", "any", "argmax")
+TO_MANY = ("softmax", "log_softmax", "flip", "roll")
+ALONG = ("cumsum", "cumprod", "cummax", "sort", "diff")
+
+
+@pytest.mark.parametrize(
+    ("name", "over"),
+    [
+        *[(name, over) for name in (*TO_ONE, *TO_MANY) for over in AXES],
+        *[(name, over) for name in ALONG for over in ("batch", "features")],
+    ],
+)
+def test_reductions_over_all_axes(name, over):
+    """`derive` checks equations and program with another size of the batch."""
+    options = {"roll": {"shift": 1}} | {key: {"keepdims": True} for key in TO_ONE}
+
+    def step(c, x, s):
+        a = tg.sigmoid(x + s @ c.W)
+        found = getattr(tg, name)(a, axis=AXES[over], **options.get(name, {}))
+        if name == "diff":  # one less
+            found = tg.concatenate([found, a[:1] if over == "batch" else a[:, :1]], AXES[over])
+        return tg.tanh(a + found)
+
+    derivation = derive(Stepping(step))
+    compile(derivation.source(), name, "exec")
+    assert "broadcast_to" not in derivation.unicode().split("Names")[0]
+
+
+def test_products_over_the_batch_leave_one_out():
+    text = derive(Stepping(lambda c, x, s: tg.tanh(s @ c.W + tg.prod(x, 0)))).unicode()
+    assert "sₜ = tanh(sₜ₋₁ W + Π_batch xₜ)" in text
+    assert "prod_others_batch(xₜ)" in text
+
+
+def test_numbers_of_the_batchs_size():
+    def step(c, x, s):
+        n = len(x)
+        return tg.tanh(s @ c.W / n + 3 * x / (n + 2) + (2 * n - 1) * s) * np.full((n, 1), 1 / n)
+
+    assert "(3 xₜ) / (B + 2)" in derive(Stepping(step)).unicode()
+    assert "(2 B − 1) sₜ₋₁" in derive(Stepping(step)).unicode()
+    centred = derive(Stepping(lambda c, x, s: tg.tanh(s @ c.W + tg.var(x, 0, ddof=1))))
+    assert "Σ_batch" in centred.unicode()
+    assert "/ (B − 1)" in centred.unicode()
+    for number in (np.sqrt, np.square):
+        refused(lambda c, x, s, number=number: s @ c.W / number(len(x)), "another constant")
+
+
+def test_a_size_that_does_not_grow_evenly_is_refused():
+    refused(lambda c, x, s: s @ c.W + x[::2].sum(0), "do not grow evenly with the batch")
+    refused(lambda c, x, s: s @ c.W + tg.median(x, 0), "for a batch of 2 only")
 
 
 def test_other_bad_steps():

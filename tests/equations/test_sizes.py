@@ -129,5 +129,11 @@ def test_counts():
     assert H.letter == "H"
     assert H.plus(one).letter is H.over(2).letter is Count({}).letter is None
     assert H.plus(H, -1).terms == {}
-    batch = Size(14, Count({("B",): 2}), None, 7)
-    assert (batch.at(5), batch.at(5, 7), place(batch, 7).letter) == (10, 5, "B")
+    batch = Size(13, Count({("B",): 2, (): -1}), None, 2, batch=7)
+    assert batch.at(5) == 9
+    for new in (batch + 3, 3 + batch):
+        assert (new, new.at(5), new.count.terms) == (16, 12, {("B",): 2, (): 2})
+    assert (batch - 3).at(5) == 6
+    assert (20 - batch).at(5) == 11
+    assert batch - batch == 0
+    assert not isinstance(batch - batch, Size)

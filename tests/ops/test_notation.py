@@ -4,6 +4,7 @@ import ast
 import gc
 import math
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 import pytest
@@ -46,6 +47,12 @@ def spelt(p: Primitive, arrays, params):
     elif " " not in text and "(" not in text:
         given = [*p.signature.arguments, *(f"{k}={k}" for k in params)]
         text = f"{text}({', '.join(given)})"
+    if "return " in text:
+        exec(
+            f"def spelt({', '.join([*p.signature.arguments, *params])}):\n{indent(text, ' ')}",
+            names,
+        )
+        text = f"spelt({', '.join([*p.signature.arguments, *params])})"
     return eval(text, names)
 
 

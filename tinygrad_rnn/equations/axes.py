@@ -84,14 +84,10 @@ class Axes:
         """Say how many entries an axis has."""
         self._counts.setdefault(self.of(axis), count)
 
-    def size(self, axis: Axis, batch: int = 0) -> int:
-        """The size of an axis, with its letters as far as they are known.
-
-        batch  the size of the batch, if the axis grows with it
-        """
-        n = _size(axis)
+    def size(self, axis: Axis) -> int:
+        """The size of an axis, with its letters as far as they are known."""
         count, places = self._counts.get(self.of(axis)), self._places.get(self.of(axis))
-        return Size(n, count, places, batch) if count or places or batch else n
+        return Size(_size(axis), count, places) if count or places else _size(axis)
 
     # -- sums and products -----------------------------------------------------------------------
 

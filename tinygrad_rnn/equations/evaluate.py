@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,13 +40,6 @@ def _sized(value: Any, batch: int) -> Any:
     return value
 
 
-def _placed(size: int, ends: Iterable[Any], batch: int) -> list[Any]:
-    """Positions along an axis, for the batch's size: B entries from the first; one stays one."""
-    if not (isinstance(size, Size) and size.grows):
-        return [*ends]
-    return [k // size.batch * batch if k and k % size.batch == 0 else k for k in ends]
-
-
 def _computed(expr: Expr, args: list[Any], batch: int) -> Any:
     shape = _sized(expr.shape, batch)
     if expr.op is V.RESHAPE:
@@ -54,16 +47,11 @@ def _computed(expr: Expr, args: list[Any], batch: int) -> Any:
     if expr.op is V.BROADCAST_TO:
         return np.broadcast_to(args[0], shape)
     if expr.op is V.PLACED:
-        axis, *ends = expr.params["slice"]
-        start, stop = _placed(expr.shape[axis], ends, batch)
+        axis, start, stop = _sized(expr.params["slice"], batch)
         whole: Any = np.zeros(shape)
         whole[(..., slice(start, stop), *([slice(None)] * (-1 - axis)))] = args[0]
         return whole
     params = {k: _sized(v, batch) for k, v in expr.params.items()}
-    if expr.op is V.SLICE:
-        ends = [params["start"], params["stop"]]
-        ends = _placed(expr.args[0].shape[params["axis"]], ends, batch)
-        params |= zip(("start", "stop"), ends, strict=True)
     result = expr.op.value(*args, **params)
     return result if expr.op.together is None else result[0]
 

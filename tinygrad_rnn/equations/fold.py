@@ -39,6 +39,8 @@ _CHEAP = (
     *(V.BROADCAST_TO, V.GETITEM, V.TAKE, V.GREATER, V.LESS, V.GREATER_EQUAL, V.LESS_EQUAL, V.EQUAL),
 )
 """Operations that may be written again wherever their results are used."""
+_GIVEN = ("size", "scalar")
+"""Numbers that stand for themselves: 2 B - 1 and 1 - dt are no values of the step."""
 
 
 class Folder:
@@ -132,6 +134,12 @@ class Folder:
         """Short enough to be written again wherever it is used."""
         if expr.op is V.SLICE and expr.args[0] in self.groups:
             return False
+        parts = order([expr])
+        if len(parts) <= 6 and all(
+            e.op in _CHEAP or e.op is V.NUMBER or (e.op is V.SYMBOL and e.symbol.kind in _GIVEN)
+            for e in parts
+        ):
+            return True
         short = 2 if expr in self.before and expr.op in (V.ADD, V.SUBTRACT) else 1
         return (
             expr.op in _CHEAP

@@ -8,6 +8,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -154,7 +155,8 @@ class _Writer:
             assert op.signature is not None
             names = ", ".join([*op.signature.arguments, *op.signature.params])
             function = _helper(op)
-            self.helpers[function] = f"def {function}({names}):\n    return {spelt}"
+            body = spelt if "return " in spelt else f"return {spelt}"
+            self.helpers[function] = f"def {function}({names}):\n{indent(body, '    ')}"
             return f"{function}({args})"
         return f"{spelt}({args})"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from fractions import Fraction
 from typing import Any, NoReturn
 
 import numpy as np
@@ -123,17 +124,18 @@ class Reader:
 
     def _size(self, p: int, q: int, axis: Axis | None = None) -> int:
         """A size that was p and q in the two traces, of an axis or of none that is known."""
-        growing = self.a.batch if p != q else 0
-        if growing and (p % growing or q != p // growing * self.b.batch):
-            self._refuse(
-                f"sizes ({p} and {q} for batches of {self.a.batch} and "
-                f"{self.b.batch}) that are no multiple of the batch's, and others",
-            )
-        found = p if axis is None else self.axes.size(axis, growing)
-        if growing and counted(found) is None:
-            found = Size(p, Count({(self.batch,): p // growing}), None, growing)
+        found = p if axis is None else self.axes.size(axis)
         count = counted(found)
-        if count is not None and count.letter is not None and not growing:
+        if p != q:
+            rate, rest = divmod(p - q, self.a.batch - self.b.batch)
+            if rest:
+                self._refuse(
+                    f"sizes ({p} and {q} for batches of {self.a.batch} and {self.b.batch}) that "
+                    "do not grow evenly with the batch, and others",
+                )
+            each = Count({(self.batch,): rate, (): p - rate * self.a.batch})
+            return Size(p, count or each, None, rate, self.a.batch)
+        if count is not None and count.letter is not None:
             self.sizes[count.letter] = p
         return found
 
@@ -146,6 +148,9 @@ class Reader:
         count = Count({(): 1})
         for size in sizes:
             count = count.times(counted(size) or Count({(): int(size)}))
+        return self._written(count)
+
+    def _written(self, count: Count) -> Expr:
         join, found = self.simplify.make, number(0)
         for letters, n in count.terms.items():
             term = number(abs(n.numerator))
@@ -154,6 +159,29 @@ class Reader:
             term = join(V.DIVIDE, [term, number(n.denominator)], ())
             found = join(V.SUBTRACT if n < 0 else V.ADD, [found, term], ())
         return found
+
+    def _of_batch(self, p: float, q: float) -> Expr | None:
+        """A number that was p and q in the two traces, if it is k B, k / B, or so with B - 1."""
+        if (line := self._line(p, q)) is not None:
+            return self._written(Count({(self.batch,): line[0], (): line[1]}))
+        line = self._line(1 / p, 1 / q) if p and q else None
+        if line is None:
+            return None
+        m, n = line
+        size = self._written(Count({(self.batch,): 1, (): n / m}))
+        return self.simplify.make(V.DIVIDE, [number(float(1 / m)), size], ())
+
+    def _line(self, p: float, q: float) -> tuple[Fraction, Fraction] | None:
+        """m and n, if p and q are m B + n with small integers, or without n. (Two points are on
+        some line in any case, those of B squared too.)"""
+        m = (p - q) / (self.a.batch - self.b.batch)
+        n = p - m * self.a.batch
+        near = 1e-12 * max(abs(p), abs(q))
+        if abs(n) <= near:
+            return Fraction(m).limit_denominator(10**6), Fraction(0)
+        whole = Fraction(round(m)), Fraction(round(n))
+        small = max(abs(m), abs(n)) < 4 and whole[0] != 0
+        return whole if small and abs(whole[0] - m) + abs(whole[1] - n) <= near else None
 
     def _param(self, p: Any, q: Any) -> Any:
         """A keyword argument of an operation, with the batch's size recognised in it."""
@@ -195,13 +223,12 @@ class Reader:
             return number(p.flat[0], shape)
         if p.shape == q.shape and np.array_equal(p, q):
             return self._named(p)
-        sizes = self.a.batch, self.b.batch
-        size = name(Symbol(self.batch, "size"), ())
-        if p.ndim == 0 and np.isclose(p * sizes[0], q * sizes[1], rtol=1e-12):
-            return make(V.DIVIDE, [number(p * sizes[0]), size], ())
-        if p.ndim != 0 or not np.isclose(p * sizes[1], q * sizes[0], rtol=1e-12):
+        found = None
+        if p.size and q.size and (p == p.flat[0]).all() and (q == q.flat[0]).all():
+            found = self._of_batch(float(p.flat[0]), float(q.flat[0]))
+        if found is None:
             self._refuse("another constant")
-        return self.simplify.make(V.MULTIPLY, [number(p / sizes[0]), size], ())
+        return found if not shape else make(V.BROADCAST_TO, [found], shape)
 
     def _free(self, letter: str) -> str:
         """A letter with a number that is no name of the cell's."""
@@ -294,10 +321,10 @@ class Reader:
             found = _one_slice(given["index"], whole)
             if found is not None and grows(whole[found[0]]):
                 wide = tuple(n.at(self.b.batch) if isinstance(n, Size) else n for n in whole)
-                same = [k * self.b.batch for k in found[1:]]
                 again = _one_slice(other["index"], wide)
-                if again is None or [k * self.a.batch for k in again[1:]] != same:
-                    found = None
+                if again is not None:
+                    again = found[0], self._size(found[1], again[1]), self._size(found[2], again[2])
+                found = again
             if found is not None and op is V.GETITEM:
                 return cut(s, args[0], *found, shape)
             if found is not None:

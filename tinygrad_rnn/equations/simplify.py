@@ -635,7 +635,7 @@ def scattered_entry(e: Expr, s: Simplifier) -> Expr | None:
     if found is None:
         return None
     axis, k = found
-    k %= e.shape[axis]
+    k = k + e.shape[axis] if k < 0 else k
     one = s.make(V.RESHAPE, e.args, _with_size(e.shape, axis, 1))
     return s.make(V.PLACED, [one], e.shape, {"slice": (axis, k, k + 1)})
 
@@ -690,7 +690,7 @@ def by_parts(e: Expr, s: Simplifier) -> Expr | None:
         return None
     ends = {0}
     for arg in concatenated:
-        ends |= set(np.cumsum([part.shape[axis] for part in arg.args]).tolist())
+        ends |= set(itertools.accumulate(part.shape[axis] for part in arg.args))
     cuts = sorted(ends)
     if len(cuts) == 2:
         return None  # all parts but one are empty: nothing is cut

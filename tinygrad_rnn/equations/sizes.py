@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 
 Letters = tuple[str, ...]
@@ -67,42 +67,59 @@ class Size(int):
 
     count   the same in letters; None if only some places along the axis are known
     places  {position along the axis: its count}, where parts of it begin and end
-    grows   whether it grows with the batch, which was `batch`
+    rate    how many entries more there are for one example more in the batch, which had `batch`;
+            sums and differences with sizes that grow are such sizes
     """
 
     count: Count | None
     places: dict[int, Count]
+    rate: int
     batch: int
 
     def __new__(
         cls, size: int, count: Count | None, places: Mapping[int, Count] | None = None,
-        batch: int = 0,
+        rate: int = 0, batch: int = 0,
     ) -> Size:  # fmt: skip
-        """A size that was `size` in the trace; batch is that of the trace if it grows with it."""
+        """A size that was `size` in a trace with `batch` examples."""
         self = super().__new__(cls, size)
-        self.count, self.batch = count, batch
+        self.count, self.rate, self.batch = count, rate, batch
         self.places = {k: c for k, c in (places or {}).items() if 0 < k < size}
         return self
-
-    @property
-    def grows(self) -> bool:
-        """Whether it grows with the batch."""
-        return self.batch > 0
 
     @property
     def key(self) -> object:
         """The same for equal sizes of one origin."""
         places = tuple((k, c.key) for k, c in sorted(self.places.items()))
-        return int(self), self.count and self.count.key, places, self.batch
+        return int(self), self.count and self.count.key, places, self.rate
 
     def at(self, batch: int) -> int:
         """The size in a batch of another size."""
-        return int(self) // self.batch * batch if self.grows else int(self)
+        return int(self) + self.rate * (batch - self.batch)
+
+    def _with(self, other: int, sign: int, found: int) -> int:
+        more = other if isinstance(other, Size) else Size(other, Count({(): other}))
+        rate = self.rate + sign * more.rate
+        if not rate:
+            return found
+        counts = [size.count or Count({(): int(size)}) for size in (self, more)]
+        count = counts[0].plus(counts[1], sign)
+        return Size(found, count, None, rate, self.batch or more.batch)
+
+    def __add__(self, other: int) -> int:
+        return self._with(other, 1, int(self) + int(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: int) -> int:
+        return self._with(other, -1, int(self) - int(other))
+
+    def __rsub__(self, other: int) -> int:
+        return Size(other, Count({(): other}))._with(self, -1, other - int(self))
 
 
 def grows(size: int) -> bool:
     """Whether a size grows with the batch."""
-    return isinstance(size, Size) and size.grows
+    return isinstance(size, Size) and size.rate != 0
 
 
 def counted(size: int) -> Count | None:
@@ -114,27 +131,19 @@ def place(size: int, k: int) -> Count | None:
     """A position along an axis in letters, if that is known."""
     if k == 0:
         return NOTHING
-    if not isinstance(size, Size):
-        return None
-    if size.grows and size.count is not None and k % size.batch == 0:
-        return Count({letters: n * k / int(size) for letters, n in size.count.terms.items()})
-    return size.count if k == size else size.places.get(k)
+    if k == size or grows(k):
+        return counted(size if k == size else k)
+    return size.places.get(k) if isinstance(size, Size) else None
 
 
 def between(size: int, start: int, stop: int) -> int:
     """The size of a part of an axis."""
     ends = [place(size, k) for k in (start, stop)]
-    if not isinstance(size, Size) or None in ends:
+    if grows(size) or not isinstance(size, Size) or None in ends:
         return stop - start
     first, last = (end for end in ends if end is not None)
     places = {k - start: c.plus(first, -1) for k, c in size.places.items() if start < k < stop}
-    return Size(stop - start, last.plus(first, -1), places, size.batch)
+    return Size(stop - start, last.plus(first, -1), places)
 
 
-def letters(sizes: Iterable[int]) -> set[str]:
-    """The letters in some sizes."""
-    counts = [count for size in sizes if (count := counted(size)) is not None]
-    return {letter for count in counts for word in count.terms for letter in word}
-
-
-__all__ = ["NOTHING", "Count", "Letters", "Size", "between", "counted", "grows", "letters", "place"]
+__all__ = ["NOTHING", "Count", "Size", "between", "counted", "grows", "place"]

@@ -49,10 +49,53 @@ _cumsum = linear(
 )
 
 
+def _later(x: Any, axis: int, first: float) -> Any:
+    """x one place later along an axis, which begins with a number."""
+    shape = [*x.shape]
+    shape[axis] = 1
+    return concatenate([np.full(shape, first, x.dtype), _part(x, axis, None, -1)], axis)
+
+
+def _ahead_value(a: Any, x: Any, axis: int) -> Any:
+    """y[i] = x[i] + a[i+1] y[i+1], in log2(n) passes (Hillis & Steele 1986)."""
+    y = np.flip(np.moveaxis(x, axis, -1), -1) + 0 * a.dtype.type(0)
+    decay = np.roll(np.flip(np.moveaxis(a, axis, -1), -1), 1, -1)
+    decay[..., :1] = 0
+    step = 1
+    while step < y.shape[-1]:
+        y[..., step:] += decay[..., step:] * y[..., :-step]
+        decay[..., step:] = decay[..., step:] * decay[..., :-step]
+        step *= 2
+    return np.moveaxis(np.flip(y, -1), -1, axis)
+
+
+def _behind(a: Any, x: Any, axis: int) -> Any:
+    """y[i] = x[i] + a[i] y[i-1]."""
+    turned = _later(flip(a, axis), axis, 0)
+    return flip(apply(_ahead, (turned, flip(x, axis)), {"axis": axis}), axis)
+
+
+_ahead = general(
+    "discounted",
+    _ahead_value,
+    (
+        lambda g, a, y, axis: _later(_behind(a, g, axis), axis, 0) * y,
+        lambda g, a, axis: _behind(a, g, axis),
+    ),
+    notation=call(
+        numpy="""\
+y, a = np.moveaxis(np.array(x), axis, 0), np.moveaxis(a, axis, 0)
+for i in range(len(y) - 2, -1, -1):
+    y[i] += a[i + 1] * y[i + 1]
+return np.moveaxis(y, 0, axis)"""
+    ),
+)
+
+
 @of_one(
     "y[i] = x[0] * ... * x[i]",
     "sum over j >= i of g[j] times the product of x[0..j] without x[i]",
-    "Right where entries are 0 too. Recorded as log2(n) products (Hillis & Steele 1986).",
+    "Right where entries are 0 too.",
 )
 def cumprod(x: Any, axis: int | None = None) -> Any:
     """Running products along an axis; without one, of x as one row.
@@ -62,40 +105,79 @@ def cumprod(x: Any, axis: int | None = None) -> Any:
     tensor([1., 2., 6.], dtype=float32)
     """
     x, axis = _along("cumprod", x, axis)
-    if not hasattr(x, "_value"):  # an array
-        return np.cumprod(x, axis)
-    step = 1
-    while step < x.shape[axis]:
-        # x[i] is the product of `step` entries up to i; after this, of twice as many
-        longer = _part(x, axis, step, None) * _part(x, axis, None, -step)
-        x = concatenate([_part(x, axis, None, step), longer], axis)
-        step *= 2
-    return x
+    return apply(_cumprod, (x,), {"axis": axis})
 
 
-def _others(x: Any, axis: Axis) -> Any:
-    """For each entry, the product of its partners; without a division, so zeros are fine."""
-    if not values(x).size:
-        return x
+_cumprod = general(
+    "cumprod",
+    lambda x, axis: np.cumprod(x, axis),
+    lambda g, x, y, axis: _later(y, axis, 1) * apply(_ahead, (x, g), {"axis": axis}),
+    notation=call(numpy="np.cumprod"),
+)
+
+
+def _as_rows(x: Any, axis: Axis) -> tuple[Any, Any]:
+    """The axes in question as one, the last one; and the way back."""
     ndim = x.ndim
     axes = range(ndim) if axis is None or not ndim else (axis,) if isinstance(axis, int) else axis
     last = [a % ndim for a in axes]
     order = [a for a in range(ndim) if a not in last] + last
     moved = transpose(x, order)
-    rows = reshape(moved, (*moved.shape[: ndim - len(last)], -1))
-    n = rows.ndim - 1
-    one = np.ones((*rows.shape[:-1], 1), x.dtype)
-    before = concatenate([one, _part(cumprod(rows, -1), n, None, -1)], -1)
-    after = concatenate([one, _part(cumprod(flip(rows, -1), -1), n, None, -1)], -1)
     back = tuple(np.argsort(order).tolist())
-    return transpose(reshape(before * flip(after, -1), moved.shape), back)
+    rows = reshape(moved, (*moved.shape[: ndim - len(last)], -1))
+    return rows, lambda rows: transpose(reshape(rows, moved.shape), back)
+
+
+def _before(rows: Any) -> Any:
+    """The product of the entries before each."""
+    return _later(cumprod(rows, -1), rows.ndim - 1, 1)
+
+
+def _pull_before(g: Any, rows: Any) -> Any:
+    last = rows.ndim - 1
+    none = np.zeros((*rows.shape[:-1], 1), rows.dtype)
+    later = concatenate([_part(g, last, 1, None), none], last)
+    return _before(rows) * apply(_ahead, (rows, later), {"axis": last})
+
+
+def _others_value(x: Any, axis: Axis) -> Any:
+    if not x.size:
+        return x
+    rows, back = _as_rows(x, axis)
+    return back(_before(rows) * flip(_before(flip(rows, -1)), -1))
+
+
+def _pull_others(g: Any, x: Any, axis: Axis) -> Any:
+    if not values(x).size:
+        return g
+    (rows, back), (g, _) = _as_rows(x, axis), _as_rows(g, axis)
+    turned = flip(rows, -1)
+    one = _pull_before(g * flip(_before(turned), -1), rows)
+    return back(one + flip(_pull_before(flip(g * _before(rows), -1), turned), -1))
+
+
+_others = general(
+    "prod_others",
+    _others_value,
+    _pull_others,
+    notation=call(
+        numpy="""\
+axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
+last = range(-len(axes), 0)
+moved = np.moveaxis(x, axes, last)
+rows = moved.reshape(*moved.shape[:x.ndim - len(axes)], 1, -1)
+others = np.prod(np.where(np.eye(rows.shape[-1]), 1, rows), axis=-1)
+return np.moveaxis(others.reshape(moved.shape), last, axes)"""
+    ),
+)
+"""For each entry, the product of its partners; without a division, so zeros are fine."""
 
 
 _prod = general(
     "prod",
     lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
-    lambda g, x, axis: reshape(g, kept(x.shape, axis)) * _others(x, axis),
-    lambda t, x, axis, keepdims: sum(t * _others(x, axis), axis, keepdims),
+    lambda g, x, axis: reshape(g, kept(x.shape, axis)) * apply(_others, (x,), {"axis": axis}),
+    lambda t, x, axis, keepdims: sum(t * apply(_others, (x,), {"axis": axis}), axis, keepdims),
     notation=Notation("total", "Π", numpy="np.prod"),
     explain=explain_axis,
 )
@@ -134,9 +216,18 @@ def cummax(x: Any, axis: int = 0) -> Any:
 
 
 def _latest_value(x: Any, axis: int) -> Any:
-    places = np.arange(x.shape[axis]).reshape([-1] + [1] * (x.ndim - axis - 1))
+    places = np.arange(x.shape[axis]).reshape([-1] + [1] * (x.ndim - axis % x.ndim - 1))
     new = x == np.maximum.accumulate(x, axis)
     return np.maximum.accumulate(np.where(new, places, 0), axis)
 
 
-_LATEST = flat("position of the latest maximum", _latest_value)
+_LATEST = flat(
+    "latest_maximum",
+    _latest_value,
+    notation=call(
+        numpy="""\
+new = x == np.maximum.accumulate(x, axis)
+places = np.arange(x.shape[axis]).reshape([-1] + [1] * (x.ndim - axis % x.ndim - 1))
+return np.maximum.accumulate(np.where(new, places, 0), axis)"""
+    ),
+)
