@@ -2,5 +2,6 @@
 
 from .draw import draw
 from .drawing import SUFFIXES, Drawing, Stats
+from .source import noted
 
-__all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
+__all__ = ["SUFFIXES", "Drawing", "Stats", "draw", "noted"]

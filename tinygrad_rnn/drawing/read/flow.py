@@ -9,10 +9,12 @@ import numpy as np
 
 from ... import tree
 from ...autodiff import checked_seeds
+from ...equations import vocabulary as V
 from ...graph import Node
 from ...sweep import output_of, pullback
 from .. import text
 from ..model import Link, Model
+from ..source import LINES
 from .backward import COPY, COTANGENT, SUM
 
 Value = tuple[Node, int]
@@ -180,6 +182,11 @@ def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
             if values and box.kind not in ("circle", "parameter"):
                 box.note = f"{np.linalg.norm(value):.3g}"
             facts.append(f"mean {np.mean(value):.4g}, norm {np.linalg.norm(value):.4g}")
+            facts.append(f"from {np.min(value):.4g} to {np.max(value):.4g}")
+        if box.node in LINES and not box.back:
+            facts.append(str(LINES[box.node]))
+        if box.kind in ("op", "circle") and (count := operations(box.node)):
+            facts.append(f"{count} floating-point operations")
         box.facts[:0] = facts
         values_kept = [v for v in tree.leaves(box.node.saved or ()) if v is not None]
         kept = [np.shape(v) for v in values_kept if np.ndim(v)]
@@ -188,6 +195,23 @@ def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
             box.keeps = saved
         if box.kind == "parameter":
             box.facts.append(f"{model.uses.get(box.node, 0)} uses")
+
+
+def operations(node: Node) -> int:
+    """How many floating-point operations a product of matrices or an entrywise one takes; else 0.
+
+    A product and a sum count one each, and so does a function of an entry.
+    """
+    primitive = node.primitive
+    if primitive is None or primitive.multiple:
+        return 0
+    entries = int(np.prod(node.shape))
+    if primitive is V.MATMUL:
+        first = node.inputs[0]
+        given: Any = node.saved[0] if node.saved else None
+        shape = first.output(node.ports[0])[0] if first is not None else np.shape(given)
+        return 2 * entries * shape[-1] if shape else 0
+    return entries if primitive.kind == "elementwise" else 0
 
 
 def value_norms(model: Model, values: Values) -> None:

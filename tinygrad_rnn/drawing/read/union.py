@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...graph import Leaf, Node, Place, record_order
+from ..source import LINES
 from .align import Key, correspondence
 from .columns import AFTER, BEFORE, columns, is_parameter
 
@@ -135,6 +136,8 @@ class _Maker:
             place,
         )
         copy.names = node.names
+        if node in LINES:
+            LINES[copy] = LINES[node]
         self.columns_made[copy], self.keys_made[copy] = column, key
         return copy
 

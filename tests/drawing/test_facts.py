@@ -1,0 +1,56 @@
+"""What is told of a box to those who point at it."""
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.drawing import noted
+from tinygrad_rnn.drawing.text import plain
+
+
+def record():
+    U, W = tg.Parameter(np.ones((3, 4)), "U"), tg.Parameter(np.eye(4), "W")
+    s = tg.zeros((2, 4), "s_0")
+    for t in (1, 2):
+        with tg.timestep(t):
+            s = tg.tanh(np.ones((2, 3)) @ U + s @ W).named("s")
+    return tg.square(s).sum()
+
+
+def facts(drawing):
+    return {plain(box.label): "; ".join(box.facts) for box in drawing.model.boxes if box.step == 2}
+
+
+def test_the_line_of_the_program_if_it_was_noted():
+    with noted():
+        loss = record()
+    told = facts(tg.draw(loss))
+    where = 'test_facts.py, line 15: `s = tg.tanh(np.ones((2, 3)) @ U + s @ W).named("s")`'
+    assert where in told["s_1 W"]
+    assert where in told["tanh"]
+    assert "return tg.square(s).sum()" in facts(tg.draw(loss))["( )²"]
+    assert any(where in "; ".join(box.facts) for box in tg.draw(loss, level="rolled").model.boxes)
+    svg = tg.draw(loss).svg
+    assert "test_facts.py, line 15" in svg
+    assert not any("test_facts.py" in fact for fact in facts(tg.draw(record())).values())
+
+
+def test_lines_end_with_the_block():
+    with noted():
+        pass
+    assert not any("test_facts.py" in fact for fact in facts(tg.draw(record())).values())
+
+
+def test_floating_point_operations():
+    told = facts(tg.draw(record()))
+    assert f"{2 * 2 * 3 * 4} floating-point operations" in told["x_2 U"]
+    assert f"{2 * 2 * 4 * 4} floating-point operations" in told["s_1 W"]
+    assert "8 floating-point operations" in told["tanh"]
+
+
+def test_values_and_gradients():
+    loss = record()
+    state = facts(tg.draw(loss, edges="gradient"))["s_2"]
+    (s,) = {np.tanh(3 + np.tanh(3))}
+    assert f"mean {s:.4g}" in state
+    assert f"from {s:.4g} to {s:.4g}" in state
+    assert f"gradient norm {np.linalg.norm(np.full((2, 4), 2 * s)):.4g}" in state
