@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from textwrap import dedent, indent
 
 ENTRY = re.compile(r"(\S(?:.*?\S)??)(  +)(\S.*)|(\S+)( )(\S.*)")
+NAMES = re.compile(r"\S+(?:, \S+)*")
 EQUATION = re.compile(r"(?!>>>)[^`]* (?:=|<-) [^`]*[^`.,:]")
 
 
@@ -55,12 +56,14 @@ def columns(lines: list[str]) -> list[tuple[str, str]]:
     at = first.start(3)
     entries: list[tuple[str, list[str]]] = []
     for line in lines:
-        name, rest = line[:at], line[at:]
-        if name.strip() and not name.startswith(" ") and name.endswith(" "):
+        name, rest, wide = line[:at], line[at:], ENTRY.fullmatch(line)
+        if wide and wide[1] and NAMES.fullmatch(wide[1]) and len(wide[1]) > at:
+            entries.append((wide[1], [wide[3]]))
+        elif name.strip() and not name.startswith(" ") and name.endswith(" "):
             entries.append((name.strip(), [rest]))
         elif entries and not name.strip():
             entries[-1][1].append(rest)
-        elif wide := ENTRY.fullmatch(line):  # a name longer than its column
+        elif wide:  # a name as long as its column
             entries.append((wide[1] or wide[4], [wide[3] or wide[6]]))
         else:
             return []

@@ -72,6 +72,7 @@ def test_docstrings_keep_their_shape():
     method   "a"    one way
              "long" another
     very_long_name  (T, B): wide
+    method, and, others  wide too
 
     Raises ValueError if lr = 0.
 
@@ -100,6 +101,8 @@ def test_docstrings_keep_their_shape():
         "        another",
         "``very_long_name``",
         "    (T, B): wide",
+        "``method, and, others``",
+        "    wide too",
         "",
         "Raises ValueError if lr = 0.",
         "",
