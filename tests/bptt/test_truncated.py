@@ -295,6 +295,38 @@ def test_an_interrupted_window_is_made_again():
         np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("ways", ["plain", "resets", "lengths"])
+def test_scanned_windows_give_the_same(name, ways):
+    resets = np.arange(T)[:, None] % 5 == np.array([2, 3])
+    options = {"plain": {}, "resets": {"resets": resets}, "lengths": {"lengths": [T, 4]}}[ways]
+    for k1, k2 in ((3, 3), (2, 5), (4, 1), (1, 3), (T, T)):
+        seen = []
+        for run in (tg.unroll, tg.scan):
+            cell, found = CELLS[name](), []
+            weights = [cell.U, cell.W, cell.b]
+            windows = tg.truncated(cell, (XS, YS), squared, k1=k1, k2=k2, run=run, **options)
+            for window in windows:
+                gradients = window.gradients(weights)
+                found += [window.outputs.numpy(), window.loss.numpy(), *gradients]
+                found += [leaf.numpy() for leaf in tree.leaves((window.state, windows.state))]
+                assert all(leaf._node.kind == "detached" for leaf in tree.leaves(windows.state))
+                for weight, g in zip(weights, gradients, strict=True):
+                    weight.assign(weight.numpy() - 0.02 * g)
+            seen.append(found)
+        for a, b in zip(*seen, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_scanned_window_is_one_node_and_streams_work():
+    cell = CELLS["lstm"]()
+    stream = zip(XS, YS, strict=True)
+    window = next(tg.truncated(cell, stream, squared, k1=4, run=tg.scan))
+    assert window.outputs._node.primitive.name == "scan"
+    with pytest.raises(ValueError, match=r"wanted tg\.unroll or tg\.scan"):
+        tg.truncated(cell, (XS, YS), squared, k1=4, run=max)
+
+
 def test_training_learns_the_carried_state():
     """Two words of memory over a window: an update every step, gradients over two windows."""
     rng = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -13,9 +13,10 @@ from .. import ops, tree
 from ..autodiff import gradients
 from ..graph import Unrolling, belonging, no_grad, timestep
 from ..nn.cell import Cell, first_state
-from ..sequence import joined, sequence
+from ..scan import scan, scan_steps
+from ..sequence import Sequence, joined, sequence
 from ..tensor import Tensor
-from ..unroll import checked_pair, detach, rare_collections, step_by_step
+from ..unroll import checked_pair, detach, rare_collections, step_by_step, unroll
 
 Loss = Callable[[Any, Any], Tensor]
 """(outputs (n, B, ...), targets (n, B, ...)) of a window's new steps -> a number."""
@@ -58,13 +59,13 @@ class Window:
 class Step(NamedTuple):
     """What a step is given: its input, its target, and which samples begin anew with it.
 
-    settle  (output, state before, state after) -> output and state of sequences that have it or not
+    active  which sequences have it, if not all do
     """
 
     x: Any
     y: Any
     reset: Any
-    settle: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
+    active: Any = None
 
 
 Source = Callable[[int], Step | None]
@@ -88,8 +89,10 @@ class Windows:
         state: Any,
         start: int,
         count: int | None,
+        scanned: bool,
     ) -> None:
         self._model = model
+        self._scanned = scanned
         self._source = source
         self._loss = loss
         self._k1, self._k2 = k1, k2
@@ -129,15 +132,15 @@ class Windows:
         if end == done:
             raise StopIteration
         recorded = max(end - self._k2, 0)
-        states, outputs = self._run(min(recorded, done), recorded, end)
-        new = joined(outputs[done - end :])
+        # the next window begins k2 steps before its end, and it may be a short one
+        earliest = min(end, max(end + 1 - self._k2, 0))
+        run = self._scan if self._scanned else self._unroll
+        states, new = run(min(recorded, done), recorded, end, earliest)
         targets = [step.y for step in self._steps[done - end :]]
         loss = self._loss(new, None if targets[0] is None else joined(targets))
         steps = range(self._start + done, self._start + end)
         reach = range(self._start + recorded, steps.stop)
         window = Window(_number(loss, steps), new, states[end], steps, reach)
-        # the next window begins k2 steps before its end, and it may be a short one
-        earliest = min(end, max(end + 1 - self._k2, 0))
         self._kept = {at: detach(states[at]) for at in range(max(earliest, 1), end + 1)}
         del self._steps[: earliest - self._first]
         self._first, self._done = earliest, end
@@ -154,16 +157,22 @@ class Windows:
             end += 1
         return end
 
-    def _run(self, begin: int, recorded: int, end: int) -> tuple[dict[int, Any], list[Any]]:
-        """States by position and outputs, of which those from a position on are recorded."""
+    def _before(self, begin: int) -> tuple[Any, int]:
+        """The state that a run begins with at a position, and B."""
         batch = _batch(self._steps[0].x)
         state = self._kept.get(begin, self._given if begin == 0 else None)
-        if state is None:
-            state = first_state(self._model, batch)
+        return first_state(self._model, batch) if state is None else state, batch
+
+    def _unroll(
+        self, begin: int, recorded: int, end: int, earliest: int
+    ) -> tuple[dict[int, Any], Any]:
+        """States by position, and the outputs of new steps; recorded from a position on."""
+        state, batch = self._before(begin)
+        steps = self._sequence(begin, end, batch)
         states, outputs, size = {begin: state}, [], len(tree.leaves(state))
         with rare_collections, belonging(Unrolling(False)):
             for at in range(begin, end):
-                x, _, reset, settle = self._steps[at - self._first]
+                x, _, reset, active = self._steps[at - self._first]
                 if at == recorded and at > begin:
                     state = detach(state)
                 t = self._start + at
@@ -172,12 +181,43 @@ class Windows:
                         state = self._reset(state, reset, batch, t)
                     result = self._model.step(x, state)
                     output, after = checked_pair(result, size, self._model, t)
-                    if settle is not None:
-                        output, after = settle(output, state, after)
+                    if active is not None:
+                        output, after = steps.settle(at - begin, output, state, after)
                 _same_structure(state, after, t)
                 state = states[at + 1] = after
                 outputs.append(output)
-        return states, outputs
+        return states, joined(outputs[self._done - end :])
+
+    def _sequence(self, begin: int, end: int, batch: int) -> Sequence:
+        steps = self._steps[begin - self._first : end - self._first]
+        active = None if steps[0].active is None else np.stack([s.active for s in steps])
+        return Sequence([s.x for s in steps], None, batch, active, self._start + begin, False)
+
+    def _scan(
+        self, begin: int, recorded: int, end: int, earliest: int
+    ) -> tuple[dict[int, Any], Any]:
+        """The same by scans: of what is recorded, of what is not, and from reset to reset."""
+        state, batch = self._before(begin)
+        states, outputs = {begin: state}, []
+        resets = [self._steps[at - self._first].reset for at in range(begin, end)]
+        cuts = [begin + k for k, r in enumerate(resets) if r is not None and np.any(r)]
+        ends = sorted({*cuts, recorded, self._done, end} - set(range(begin + 1)))
+        for at, stop in itertools.pairwise([begin, *ends]):
+            if at == recorded and at > begin:
+                state = detach(state)
+            with nullcontext() if at >= recorded else no_grad():
+                if at in cuts:
+                    state = self._reset(state, resets[at - begin], batch, self._start + at)
+                needed = earliest < stop
+                steps = self._sequence(at, stop, batch)
+                run = scan_steps(self._model, steps, state, keep_states=needed)
+            state = states[stop] = run.state
+            if needed:
+                with no_grad():
+                    states |= {k: run.states[k - at] for k in range(max(earliest, at + 1), stop)}
+            if at >= self._done:
+                outputs.append(run.outputs)
+        return states, outputs[0] if len(outputs) == 1 else _after_each_other(outputs)
 
     def _reset(self, state: Any, reset: Any, batch: int, t: int) -> Any:
         """The state with that of new sequences in the places of the samples that begin anew."""
@@ -211,6 +251,7 @@ def truncated(
     lengths: Any = None,
     mask: Any = None,
     start: int = 1,
+    run: Any = unroll,
 ) -> Windows:
     """Truncated BPTT(k1, k2): windows of k1 new steps, with gradients that reach back k2 steps.
 
@@ -228,6 +269,8 @@ def truncated(
     lengths, mask  as in `unroll`: after its end a sequence's state stays and its outputs are zeros,
             which the loss is to leave out
     start   the number of the first step
+    run     how windows are run: `tg.unroll` records every operation of every step; `tg.scan` gives
+            the same numbers faster, with one node of the record for a window
 
     Gives windows, each to be used before the next is asked for:
 
@@ -254,9 +297,9 @@ def truncated(
 
     Memory does not grow with T: it is that of the record of max(k1, k2) steps.
 
-    Raises ValueError for k1 or k2 below 1, xs and ys of different lengths, or a loss that is not a
-    single number, TypeError for a state whose structure changes, and for a model that needs the
-    whole sequence, as one of two directions.
+    Raises ValueError for k1 or k2 below 1, another `run`, xs and ys of different lengths, or a loss
+    that is not a single number, TypeError for a state whose structure changes, and for a model that
+    needs the whole sequence, as one of two directions.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> rng = np.random.default_rng(0)
@@ -283,6 +326,8 @@ def truncated(
     for name, k in (("k1", k1), ("k2", k2)):
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise ValueError(f"truncated: {name}={k!r}; wanted a number of steps, 1 or more")
+    if run is not unroll and run is not scan:
+        raise ValueError(f"truncated: run={run!r}; wanted tg.unroll or tg.scan")
     dtype = getattr(model, "dtype", None)
     if isinstance(data, tuple):
         if len(data) != 2:
@@ -301,7 +346,7 @@ def truncated(
                 "truncated: lengths or a mask with an iterator of steps; wanted (xs, ys) of all"
             )
         source, count = _from_iterator(data, dtype, start), None
-    return Windows(model, source, loss, int(k1), int(k2), state, start, count)
+    return Windows(model, source, loss, int(k1), int(k2), state, start, count, run is scan)
 
 
 def _from_arrays(
@@ -310,7 +355,7 @@ def _from_arrays(
     inputs = sequence(xs, dtype, start=start, lengths=lengths, mask=mask, who="truncated")
     T = len(inputs)
     x, y = _at(inputs.stacked() if not isinstance(xs, list) else inputs.steps()), _at(ys)
-    settles = inputs.active is not None
+    active = inputs.active
     for name, part in (("ys", ys), ("resets", resets)):
         lengths = {len(leaf) for leaf in _leaves(part)}
         if lengths - {T}:
@@ -321,8 +366,8 @@ def _from_arrays(
     def step(at: int) -> Step | None:
         if at >= T:
             return None
-        settle = functools.partial(inputs.settle, at) if settles else None
-        return Step(x(at), y(at), None if resets is None else resets[at], settle)
+        reset = None if resets is None else resets[at]
+        return Step(x(at), y(at), reset, None if active is None else active[at])
 
     return step, T
 
@@ -365,6 +410,12 @@ def _from_iterator(steps: Any, dtype: Any, start: int) -> Source:
 
 def _batch(x: Any) -> int:
     return sequence([x], who="truncated").batch_size
+
+
+def _after_each_other(parts: list[Any]) -> Any:
+    """Outputs of runs, a tree with time first."""
+    columns = zip(*[tree.leaves(part) for part in parts], strict=True)
+    return tree.rebuild(parts[0], iter([ops.concatenate(column) for column in columns]))
 
 
 def _number(loss: Any, steps: range) -> Tensor:
