@@ -336,3 +336,45 @@ def test_numbers_that_make_no_array(rng):
     refuse("start=1.5; wanted an integer", cell, np.ones((3, 1, 1)), start=1.5, error=TypeError)
     refuse("given a LSTMCell as the cell", torch.nn.LSTMCell(2, 3), np.ones((3, 1, 2)),
            error=TypeError)  # fmt: skip
+
+
+B, T = 4, 7  # sequences, steps
+
+
+def given_batch_first():
+    """What contradicts xs (B, T, I): a state, lengths, a mask, targets."""
+    xs, h = np.ones((B, T, 2)), tg.zeros((B, 3))
+    cell, layer = tg.ElmanCell(2, 3, rng=0), tg.nn.LSTM(2, 3, rng=0)
+    outputs = tg.unroll(cell, xs).outputs
+    states = {
+        "unroll": lambda: tg.unroll(cell, xs, h),
+        "scan": lambda: tg.scan(cell, xs, h),
+        "checkpointed": lambda: tg.checkpointed(cell, xs, h, slots=2),
+        "layer": lambda: layer(xs, (tg.zeros((1, B, 3)), tg.zeros((1, B, 3)))),
+        "diagnose": lambda: tg.study.diagnose(cell, xs, h),
+        "jacobians": lambda: tg.study.jacobians(cell, xs, h),
+        "reach": lambda: tg.study.reach(cell, xs, h),
+        "compare": lambda: tg.study.compare(cell, xs, np.ones((B, T, 3)), state=h),
+    }
+    for name, program in states.items():
+        yield f"state, {name}", program, "the state is one of 4 sequences, and xs has 4 steps of 7"
+    axis = r"xs has 4 steps of 7 sequences: if it is the other way, time_axis=1 \(batch_first=True"
+    yield "lengths", lambda: tg.unroll(cell, xs, lengths=[7, 5, 2, 1]), axis
+    yield "lengths of a layer", lambda: layer(xs, lengths=[7, 5, 2, 1]), axis
+    yield "mask", lambda: tg.unroll(cell, xs, mask=np.ones((T, B), bool)), axis
+    exchanged = "the first two axes are exchanged"
+    yield "targets", lambda: tg.cross_entropy(outputs, np.ones((T, B), int)), exchanged
+    yield "real targets", lambda: tg.mse(outputs, np.ones((T, B, 3))), exchanged
+    yield "compare", lambda: tg.study.compare(cell, xs, np.ones((T, B, 3))), "time comes first: 4"
+    data = (xs, np.ones((T, B, 3)))
+    yield "truncated", lambda: tg.truncated(cell, data, tg.mse, k1=2), "xs has 4 .time comes first"
+
+
+CASES = {name: case for name, *case in given_batch_first()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_batch_first_is_answered_where_something_contradicts_it(name):
+    program, wanted = CASES[name]
+    with pytest.raises(ValueError, match=wanted):
+        program()

@@ -422,16 +422,19 @@ def _active(lengths: Any, mask: Any, T: int, B: int, time_axis: int, who: str) -
         active = np.asarray(mask.numpy() if isinstance(mask, Tensor) else mask)
         active = np.moveaxis(active, time_axis, 0) if time_axis and active.ndim > 1 else active
         if active.shape != (T, B) or not np.isin(active, (0, 1)).all():
+            hint = ""
+            if active.shape == (B, T) and T != B:
+                hint = _other_way(T, B)
             raise ValueError(
                 f"{who}: mask of shape {active.shape}, {active.dtype}; wanted ({T}, {B}) truth "
-                "values, one for each step and sequence"
+                f"values, one for each step and sequence{hint}"
             )
         return active.astype(bool)
     numbers = np.asarray(lengths.numpy() if isinstance(lengths, Tensor) else lengths)
     if numbers.shape != (B,) or numbers.dtype.kind not in "iu":
         hint = ""
         if numbers.shape == (T,) and T != B:
-            hint = f"; xs has {T} steps of {B} sequences: if it is the other way, time_axis=1"
+            hint = _other_way(T, B)
         raise ValueError(
             f"{who}: lengths of shape {numbers.shape}, {numbers.dtype}; wanted ({B},) integers, "
             f"one for each sequence{hint}"
@@ -442,6 +445,13 @@ def _active(lengths: Any, mask: Any, T: int, B: int, time_axis: int, who: str) -
             "of steps of xs"
         )
     return np.arange(T)[:, None] < numbers
+
+
+def _other_way(T: int, B: int) -> str:
+    return (
+        f"; xs has {T} steps of {B} sequences: if it is the other way, time_axis=1 "
+        "(batch_first=True of a layer)"
+    )
 
 
 def _filled(made: Sequence, active: Array) -> Sequence:

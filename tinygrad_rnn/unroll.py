@@ -7,7 +7,8 @@ import gc
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -124,9 +125,9 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
             try:
                 result = cell.step(inputs[i], state)
             except ValueError as error:
-                if not times and (why := _other_batch(given, xs)):
-                    raise ValueError(f"{error}; {why}") from error
-                raise
+                if times:
+                    raise
+                raise of_other_batch(error, given, xs)  # noqa: B904 - or it is the same
             output, after = checked_pair(result, structure, cell, t)
             if not times:
                 _refuse_more_axes(cell, inputs[i], state, after, t)
@@ -171,15 +172,27 @@ def _refuse_more_axes(cell: Cell, x: Any, before: Any, after: Any, t: int) -> No
             )
 
 
-def _other_batch(state: Any, xs: Sequence) -> str | None:
-    """What is to be said of a given state that has another number of sequences than xs."""
+def of_other_batch(error: ValueError, state: Any, xs: Sequence) -> ValueError:
+    """The error of a step, and that a given state has another number of sequences than xs."""
     sizes = {np.shape(part)[0] for part in tree.leaves(state) if np.ndim(part) > 1} - {1}
-    if sizes and xs.batch_size not in sizes:
-        return (
-            f"the state is one of {sizes.pop()} sequences, and xs has {len(xs)} steps of "
-            f"{xs.batch_size} sequences (time comes first; for (B, T, ...) pass time_axis=1)"
-        )
-    return None
+    if not sizes or xs.batch_size in sizes:
+        return error
+    other = ValueError(
+        f"{error}; the state is one of {sizes.pop()} sequences, and xs has {len(xs)} steps of "
+        f"{xs.batch_size} sequences (time comes first; for (B, T, ...) pass time_axis=1, or "
+        "batch_first=True to a layer)"
+    )
+    other.__cause__ = error
+    return other
+
+
+@contextmanager
+def for_one_batch(state: Any, xs: Sequence) -> Iterator[None]:
+    """Say so where a step fails because a given state has another number of sequences than xs."""
+    try:
+        yield
+    except ValueError as error:
+        raise of_other_batch(error, state, xs)  # noqa: B904 - or it is the same
 
 
 def runs_of_cells(model: Cell, xs: Sequence, state: Any = None) -> list[CellRun]:

@@ -18,7 +18,7 @@ from ..replay import generators, replayed
 from ..runs import recorded
 from ..sequence import Sequence, sequence
 from ..tensor import Tensor
-from ..unroll import check_cell, run_steps
+from ..unroll import check_cell, for_one_batch, run_steps
 from ..unrolled import Whole
 from .plan import Plan, planned, slots_of, streamed
 from .rerun import Rerun
@@ -175,6 +175,18 @@ def _run(
         return made
     if state is None:
         state = first_state(model, inputs.batch_size, run_dtype(model, inputs.step(0)))
+    with for_one_batch(state, inputs):
+        return _of_cell(model, inputs, state, stream, slots, memory)
+
+
+def _of_cell(
+    model: Cell,
+    inputs: Sequence,
+    state: Any,
+    stream: Iterator[Any] | None,
+    slots: int | str | None,
+    memory: str | int | None,
+) -> Checkpointed:
     sizes = (
         _state_bytes(model, state),
         0 if memory is None else _record_bytes(model, inputs, state),

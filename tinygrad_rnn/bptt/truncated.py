@@ -357,10 +357,11 @@ def _from_arrays(
     x, y = _at(inputs.stacked() if not isinstance(xs, list) else inputs.steps()), _at(ys)
     active = inputs.active
     for name, part in (("ys", ys), ("resets", resets)):
-        lengths = {len(leaf) for leaf in _leaves(part)}
-        if lengths - {T}:
+        found = {len(leaf) for leaf in _leaves(part)}
+        if found - {T}:
             raise ValueError(
-                f"truncated: {name} has {', '.join(map(str, sorted(lengths)))} steps, xs has {T}"
+                f"truncated: {name} has {', '.join(map(str, sorted(found)))} steps, xs has {T} "
+                "(time comes first)"
             )
 
     def step(at: int) -> Step | None:

@@ -57,7 +57,15 @@ def _same_shape(name: str, first: str, a: Any, second: str, b: Any) -> None:
     if _shape(a) != _shape(b):
         raise ValueError(
             f"{name}{current().place}: {first} {_shape(a)} and {second} {_shape(b)} differ in shape"
+            + _exchanged(_shape(a), _shape(b))
         )
+
+
+def _exchanged(shape: Shape, wanted: Shape) -> str:
+    """What is to be said of batch and time in the other order."""
+    if len(wanted) > 1 and shape == (wanted[1], wanted[0], *wanted[2:]):
+        return ": the first two axes are exchanged (of a sequence's outputs time is the first)"
+    return ""
 
 
 # ------------------------------------------------------------------------------------------------
@@ -107,6 +115,7 @@ def _class_numbers(
     if classes.shape != shape[:-1]:
         raise ValueError(
             f"{where}: scores {shape} want targets of shape {shape[:-1]}, given {classes.shape}"
+            + _exchanged(classes.shape, shape[:-1])
         )
     counted = None
     if ignore_index is not None:

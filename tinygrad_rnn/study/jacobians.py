@@ -22,6 +22,7 @@ from ..nn import Cell
 from ..nn.cell import first_state
 from ..sequence import Sequence
 from ..tensor import Tensor
+from ..unroll import for_one_batch
 from .problem import DOUBLE, runs_studied, state_in_double
 
 
@@ -78,7 +79,8 @@ def _of_cell(cell: Cell, xs: Sequence, state: Any) -> Array:
         )
         before = state_in_double(state, "jacobians")
         with timestep(xs.time(i)):
-            output, after = cell.step(x, before)
+            with for_one_batch(before, xs):
+                output, after = cell.step(x, before)
             inputs, outputs = tree.leaves(before), tree.leaves(after)
             sizes = _sizes(inputs, B), _sizes(outputs, B)
             if sizes[0] != sizes[1]:

@@ -154,6 +154,7 @@ class Problem:
             raise ValueError(
                 f"xs {shapes} and {len(targets)} targets: wanted xs (T, B, ...) and one "
                 "target per step (None for a step without a loss)"
+                + (f"; time comes first: {len(parts[0])} steps" if self.T == self.B else "")
             )
         self._targets = list(targets)
         self._loss = loss
