@@ -73,6 +73,7 @@ SECTIONS = {
             "howto/notebook",
             "site/examples-notebooks-bptt",
             "site/examples-notebooks-own_cell",
+            "howto/command_line",
             "howto/coming_from",
             "howto/paper",
             "howto/csv",
