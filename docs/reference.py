@@ -9,7 +9,7 @@ from types import ModuleType
 from make_operators import GROUPS
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import equations, nn, ops
+from tinygrad_rnn import drawing, equations, nn, ops
 from tinygrad_rnn.nn import cells
 
 MODULES = {
@@ -114,7 +114,9 @@ def names() -> dict[str, dict[str, list[str]]]:
         },
         "modules": {"": [*of("", ["Module"]), *of("nn.", layers)]},
         "operators": groups,
-        "draw": {"": [*of("", ["draw"]), *of("drawing.", ["Drawing", "Stats", "SUFFIXES"])]},
+        "draw": {
+            "": [*of("", ["draw"]), *of("drawing.", [n for n in drawing.__all__ if n != "draw"])]
+        },
     }
     for page, (_, module) in MODULES.items():
         if page not in pages:
