@@ -413,7 +413,7 @@ def test_saturation_is_about_the_slope():
 
 def test_bad_input_is_said_plainly():
     cell = elman()
-    with pytest.raises(TypeError, match="given a ndarray; wanted a cell"):
+    with pytest.raises(TypeError, match="given a ndarray as the cell; wanted an object"):
         diagnose(np.zeros(3), inputs())
     with pytest.raises(ValueError, match=r"xs of shape \(3,\)"):
         diagnose(cell, np.zeros(3))

@@ -432,7 +432,9 @@ def test_what_a_called_module_cannot_be_given(rng):
         study.compare(model, (source, given), targets, lengths=[3, 1])
     with pytest.raises(ValueError, match=r"diagnose: EncoderDecoder is called with xs and nothing"):
         study.diagnose(model, (source, given), lengths=[3, 1])
-    with pytest.raises(TypeError, match=r"reach: given a EncoderDecoder; wanted a cell"):
+    with pytest.raises(
+        TypeError, match=r"reach: given a EncoderDecoder as the cell; .* its .encoder or .decoder"
+    ):
         study.reach(model, source)
     with pytest.raises(ValueError, match=r"Linear ran no cell with tg.unroll when it was called"):
         study.diagnose(nn.Linear(2, 3, rng=0), source)
