@@ -4,6 +4,7 @@ The pages are the Markdown of this folder, as they are read on a forge. What onl
 made here: the order of pages, the reference, and a page for every example.
 """
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.addnodes import desc, desc_signature, pending_xref
 from sphinx.application import Sphinx
+from sphinx.util.inspect import stringify_signature
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -199,6 +201,16 @@ def read_docstring(
         lines += ["", f"It is a :py:obj:`{shown} <{ancestor}>`, and has all of its methods.", ""]
 
 
+def read_signature(
+    app: Sphinx, kind: str, name: str, value: Any, options: Any, shown: str, returns: str
+) -> tuple[str, str] | None:
+    """Of a class, the arguments of its constructor: autodoc prefers `__new__`, which takes any."""
+    if shown != "(*args, **kwargs)" or not isinstance(value, type):
+        return None
+    own = stringify_signature(inspect.signature(value), show_annotation=False)
+    return re.sub(r"dtype\('(\w+)'\)", r"\1", own).partition(" -> ")[0], returns
+
+
 def skip(app: Sphinx, kind: str, name: str, value: object, skipped: bool, options: Any) -> Any:
     """The fields of named tuples are described by the docstrings of their classes."""
     return True if (getattr(value, "__doc__", "") or "").startswith("Alias for field") else None
@@ -232,5 +244,6 @@ def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", add_site)
     app.connect("autodoc-process-docstring", read_docstring)
+    app.connect("autodoc-process-signature", read_signature)
     app.connect("autodoc-skip-member", skip)
     app.connect("doctree-read", link_code)

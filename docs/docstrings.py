@@ -15,6 +15,7 @@ from textwrap import dedent, indent
 
 ENTRY = re.compile(r"(\S(?:.*?\S)??)(  +)(\S.*)|(\S+)( )(\S.*)")
 NAMES = re.compile(r"\S+(?:, \S+)*")
+SPECIAL = re.compile(r"(\*\*\w[^*]*\w\*\*)|([\\*_|])")
 EQUATION = re.compile(r"(?!>>>)[^`]* (?:=|<-) [^`]*[^`.,:]")
 
 
@@ -75,7 +76,7 @@ def prose(text: str) -> str:
     parts = text.split("`")
     if len(parts) % 2 == 0:
         raise ValueError(f"an odd number of backticks in {text!r}")
-    parts[::2] = [re.sub(r"([\\*_|])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [SPECIAL.sub(lambda m: m[1] or f"\\{m[2]}", part) for part in parts[::2]]
     for i in range(1, len(parts), 2):
         before = "\\ " if parts[i - 1][-1:].isalnum() else ""
         after = "\\ " if parts[i + 1][:1].isalnum() else ""

@@ -63,7 +63,7 @@ def test_code_leads_to_the_name_it_means():
 
 
 def test_docstrings_keep_their_shape():
-    docstring = """Steps of size lr, see `Optimizer`s; s_t and *args.
+    docstring = """Steps of size lr, see `Optimizer`s; s_t, **bold** and *args.
 
     p <- p - lr g,   as ever
 
@@ -85,7 +85,7 @@ def test_docstrings_keep_their_shape():
     lines = docstring.split("\n")
     text = docstrings.rst("\n".join([lines[0], *(line[4:] for line in lines[1:])]))
     assert text.split("\n") == [
-        "Steps of size lr, see ``Optimizer``\\ s; s\\_t and \\*args.",
+        "Steps of size lr, see ``Optimizer``\\ s; s\\_t, **bold** and \\*args.",
         "",
         ".. code-block:: text",
         "",
