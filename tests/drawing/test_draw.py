@@ -2,6 +2,7 @@
 
 import base64
 import html
+import re
 import sys
 from xml.etree import ElementTree as ET
 
@@ -484,3 +485,21 @@ def test_gates_of_two_layers_are_told_apart(gallery):
     assert {"f_1", "f_2", "f_3"} <= set(alone)
     rules = [plain(box.label) for box in tg.draw(gallery.stacked(2), backward=True).model.boxes]
     assert {"⊙ f_2^(1)", "⊙ f_2^(2)"} <= set(rules)
+
+
+def test_no_equation_says_that_a_name_is_itself_or_a_sign():
+    x, w = tg.Parameter(np.ones(3), "x"), tg.Parameter(np.ones(3), "w")
+    with tg.timestep(1):
+        y = tg.tanh(w * x).named("y")
+    (cell,) = [b for b in tg.draw(y.sum(), level="step").model.boxes if b.kind == "cell"]
+    assert [plain(line) for line in cell.lines] == ["y = tanh(w ⊙ x)", "L = Σ_entries y"]
+    for record in NETWORKS.values():
+        for box in tg.draw(record(), level="step").model.boxes:
+            for line in map(plain, box.lines):
+                _, equals, right = line.partition(" = ")
+                assert not equals or re.search(r"\w", right), line
+
+
+def test_a_running_sum_is_no_cell(gallery):
+    boxes = tg.draw(gallery.by_hand(3), level="step").model.boxes
+    assert {plain(b.label) for b in boxes if b.kind == "cell"} == {"cell", ""}

@@ -1,6 +1,7 @@
 """Widths of labels: never less than what the faces we ask for take, and hardly more."""
 
 import itertools
+import re
 import unicodedata
 from functools import cache
 
@@ -10,6 +11,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.advances import ADVANCES
 from tinygrad_rnn.drawing.paint.shapes import Words
+from tinygrad_rnn.drawing.read.lines import MOST_LINES
 from tinygrad_rnn.drawing.text import SMALL, Run, named, plain, width
 from tinygrad_rnn.equations.expr import Symbol
 
@@ -165,3 +167,47 @@ def test_parts_of_a_label_stand_in_their_order_whatever_way_they_are_read(browse
     assert len(first) > 6
     for right, end in first:  # a name that begins with a Hebrew letter begins at the right
         assert end == pytest.approx(right, abs=0.1)
+
+
+def heads(n):
+    W, s, loss = tg.Parameter(np.eye(4) / 2, "W"), tg.zeros((1, 4), "s_0"), 0.0
+    V = [tg.Parameter(np.full((4, 2), 0.1), f"V_{k}") for k in range(n)]
+    for t in (1, 2):
+        with tg.timestep(t):
+            s = tg.tanh(s @ W).named("s")
+            loss = loss + sum(tg.square(s @ head).sum() for head in V)
+    return loss
+
+
+def test_a_box_says_how_many_equations_are_left_out_and_its_tooltip_has_them():
+    (box,) = [b for b in tg.draw(heads(150), level="step").model.boxes
+              if b.kind == "cell" and b.column == 1 and "W" not in plain(b.lines[0])]  # fmt: skip
+    assert len(box.lines) <= MOST_LINES
+    left = re.fullmatch("\N{HORIZONTAL ELLIPSIS} \\+ (\\d+) more", plain(box.lines[-1]))
+    whole = [fact for fact in box.facts if " = " in fact]
+    assert int(left[1]) == len(whole)
+    assert "V_149" in whole[-1]
+    assert not any("V_149" in plain(line) for line in box.lines)
+
+
+def test_a_long_list_says_how_many_entries_are_left_out():
+    parts = [tg.Parameter(np.ones(3), f"weight_number_{k}") for k in range(40)]
+    with tg.timestep(1):
+        y = tg.tanh(tg.concatenate(parts)).named("y")
+    (box,) = [b for b in tg.draw(y.sum(), level="step").model.boxes if b.kind == "cell"]
+    told = [plain(line) for line in box.lines]
+    (end,) = [line for line in told if line.strip().startswith("\N{HORIZONTAL ELLIPSIS}")]
+    count = int(re.search(r"\+ (\d+) more", end)[1])
+    assert "".join(told).count("weight") + count == 40
+    assert any("39" in fact for fact in box.facts)
+
+
+def test_a_product_of_long_names_names_one_factor():
+    W = tg.Parameter(np.eye(2), "a_recurrent_matrix_of_weights")
+    s = tg.zeros((1, 2), "the_hidden_state_0")
+    for t in (1, 2):
+        with tg.timestep(t):
+            s = tg.tanh(s @ W).named("the_hidden_state")
+    labels = [plain(b.label) for b in tg.draw(s.sum()).model.boxes if b.kind == "op"]
+    assert labels[0].startswith("\N{MIDDLE DOT} ")
+    assert "hidden" not in labels[0]

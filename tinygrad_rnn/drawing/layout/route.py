@@ -423,7 +423,7 @@ def _ports(b: Rect) -> tuple[Array, Array]:
         beside = (b.w - b.h) / 2 if b.round else 0.28 * b.w
         shifts = [0.0] if beside < (8 if b.round else 7) else [0.0, -beside, beside]
     else:
-        n = min(int(0.42 * b.w / PORT_PITCH), 4)
+        n = min(int(0.42 * b.w / PORT_PITCH), 8)
         shifts = [PORT_PITCH * k for k in range(-n, n + 1)]
     xs = b.x + np.repeat(shifts, 2)
     return xs, np.tile([b.top, b.bottom], len(shifts))

@@ -496,7 +496,8 @@ class Derived:
         mine = set(nodes)
         parts = sorted({self.part_of[node] for node in mine})
         equations = [found for part in parts for found in self._form(part).forward]
-        return [_line(equation) for equation, node in equations if node in mine]
+        mine_alone = [e for e, node in equations if node in mine and e.targets != (e.value,)]
+        return [_line(equation) for equation in mine_alone]
 
     def back(self, column: int, gradients: Mapping[Node, Runs]) -> list[Runs]:
         """The equations of the backward pass in a step, and what it adds to some gradients."""

@@ -14,7 +14,7 @@ from ..text import Run, Runs
 from .align import Key
 from .backward import GRADIENT
 from .derived import Derived
-from .lines import broken
+from .lines import limited
 from .template import is_ghost, template_of
 from .template import stands_for as key_of
 from .union import common_scopes
@@ -32,7 +32,11 @@ def by_step(model: Model, name: str) -> Model:
     """
     boxes = [box for box in model.boxes if not box.back]
     links = [link for link in model.links if link.kind not in ("back", "turn")]
-    found = layers(template_of(replace(model, boxes=boxes, links=links)))
+    found = [
+        keys
+        for keys in layers(template_of(replace(model, boxes=boxes, links=links)))
+        if any(key[0] == "value" for key in keys)  # else a sum that runs along
+    ]
     part_of = {key: k for k, keys in enumerate(found) for key in keys}
     parts: dict[Part, list[Box]] = {}
     begun: dict[int | None, int] = {}
@@ -152,8 +156,8 @@ class _Writer:
         name = f"t{step}.{stem}"
         self.called[name] += 1
         name += f".{self.called[name]}" if self.called[name] > 1 else ""
-        short = [piece for line in lines for piece in broken(line)]
-        return Box(name, "cell", key, step, title, None, lines=short, back=back)
+        written, whole = limited(lines)
+        return Box(name, "cell", key, step, title, None, lines=written, back=back, facts=whole)
 
 
 def links_between(model: Model, merged: dict[Box, Box]) -> list[Link]:

@@ -26,6 +26,8 @@ from .union import Union, said, union_of
 
 LONGEST_INDEX = 12
 """How many characters of an index are written in a box."""
+WIDEST_PRODUCT = 14.0
+"""In ems; of a wider product only one factor is named."""
 LONGEST_LAG = 3
 """How many steps back a value may come from and still be drawn if its own step is not."""
 
@@ -507,7 +509,9 @@ def _product(sign: str, sources: Sequence[tuple[Box, str] | None]) -> Runs:
     between, hole = (" ", "\N{MIDDLE DOT}") if matrix else (f" {sign} ", sign)
     first, second = known
     if first and second and max(map(len, known)) <= 3:
-        return *first, Run(between), *second
+        both = *first, Run(between), *second
+        if text.width(both, 1.0) <= WIDEST_PRODUCT:
+            return both
     if second:
         return Run(f"{hole} "), *second
     if first:
