@@ -11,7 +11,9 @@ from tinygrad_rnn.ops.registry import PRIMITIVES
 VALUE = {
     "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide,
     "negative": np.negative, "matmul": np.matmul, "tanh": np.tanh, "where": np.where,
-    "power": np.power, "greater": np.greater, "less": np.less,
+    "power": np.power, "greater": np.greater, "less": np.less, "flip": np.flip,
+    "equal": np.equal, "not_equal": np.not_equal, "logical_and": np.logical_and,
+    "over": V.OVER.value,
     "greater_equal": np.greater_equal, "less_equal": np.less_equal,
     "transpose": lambda x: np.swapaxes(x, -1, -2),
     "sum": np.sum, "mean": np.mean, "square": np.square,
@@ -101,6 +103,7 @@ MASK, UNMASK = m("greater", X, ZERO), m("less_equal", X, ZERO)
 T = m("transpose", X, shape=(6, 4))
 KEPT = m("sum", X, shape=(1, 6), axis=(-2,), keepdims=True)
 
+DT, BOTH = name(Symbol("dt", "scalar"), ()), m("logical_and", MASK, m("greater", Y, ZERO))
 COLUMN, TRUTH = x("k", (4, 1)), x("truth")
 CENTRED = m("subtract", X, m("mean", X, shape=(4, 1), axis=(-1,), keepdims=True))
 KNOWN = m("divide", x("known"), COLUMN)
@@ -280,6 +283,34 @@ CASES = {
         m("subtract", m("multiply", X, Y), m("multiply", Z, X)),
         m("multiply", X, m("subtract", Y, Z)),
     ),
+    "(x - y) + y": (m("add", m("subtract", X, Y), Y), X),
+    "((-x) - y) + x": (m("add", m("subtract", NEG, Y), X), m("negative", Y)),
+    "x + y + z - x": (
+        m("subtract", m("add", m("add", X, Y), Z), X), m("add", Y, Z)
+    ),
+    "(x y) / x": (m("divide", m("multiply", X, Y), X), Y),
+    "flipped twice": (m("flip", m("flip", X, axis=-1), axis=-1), X),
+    "where(a & b, 0, x)": (
+        m("where", BOTH, ZERO, Y), m("multiply", Y, m("subtract", ONE, BOTH))
+    ),
+    "1 - 1[x = 0]": (
+        m("subtract", ONE, m("equal", X, ZERO)), m("not_equal", X, ZERO)
+    ),
+    "x / y, 0 where y is": (
+        m("multiply", X, m("divide", m("not_equal", Y, ZERO), m("add", Y, m("equal", Y, ZERO)))),
+        m("over", X, Y),
+    ),
+    "z (x / y) with a unit vector": (
+        m("multiply", Z, m("over", KNOWN.args[0], COLUMN)), m("multiply", Z, KNOWN)
+    ),
+    "2 (x / y) z": (
+        m("multiply", m("multiply", TWO, m("over", X, Y)), Z),
+        m("multiply", TWO, m("over", m("multiply", X, Z), Y)),
+    ),
+    "sum of dt x": (
+        m("sum", m("multiply", DT, X), shape=(1, 6), axis=(-2,), keepdims=True),
+        m("multiply", DT, KEPT),
+    ),
     "(2 x) / y": (
         m("divide", m("multiply", TWO, X), Y), m("multiply", TWO, m("divide", X, Y))
     ),
@@ -338,6 +369,9 @@ def test_nothing_is_cut_that_was_not_cut_before():
         m("subtract", X, m("multiply", Y, Y)),
         m("subtract", ROW, m("multiply", ROW, Y)),  # the factor is broadcast
         m("multiply", X, Y),
+        m("add", X, m("add", Y, Z)),
+        m("flip", m("flip", X, axis=-1), axis=-2),
+        m("divide", m("multiply", X, Y), Z),
         m("sum", X, shape=(6,), axis=(-2,), keepdims=False),
         m("reshape", X, shape=(6, 4)),
         m("permute", x("z", (2, 3, 4)), shape=(3, 2, 4), axes=(1, 0, 2)),

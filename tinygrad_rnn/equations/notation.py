@@ -7,6 +7,7 @@ which are matrix products, and where brackets are needed, is decided here and no
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
@@ -30,6 +31,7 @@ from .expr import (
     order,
     recursion,
 )  # fmt: skip
+from .simplify import simplified
 from .sizes import Count, counted, grows, place
 
 
@@ -104,9 +106,27 @@ def _number(value: float) -> Box:
     near = Fraction(value).limit_denominator(1000)
     if near.denominator > 1 and float(near) == value and len(f"{value!r}") > 6:
         return Box("fraction", (_number(near.numerator), _number(near.denominator)))
+    for known, box in _CONSTANTS.items():
+        if abs(known - value) <= 4 * np.finfo(float).eps * value:
+            return box
     short = f"{value:.12g}"  # products of decimal fractions end in the digits of their rounding
     same = abs(float(short) - value) <= 4 * np.finfo(float).eps * value
-    return Box("number", (short if same else repr(value),))
+    digits, _, exponent = (short if same else repr(value)).partition("e")
+    if not exponent or not math.isfinite(value):
+        return Box("number", (digits,))
+    power = Box("raised", (_number(10), _number(int(exponent))))
+    return power if digits == "1" else Box("infix", (Box("number", (digits,)), "·", power), TIMES)
+
+
+_PI, _TWO = Box("name", ("pi", "", "")), Box("number", ("2",))
+_ROOT_OF_2_PI = Box("root", (Box("scaled", (_TWO, _PI), TIMES),))
+_CONSTANTS = {
+    math.pi: _PI,
+    math.sqrt(2): Box("root", (_TWO,)),
+    1 / math.sqrt(2 * math.pi): Box("fraction", (Box("number", ("1",)), _ROOT_OF_2_PI)),
+    2 / math.sqrt(math.pi): Box("fraction", (_TWO, Box("root", (_PI,)))),
+}
+"""Numbers that are in the rules of the normal distribution and of the error function."""
 
 
 def group(box: Box) -> Box:
@@ -301,7 +321,8 @@ def _multiply(e: Expr, args: list[Box]) -> Box:
     if left.kind == "number" and right.kind == "scaled" and right.inside[0].kind == "number":
         right = group(right)  # 0.3 (0.3 u), not 0.3 0.3 u
     if is_number(e.args[0]) or is_number(e.args[1]):
-        return Box("scaled", (_at_least(left, ATOM), _at_least(right, TIMES)), TIMES)
+        left = left if left.kind == "scaled" else _at_least(left, ATOM)
+        return Box("scaled", (left, _at_least(right, TIMES)), TIMES)
     left = left if left.kind in ("odot", "scaled") else _at_least(left, ATOM)
     right = right if right.kind == "odot" else _at_least(right, ATOM)
     return Box("odot", (left, right), TIMES)
@@ -423,7 +444,7 @@ def _einsum(e: Expr, args: list[Box]) -> Box:
     ]
     product = Box("product", tuple(factors), PRODUCT)
     summed = [c for c in dict.fromkeys(left + right) if c not in to]
-    return Box("over", (", ".join(summed), product, "Σ"), SUM) if summed else product
+    return Box("over", (",".join(summed), product, "Σ"), SUM) if summed else product
 
 
 def _enclosed(kind: str) -> Callable[[Expr, list[Box]], Box]:
@@ -478,7 +499,7 @@ def page(form: Form) -> list[Section]:
             box = Box("given", (box, boxed(meaning.of), boxed(meaning.definition)))
         meanings.append(Line(boxed(meaning.delta), box))
     backward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in equations]
-    first = {g.of: boxed(g.term) for g in initial_gradients(form, starts)}
+    first = {g.of: boxed(simplified(g.term)) for g in initial_gradients(form, starts)}
     sums = [
         Line(Box("partial", (boxed(g.of), False)), _with_initial(g, first.get(g.of)))
         for g in parameters

@@ -10,7 +10,8 @@ from .notation import Box, Line, Section
 
 _FUNCTIONS = "arccos arcsin arctan cos cosh exp log max min sin sinh tan tanh"
 """Functions that LaTeX has a command for."""
-_RELATIONS = {"≥": r"\ge", "≤": r"\le", "≠": r"\ne", "∧": r"\wedge", "∨": r"\vee"}
+_SIGNS = {"≥": r"\ge", "≤": r"\le", "≠": r"\ne", "∧": r"\wedge", "∨": r"\vee", "⊻": r"\veebar",
+          "¬": r"\neg ", "·": r"\cdot", "−": "-"}  # fmt: skip
 _ESCAPED = str.maketrans({c: f"\\{c}" for c in "#$%&_{}"} | {"\\": r"\backslash ", "−": "-",
                           "×": r"\times ", "~": r"\sim ", "^": r"\hat{}"})  # fmt: skip
 
@@ -49,6 +50,11 @@ def _inline(text: str) -> str:
     return "".join(rf"\text{{{_escaped(p)}}}" if len(p) > 1 else signs.get(p, p) for p in pieces)
 
 
+def _sign(sign: str) -> str:
+    """A sign between two arguments."""
+    return _SIGNS.get(sign) or rf"\mathbin{{{_escaped(sign)}}}"
+
+
 def _letters(word: str) -> str:
     """A name: italic if it is one letter, upright if it is a word."""
     if word in GREEK:
@@ -62,11 +68,6 @@ def _name(base: str, label: str, time: str) -> str:
     if not time:
         return _letters(base) + (f"_{{{label}}}" if label else "")
     return _letters(base) + (f"^{{{label}}}" if label else "") + f"_{{{time.replace('−', '-')}}}"
-
-
-def _number(digits: str) -> str:
-    mantissa, _, exponent = digits.partition("e")
-    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
 
 def _function(name: str) -> str:
@@ -90,23 +91,23 @@ def _partial(of: str, of_step: bool) -> str:
 
 _WRITE: dict[str, Any] = {
     "name": _name,
-    "number": _number,
+    "number": str,
     "words": lambda x: rf"\mathrm{{{_escaped(x)}}}",
     "plus": lambda a, b: f"{a} + {b}",
     "minus": lambda a, b: f"{a} - {b}",
     "odot": lambda a, b: rf"{a} \odot {b}",
     "scaled": lambda a, b: rf"{a} \, {b}",
     "product": lambda a, b: rf"{a} \, {b}",
-    "infix": lambda a, sign, b: rf"{a} \mathbin{{{_escaped(sign)}}} {b}",
-    "signed": lambda sign, x: f"{_escaped(sign)}{x}",
+    "infix": lambda a, sign, b: f"{a} {_sign(sign)} {b}",
+    "signed": lambda sign, x: f"{_SIGNS.get(sign) or _escaped(sign)}{x}",
     "group": lambda x: rf"\left({x}\right)",
     "bars": lambda x: rf"\left|{x}\right|",
     "root": lambda x: rf"\sqrt{{{x}}}",
     "raised": lambda x, n: rf"{{{x}}}^{{{n}}}",
     "fraction": lambda a, b: rf"\frac{{{a}}}{{{b}}}",
     "over": _over,
-    "holds": lambda a, r, b: rf"\mathbf{{1}}\left[{a} {_RELATIONS.get(r, r)} {b}\right]",
-    "relation": lambda a, r, b: f"{a} {_RELATIONS.get(r, r)} {b}",
+    "holds": lambda a, r, b: rf"\mathbf{{1}}\left[{a} {_SIGNS.get(r, r)} {b}\right]",
+    "relation": lambda a, r, b: f"{a} {_SIGNS.get(r, r)} {b}",
     "partial": _partial,
     "given": lambda x, a, b: rf"{x}, \quad {a} = {b}",
     "noted": lambda x, words: rf"{x}, \quad {words.replace('mathrm', 'text', 1)}",

@@ -30,6 +30,9 @@ def put(x, index, shape):
     whole = np.zeros(shape)
     np.add.at(whole, index, x)
     return whole"""
+_OVER = """\
+def over(a, b):
+    return a * (b != 0) / (b + (b == 0))"""
 _PUT_ALONG_AXIS = """\
 def put_along_axis(x, indices, axis, shape):
     whole = np.zeros(shape)
@@ -54,7 +57,7 @@ class _Writer:
         self.kept = _kept(form)
         self.helpers: dict[str, str] = {}
         self._helpers_of = {
-            *("put", "put_along_axis"),
+            *("put", "put_along_axis", "over"),
             *(_helper(e.op) for e in order(_everything(form)) if _is_helper(e.op)),
         }
         self.letters: dict[str, str] = {}  # of sizes that occur, as the program calls them
@@ -278,6 +281,11 @@ def _placed(w: _Writer, e: Expr) -> str:
     return f"put({w.code(e.args[0])}, ({index}), {w._shape(e.shape)})"
 
 
+def _over(w: _Writer, e: Expr) -> str:
+    w.needs("over", _OVER)
+    return f"over({', '.join(map(w.code, e.args))})"
+
+
 def _put_along_axis(w: _Writer, e: Expr) -> str:
     w.needs("put_along_axis", _PUT_ALONG_AXIS)
     args = ", ".join(map(w.code, e.args))
@@ -320,6 +328,7 @@ _OWN: dict[Primitive, Callable[[_Writer, Expr], str]] = {
     V.STACK: _concatenated,
     V.SCATTER: _scatter,
     V.PLACED: _placed,
+    V.OVER: _over,
     V.PUT_ALONG_AXIS: _put_along_axis,
     V.PUT_ROWS: _put_rows,
     V.FROM_DIAGONAL: _on_diagonal,

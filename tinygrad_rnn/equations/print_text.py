@@ -11,9 +11,11 @@ _SUPERSCRIPT = dict(zip(
     "0123456789abcdefghijklmnoprstuvwxyz,()",
     "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ˒⁽⁾", strict=True,
 ))  # fmt: skip
+_SUPERSCRIPT |= dict(zip("βγδφχ", "ᵝᵞᵟᵠᵡ", strict=True))
 _SUPERSCRIPT |= dict(zip("ABDEGHIJKLMNOPRUVW", "ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵁⱽᵂ", strict=True))
 _SUBSCRIPT = dict(zip("0123456789+−t", "₀₁₂₃₄₅₆₇₈₉₊₋ₜ", strict=True))
 _LETTERS = dict(zip("aehijklmnoprstuvx", "ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
+_LETTERS |= dict(zip("βγρφχ", "ᵦᵧᵨᵩᵪ", strict=True))
 _BOUND = ("odot", "scaled", "product", "turned", "raised", "part")
 
 
@@ -39,6 +41,7 @@ def text(box: Box, within: str = "") -> str:
 
 def _name(base: str, label: str, time: str) -> str:
     base = GREEK.get(base, base)
+    label = ",".join(GREEK.get(part, part) for part in label.split(","))
     if not time:
         return base + _raised(label, {**_LETTERS, **_SUBSCRIPT}, "_")
     known = all(c in _SUBSCRIPT for c in time)  # there is no small T

@@ -93,6 +93,7 @@ class Reader:
             self._read(p, q)
             if p in forward:
                 self.simplify.forward |= self._own(p)
+                self.simplify.named |= {self.exprs[p, port] for port in p.names or {}}
             elif p in whole:
                 self.simplify.whole |= self._own(p)
         self.simplify.rules = RULES
@@ -369,8 +370,9 @@ class Reader:
         """The share of each entry in a mean's cotangent: g / n."""
         kept = tuple(1 if k - len(shape) in axes else n for k, n in enumerate(shape))
         s = self.simplify
-        one = s.make(V.RESHAPE, [g], kept)
-        part = s.make(V.DIVIDE, [one, self._count([shape[a] for a in axes])], kept)
+        if tuple(kept) != (*[1] * (len(kept) - g.ndim), *g.shape):  # else it is broadcast as it is
+            g = s.make(V.RESHAPE, [g], kept)
+        part = s.make(V.DIVIDE, [g, self._count([shape[a] for a in axes])], g.shape)
         return s.make(V.BROADCAST_TO, [part], shape)
 
     def _indicator(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from ..graph import Shape
 from ..primitive import Primitive
 from . import vocabulary as V
-from .expr import Expr, make, number
+from .expr import Expr, make, number, order
 from .sizes import between
 
 
@@ -27,12 +27,16 @@ def by_entries(op: Primitive) -> bool:
 
 
 _OPPOSITE = {
+    V.EQUAL: V.NOT_EQUAL,
+    V.NOT_EQUAL: V.EQUAL,
     V.GREATER: V.LESS_EQUAL,
     V.LESS_EQUAL: V.GREATER,
     V.LESS: V.GREATER_EQUAL,
     V.GREATER_EQUAL: V.LESS,
 }
 
+LONG = 24
+"""Terms of sums that are looked through for equal ones."""
 Rule = Callable[[Expr, "Simplifier"], Expr | None]
 
 
@@ -45,6 +49,7 @@ class Simplifier:
     forward the values of the forward pass
     whole   cotangents of values of the forward pass, which are to stay in one piece
     truths  symbols that are 1 or 0
+    named   values of the forward pass that the cell gives names
     """
 
     def __init__(self) -> None:
@@ -54,6 +59,7 @@ class Simplifier:
         self.forward: set[Expr] = set()
         self.whole: set[Expr] = set()
         self.truths: set[Expr] = set()
+        self.named: set[Expr] = set()
 
     def make(
         self,
@@ -111,6 +117,15 @@ class Simplifier:
 
 def _range(expr: Expr) -> tuple[int, int, int]:
     return expr.params["axis"], expr.params["start"], expr.params["stop"]
+
+
+def simplified(root: Expr) -> Expr:
+    """An expression rewritten from its parts to the whole."""
+    s, done = Simplifier(), dict[Expr, Expr]()
+    for expr in order([root]):
+        args = [done[arg] for arg in expr.args]
+        done[expr] = s.make(expr.op, args, expr.shape, expr.params) if args else expr
+    return done[root]
 
 
 def _with_size(shape: Shape, axis: int, size: int) -> Shape:
@@ -182,6 +197,12 @@ def transposed_twice(e: Expr, s: Simplifier) -> Expr | None:
     if x.op is V.RESHAPE and 1 in e.shape[-2:]:
         return s.make(V.RESHAPE, x.args, e.shape)
     return None
+
+
+def flipped_twice(e: Expr, s: Simplifier) -> Expr | None:
+    """Turning entries round twice along the same axis does nothing."""
+    twice = e.op is V.FLIP and e.args[0].op is V.FLIP and e.params == e.args[0].params
+    return e.args[0].args[0] if twice else None
 
 
 def transposed_product(e: Expr, s: Simplifier) -> Expr | None:
@@ -366,18 +387,24 @@ def known_condition(e: Expr, s: Simplifier) -> Expr | None:
     if e.op is not V.WHERE:
         return None
     condition, a, b = e.args
-    if not (condition.op.notation.form == "indicator" or condition in s.truths):
+    if not _is_truth(condition, s):
         return None  # what is not 0 counts as true, whatever it is
     if _is(b, 0):
         return s.make(V.MULTIPLY, [a, condition], e.shape)
     if _is(a, 0):
-        if condition.op in _OPPOSITE:
+        if condition.op in _OPPOSITE and condition not in s.named:
             opposite = make(_OPPOSITE[condition.op], condition.args, condition.shape)
             return s.make(V.MULTIPLY, [b, opposite], e.shape)
-        if condition in s.truths:
-            opposite = make(V.SUBTRACT, [number(1), condition], condition.shape)
-            return s.make(V.MULTIPLY, [b, opposite], e.shape)
+        opposite = make(V.SUBTRACT, [number(1), condition], condition.shape)
+        return s.make(V.MULTIPLY, [b, opposite], e.shape)
     return None
+
+
+def _is_truth(e: Expr, s: Simplifier) -> bool:
+    """Whether an expression is 1 or 0."""
+    if e.op in (V.LOGICAL_AND, V.LOGICAL_OR, V.LOGICAL_XOR, V.LOGICAL_NOT):
+        return True
+    return e.op.notation.form == "indicator" or e in s.truths
 
 
 def numbers_first(e: Expr, s: Simplifier) -> Expr | None:
@@ -385,7 +412,7 @@ def numbers_first(e: Expr, s: Simplifier) -> Expr | None:
     if e.op is not V.MULTIPLY:
         return None
     a, b = e.args
-    if b.op is V.NUMBER and a.op is not V.NUMBER:
+    if (b.op is V.NUMBER and a.op is not V.NUMBER) or (_given(b) and not _given(a)):
         return s.make(V.MULTIPLY, [b, a], e.shape)
     if a.op is V.NUMBER and a.value < 0:
         positive = s.make(V.MULTIPLY, [number(-a.value), b], e.shape)
@@ -406,12 +433,24 @@ def _numbered(e: Expr) -> bool:
     return e.op is V.MULTIPLY and e.args[0].op is V.NUMBER and e.args[0].shape == ()
 
 
+def _scaled(e: Expr) -> bool:
+    """Whether an expression is a number, or an attribute of the cell, times something."""
+    return e.op is V.MULTIPLY and _given(e.args[0])
+
+
+def _given(e: Expr) -> bool:
+    """Whether an expression is made of numbers and attributes of the cell."""
+    return e.shape == () and all(
+        part.args or part.op is V.NUMBER or part.symbol.kind == "scalar" for part in order([e])
+    )
+
+
 def numbers_outside(e: Expr, s: Simplifier) -> Expr | None:
     """A number before what is summed, reshaped or multiplied stands before the whole."""
     if e.op not in (V.SUM, V.MEAN, V.RESHAPE, V.TRANSPOSE, V.BROADCAST_TO, V.MATMUL, V.EINSUM):
         return None
     for i, arg in enumerate(e.args):
-        if _numbered(arg) and arg not in s.whole:
+        if _scaled(arg) and arg not in s.whole:
             k, rest = arg.args
             if rest.shape == arg.shape:
                 whole = s.make(e.op, [*e.args[:i], rest, *e.args[i + 1 :]], e.shape, e.params)
@@ -451,18 +490,37 @@ def signs_outside(e: Expr, s: Simplifier) -> Expr | None:
     return None
 
 
-def twice(e: Expr, s: Simplifier) -> Expr | None:
-    """x + x is 2 x; so is what is added, or taken away, twice in a row."""
+def collected(e: Expr, s: Simplifier) -> Expr | None:
+    """x + x is 2 x, and x - y + y is x, however far apart the terms of a sum stand."""
     if e.op not in (V.ADD, V.SUBTRACT):
         return None
-    a, b = e.args
-    if a is b and e.op is V.ADD:
-        return s.make(V.MULTIPLY, [number(2), b], e.shape)
-    if e.op is V.SUBTRACT and a.op is V.NEGATIVE and a.args[0] is b:
-        return s.make(V.NEGATIVE, [s.make(V.MULTIPLY, [number(2), b], e.shape)], e.shape)
-    if a.op is e.op and a.args[1] is b:
-        return s.make(e.op, [a.args[0], s.make(V.MULTIPLY, [number(2), b], b.shape)], e.shape)
-    return None
+    terms = [*_terms(e, 1, s)]
+    found: dict[Expr, float] = {}
+    for k, term in terms:
+        found[term] = found.get(term, 0) + k
+    if len(found) == len(terms) or len(terms) > LONG:
+        return None
+    left = [(k, term) for term, k in found.items() if k]
+    left.sort(key=lambda pair: pair[0] < 0)  # a minus sign does not come first
+    total = number(0)
+    for k, term in left:
+        one = s.make(V.MULTIPLY, [number(abs(k)), term], term.shape)
+        shape = np.broadcast_shapes(total.shape, one.shape)
+        total = s.make(V.SUBTRACT if k < 0 else V.ADD, [total, one], shape)
+    return _fits(e, total)
+
+
+def _terms(e: Expr, k: float, s: Simplifier, inside: bool = False) -> Iterator[tuple[float, Expr]]:
+    """The terms of a sum, and how often each is there."""
+    if e.op is V.NEGATIVE and not (inside and e in s.whole):
+        yield from _terms(e.args[0], -k, s, True)
+    elif e.op in (V.ADD, V.SUBTRACT) and not (inside and e in s.whole):
+        yield from _terms(e.args[0], k, s, True)
+        yield from _terms(e.args[1], k if e.op is V.ADD else -k, s, True)
+    elif _numbered(e) and e not in s.whole:
+        yield k * e.args[0].value, e.args[1]
+    else:
+        yield k, e
 
 
 def common_factor(e: Expr, s: Simplifier) -> Expr | None:
@@ -589,6 +647,50 @@ def known_fraction(e: Expr, s: Simplifier) -> Expr | None:
     return None
 
 
+def _factors(e: Expr, s: Simplifier) -> list[Expr]:
+    if e.op is not V.MULTIPLY or e in s.whole:
+        return [e]
+    return [f for arg in e.args for f in _factors(arg, s)]
+
+
+def cancelled_factor(e: Expr, s: Simplifier) -> Expr | None:
+    """(a b) / b is a."""
+    if e.op is not V.DIVIDE or e in s.forward or e.args[1].op is V.NUMBER:
+        return None
+    factors = _factors(e.args[0], s)
+    if e.args[1] not in factors:
+        return None
+    factors.remove(e.args[1])
+    rest = number(1)
+    for f in factors:
+        rest = s.make(V.MULTIPLY, [rest, f], np.broadcast_shapes(rest.shape, f.shape))
+    return _fits(e, rest)
+
+
+def over_length(e: Expr, s: Simplifier) -> Expr | None:
+    """1[y != 0] / (y + 1[y = 0]) is 1 / y, but 0 where y is: x / y, for the length y of x."""
+    if e.op is V.DIVIDE and e.args[0].op is V.NOT_EQUAL and e.args[1].op is V.ADD:
+        y, zero = e.args[1].args
+        if zero.op is V.EQUAL and zero.args == e.args[0].args and zero.args[0] is y:
+            return make(V.OVER, [number(1), y], e.shape)
+    if e.op is V.MULTIPLY and V.OVER in (arg.op for arg in e.args):
+        i = 1 if e.args[1].op is V.OVER else 0
+        x, (a, y) = e.args[1 - i], e.args[i].args
+        if x.op is not V.NUMBER and (e.args[i] not in s.whole or a.op is V.NUMBER):
+            pair = [a, x] if i == 0 else [x, a]
+            above = s.make(V.MULTIPLY, pair, np.broadcast_shapes(x.shape, a.shape))
+            return s.make(V.OVER, [above, y], e.shape)
+    if e.op is not V.OVER or e.args[0].op is not V.MULTIPLY:
+        return None
+    (a, b), y = e.args[0].args, e.args[1]
+    if a.op is V.NUMBER and a.shape == ():
+        return s.make(V.MULTIPLY, [a, s.make(V.OVER, [b, y], e.shape)], e.shape)
+    for x, unit in ((a, make(V.DIVIDE, [b, y], b.shape)), (b, make(V.DIVIDE, [a, y], a.shape))):
+        if unit in s.forward:  # a vector of length 1
+            return s.make(V.MULTIPLY, [x, unit], e.shape)
+    return None
+
+
 def factored(e: Expr, s: Simplifier) -> Expr | None:
     """g - g b is g (1 - b), and g (k / b) is k (g / b)."""
     if e.op is V.SUBTRACT and e.args[1].op is V.MULTIPLY:
@@ -599,7 +701,7 @@ def factored(e: Expr, s: Simplifier) -> Expr | None:
             return s.make(V.MULTIPLY, [g, rest], e.shape)
     if e.op is V.SUBTRACT and e.args[0].op is V.NUMBER and e.args[0].value == 1:
         relation = e.args[1]
-        if relation.op in _OPPOSITE and relation.shape == e.shape:
+        if relation.op in _OPPOSITE and relation.shape == e.shape and relation not in s.named:
             return make(_OPPOSITE[relation.op], relation.args, e.shape)
     if e.op is V.MULTIPLY:
         g, d = e.args
@@ -717,6 +819,7 @@ TIDY: tuple[Rule, ...] = (
 )
 RULES: tuple[Rule, ...] = (
     *TIDY,
+    flipped_twice,
     transposed_product,
     leading_ones,
     known_condition,
@@ -724,10 +827,12 @@ RULES: tuple[Rule, ...] = (
     numbers_first,
     numbers_outside,
     signs_outside,
+    cancelled_factor,
+    over_length,
     known_fraction,
     fraction_outside,
     factored,
-    twice,
+    collected,
     common_factor,
     of_fractions,
     over_the_same,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..notation import Notation, hidden
+from ..notation import TIMES, Notation, hidden
 from ..ops import primitives
 from ..ops.primitives import *
 from ..primitive import Primitive
@@ -36,8 +36,14 @@ SLICE = _own("slice", _sliced, Notation("entries"))
 TAKE = _own("entry", lambda x, axis, index: np.take(x, index, axis), Notation("entries"))
 TRANSPOSE = _own("transpose", lambda x: np.swapaxes(x, -1, -2), Notation("turned"))
 PART = _own("part", lambda x, port: x[port], Notation("entries"))
+OVER = _own(
+    "over",
+    lambda a, b: a * np.not_equal(b, 0) / (b + np.equal(b, 0)),
+    Notation("fraction", "/", TIMES),
+)
+"""a / b, and 0 where b is 0: the derivative of a length."""
 PLACED = _own("placed", _refused, hidden())
 """Zeros, but for one slice: the transpose of a slice."""
 
-__all__ = ["NUMBER", "PART", "PLACED", "SLICE", "SYMBOL", "TAKE", "TRANSPOSE"]
+__all__ = ["NUMBER", "OVER", "PART", "PLACED", "SLICE", "SYMBOL", "TAKE", "TRANSPOSE"]
 __all__ += primitives.__all__

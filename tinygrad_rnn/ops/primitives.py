@@ -30,6 +30,10 @@ IS_POSITIVE: Primitive = elementwise.is_positive
 IS_ZERO: Primitive = elementwise.is_zero
 SHARE: Primitive = elementwise.share
 WHERE: Primitive = elementwise._where
+LOGICAL_AND: Primitive = compare._AND
+LOGICAL_OR: Primitive = compare._OR
+LOGICAL_XOR: Primitive = compare._XOR
+LOGICAL_NOT: Primitive = compare._NOT
 GETITEM: Primitive = index._getitem
 PUT_ALONG_AXIS: Primitive = index._put
 PUT_ROWS: Primitive = index._put_rows
@@ -46,6 +50,7 @@ EVENLY: Primitive = reduce._evenly
 MEAN: Primitive = reduce._mean
 SUM: Primitive = reduce._sum
 BROADCAST_TO: Primitive = shape._broadcast_to
+FLIP: Primitive = shape._flip
 MOVEAXIS: Primitive = shape._moveaxis
 PERMUTE: Primitive = shape._transpose
 RESHAPE: Primitive = shape._reshape
@@ -60,6 +65,7 @@ __all__ = [
     "EINSUM",
     "EQUAL",
     "EVENLY",
+    "FLIP",
     "FROM_DIAGONAL",
     "GETITEM",
     "GREATER",
@@ -71,6 +77,10 @@ __all__ = [
     "IS_ZERO",
     "LESS",
     "LESS_EQUAL",
+    "LOGICAL_AND",
+    "LOGICAL_NOT",
+    "LOGICAL_OR",
+    "LOGICAL_XOR",
     "MATMUL",
     "MEAN",
     "MOVEAXIS",
