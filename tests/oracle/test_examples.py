@@ -231,3 +231,86 @@ def test_kalman_filter():
     normal = torch.distributions.MultivariateNormal(torch.zeros(T, dtype=torch.float64), whole)
     theirs = normal.log_prob(torch.tensor(xs[..., 0].T)).mean()
     same(example.log_likelihood(cell, xs), cell, theirs, p)
+
+
+def gru_of(p, prefix, H):
+    """A step of PyTorch's GRU cell with these weights."""
+
+    def step(x, h):
+        a, u = x @ p[f"{prefix}.U"] + p[f"{prefix}.b"], h @ p[f"{prefix}.W"] + p[f"{prefix}.d"]
+        r, z = (sigmoid(a[:, k * H :][:, :H] + u[:, k * H :][:, :H]) for k in (0, 1))
+        n = tanh(a[:, 2 * H :] + r * u[:, 2 * H :])
+        return (1 - z) * n + z * h
+
+    return step
+
+
+def test_ode_rnn():
+    example, rng = program("ode_rnn"), np.random.default_rng(0)
+    model, p = in_float64(example.Model(rng))
+    looks, spans, seen = example.batch(rng, B=5)
+    H, h, guesses = example.H, torch.zeros(5, example.H, dtype=torch.float64), []
+    update = gru_of(p, "cell.gru", H)
+
+    def slope(h):
+        return tanh(h @ p["cell.inner.W"] + p["cell.inner.b"]) @ p["cell.C"]
+
+    for x, dt in zip(torch.tensor(looks), torch.tensor(spans), strict=True):
+        h, d = update(x, h), dt / example.STEPS
+        for _ in range(example.STEPS):  # by its tableau
+            slopes = []
+            for row in ([], [1 / 2], [0, 1 / 2], [0, 0, 1]):
+                slopes.append(slope(h + d * sum(a * k for a, k in zip(row, slopes, strict=True))))
+            h = h + d * sum(
+                b * k for b, k in zip((1 / 6, 1 / 3, 1 / 3, 1 / 6), slopes, strict=True)
+            )
+        guesses.append(h @ p["read.W"] + p["read.b"])
+    off = torch.stack(guesses) - torch.tensor(seen)
+    same(example.loss(model, looks, spans, seen), model, (off[4:] ** 2).mean(), p)
+    np.testing.assert_array_equal(looks[1:], seen[:-1])
+
+
+def test_an_ode_rnns_state_solves_its_equation():
+    """Against many small steps of Euler's method."""
+    example, rng = program("ode_rnn"), np.random.default_rng(0)
+    cell = example.ODERNNCell(2, 4, rng=0, dtype=np.float64)
+    A, a, C = cell.inner.W.numpy(), cell.inner.b.numpy(), cell.C.numpy()
+    h, dt = rng.normal(size=(3, 4)), rng.uniform(0.1, 1, (3, 1))
+    found, n = cell.evolved(tg.tensor(h), dt).numpy(), 20_000
+    for _ in range(n):
+        h = h + dt / n * (np.tanh(h @ A + a) @ C)
+    np.testing.assert_allclose(found, h, atol=1e-5)
+
+
+def test_captions():
+    example, rng = program("captions"), np.random.default_rng(0)
+    model, p = in_float64(example.Captioner(rng))
+    images, before, said, real = example.batch(rng, B=6)
+    assert 0 < real.mean() < 1
+    H = example.H
+    features = torch.relu(torch.tensor(images) @ p["see.layers.0.W"] + p["see.layers.0.b"])
+    h, c = (tanh(features @ p[f"{k}.W"] + p[f"{k}.b"]) for k in "hc")
+    total = 0
+    for ids, wanted, counts in zip(before, said, real, strict=True):
+        a = p["embed.W"][ids] @ p["cell.U"] + h @ p["cell.W"] + p["cell.b"]
+        i, f, g, o = a.split(H, dim=1)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h = sigmoid(o) * tanh(c)
+        scores = h @ p["read.W"] + p["read.b"]
+        losses = torch.nn.functional.cross_entropy(scores, torch.tensor(wanted), reduction="none")
+        total = total + (losses * torch.tensor(counts)).sum()
+    same(example.loss(model, images, before, said, real), model, total / real.sum(), p)
+
+
+def test_captions_say_what_is_painted():
+    example, rng = program("captions"), np.random.default_rng(1)
+    for _ in range(20):
+        points, caption = example.image(rng)
+        shapes = caption.split(" beside ")
+        halves = points.reshape(8, 8, 3).clip(0.5)
+        seen = [half.max((0, 1)) for half in (halves[:, :4], halves[:, 4:]) if half.max() > 0.6]
+        colours = [list(example.COLOURS)[int(colour.argmax())] for colour in seen]
+        assert [shape.split()[1] for shape in shapes] == colours
+    model = example.Captioner(rng)
+    captions = model.write(np.stack([points]))
+    assert set(captions[0].split()) <= set(example.WORDS.words)
