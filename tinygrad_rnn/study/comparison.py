@@ -473,7 +473,7 @@ def _agreement(
     natural  what counts as large, at least
     """
     with np.errstate(all="ignore"):
-        away = np.abs(g - other)
+        away = np.asarray(np.abs(g - other))
         away[(g == other) & ~np.isfinite(g)] = 0  # the same infinity
         allowed = np.broadcast_to(allowed, g.shape)
         beyond = np.where(away > 0, away / allowed, 0)
