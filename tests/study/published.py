@@ -411,19 +411,19 @@ class Mistake(NamedTuple):
     cell    the pass it is planted in
     edits   [(as it stands, with the mistake)]
     kinds   the names that are right for it
-    place   the first wrong gradient, walking back from the loss, and the step
+    place   the names that are right for the first wrong gradient, walking back, and the step
     """
 
     source: str
     cell: str
     edits: Any
     kinds: tuple[str, ...]
-    place: tuple[str, int | None]
+    place: tuple[tuple[str, ...], int | None]
 
 
-def one(source, cell, old, new, kinds, *place):
+def one(source, cell, old, new, kinds, name, step):
     kinds = (kinds,) if isinstance(kinds, str) else kinds
-    return Mistake(source, cell, [(old, new)], kinds, place)
+    return Mistake(source, cell, [(old, new)], kinds, ((name,), step))
 
 
 GITHUB = "https://github.com/"
@@ -432,7 +432,7 @@ FIRST = [
         'df * sigmoid(a[t]["f"], True)', "df * sigmoid(f[t])", "wrong f'(a)", "a_f", T),
     Mistake(GITHUB + "CaptainE/RNN-LSTM-in-numpy/issues/1", "joined",
         [("dh_next = dz[:n]", "dh_prev = dz[:n]"), ("dC_next = f[t] * dC", "dC_prev = f[t] * dC")],
-        ("missing term",), ("h", T - 1)),
+        ("missing term",), (("h",), T - 1)),
     one(GITHUB + "nicodjimenez/lstm/issues/47", "joined",
         "h[t] = o[t] * np.tanh(C[t])", "h[t] = o[t] * C[t]", "forward pass", "h", 1),
     one(GITHUB + "cthorey/CS231/issues/1", "stacked",
@@ -452,7 +452,7 @@ FIRST = [
     one(GITHUB + "automan000/Convolutional_LSTM_PyTorch/issues/20", "peephole",
         "dc = dc * f + af * pf + ai * pi", "dc = dc * f", "missing term", "c", T - 1),
     one(GITHUB + "karpathy/makemore/pull/3", "vanilla_steps",
-        "h, cache = step_forward(x, h,", "h, cache = step_forward(x, s_0,", "forward pass", "s", 1),
+        "h, cache = step_forward(x, h,", "h, cache = step_forward(x, s_0,", "forward pass", "s", 2),
     one(GITHUB + "VikParuchuri/zero_to_gpt/issues/9", "vanilla_columns",
         "dW += draw @ h[t - 1].T", "dW += draw @ h[max(t - 1, 0)].T",
         "off by one in time", "W", None),
@@ -472,7 +472,7 @@ APART = [
     Mistake(GITHUB + "lhnguyen102/cuTAGI/issues/77", "stacked",
         [("df = prev_c * dnext_c", "df = prev_c * dnext_h"),
          ("di = g * dnext_c", "di = g * dnext_h"),
-         ("dg = i * dnext_c", "dg = i * dnext_h")], ("wrong operand",), ("i", T)),
+         ("dg = i * dnext_c", "dg = i * dnext_h")], ("wrong operand",), (("i",), T)),
     one(GITHUB + "ooples/AiDotNet/pull/722 (HIP)", "stacked",
         'dprev_h = da @ p["W"].T', "dprev_h = 0 * prev_h", "missing term", "h", T - 1),
     one(GITHUB + "nicodjimenez/lstm/pull/49", "joined",
@@ -488,7 +488,7 @@ APART = [
         [('np.einsum("tbi,tbh->ih", xs, da)', 'np.einsum("tbi,tbh->ih", xs, da) / len(s_0)'),
          ('np.einsum("tbi,tbh->ih", s[:-1], da)',
           'np.einsum("tbi,tbh->ih", s[:-1], da) / len(s_0)')],
-        ("mean over the batch for a sum",), ("U", None)),
+        ("mean over the batch for a sum",), (("U",), None)),
     one(GITHUB + "jinzishuai/learn2deeplearn/issues/44", "joined",
         "da_g = dg * (1 - g[t] ** 2)", "da_g = dg * (1 - np.tanh(g[t]) ** 2)",
         "wrong f'(a)", "a_g", T),
@@ -545,7 +545,7 @@ LAST = [
     Mistake(GITHUB + "tensorflow/swift-apis/issues/518", "vanilla_steps",
         [("dWx += dWx_t", "dWx = dWx_t"), ("dWh += dWh_t", "dWh = dWh_t"),
          ("db += db_t", "db = db_t")],
-        ("missing sum over time",), ("U", None)),
+        ("missing sum over time",), (("U",), None)),
     one(GITHUB + "kvfrans/notes/issues/5", "vanilla_steps",
         "db = dt.sum(axis=0)", "db = dt.mean(axis=0)", "mean over the batch for a sum", "b", None),
     one(GITHUB + "apache/mxnet/pull/17872", "gru",
@@ -558,3 +558,5 @@ LAST = [
     one(GITHUB + "libxsmm/libxsmm/pull/245", "mgu",
         'G["W_m"] += (f * h).T @ am', 'G["W_m"] += h.T @ am', "wrong operand", "W_m", None),
 ]  # fmt: skip
+
+SINGLE = [*FIRST, *APART, *LAST]

@@ -15,6 +15,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from .. import ops
+from ..autodiff import gradients
 from ..equations import notation, print_text
 from ..equations import vocabulary as V
 from ..equations.evaluate import _computed, _sized, evaluate
@@ -34,6 +36,8 @@ from ..equations.expr import (
 )
 from ..equations.sizes import grows
 from ..graph import Array
+from ..primitive import apply
+from ..tensor import tensor
 
 EXTENTS: dict[str, Callable[[int, int], bool]] = {
     "": lambda t, T: True,
@@ -97,12 +101,15 @@ class Lines:
     form      the equations
     lines     in the order in which a step computes them
     slopes    the slopes of activations in them
-    starts    the names of the gradients of the first state, one per carry
+    states    those that are handed on, one per carry
+    pieces    blocks of values in them, by shape
+    helpers   the names of lines that are no quantity's gradient: common parts of others
     """
 
     def __init__(self, form: Form) -> None:
         self.form = form
         self.slopes = _slopes(form)
+        self.helpers: set[str] = set()
         self._own: dict[Expr, Expr] = {}  # cotangents that have no line in the derivation
         lines: list[Line] = []
         enter: dict[Expr, Expr] = {}
@@ -122,6 +129,8 @@ class Lines:
                 )
             value = self._split(replaced(equation.value, enter), lines)
             of = meaning.get(target) or _short(target)
+            if target not in meaning:
+                self.helpers.add(of)
             lines.append(Line("backward", target, value, of))
         for carry in form.carries:
             value = self._split(replaced(carry.value, enter), lines)
@@ -140,7 +149,11 @@ class Lines:
             name(s.symbol._replace(time=0), s.shape) for s in states if s.symbol.name not in seen
         ]
         self.states = states
-        self._users: dict[str, list[int]] = {}
+        self.pieces: dict[Any, list[Expr]] = {}
+        values = [e.value for e in form.forward] + [line.value for line in lines]
+        for e in order(values):
+            if e.op is V.SLICE and e.args[0].op is V.SYMBOL:
+                self.pieces.setdefault(e.shape, []).append(e)
 
     def _split(self, value: Expr, lines: list[Line]) -> Expr:
         """The value with each cotangent before a slope as a line of its own, which is added."""
@@ -187,6 +200,35 @@ class Lines:
                 break
             e = again
         return e
+
+    def reach(self, k: int, further: bool) -> set[str]:
+        """The names of the gradients that change if a line does, as `Trial.run` calls them.
+
+        further  whether there is a step before the one where it is changed
+        """
+        inner = ("error", "backward", "carry") if further else ("error", "backward")
+        reached = {k}
+        values = {line.target.symbol.name for line in self.lines[k : k + 1] if line.kind in inner}
+        while True:
+            size = len(reached)
+            for j, line in enumerate(self.lines):
+                if j not in reached and not values.isdisjoint(names_in(line.value)):
+                    reached.add(j)
+                    if line.kind in inner:
+                        values.add(line.target.symbol.name)
+            if len(reached) == size:
+                break
+        found: set[str] = set()
+        for line in (self.lines[j] for j in reached):
+            if line.kind == "sum":
+                found.add(line.target.symbol.name)
+            elif line.kind == "input":
+                found.add("x")
+            elif line.kind == "carry":
+                found.add(f"{line.of}_0")
+            elif line.kind == "backward":
+                found.add(f"{line.of}_t")
+        return found
 
     def changed(self, changes: Iterable[Change]) -> Lines:
         """The same with some lines changed for good, at all steps."""
@@ -416,12 +458,16 @@ def _flat(e: Expr, known: Mapping[Expr, Any]) -> Any:
 _names: WeakKeyDictionary[Expr, frozenset[str]] = WeakKeyDictionary()
 
 
+AT_THE_LOSS = "at the loss"
+"""The name of values of the loss's step, in the step that it is followed to."""
+
+
 def names_in(e: Expr) -> frozenset[str]:
     """The names of the values that an expression depends on."""
     found = _names.get(e)
     if found is None:
         if e.op is V.SYMBOL:
-            found = frozenset([e.symbol.name])
+            found = frozenset([AT_THE_LOSS if e.symbol.kind == "at the loss" else e.symbol.name])
         else:
             found = frozenset().union(*map(names_in, e.args))
         _names[e] = found
@@ -436,6 +482,40 @@ class Numbers:
     xs: Array
     starts: list[Array]
     errors: list[Array]
+
+
+def pieces(equation: Equation) -> list[tuple[Expr, int, int]]:
+    """The parts that a value is cut into: (symbol, axis from the end, width)."""
+    first = equation.targets[0].shape
+    unequal = [i - len(first) for i, n in enumerate(equation.value.shape) if n != first[i]]
+    axis = unequal[0] if unequal else -1
+    return [(target, axis, target.shape[axis]) for target in equation.targets]
+
+
+def _cut(value: Any, axis: int, start: int, stop: int) -> Any:
+    return value[(..., slice(start, stop), *([slice(None)] * (-1 - axis)))]
+
+
+def _taped(e: Expr, known: Mapping[Expr, Any], fixed: Mapping[str, Any], batch: int) -> Any:
+    """One operation on tensors, recorded."""
+    if e.op is V.SYMBOL:
+        return fixed[e.symbol.name]
+    if e.op is V.NUMBER:
+        return np.full(_sized(e.shape, batch), e.value) if e.shape else e.value
+    args = [known[arg] for arg in e.args]
+    if e.op is V.SLICE:
+        return _cut(args[0], e.params["axis"], e.params["start"], e.params["stop"])
+    if e.op is V.TAKE:
+        return args[0][(..., e.params["index"], *([slice(None)] * (-1 - e.params["axis"])))]
+    if e.op is V.TRANSPOSE:
+        return ops.swapaxes(args[0], -1, -2)
+    if e.op is V.PART:
+        return args[0][e.params["port"]]
+    if e.op is V.RESHAPE:
+        return ops.reshape(args[0], _sized(e.shape, batch))
+    if e.op is V.BROADCAST_TO:
+        return ops.broadcast_to(args[0], _sized(e.shape, batch))
+    return apply(e.op, args, {k: _sized(v, batch) for k, v in e.params.items()})
 
 
 class Trial:
@@ -458,10 +538,21 @@ class Trial:
         self._now: dict[tuple[str, int], Any] = self._values
         self._dirty: frozenset[str] = frozenset()
         self._zeros: dict[Any, Any] = {}
-        changed = forward or {}
+        self._loss = 0
+        self._names: dict[Expr, frozenset[str]] = {}
+        changed = self.changed = dict(forward or {})
+        self._before = [carry.state for carry in form.carries]
         x = form.inputs[0].of.symbol.name if form.inputs else "x"
         for state, start in zip(lines.states, numbers.starts, strict=True):
             self._values[state.symbol.name, 0] = start
+        now = {state.symbol.name for state in lines.states} | set(self._fixed)
+        for equation in form.forward:  # tanh(c_0), where a list begins with it
+            if len(equation.targets) == 1 and names_in(equation.value) <= now:
+                times = {s.symbol.time for s in symbols([equation.value])}
+                label = equation.target.symbol.name
+                if times <= {0, None} and label not in now:
+                    self._values[label, 0] = self._ev(equation.value, 0)
+                    now.add(label)
         for t in range(1, self.T + 1):
             self._values[x, t] = numbers.xs[t - 1]
             for error, e in zip(form.errors, numbers.errors, strict=True):
@@ -474,21 +565,9 @@ class Trial:
                     self._values[equation.target.symbol.name, t] = value
                 else:
                     at = 0
-                    shapes = [target.shape for target in equation.targets]
-                    axis = next(
-                        (
-                            i - len(shapes[0])
-                            for i, n in enumerate(equation.value.shape)
-                            if n != shapes[0][i]
-                        ),
-                        -1,
-                    )
-                    for target in equation.targets:
-                        width = target.shape[axis]
-                        part = [slice(None)] * len(target.shape)
-                        part[axis] = slice(at, at + width)
+                    for target, axis, width in pieces(equation):
+                        self._values[target.symbol.name, t] = _cut(value, axis, at, at + width)
                         at += width
-                        self._values[target.symbol.name, t] = value[tuple(part)]
             after = [self._ev(state, t) for state in form.states]
             for state, value in zip(lines.states, after, strict=True):
                 self._values[state.symbol.name, t] = value
@@ -573,6 +652,8 @@ class Trial:
         at: int = symbol.time if symbol.fixed else t + symbol.time
         if symbol.kind == "last":
             at = self.T
+        elif symbol.kind == "at the loss":
+            at = self._loss + symbol.time
         elif symbol.kind == "reversed":
             at = self.T + 1 - at
         elif symbol.kind == "wrapped" and not (0 < at <= self.T):
@@ -589,7 +670,10 @@ class Trial:
             return self._look(e, t)
         if e.op is V.NUMBER:
             return np.full(_sized(e.shape, self.B), e.value) if e.shape else e.value
-        clean = self._dirty.isdisjoint(names_in(e))
+        names = self._names.get(e)
+        if names is None:
+            names = self._names[e] = names_in(e)
+        clean = self._dirty.isdisjoint(names)
         if clean:
             found = self._cache.get((e, t))
             if found is not None:
@@ -615,16 +699,11 @@ class Trial:
     def _reached(self, changes: Sequence[Change]) -> frozenset[str]:
         """The names of all lines that depend on the changed ones."""
         all_lines = self.lines.lines
-        dirty = {
-            all_lines[c.line].target.symbol.name
-            for c in changes
-            if all_lines[c.line].kind not in ("sum", "input")
-        }
-        more = [
-            (all_lines[c.line].target.symbol.name, names_in(c.value))
-            for c in changes
-            if all_lines[c.line].kind not in ("sum", "input")
-        ]
+        inner = [c for c in changes if all_lines[c.line].kind not in ("sum", "input")]
+        if not inner:
+            return frozenset()
+        dirty = {all_lines[c.line].target.symbol.name for c in inner}
+        more = [(all_lines[c.line].target.symbol.name, names_in(c.value)) for c in inner]
         while True:
             size = len(dirty)
             for target, needs in [*self._needs, *more]:
@@ -633,16 +712,22 @@ class Trial:
             if len(dirty) == size:
                 return frozenset(dirty)
 
-    def table(self, changes: Sequence[Change] = ()) -> dict[tuple[int, int], dict[str, Array]]:
-        """The part of each gradient from loss t through the uses in step k, by (t, k)."""
+    def table(
+        self, changes: Sequence[Change] = (), more: Mapping[str, Expr] | None = None
+    ) -> dict[tuple[int, int], dict[str, Array]]:
+        """The part of each gradient from loss t through the uses in step k, by (t, k).
+
+        more  further expressions to evaluate there, {name: expression}
+        """
         all_lines = self.lines.lines
         values = {c.line: c.value for c in changes if not c.extent and c.weights is None}
         self._dirty = frozenset(
             line.target.symbol.name for line in all_lines if line.kind not in ("sum", "input")
-        )
+        ) | {AT_THE_LOSS}
         found: dict[tuple[int, int], dict[str, Array]] = {}
         try:
             for t in range(1, self.T + 1):
+                self._loss = t
                 now: dict[tuple[str, int], Any] = {}
                 self._now = now
                 for line in all_lines:
@@ -655,18 +740,63 @@ class Trial:
                         if line.kind == "error" and k < t:
                             now[label, k] = self._zero(line.target.shape)
                             continue
-                        if line.kind == "input":
-                            continue
                         value = self._ev(values.get(number_, line.value), k)
-                        if line.kind == "sum":
+                        if line.kind == "input":
+                            parts["x"] = np.asarray(value)
+                        elif line.kind == "sum":
                             parts[label] = np.asarray(value)
                         else:
                             now[label, k - 1 if line.kind == "carry" else k] = value
+                    for label, e in (more or {}).items():
+                        parts[label] = np.asarray(self._ev(e, k))
                     found[t, k] = parts
         finally:
             self._now = self._values
             self._dirty = frozenset()
         return found
+
+    def differentiated(self) -> dict[str, Array]:
+        """The gradients of what the forward pass computes, whatever the lines say: by autodiff.
+
+        Raises ValueError if the first state is made of parameters.
+        """
+        form, numbers = self.lines.form, self.numbers
+        if form.initial:
+            raise ValueError("the first state is made of parameters")
+        leaves: dict[str, Any] = {n: tensor(p) for n, p in numbers.parameters.items()}
+        starts = [tensor(s) for s in numbers.starts]
+        xs = [tensor(x) for x in numbers.xs]
+        fixed = self._fixed | leaves
+        before, ends, errors = starts, [], []
+        for t in range(self.T):
+            known: dict[Expr, Any] = dict(zip(self._before, before, strict=True))
+            known |= {g.of: xs[t] for g in form.inputs}
+
+            def value(e: Expr, known: dict[Expr, Any] = known) -> Any:
+                for part in order([e]):
+                    if part not in known:
+                        known[part] = _taped(part, known, fixed, self.B)
+                return known[e]
+
+            for k, equation in enumerate(form.forward):
+                whole = value(self.changed.get(k, equation.value))
+                if len(equation.targets) == 1:
+                    known[equation.target] = whole
+                    continue
+                at = 0
+                for target, axis, width in pieces(equation):
+                    known[target] = _cut(whole, axis, at, at + width)
+                    at += width
+            before = [value(state) for state in form.states]
+            ends += [value(o) for o in form.outputs]
+            errors += [e[t] for e in numbers.errors]
+        found = gradients(ends, [*leaves.values(), *xs, *starts], errors)
+        result = dict(zip(leaves, found, strict=False))
+        if form.inputs:
+            result["x"] = np.stack(found[len(leaves) : len(leaves) + len(xs)])
+        rest = found[len(leaves) + len(xs) :]
+        named = [f"{s.symbol.name}_0" for s in self.lines.states]
+        return result | dict(zip(named, rest, strict=True))
 
     def run(
         self, changes: Sequence[Change], only: Container[str] | None = None

@@ -14,7 +14,7 @@ from ..equations.notation import boxed
 from ..graph import Array
 from .lines import Change, Line, Lines, Numbers, Trial, names_in
 from .problem import Problem
-from .search import Candidate, Found, Level, Search
+from .search import Candidate, Found, Item, Level, Search
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Finding:
     instead   the equation that was computed
     right     the gradients that were right before it, walking back
     also      other mistakes that give the same numbers
+    helper    whether `name` is that of a part which several backward equations share
     """
 
     kind: str
@@ -42,9 +43,11 @@ class Finding:
     instead: str = ""
     right: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    helper: bool = False
 
     def __str__(self) -> str:
-        at = f"dL/d{self.name}" + ("" if self.step is None else f" at step {self.step}")
+        at = self.name if self.helper else f"dL/d{self.name}"
+        at += "" if self.step is None else f" at step {self.step}"
         if self.kind == "forward pass":
             at = f"the forward pass, {self.name}"
         if self.kind == "unknown":
@@ -91,7 +94,7 @@ class Asked:
         self.forward = {name: f"{name} value" for name in forward if name in values}
         self.unknown = [n for n in between if n not in known]
         self.unknown += [n for n in forward if n not in values]
-        self.known = sorted(known)
+        self.known = sorted(known - lines.helpers)
 
     def renamed(
         self,
@@ -175,7 +178,7 @@ def _wrong(search: Search, lines: Lines) -> set[tuple[str, int]]:
 def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: Asked) -> Finding:
     """The words for a mistake."""
     candidate = found.candidate
-    name, step, before = _first_wrong(found, search)
+    name, step, before = _first_wrong(found, search, wrong)
     words = said(candidate, found.before)
     extents = {c.extent for c in candidate.changes if c.extent}
     if len(extents) == 1 and candidate.kind != "step left out":
@@ -194,7 +197,10 @@ def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: A
     given = search.full.given
     seen = tuple(n for n in before if f"{n}_t" in given and f"{n}_t" not in late)
     also = tuple(f"{c.kind}, {said(c, found.before)}" for c in found.also)
-    return Finding(candidate.kind, name, step, words, explains, equation, instead, seen, also)
+    helper = candidate.kind != "forward pass" and name in found.before.helpers
+    return Finding(
+        candidate.kind, name, step, words, explains, equation, instead, seen, also, helper
+    )
 
 
 def _written(
@@ -208,7 +214,11 @@ def _written(
 
 def said(candidate: Candidate, lines: Lines) -> str:
     """The detail with expressions written out."""
-    names = {line.target: f"dL/d{line.of}" for line in lines.lines if line.kind != "sum"}
+    names = {
+        line.target: line.of if line.of in lines.helpers else f"dL/d{line.of}"
+        for line in lines.lines
+        if line.kind != "sum"
+    }
     names |= {
         line.target: f"the part of dL/d{line.of} from step t+1"
         for line in lines.lines
@@ -230,24 +240,23 @@ def said(candidate: Candidate, lines: Lines) -> str:
     return candidate.detail.format(*[text(e) for e in parts])
 
 
-def _first_wrong(found: Found, search: Search) -> tuple[str, int | None, list[str]]:
+def _first_wrong(
+    found: Found, search: Search, wrong: set[tuple[str, int]]
+) -> tuple[str, int | None, list[str]]:
     """The first quantity, from the loss back, whose gradient a mistake changes, at which step, and
     the quantities that come before it."""
     lines, candidate = found.before, found.candidate
     base = Level(search.numbers, {}, 1e-9, Trial(lines, search.numbers), {}, found.sticky)
-    if candidate.kind in ("clipped", "truncated", "order of time"):
-        clip = candidate.kind == "clipped"
-        return (
-            (found.explains[0] if clip or not lines.states else lines.states[0].symbol.name),
-            None,
-            [],
-        )
+    if not (candidate.changes or candidate.forward or candidate.zero):  # parts of the table
+        if candidate.kind == "truncated" and lines.states:
+            return lines.states[0].symbol.name, None, []
+        steps = [j + 1 for name, j in wrong if name == found.explains[0] == "x"]
+        return found.explains[0], max(steps, default=None), []
     if candidate.zero:
         return f"{lines.states[0].symbol.name}_0", 1, []
-    if candidate.forward:
-        k = min(candidate.forward)
-        return lines.form.forward[k].targets[0].symbol.name, 1, []
     with np.errstate(all="ignore"):
+        if candidate.forward:
+            return *_first_other_value(base.trial, candidate), []
         a, b = base.run(None), base.run(candidate)
     backward = [line.of for line in lines.lines if line.kind == "backward"]
 
@@ -270,6 +279,18 @@ def _first_wrong(found: Found, search: Search) -> tuple[str, int | None, list[st
         if differ(a[label], b[label]):
             return label, None, backward
     return "the loss", None, []
+
+
+def _first_other_value(trial: Trial, candidate: Candidate) -> tuple[str, int]:
+    """The first value of the forward pass that is another one, and the step."""
+    form = trial.lines.form
+    right, other = trial.values(), Trial(trial.lines, trial.numbers, candidate.forward).values()
+    targets = [s.symbol.name for equation in form.forward for s in equation.targets]
+    for t in range(trial.T):
+        for name in targets:
+            if not np.array_equal(right[f"{name} value"][t], other[f"{name} value"][t]):
+                return name, t + 1
+    return form.forward[min(candidate.forward)].targets[0].symbol.name, 1
 
 
 def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, between: bool) -> Finding:
@@ -306,7 +327,7 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, betwee
             "your function also give values of the forward pass, as a third dict {name: (T, ...)}"
         )
         return Finding("unknown", back.get(of, of), None, words + ".")
-    near, all_of_it = _nearest(search)
+    near, all_of_it, certain = _nearest(search)
     t = _last_wrong_input(search)
     if t is not None:
         words += f" dL/dx_t is wrong from step {t} on back."
@@ -317,13 +338,15 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, betwee
             f"the names here: {', '.join(asked.known)}."
         )
     elif near is not None:
+        at = near.of if near.of in lines.helpers else f"dL/d{near.of}"
         words += (
-            f" All that is wrong depends on dL/d{near.of}, so look at its equation. To have the "
+            f" All that is wrong depends on {at}, so look at its equation. To have the "
             "place found for sure, let your function also give the gradients of named quantities, "
             f"as a second dict {{name: (T, ...)}}; the names here: {', '.join(asked.known)}."
         )
-        t = None if near.kind == "sum" else t or search.full.trial.T
-        return Finding("unknown", back.get(near.of, near.of), t, words)
+        t = None if near.kind == "sum" or not certain else t or search.full.trial.T
+        helper = near.of in lines.helpers
+        return Finding("unknown", back.get(near.of, near.of), t, words, helper=helper)
     return Finding("unknown", wrong[0] if wrong else left[0], None, words)
 
 
@@ -341,26 +364,30 @@ def _last_wrong_input(search: Search) -> int | None:
     return max(steps) + 1 if steps else None
 
 
-def _nearest(search: Search) -> tuple[Line | None, bool]:
-    """The line that all wrong gradients depend on, and as little else as possible; and whether
-    nothing is right.
+def _nearest(search: Search) -> tuple[Line | None, bool, bool]:
+    """The line that all wrong gradients depend on, and as little else as possible; whether nothing
+    is right; and whether all that depends on the line is wrong, from the last wrong dL/dx_t on.
     """
     level = next((lv for lv in search.levels if lv.wrong(lv.run(None))), search.full)
     with np.errstate(all="ignore"):
         wrong = level.wrong(level.run(None))
         right = Level(level.numbers, level.run(None), 1e-9, level.trial, {}, level.sticky)
-        best: tuple[int, int] | None = None
+        best: tuple[int, int, set[Item]] | None = None
+        last = max((j for name, j in wrong if name == "x"), default=-1)
         for k, line in enumerate(search.lines.lines):
             if line.kind == "error":
                 continue
             twice = make(V.MULTIPLY, [number(1.5), line.value], line.value.shape)
             got = right.run(Candidate("", changes=(Change(k, twice),)))
             reached = {i for i in right.wrong(got) if i[0] in level.given}
-            if wrong <= reached and (best is None or (len(reached), -k) < best):
-                best = len(reached), -k
+            if wrong <= reached and (best is None or (len(reached), -k) < best[:2]):
+                best = len(reached), -k, reached
         everything = level.wrong({k: np.full(g.shape, np.nan) for k, g in level.given.items()})
     nothing = everything == wrong
-    return None if best is None else search.lines.lines[-best[1]], nothing
+    if best is None:
+        return None, nothing, False
+    later = {(name, j) for name, j in best[2] if name == "x" and j > last}
+    return search.lines.lines[-best[1]], nothing, best[2] - later == wrong
 
 
 def _merged(findings: list[Finding]) -> list[Finding]:

@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .. import ops
 from ..equations import vocabulary as V
-from ..equations.expr import Expr, Symbol, make, name, number, replaced, symbols
+from ..equations.expr import Expr, Symbol, make, name, number, order, replaced, symbols
 from ..equations.sizes import grows
 from ..primitive import Primitive
 from ..tensor import tensor
-from .lines import Lines, Slope, factors, product, terms, total
+from .lines import Lines, Slope, factors, pieces, product, terms, total
 
 COSTS = {
     "missing term": 1.0,
@@ -30,6 +32,9 @@ COSTS = {
     "exchanged gradients": 1.3,
     "extra factor": 2.4,
     "extra term": 2.6,
+    "sum over another axis": 1.5,
+    "order of operations": 1.5,
+    "missing sum": 1.4,
 }
 """Which of several explanations is said: the cheapest."""
 
@@ -114,6 +119,12 @@ def _here(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         yield from _of_concatenation(e)
     elif e.op in (V.SUM, V.MEAN):
         yield from _of_total(e)
+    elif e.op is V.SLICE and e.args[0].op is V.SYMBOL:
+        yield from _of_piece(e, scope)
+    elif e.op.activation and len(e.args) == 1:
+        yield from _outside(e)
+    elif e.op is V.NUMBER:
+        yield from _of_number(e)
 
 
 def _of_sum(e: Expr, scope: Scope) -> Iterator[Rewrite]:
@@ -143,6 +154,7 @@ def _of_sum(e: Expr, scope: Scope) -> Iterator[Rewrite]:
 
 
 def _of_product(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    yield from _moved_in(e)
     parts = factors(e)
     slope = scope.lines.slope(e)
     for i, part in enumerate(parts):
@@ -276,25 +288,70 @@ def wrong_slopes(slope: Slope, others: Sequence[Slope]) -> Iterator[tuple[str, E
 
 
 def on_one_path(e: Expr, scope: Scope) -> Iterator[Rewrite]:
-    """A slope that is wrong or missing for one of the terms that it is a factor of."""
+    """A factor or a slope that is wrong or missing for one of the terms that it belongs to."""
+    parts = terms(e)
+    if len(parts) > 1:
+        for i, (sign, part) in enumerate(parts):
+            for r in on_one_path(part, scope):
+                others = [*parts[:i], (sign, r.value), *parts[i + 1 :]]
+                yield r._replace(value=total(others, e.shape))
+        return
     slope = scope.lines.slope(e)
-    if slope is None:
+    rest = [f for f in factors(e) if slope is None or f not in slope.factors]
+    paths, rest = _paths(rest, scope.lines)
+    if len(paths) < 2:
         return
-    rest = [f for f in factors(e) if f not in slope.factors]
-    made = {line.target: line.value for line in scope.lines.lines if line.kind == "backward"}
-    whole = product(rest, e.shape)
-    parts = terms(made.get(whole, whole))
-    if len(parts) < 2:
-        return
-    right = product(slope.factors, slope.value.shape)
-    wrong = [("none", None), *wrong_slopes(slope, scope.lines.slopes)]
-    for i, (sign, part) in enumerate(parts):
-        others = total([*parts[:i], *parts[i + 1 :]], e.shape)
-        for text, other in wrong:
-            term = part if other is None else make(V.MULTIPLY, [part, other], e.shape)
-            new = total([(1, make(V.MULTIPLY, [others, right], e.shape)), (sign, term)], e.shape)
+    right = product(slope.factors, slope.value.shape) if slope is not None else None
+    whole = [*rest, *([right] if right is not None else [])]
+
+    def times(term: Expr, others: Sequence[Expr]) -> Expr:
+        return product([term, *others], e.shape)
+
+    for i, (sign, path) in enumerate(paths):
+        remaining = times(total([*paths[:i], *paths[i + 1 :]], e.shape), whole)
+
+        def instead(
+            fs: Sequence[Expr], others: Expr = remaining, s: int = sign, p: Expr = path
+        ) -> Expr:
+            return total([(1, others), (s, times(p, fs))], e.shape)
+
+        for j, f in enumerate(rest):
+            new = instead([g for k, g in enumerate(whole) if k != j])
+            text = "for the part {} of it, without the factor {}"
+            yield _rewrite("missing factor", new, text, path, f, more=0.5)
+        if slope is None:
+            continue
+        words = "for the part {} of it, none for the slope of {}"
+        yield _rewrite("missing f'(a)", instead(rest), words, path, slope.value, more=0.5)
+        for text, other in wrong_slopes(slope, scope.lines.slopes):
             words = f"for the part {{}} of it, {text} for the slope of {{}}"
-            yield _rewrite("wrong f'(a)", new, words, part, slope.value, more=0.5)
+            new = instead([*rest, other])
+            yield _rewrite("wrong f'(a)", new, words, path, slope.value, more=0.5)
+
+
+def _paths(parts: Sequence[Expr], lines: Lines) -> tuple[list[tuple[int, Expr]], list[Expr]]:
+    """The terms of the cotangent among some factors, and the other factors.
+
+    A cotangent that is a product is followed to the one in it.
+    """
+    made = {line.target: line.value for line in lines.lines if line.kind == "backward"}
+    parts = list(parts)
+    for _ in range(3):
+        k = next((k for k, f in enumerate(parts) if f in made), None)
+        if k is None:
+            break
+        inner, rest = made[parts[k]], [*parts[:k], *parts[k + 1 :]]
+        if len(terms(inner)) > 1:
+            return terms(inner), rest
+        parts = [*factors(inner), *rest]
+    for k, f in enumerate(parts):
+        if len(terms(f)) > 1 and any(s.symbol.kind in _BACKWARD for s in symbols([f])):
+            return terms(f), [*parts[:k], *parts[k + 1 :]]
+    return [], parts
+
+
+_BACKWARD = ("delta", "carry", "error", "cotangent")
+"""The kinds of symbols in the backward pass."""
 
 
 def _of_matmul(e: Expr) -> Iterator[Rewrite]:
@@ -308,6 +365,7 @@ def _of_matmul(e: Expr) -> Iterator[Rewrite]:
             )
         elif arg.op is V.TRANSPOSE and arg.args[0].op is V.SYMBOL:
             yield from _reread(e, i, arg)
+    yield from _moved_out(e)
     if e.ndim == 2 and e.shape[0] == e.shape[1]:
         yield _rewrite("missing transpose", _transposed(e), "the whole is transposed")
     elif e.ndim == 2 and e.shape[1] % e.shape[0] == 0 and e.shape[0] > 1:
@@ -379,11 +437,113 @@ def _of_concatenation(e: Expr) -> Iterator[Rewrite]:
                 yield _rewrite("wrong operand", new, "{} where {} is wanted", other, arg)
 
 
+def _moved_out(e: Expr) -> Iterator[Rewrite]:
+    """A factor of what is multiplied with a matrix, as a factor of the product."""
+    x, M = e.args
+    text = "{} is a factor after the product with the matrix, not before"
+    if x.op is V.TRANSPOSE:  # (r * h)^T d, the gradient of a matrix: h^T (r * d)
+        parts = factors(x.args[0])
+        for i, part in enumerate(parts):
+            if len(parts) > 1 and part.shape == M.shape == x.args[0].shape:
+                rest = product([*parts[:i], *parts[i + 1 :]], x.args[0].shape)
+                args = [_transposed(rest), make(V.MULTIPLY, [M, part], M.shape)]
+                yield _rewrite("order of operations", make(V.MATMUL, args, e.shape), text, part)
+        return
+    parts = factors(x)
+    for i, part in enumerate(parts):
+        if len(parts) > 1 and part.shape == e.shape:
+            rest = product([*parts[:i], *parts[i + 1 :]], x.shape)
+            new = make(V.MULTIPLY, [part, make(V.MATMUL, [rest, M], e.shape)], e.shape)
+            yield _rewrite("order of operations", new, text, part)
+
+
+def _moved_in(e: Expr) -> Iterator[Rewrite]:
+    """A factor of a product with a matrix, as a factor of what is multiplied with it."""
+    parts = factors(e)
+    for (i, f), (j, g) in itertools.permutations(enumerate(parts), 2):
+        if g.op is V.MATMUL and f.shape == g.args[0].shape and f.op is not V.NUMBER:
+            inner = make(V.MULTIPLY, [f, g.args[0]], f.shape)
+            rest = [part for k, part in enumerate(parts) if k not in (i, j)]
+            new = product([*rest, make(V.MATMUL, [inner, g.args[1]], g.shape)], e.shape)
+            text = "{} is a factor before the product with the matrix, not after"
+            yield _rewrite("order of operations", new, text, f)
+
+
+def _outside(e: Expr) -> Iterator[Rewrite]:
+    """An activation of a part only: the other terms, or a factor, outside it."""
+    (a,) = e.args
+    parts = terms(a)
+    if len(parts) > 1:
+        for i, (sign, part) in enumerate(parts):
+            rest = total([*parts[:i], *parts[i + 1 :]], a.shape)
+            for inside, outside, sign_ in ((rest, part, sign), (part, rest, 1)):
+                if inside is part and len(parts) == 2:
+                    continue  # the other term says it
+                if inside.shape != e.shape:
+                    inside = _shaped(inside, e)
+                new = total(
+                    [(1, make(e.op, [inside], e.shape, e.params)), (sign_, outside)], e.shape
+                )
+                text = "{} is added after the activation, not before"
+                yield _rewrite("order of operations", new, text, outside)
+    whole = factors(a)
+    for i, part in enumerate(whole):
+        if len(whole) > 1:
+            rest = product([*whole[:i], *whole[i + 1 :]], a.shape)
+            new = product([part, make(e.op, [_shaped(rest, e)], e.shape, e.params)], e.shape)
+            text = "{} is a factor after the activation, not before"
+            yield _rewrite("order of operations", new, text, part)
+
+
+def _of_piece(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """Another value, or another block, in the place of a block of a value."""
+    backward = _is_backward(e.args[0])
+    found = list(scope.lines.pieces.get(e.shape, ()))
+    found += scope.values(e.shape, backward)
+    for other in found:
+        of = other.args[0] if other.op is V.SLICE else other
+        if other is not e and _is_backward(of) == backward:
+            yield _rewrite("wrong operand", other, "{} where {} is wanted", other, e)
+
+
+def _is_backward(e: Expr) -> bool:
+    return e.symbol.kind in _BACKWARD
+
+
+def _of_number(e: Expr) -> Iterator[Rewrite]:
+    """Another number."""
+    c = float(e.value)
+    others = [2 * c, c / 2, c * c, np.sqrt(abs(c)), 1 / c if c else c, c + 1, c - 1, -c]
+    if 0 < abs(c) < 1e-2:
+        others = [10.0**-k for k in range(1, 17)]
+    for other in dict.fromkeys(others):
+        if other != c:
+            text = f"{other:.6g} where {c:.6g} is wanted"
+            yield _rewrite("wrong constant factor", number(other, e.shape), text, more=0.2)
+
+
 def _of_total(e: Expr) -> Iterator[Rewrite]:
-    if e.shape == e.args[0].shape or e.params["keepdims"]:
-        inner = _shaped(e.args[0], e)
-        if inner.shape == e.shape:
-            yield _rewrite("missing term", inner, "without the sum", more=0.4)
+    if e.op is V.MEAN:
+        new = make(V.SUM, e.args, e.shape, e.params)
+        yield _rewrite("wrong constant factor", new, "a sum where a mean is wanted")
+        n = e.args[0].shape[e.params["axis"][0]] if e.params["axis"] else 0
+        if n > 1 and not grows(n):
+            new = make(V.MULTIPLY, [number(n / (n - 1)), e], e.shape)
+            yield _rewrite("wrong constant factor", new, f"divided by {n - 1} where {n} is wanted")
+    elif not any(grows(e.args[0].shape[axis]) for axis in e.params["axis"] or ()):
+        new = make(V.MEAN, e.args, e.shape, e.params)
+        yield _rewrite("wrong constant factor", new, "a mean where a sum is wanted")
+    if e.params["keepdims"] and e.params["axis"] is not None:
+        ndim = e.args[0].ndim
+        axes: list[Any] = [(axis,) for axis in range(-ndim, 0)]
+        for axis in [*axes, tuple(range(-ndim, 0))]:
+            if axis != e.params["axis"]:
+                new = make(e.op, e.args, e.shape, {**e.params, "axis": axis})
+                over = "all entries" if len(axis) > 1 else f"axis {axis[0]}"
+                text = f"a {e.op.name} over {over}"
+                yield _rewrite("sum over another axis", new, text)
+    if e.params["keepdims"]:
+        yield _rewrite("missing sum", e.args[0], f"without the {e.op.name}")
 
 
 def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
@@ -396,7 +556,7 @@ def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         return
     if symbol.kind == "size":
         return
-    backward = symbol.kind in ("delta", "carry", "error", "cotangent")
+    backward = symbol.kind in _BACKWARD
     if not backward:
         for shift in (-1, 1, -2, 2):
             other = name(symbol._replace(time=(symbol.time or 0) + shift), e.shape)
@@ -531,6 +691,57 @@ def of_one_part(e: Expr, targets: Sequence[Expr]) -> Iterator[Rewrite]:
             yield _rewrite("missing term", new, "without {} in {}", gone, part[2], more=0.3)
 
 
+def other_functions(e: Expr) -> Iterator[Rewrite]:
+    """Another activation function."""
+    if e.op.activation and len(e.args) == 1:
+        for function in (ops.tanh, ops.sigmoid, ops.relu):
+            op = primitive_of(function)
+            if op is not e.op:
+                text = f"{op.name} where {e.op.name} is wanted"
+                yield _rewrite("wrong operand", make(op, e.args, e.shape), text, more=-1.2)
+
+
+def kept(
+    lines: Lines,
+) -> Iterator[tuple[str, tuple[str, tuple[Expr, ...]], float, dict[int, Expr]]]:
+    """A value of the forward pass exchanged in every line of the backward pass: kept wrongly.
+
+    Gives kind, detail, cost and the new value of each line that has it.
+    """
+    scope = Scope(lines, 0)
+    used: dict[Expr, list[int]] = {}
+    for k, line in enumerate(lines.lines):
+        for s in symbols([line.value]):
+            if s.symbol.kind in ("value", "state", "input"):
+                used.setdefault(s, []).append(k)
+    for s, at in used.items():
+        if len(at) < 2:
+            continue
+        for r in _operands(s, scope):
+            yield (
+                r.kind,
+                r.detail,
+                r.cost + 0.4,
+                {k: replaced(lines.lines[k].value, {s: r.value}) for k in at},
+            )
+    for s in lines.forward:  # a list that begins one step early or late
+        uses = [u for u in used if u.symbol.name == s.symbol.name]
+        if len(uses) < 2:
+            continue
+        for shift in (-1, 1):
+            moved = {
+                u: name(u.symbol._replace(time=(u.symbol.time or 0) + shift), u.shape) for u in uses
+            }
+            text = "in every line, {} where {} is wanted"
+            at = sorted({k for u in uses for k in used[u]})
+            yield (
+                "off by one in time",
+                (text, (moved[uses[0]], uses[0])),
+                1.5,
+                {k: replaced(lines.lines[k].value, moved) for k in at},
+            )
+
+
 def before_slopes(e: Expr, scope: Scope) -> Iterator[Rewrite]:
     """Cotangents before the slopes of activations in place of those after them, here only."""
     before: dict[Expr, Expr] = {}
@@ -589,12 +800,24 @@ def of_gradient(k: int, lines: Lines) -> Iterator[Rewrite]:
 
 def at_one_use(e: Expr, scope: Scope) -> Iterator[Rewrite]:
     """The line of a value rewritten for this use of it only."""
-    made = {eq.targets[0]: eq.value for eq in scope.lines.form.forward if len(eq.targets) == 1}
+    made: dict[Expr, Expr] = {}
+    for eq in scope.lines.form.forward:
+        start = 0
+        for target, axis, width in pieces(eq):
+            params = {"axis": axis, "start": start, "stop": start + width}
+            cut = make(V.SLICE, [eq.value], target.shape, params)
+            made[target] = cut if len(eq.targets) > 1 else eq.value
+            start += width
     for s in symbols([e]):
         value = made.get(s)
         if value is not None and not value.op.activation:
             for r in rewrites(value, scope):
                 yield r._replace(value=replaced(e, {s: r.value}), cost=r.cost + 0.5)
+            inlined = replaced(e, {s: value})
+            for part in order([inlined]):
+                if part.op in (V.MATMUL, V.MULTIPLY):
+                    for r in _moved_out(part) if part.op is V.MATMUL else _moved_in(part):
+                        yield r._replace(value=replaced(inlined, {part: r.value}))
     own = {line.target: k for k, line in enumerate(scope.lines.lines)}
     for s in symbols([e]):
         k = own.get(s)
@@ -611,8 +834,10 @@ __all__ = [
     "Scope",
     "at_one_use",
     "insertions",
+    "kept",
     "of_one_part",
     "on_one_path",
+    "other_functions",
     "of_gradient",
     "primitive_of",
     "rewrites",

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops, tree
+from .. import tree
 from ..equations import vocabulary as V
-from ..equations.expr import Expr, make, number, replaced, symbols
+from ..equations.expr import Expr, make, name, number, replaced, symbols
 from ..graph import Array
-from .lines import EXTENTS, Change, Lines, Numbers, Trial, factors, product, terms, total
+from .lines import EXTENTS, Change, Line, Lines, Numbers, Trial, terms, total
 from .problem import Problem
 from .rewrites import (
     Rewrite,
@@ -28,15 +28,16 @@ from .rewrites import (
     before_slopes,
     everywhere,
     insertions,
+    kept,
     of_gradient,
     of_one_part,
     on_one_path,
-    primitive_of,
+    other_functions,
     reordered,
     rewrites,
 )
 
-EFFORT = 20_000
+EFFORT = 30_000
 """How many steps of a backward pass are computed at most: some seconds."""
 LONGEST = 40
 """For how many steps the (t, k) table is looked through."""
@@ -57,6 +58,7 @@ class Candidate:
     changes  to the lines
     forward  to the equations of the forward pass, by number
     zero     whether the first state is taken to be zero
+    whole    whether the backward pass is that of the other forward pass
     cost     how far-fetched it is
     """
 
@@ -66,6 +68,7 @@ class Candidate:
     changes: tuple[Change, ...] = ()
     forward: Mapping[int, Expr] = field(default_factory=dict)
     zero: bool = False
+    whole: bool = False
     cost: float = 1.0
 
     def at(self, extent: str) -> Candidate:
@@ -91,6 +94,8 @@ class Level:
     allowed: dict[str, float] = field(default_factory=dict)
     sticky: tuple[Change, ...] = ()
     others: dict[Any, Trial] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
+    seen: dict[str, tuple[Array, set[Item]]] = field(default_factory=dict)
 
     def run(self, candidate: Candidate | None) -> dict[str, Array]:
         """The gradients of somebody who makes this mistake."""
@@ -107,6 +112,9 @@ class Level:
                         numbers = replace(numbers, starts=zeros)
                     found = self.others[key] = Trial(trial.lines, numbers, candidate.forward)
                 trial = found
+            if candidate.whole:
+                got = trial.differentiated()
+                return got | trial.values() if self.asks_values else got
         got = trial.run(changes, self.given or None) if changes else trial.right
         return got | trial.values() if self.asks_values else got
 
@@ -120,19 +128,48 @@ class Level:
         found: set[Item] = set()
         for label, given in self.given.items():
             mine = got.get(label)
-            if mine is given:
-                continue
-            if mine is None:
-                continue
-            if mine.shape != given.shape:
-                mine = np.broadcast_to(mine, given.shape)
-            scale = max(float(np.abs(given).max(initial=0.0)), float(np.abs(mine).max(initial=0.0)))
-            limit = max(self.close * scale, self.allowed.get(label, 0.0), 1e-300)
-            off = ~(np.abs(mine - given) <= limit)
-            if not off.any():
-                continue
-            found |= {(label, j) for j, part in enumerate(_parts(label, off, self)) if part.any()}
+            if mine is not None and mine is not given:
+                found |= self._apart(label, mine, given)
         return found
+
+    def left(self, got: Mapping[str, Array], wrong: set[Item]) -> set[Item] | None:
+        """What is still wrong of that; None if something else is wrong now."""
+        found: set[Item] = set()
+        for label, given in self.given.items():
+            mine = got.get(label)
+            if mine is None or mine is given:
+                continue
+            own = self._apart(label, mine, given)
+            if own and not own <= wrong:
+                return None
+            found |= own
+        return found
+
+    def _apart(self, label: str, mine: Array, given: Array) -> set[Item]:
+        """The parts of one gradient that differ."""
+        known = self.seen.get(label)
+        if known is not None and known[0] is mine:  # a gradient that a change did not reach
+            return known[1]
+        size = self.sizes.get(label)
+        if size is None:
+            size = self.sizes[label] = float(np.abs(given).max(initial=0.0))
+        if mine.shape != given.shape:
+            mine = np.broadcast_to(mine, given.shape)
+        scale = max(size, float(np.abs(mine).max(initial=0.0)))
+        limit = max(self.close * scale, self.allowed.get(label, 0.0), 1e-300)
+        off = ~(np.abs(mine - given) <= limit)
+        if not off.any():
+            return set()
+        return {(label, j) for j, part in enumerate(_parts(label, off, self)) if part.any()}
+
+    def remember(self, got: Mapping[str, Array]) -> None:
+        """Gradients that will be met again: of the lines as they are."""
+        self.seen = {}
+        self.seen = {
+            label: (got[label], self._apart(label, got[label], given))
+            for label, given in self.given.items()
+            if label in got
+        }
 
 
 def _parts(label: str, off: Array, level: Level) -> list[Array]:
@@ -201,11 +238,15 @@ class Search:
         self._numbers = {id(level): level.numbers for level in self.levels}
         self.found: list[Found] = []
         self.told = False
+        self._reached: dict[tuple[int, bool], set[str]] = {}
 
     def run(self) -> list[Found]:
         """The mistakes, those within a step first."""
         with np.errstate(all="ignore"):
+            stuck = False
             for level in self.levels:
+                if stuck and level is not self.full:
+                    continue  # no line gives what was given for fewer steps
                 while len(self.found) < MOST:
                     wrong = level.wrong(level.run(None))
                     if not wrong:
@@ -214,13 +255,16 @@ class Search:
                         return self.found
                     options = self._options(level, wrong)
                     if not options:
+                        stuck = True
                         break
                     self._take(options)
+                    if self.told:
+                        return self.found
         return self.found
 
     def only(self, candidates: Sequence[Candidate]) -> None:
         """Go on from these mistakes, as if no others had been found."""
-        self.lines = self._original
+        self.lines, self._reached = self._original, {}
         for level in self.levels:
             level.numbers, level.sticky, level.others = self._numbers[id(level)], (), {}
             level.trial = Trial(self.lines, level.numbers)
@@ -230,11 +274,13 @@ class Search:
     def _told(self) -> bool:
         """Whether the given gradients are parts of the right ones, or the right ones clipped."""
         level = self.full
+        wrong = {label for label, _ in level.wrong(level.run(None))}
         for candidate, got in told(level, level.run(None)):
-            labels = {label for label, _ in level.wrong(got)} & set(got)
-            wrong = {label for label, _ in level.wrong(level.run(None))}
-            if not labels and wrong & set(got):
-                explains = tuple(label for label in level.given if label in wrong & set(got))
+            mine = wrong & set(got)
+            left = {label for label, _ in level.wrong({label: got[label] for label in mine})}
+            # the first state's gradient is in no table
+            if mine and not left and wrong - mine <= _starts(self.lines):
+                explains = tuple(label for label in level.given if label in mine)
                 self.found.append(Found(candidate, explains, (), self.lines, level.sticky))
                 self.told = True
                 return True
@@ -253,16 +299,34 @@ class Search:
         """The mistakes that make most of what is wrong right, and nothing wrong that is right."""
         best: list[Candidate] = []
         most, cheapest = 0, np.inf
-        for stage in (self._likely, self._unlikely, self._forward):
+        level.remember(level.run(None))
+        names = {name for name, _ in wrong}
+        right = {  # of steps some may be right though they depend on what is changed
+            n
+            for n, g in level.given.items()
+            if n not in names and g.any() and not n.endswith(("_t", " value"))
+        }
+        stages = [self._likely, self._forward, self._unlikely]
+        if not self.found:
+            stages.append(self._other_cells)
+        for stage in stages:
             for candidate in stage(level, wrong):
+                if most == len(wrong) and candidate.cost >= cheapest + 1.0:
+                    break  # they are sorted
+                if candidate.changes and not right.isdisjoint(
+                    self._reach(candidate, level.trial.T)
+                ):
+                    continue
                 if self.effort > EFFORT:
                     return best
                 self.effort += level.trial.T
                 try:
-                    left = level.wrong(level.run(candidate))
+                    left = level.left(level.run(candidate), wrong)
                 except (ValueError, IndexError, TypeError, KeyError):
                     continue
-                if not left <= wrong or len(left) == len(wrong):
+                if left is None or len(left) == len(wrong) or (left and candidate.whole):
+                    continue
+                if candidate.whole and not self._all_explained([candidate]):
                     continue
                 explained = len(wrong) - len(left)
                 if explained > most:
@@ -273,6 +337,17 @@ class Search:
             if most == len(wrong) and self._all_explained(best):
                 break
         return best
+
+    def _reach(self, candidate: Candidate, T: int) -> set[str]:
+        """The gradients that depend on the lines that a mistake is in."""
+        found: set[str] = set()
+        for change in candidate.changes:
+            key = change.line, T > 1 and change.extent != "at step 1 only"
+            reached = self._reached.get(key)
+            if reached is None:
+                reached = self._reached[key] = self.lines.reach(*key)
+            found |= reached
+        return found
 
     def _all_explained(self, candidates: list[Candidate]) -> bool:
         """Whether one of them explains the larger problems too."""
@@ -300,6 +375,7 @@ class Search:
         scored.sort(key=lambda entry: entry[:3])
         counts, _, _, chosen = scored[0]
         also = [c for n, _, _, c in scored[1:] if n == counts and c.kind != chosen.kind]
+        chosen = self._in_others_too(chosen)
         before = self.full.wrong(self.full.run(None))
         after = self.full.wrong(self.full.run(chosen))
         names = list(self.full.given)
@@ -309,6 +385,43 @@ class Search:
             Found(chosen, tuple(explains), tuple(also[:3]), self.lines, self.full.sticky)
         )
         self._accept(chosen)
+        self.told = chosen.whole
+
+    def _in_others_too(self, candidate: Candidate) -> Candidate:
+        """The same slip in the last lines of other gradients, where it explains those."""
+        changed = {c.line for c in candidate.changes}
+        if not changed or any(self.lines.lines[k].kind != "sum" for k in changed):
+            return candidate
+        level = self.full
+        wrong = level.wrong(level.run(candidate))
+        first = candidate.changes[0]
+        extent, weights = first.extent, first.weights
+        scaled = first.value.op is V.MULTIPLY and first.value.args[0].value
+        more: list[Change] = []
+        for k, line in enumerate(self.lines.lines):
+            label = line.target.symbol.name
+            if line.kind != "sum" or k in changed or not any(n == label for n, _ in wrong):
+                continue
+            options = [Change(k, line.value, extent, weights)] if weights is not None else []
+            if weights is None:
+                own = [*rewrites(line.value, Scope(self.lines, k)), *of_gradient(k, self.lines)]
+                options = [
+                    Change(k, r.value, extent)
+                    for r in own
+                    if r.kind == candidate.kind and r.detail[0] == candidate.detail
+                ]
+                if scaled:
+                    options.append(Change(k, _times(scaled, line.value), extent))
+            for change in options:
+                left = level.left(
+                    level.run(replace(candidate, changes=(*candidate.changes, *more, change))),
+                    wrong,
+                )
+                self.effort += level.trial.T
+                if left is not None and not any(n == label for n, _ in left):
+                    more.append(change)
+                    break
+        return replace(candidate, changes=candidate.changes + tuple(more))
 
     def _extents(self, candidate: Candidate) -> Iterator[Candidate]:
         yield candidate
@@ -318,6 +431,7 @@ class Search:
                     yield candidate.at(extent)
 
     def _accept(self, candidate: Candidate) -> None:
+        self._reached = {}
         whole = [c for c in candidate.changes if not c.extent and c.weights is None]
         some = tuple(c for c in candidate.changes if c.extent or c.weights is not None)
         self.lines = self.lines.changed(whole)
@@ -384,14 +498,16 @@ class Search:
                         (a.target, b.target), (Change(j, b.value), Change(k, a.value)), cost=1.3,
                     )
                 )  # fmt: skip
+        for kind, detail, cost, values in kept(lines):
+            changes = tuple(Change(k, value) for k, value in values.items())
+            found.append(Candidate(kind, *detail, changes=changes, cost=cost))
         carries = [k for k, line in enumerate(lines.lines) if line.kind == "carry"]
         if len(carries) > 1:
             none = tuple(Change(k, number(0, lines.lines[k].value.shape)) for k in carries)
             text = "nothing is handed back to the step before"
             found.append(Candidate("missing term", text, (), none, cost=1.1))
         found += self._fitted(level, wrong)
-        if T > 1:
-            found += self._steps()
+        found += self._steps()
         return sorted(found, key=lambda c: c.cost)
 
     def _unlikely(self, level: Level, wrong: set[Item]) -> list[Candidate]:
@@ -485,6 +601,14 @@ class Search:
             if line.kind == "carry"
         ]
         yield Candidate("step left out", "the first step is left out", (), tuple(stop), cost=1.2)
+        of = {line.of: line.target for line in lines if line.kind == "backward"}
+        carries = [(k, line) for k, line in enumerate(lines) if line.kind == "carry"]
+        if all(line.of in of for _, line in carries):  # with dL/ds_1 handed back as it is
+            stop = [c for c in stop if lines[c.line].kind != "carry"]
+            stop += [Change(k, of[line.of], "at step 1 only") for k, line in carries]
+            yield Candidate(
+                "step left out", "the first step is left out", (), tuple(stop), cost=1.3
+            )
         for k, line in enumerate(lines):
             if line.kind == "carry":  # dL/ds_0 is one step off
                 change = Change(k, line.target, "at step 1 only")
@@ -513,29 +637,17 @@ class Search:
         lines = self.lines
         yield Candidate("forward pass", "the first state is taken to be zero", zero=True, cost=1.5)
         found: list[Candidate] = []
-        for k, equation in enumerate(lines.form.forward):
-            scope = Scope(lines, 0)
-            for r in (
-                *rewrites(equation.value, scope),
-                *everywhere(equation.value, scope),
-                *reordered(equation.value, equation.targets),
-                *of_one_part(equation.value, equation.targets),
-            ):
-                other = Candidate(
-                    "forward pass", *r.detail, forward={k: r.value}, cost=r.cost + 1.0
-                )
-                found.append(other)
-                if r.kind == "off by one in time" and len(r.detail[1]) == 2:
-                    new, old = r.detail[1]  # and so it is kept for the backward pass
+        for other in self._forwards():
+            found.append(other)
+            if other.detail == "{} where {} is wanted" and len(other.parts) == 2:
+                new, old = other.parts  # and so it is kept for the backward pass
+                if new.op is V.SYMBOL and old.op is V.SYMBOL and _renamed(new, old):
                     changes = tuple(
                         Change(j, replaced(line.value, {old: new}))
                         for j, line in enumerate(lines.lines)
                         if old in symbols([line.value])
                     )
                     found.append(replace(other, changes=changes, cost=other.cost - 0.2))
-            value = equation.value
-            if value.op.activation and len(value.args) == 1:
-                yield from self._activations(k, equation.targets, value)
         exchanged = [
             c
             for c in found
@@ -548,32 +660,25 @@ class Search:
                 found.append(Candidate("forward pass", text, parts, (), both, cost=a.cost + 0.5))
         yield from sorted(found, key=lambda c: c.cost)
 
-    def _activations(self, k: int, targets: Sequence[Expr], value: Expr) -> Iterator[Candidate]:
-        """Another activation function, and its slope too."""
-        a = value.args[0]
-        for function, slope in _FUNCTIONS:
-            op = primitive_of(function)
-            if op is value.op:
-                continue
-            other = make(op, [a], value.shape)
-            text = f"{op.name} where {value.op.name} is wanted"
-            yield Candidate("forward pass", text, (), (), {k: other}, cost=1.8)
-            changes = []
-            for j, line in enumerate(self.lines.lines):
-                own = self.lines.slope(line.value)
-                if own is not None and own.value in targets:
-                    right = [f for f in factors(line.value) if f not in own.factors]
-                    new = slope(own.value)
-                    changes.append(Change(j, product([*right, new], line.value.shape)))
-            if changes:
-                yield Candidate(
-                    "forward pass",
-                    f"{text}, with its slope",
-                    (),
-                    tuple(changes),
-                    {k: other},
-                    cost=1.7,
-                )
+    def _other_cells(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
+        """Another forward pass, and the right backward pass for that."""
+        for other in sorted(self._forwards(), key=lambda c: c.cost):
+            self.effort += 4 * level.trial.T  # a record and a sweep
+            yield replace(other, whole=True, cost=other.cost + 0.1)
+
+    def _forwards(self) -> Iterator[Candidate]:
+        """Other forward passes: rewrites of one equation."""
+        for k, equation in enumerate(self.lines.form.forward):
+            scope = Scope(self.lines, 0)
+            for r in (
+                *rewrites(equation.value, scope),
+                *everywhere(equation.value, scope),
+                *at_one_use(equation.value, scope),
+                *reordered(equation.value, equation.targets),
+                *of_one_part(equation.value, equation.targets),
+                *other_functions(equation.value),
+            ):
+                yield Candidate("forward pass", *r.detail, forward={k: r.value}, cost=r.cost + 1.0)
 
 
 def told(level: Level, right: Mapping[str, Array]) -> Iterator[tuple[Candidate, dict[str, Array]]]:
@@ -593,46 +698,103 @@ def told(level: Level, right: Mapping[str, Array]) -> Iterator[tuple[Candidate, 
     T = level.trial.T
     if 2 < T <= LONGEST:
         table = level.trial.table(level.sticky)
+        every = [(t, k) for t in range(1, T + 1) for k in range(1, t + 1)]
+
+        def of(kind: str, text: str, pairs: list[tuple[int, int]]) -> Any:
+            return Candidate(kind, text), _summed(table, pairs, level.given, T)
+
         for k in range(1, T):
-            windows = [(t, j) for t in range(1, T + 1) for j in range(max(1, t - k + 1), t + 1)]
             text = f"a loss goes back over {k} step{'s' * (k > 1)} and no further"
-            yield Candidate("truncated", text), _summed(table, windows, given)
+            yield of("truncated", text, [(t, j) for t, j in every if j > t - k])
         for k in range(1, T):
             for offset in (0, T % k):
                 chunk = [(t - 1 - offset) // k for t in range(T + 1)]
-                pairs = [
-                    (t, j) for t in range(1, T + 1) for j in range(1, t + 1) if chunk[t] == chunk[j]
-                ]
                 text = f"the sequence is cut into pieces of {k} step{'s' * (k > 1)}"
-                yield Candidate("truncated", text), _summed(table, pairs, given)
+                yield of("truncated", text, [(t, j) for t, j in every if chunk[t] == chunk[j]])
+        kind = "missing sum over time"
+        for text, some in (
+            ("only the part of the last loss is there (= for +=)", lambda t, k: t == T),
+            ("of every loss only the part through step 1 is there (= for +=)", lambda t, k: k == 1),
+            (
+                "only the part of the last loss through step 1 is there (= for +=)",
+                lambda t, k: (t, k) == (T, 1),
+            ),
+            ("only the part of the first loss is there", lambda t, k: t == 1),
+        ):
+            yield of(kind, text, [pair for pair in every if some(*pair)])
+        yield from _at_the_loss(level)
     if "x" in level.given:
         yield Candidate("order of time", "dL/dx_t is given for step T+1-t"), {"x": right["x"][::-1]}
+        for shift, text in ((1, "the step before"), (-1, "the step after")):
+            other = np.roll(right["x"], shift, 0)
+            candidate = Candidate("off by one in time", f"dL/dx_t is that of {text}")
+            yield candidate, {"x": other}  # as Python's lists do beyond the ends
+            other = other.copy()
+            other[0 if shift > 0 else -1] = 0
+            yield candidate, {"x": other}
+    starts = [name for name in sorted(_starts(level.trial.lines)) if name in level.given]
+    for a, b in itertools.combinations(starts, 2):
+        if level.given[a].shape == level.given[b].shape:
+            text = f"dL/d{a} and dL/d{b} are exchanged"
+            yield Candidate("exchanged gradients", text), {a: right[b], b: right[a]}
+
+
+def _at_the_loss(level: Level) -> Iterator[tuple[Candidate, dict[str, Array]]]:
+    """In a gradient that is summed loss by loss, a value of the loss's step, not of the use's."""
+    lines = level.trial.lines.lines
+    wrong = {name for name, _ in level.wrong(level.run(None))}
+    more: dict[str, Expr] = {}
+    options: list[tuple[Line, Expr, str]] = []
+    for line in lines:
+        if line.kind != "sum" or line.of not in wrong:
+            continue
+        for s in symbols([line.value]):
+            if s.symbol.kind in ("value", "state", "input"):
+                other = name(s.symbol._replace(kind="at the loss"), s.shape)
+                label = f"{line.of} with {s!r}"
+                more[label] = replaced(line.value, {s: other})
+                options.append((line, s, label))
+    if not options:
+        return
+    table = level.trial.table(level.sticky, more)
+    for line, s, label in options:
+        found = sum((parts[label] for parts in table.values()), np.zeros_like(level.given[line.of]))
+        text = "in every part of a loss, {} is that of the loss's step"
+        yield Candidate("off by one in time", text, (s,)), {line.of: np.asarray(found)}
 
 
 def _summed(
     table: Mapping[tuple[int, int], Mapping[str, Array]],
     pairs: Sequence[tuple[int, int]],
-    names: Mapping[str, Array],
+    given: Mapping[str, Array],
+    T: int,
 ) -> dict[str, Array]:
-    return {
-        k: np.asarray(sum((table[pair][k] for pair in pairs), np.zeros_like(g)))
-        for k, g in names.items()
+    """The gradients that some pairs of a loss and a step give."""
+    known = [name for name in table[1, 1] if name in given]
+    found = {
+        name: np.asarray(sum((table[pair][name] for pair in pairs), np.zeros_like(given[name])))
+        for name in known
+        if name != "x"
     }
+    if "x" in known:
+        x = np.zeros_like(given["x"])
+        for t, k in pairs:
+            x[k - 1] += table[t, k]["x"]
+        found["x"] = x
+    return found
+
+
+def _starts(lines: Lines) -> set[str]:
+    return {f"{state.symbol.name}_0" for state in lines.states}
 
 
 def _first_carry(lines: Lines) -> int:
     return next(k for k, line in enumerate(lines.lines) if line.kind == "carry")
 
 
-def _minus(a: Expr, b: Expr) -> Expr:
-    return make(V.SUBTRACT, [a, b], b.shape)
-
-
-_FUNCTIONS: list[tuple[Callable[..., Any], Callable[[Expr], Expr]]] = [
-    (ops.tanh, lambda y: _minus(number(1), make(V.MULTIPLY, [y, y], y.shape))),
-    (ops.sigmoid, lambda y: make(V.MULTIPLY, [y, _minus(number(1), y)], y.shape)),
-    (ops.relu, lambda y: make(V.GREATER, [y, number(0)], y.shape)),
-]
+def _renamed(new: Expr, old: Expr) -> bool:
+    """Whether a symbol is another time of the same."""
+    return new.symbol.name == old.symbol.name
 
 
 def _alike(r: Rewrite, lines: Lines) -> Any:
