@@ -146,8 +146,8 @@ def locate(
     limits = {asked.names[name]: value for name, value in allowed.items() if name in asked.names}
     search = Search(lines, problem, given, asked, limits, close)
     found = search.run()
-    if search.unexplained:  # then a mistake counts only if it makes a whole gradient right
-        kept = [f for f in found if f.explains]
+    if search.unexplained:  # then mistakes count only if they make a whole gradient right
+        kept = found[: max((k for k, f in enumerate(found, 1) if f.explains), default=0)]
         if len(kept) < len(found):
             search.only([f.candidate for f in kept])
             found = kept

@@ -366,6 +366,8 @@ def _of_matmul(e: Expr) -> Iterator[Rewrite]:
         elif arg.op is V.TRANSPOSE and arg.args[0].op is V.SYMBOL:
             yield from _reread(e, i, arg)
     yield from _moved_out(e)
+    if e.args[0].shape == e.shape:
+        yield _rewrite("missing factor", e.args[0], "without the factor {}", e.args[1])
     if e.ndim == 2 and e.shape[0] == e.shape[1]:
         yield _rewrite("missing transpose", _transposed(e), "the whole is transposed")
     elif e.ndim == 2 and e.shape[1] % e.shape[0] == 0 and e.shape[0] > 1:
@@ -553,6 +555,9 @@ def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         for g in scope.lines.form.parameters:
             if g.of is not e and g.of.shape == e.shape:
                 yield _rewrite("wrong operand", g.of, "{} where {} is wanted", g.of, e)
+        if e.ndim < 2:
+            opposite = make(V.SUBTRACT, [number(1), e], e.shape)
+            yield _rewrite("wrong operand", opposite, "{} where {} is wanted", opposite, e)
         return
     if symbol.kind == "size":
         return

@@ -243,6 +243,8 @@ class Search:
     def run(self) -> list[Found]:
         """The mistakes, those within a step first."""
         with np.errstate(all="ignore"):
+            if self._told(first=True):
+                return self.found
             stuck = False
             for level in self.levels:
                 if stuck and level is not self.full:
@@ -271,14 +273,19 @@ class Search:
         for candidate in candidates:
             self._accept(candidate)
 
-    def _told(self) -> bool:
-        """Whether the given gradients are parts of the right ones, or the right ones clipped."""
+    def _told(self, first: bool = False) -> bool:
+        """Whether the given gradients are parts of the right ones, or the right ones clipped.
+
+        first  before anything else; of losses that go back one step only a line says more
+        """
         level = self.full
         wrong = {label for label, _ in level.wrong(level.run(None))}
         for candidate, got in told(level, level.run(None)):
-            mine = wrong & set(got)
+            mine = {label for label in wrong & set(got) if level.given[label].any()}
             left = {label for label, _ in level.wrong({label: got[label] for label in mine})}
             # the first state's gradient is in no table
+            if first and candidate.kind == "truncated" and " 1 step" in candidate.detail:
+                continue
             if mine and not left and wrong - mine <= _starts(self.lines):
                 explains = tuple(label for label in level.given if label in mine)
                 self.found.append(Found(candidate, explains, (), self.lines, level.sticky))
@@ -306,7 +313,7 @@ class Search:
             for n, g in level.given.items()
             if n not in names and g.any() and not n.endswith(("_t", " value"))
         }
-        stages = [self._likely, self._forward, self._unlikely]
+        stages = [self._likely, self._forward, self._unlikely, self._at_some_steps]
         if not self.found:
             stages.append(self._other_cells)
         for stage in stages:
@@ -455,7 +462,7 @@ class Search:
 
     def _likely(self, level: Level, wrong: set[Item]) -> list[Candidate]:
         """Rewrites of one line, of all lines alike, steps left out, factors that are fitted."""
-        lines, T = self.lines, level.trial.T
+        lines = self.lines
         found: list[Candidate] = []
         alike: dict[Any, list[tuple[int, Rewrite]]] = {}
         for k, line in enumerate(lines.lines):
@@ -465,8 +472,6 @@ class Search:
                 change = (Change(k, r.value),)
                 found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
                 alike.setdefault(_alike(r, lines), []).append((k, r))
-                if T > 1:
-                    found += [c for c in self._extents(found[-1]) if c is not found[-1]]
             if line.kind == "error":
                 continue
             zero = (Change(k, number(0, line.value.shape)),)
@@ -476,8 +481,6 @@ class Search:
                 mark = "dL/d{}" if line.kind == "sum" else "{}"
                 gone = Candidate("not computed", f"{mark} is zero", (line.target,), zero, cost=1.2)
             found.append(gone)
-            if T > 1:
-                found += [c for c in self._extents(gone) if c is not gone]
         for group in alike.values():
             if not 1 < len({k for k, _ in group}) == len(group):
                 continue
@@ -487,8 +490,6 @@ class Search:
                 changes = tuple(Change(k, other.value) for k, other in some)
                 cost = r.cost + 0.2 * (len(group) - len(some) + 1)
                 found.append(Candidate(r.kind, *r.detail, changes=changes, cost=cost))
-                if T > 1 and len(some) == len(group):
-                    found += [c for c in self._extents(found[-1]) if c is not found[-1]]
         sums = [(k, line) for k, line in enumerate(lines.lines) if line.kind == "sum"]
         for (j, a), (k, b) in itertools.combinations(sums, 2):
             if a.value.shape == b.value.shape:
@@ -509,6 +510,15 @@ class Search:
         found += self._fitted(level, wrong)
         found += self._steps()
         return sorted(found, key=lambda c: c.cost)
+
+    def _at_some_steps(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
+        """The likely ones at the first or last step only, or at all others."""
+        if level.trial.T == 1:
+            return
+        found = self._likely(level, wrong)
+        yield from sorted(
+            (c for one in found for c in self._extents(one) if c is not one), key=lambda c: c.cost
+        )
 
     def _unlikely(self, level: Level, wrong: set[Item]) -> list[Candidate]:
         """One use of a value only; something more in a line."""
@@ -559,6 +569,8 @@ class Search:
                     c = _nice(c)
                     if c in tried or abs(c - 1) < 1e-9 or len(tried) > 3:
                         continue
+                    if direction.size == 1 and abs(round(12 * c) - 12 * c) > 1e-6:
+                        continue  # one number can always be fitted
                     if c == 0 and what is line.target and line.kind != "error":
                         continue  # it is among the rewrites
                     tried.add(c)
