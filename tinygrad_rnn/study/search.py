@@ -276,7 +276,7 @@ class Search:
     def _told(self, first: bool = False) -> bool:
         """Whether the given gradients are parts of the right ones, or the right ones clipped.
 
-        first  before anything else; of losses that go back one step only a line says more
+        first  before anything else: of what else they find a line of the equations says more
         """
         level = self.full
         wrong = {label for label, _ in level.wrong(level.run(None))}
@@ -284,7 +284,7 @@ class Search:
             mine = {label for label in wrong & set(got) if level.given[label].any()}
             left = {label for label, _ in level.wrong({label: got[label] for label in mine})}
             # the first state's gradient is in no table
-            if first and candidate.kind == "truncated" and " 1 step" in candidate.detail:
+            if first and (candidate.kind != "truncated" or " 1 step" in candidate.detail):
                 continue
             if mine and not left and wrong - mine <= _starts(self.lines):
                 explains = tuple(label for label in level.given if label in mine)
