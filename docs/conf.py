@@ -81,6 +81,7 @@ SECTIONS = {
             "howto/csv",
             "howto/gradient_norms",
             "howto/own_loss",
+            "howto/own_operation",
             "howto/speed",
         ],
     ),
