@@ -17,8 +17,8 @@ from .lower import Lowering, Store, UnsupportedError, _begin, expression
 from .native import compiled
 from .split import Part
 
-ALONE = 1_000_000
-"""Up to so many operations on entries a loop is run by one thread."""
+ALONE = 100_000_000
+"""Up to so many operations on entries, about half a millisecond, a loop is run by one thread."""
 
 
 FEW = 8

@@ -26,8 +26,8 @@ from .runtime import pack
 DEPTH = 192
 """Rows of a G whose products are summed in registers: A's and G's share of them fit into the cache
 next to the processor."""
-ALONE = 2_000_000
-"""Up to so many multiplications are done by one thread."""
+ALONE = 50_000_000
+"""Up to so many multiplications, about half a millisecond, are done by one thread."""
 
 
 @cache

@@ -44,6 +44,7 @@ class _Loop:
         self.places = places
         self.emit = Emitter(w, part, places, native)
         self.packs: list[str] = []
+        self.given: set[Var] | None = None  # what a native loop reads and writes
         self.viewed = {v for e in self.targets.views for v in e.outputs}
         self.own = [
             v
@@ -87,7 +88,8 @@ class _Loop:
             name, dtype = w.name(v), w.put(v.dtype, f"{v.dtype}")
             place = self.places[v]
             if place == "fixed":
-                w.line(1, f"{name} = np.empty({v.shape}, {dtype})")
+                if self._there(v):
+                    w.line(1, f"{name} = np.empty({v.shape}, {dtype})")
             elif place == "block":
                 w.line(1, f"blk_{name} = take((K, {_sizes(v)}), {dtype})")
                 blocks.append(f"blk_{name}")
@@ -98,7 +100,7 @@ class _Loop:
                 stacks.append(f"all_{name}")
         for v, (whole, index, _) in self.targets.parts.items():
             name, place = w.name(v), self.places[v]
-            if place == "fixed":
+            if place == "fixed" and self._there(self.root(v)):
                 w.line(1, f"{name} = {w.name(whole)}[{index}]")
             elif place == "stack":
                 w.line(1, f"all_{name} = all_{w.name(whole)}[:, {index}]")
@@ -107,7 +109,7 @@ class _Loop:
             assert isinstance(source, Var)
             comma = "," * e.primitive.multiple
             place = self.places[source]
-            if place == "fixed":
+            if place == "fixed" and self._there(self.root(source)):
                 left = ", ".join([w.name(v) for v in e.outputs]) + comma
                 w.line(1, f"{left} = {self.emit.call(e, w.name)}")
             elif place == "stack":
@@ -119,6 +121,10 @@ class _Loop:
             w.line(1, text)
         w.lines += after
         return blocks, stacks
+
+    def _there(self, v: Var) -> bool:
+        """Whether a value of one step has memory: in native loops most are in registers only."""
+        return self.given is None or v in self.given or v in {self.root(u) for u in self.given}
 
     def block(self, stacks: Iterable[Var]) -> None:
         """The buffers of one block; `stacks` are of all steps, too."""
@@ -185,6 +191,7 @@ class _Loop:
             overwritten=[v for v, (_, each) in names.items() if not each],
             backwards=backwards,
         )
+        self.given = set(arrays)
         for v in arrays:
             if v not in names:
                 self.emit.write_needed(2, v)
