@@ -1,11 +1,14 @@
 """LLVM IR as text: vectors of a width that the processor has, loops, and accurate functions.
 
-exp is 2^n times a polynomial, after Cephes (Moshier 1989); the logistic function and tanh are made
-from it. Each is within 4 units in the last place over the whole range, infinities and NaN included.
+exp is 2^n times a polynomial, after Cephes (Moshier 1989); the logistic function, tanh and expm1
+are made from it. The logarithm is that of FDLIBM (Sun Microsystems 1993). Each is within 4 units in
+the last place over the whole range, infinities and NaN included. What else C's library has is
+called, entry by entry.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,6 +68,11 @@ class Kind(NamedTuple):
     def bits(self) -> str:
         """The vector type of truth values."""
         return f"<{self.lanes} x i1>"
+
+    @property
+    def true(self) -> str:
+        """A vector of truth values that all hold, in text."""
+        return f"<{', '.join(['i1 true'] * self.lanes)}>"
 
     def number(self, value: float) -> str:
         """A number in text: the bits of a double, as LLVM has it."""
@@ -214,11 +222,7 @@ class Text:
         k = self.kind
         single = k.scalar == "float"
         low, high = (-104.0, 89.0) if single else (-746.0, 710.0)
-        hi, lo = (
-            (0.693145751953125, 1.428606765330187e-06)
-            if single
-            else (6.93147180369123816490e-01, 1.90821492927058770002e-10)
-        )
+        hi, lo = LN2_SINGLE if single else LN2_DOUBLE
         c = self.select(self.compare("ogt", x, k.splat(high)), k.splat(high), x)
         c = self.select(self.compare("olt", c, k.splat(low)), k.splat(low), c)
         n = self.unary("rint", self.binary("fmul", c, k.splat(1.4426950408889634)))
@@ -239,6 +243,126 @@ class Text:
             y = self.binary("fmul", y, self.let(f"bitcast {k.ints} {power} to {k.vector}"))
         return y
 
+    def expm1(self, x: Value) -> Value:
+        """e^x - 1, also where that is small."""
+        k = self.kind
+        single = k.scalar == "float"
+        hi, lo = LN2_SINGLE if single else LN2_DOUBLE
+        low, high = (-40.0, 89.0) if single else (-60.0, 710.0)
+        c = self.select(self.compare("ogt", x, k.splat(high)), k.splat(high), x)
+        c = self.select(self.compare("olt", c, k.splat(low)), k.splat(low), c)
+        n = self.unary("rint", self.binary("fmul", c, k.splat(1.4426950408889634)))
+        r = self.fma(n, k.splat(-hi), c)
+        r = self.fma(n, k.splat(-lo), r)
+        p = self.polynomial(r, EXP_SINGLE if single else EXP_DOUBLE)
+        y = self.fma(self.binary("fmul", r, r), p, r)
+        half = self._power(self.binary("fsub", n, k.splat(1.0)))  # 2^n itself may be too large
+        rest = self.binary("fsub", half, k.splat(0.5))
+        return self.binary("fmul", self.fma(half, y, rest), k.splat(2.0))
+
+    def _power(self, n: Value) -> Value:
+        """2^n, for whole numbers n within the exponents that there are."""
+        k = self.kind
+        known = self.select(self.compare("ord", n, n), n, k.splat(0.0))  # NaN has no integer
+        whole = self.let(f"fptosi {k.vector} {known} to {k.ints}")
+        bias, shift = (127, 23) if k.scalar == "float" else (1023, 52)
+        power = self.let(f"shl {k.ints} {self.let(f'add {k.ints} {whole}, {k.whole(bias)}')}, "
+                         f"{k.whole(shift)}")  # fmt: skip
+        return self.let(f"bitcast {k.ints} {power} to {k.vector}")
+
+    def log(self, x: Value) -> Value:
+        """The natural logarithm."""
+        k = self.kind
+        single = k.scalar == "float"
+        least, up, shift = (2.0**-126, 25, 23) if single else (2.0**-1022, 54, 52)
+        small = self.compare("olt", x, k.splat(least))
+        scaled = self.select(small, self.binary("fmul", x, k.splat(2.0**up)), x)
+        bits = self.let(f"bitcast {k.vector} {scaled} to {k.ints}")
+        # the exponent, such that the fraction is between sqrt(1/2) and sqrt(2)
+        root = struct.unpack("I" if single else "Q", struct.pack("f" if single else "d", 0.5**0.5))[
+            0
+        ]
+        above = self.let(f"sub {k.ints} {bits}, {k.whole(root)}")
+        whole = self.let(f"ashr {k.ints} {above}, {k.whole(shift)}")
+        taken = self.let(f"shl {k.ints} {whole}, {k.whole(shift)}")
+        m = self.let(f"bitcast {k.ints} {self.let(f'sub {k.ints} {bits}, {taken}')} to {k.vector}")
+        n = self.let(f"sitofp {k.ints} {whole} to {k.vector}")
+        n = self.select(small, self.binary("fsub", n, k.splat(float(up))), n)
+        f = self.binary("fsub", m, k.splat(1.0))
+        s = self.binary("fdiv", f, self.binary("fadd", k.splat(2.0), f))
+        z = self.binary("fmul", s, s)
+        r = self.binary("fmul", z, self.polynomial(z, LOG_SINGLE if single else LOG_DOUBLE))
+        half = self.binary("fmul", k.splat(0.5), self.binary("fmul", f, f))
+        hi, lo = LN2_SINGLE if single else LN2_DOUBLE
+        y = self.fma(n, k.splat(lo), self.binary("fmul", s, self.binary("fadd", half, r)))
+        y = self.binary("fsub", self.binary("fsub", half, y), f)
+        y = self.negative(self.binary("fsub", y, self.binary("fmul", n, k.splat(hi))))
+        y = self.select(self.compare("oeq", x, k.splat(0.0)), k.splat(-math.inf), y)
+        y = self.select(self.compare("oeq", x, k.splat(math.inf)), k.splat(math.inf), y)
+        return self.select(self.compare("oge", x, k.splat(0.0)), y, k.splat(math.nan))
+
+    def log1p(self, x: Value) -> Value:
+        """log(1 + x), also where x is small."""
+        k = self.kind
+        u = self.binary("fadd", k.splat(1.0), x)
+        lost = self.binary("fsub", x, self.binary("fsub", u, k.splat(1.0)))
+        y = self.binary("fadd", self.log(u), self.binary("fdiv", lost, u))
+        ends = self.compare("oeq", u, k.splat(math.inf))
+        y = self.select(ends, u, y)
+        y = self.select(self.compare("oeq", u, k.splat(0.0)), k.splat(-math.inf), y)
+        return self.select(self.compare("oeq", x, k.splat(0.0)), x, y)
+
+    def logaddexp(self, a: Value, b: Value) -> Value:
+        """log(e^a + e^b)."""
+        equal = self.compare("oeq", a, b)  # infinities too
+        apart = self.unary("fabs", self.binary("fsub", a, b))
+        apart = self.select(equal, self.kind.splat(0.0), apart)
+        more = self.log1p(self.exp(self.negative(apart)))
+        return self.binary("fadd", self.extreme("ogt", a, b), more)
+
+    def sign(self, a: Value) -> Value:
+        """1, 0 or -1; NaN of NaN."""
+        k = self.kind
+        y = self.select(self.compare("olt", a, k.splat(0.0)), k.splat(-1.0), a)
+        return self.select(self.compare("ogt", a, k.splat(0.0)), k.splat(1.0), y)
+
+    def remainder(self, a: Value, b: Value) -> Value:
+        """What is left of a by whole multiples of b, of b's sign."""
+        k = self.kind
+        r = self.library("fmod", a, b)
+        zero = k.splat(0.0)
+        apart = self.let(
+            f"xor {k.bits} {self.compare('olt', r, zero)}, {self.compare('olt', b, zero)}"
+        )
+        wrong = self.let(f"and {k.bits} {apart}, {self.compare('one', r, zero)}")
+        return self.select(wrong, self.binary("fadd", r, b), r)
+
+    def library(self, name: str, *arguments: Value) -> Value:
+        """A function of C's library, of one entry after the other, in double precision."""
+        kind = self.kind
+        self.declared[f"declare double @{name}({', '.join(['double'] * len(arguments))})"] = None
+        y = "poison"
+        for lane in range(kind.lanes):
+            given = []
+            for a in arguments:
+                one = self.let(f"extractelement {kind.vector} {a}, i64 {lane}")
+                if kind.scalar == "float":
+                    one = self.let(f"fpext float {one} to double")
+                given.append(f"double {one}")
+            one = self.let(f"call double @{name}({', '.join(given)})")
+            if kind.scalar == "float":
+                one = self.let(f"fptrunc double {one} to float")
+            y = self.let(f"insertelement {kind.vector} {y}, {kind.scalar} {one}, i64 {lane}")
+        return y
+
+    def total(self, a: Value) -> Value:
+        """The sum of the entries of a vector, a number."""
+        kind = self.kind
+        name = f"llvm.vector.reduce.fadd.{kind.suffix}"
+        self.declared[f"declare {kind.scalar} @{name}({kind.scalar}, {kind.vector})"] = None
+        zero = f"{kind.scalar} {kind.number(0.0)}"
+        return self.let(f"call reassoc {kind.scalar} @{name}({zero}, {kind.vector} {a})")
+
     def sigmoid(self, x: Value) -> Value:
         """1 / (1 + e^-x)."""
         one = self.kind.splat(1.0)
@@ -248,32 +372,25 @@ class Text:
         return self.binary("fmul", self.select(below, e, one), s)
 
     def tanh(self, x: Value) -> Value:
-        """The hyperbolic tangent."""
+        """The hyperbolic tangent: (e^2|x| - 1) / (e^2|x| + 1), with the sign of x."""
         k = self.kind
-        one, size = k.splat(1.0), self.unary("fabs", x)
-        e = self.exp(self.binary("fmul", size, k.splat(-2.0)))
-        far = self.binary("fdiv", self.binary("fsub", one, e), self.binary("fadd", one, e))
-        v = k.vector
-        far = self.intrinsic(v, f"llvm.copysign.{k.suffix}", (v, far), (v, x))
-        z = self.binary("fmul", x, x)
-        if k.scalar == "float":
-            p = self.polynomial(z, TANH_SINGLE)
-            near = self.fma(self.binary("fmul", p, z), x, x)
-        else:
-            p = self.polynomial(z, TANH_ABOVE)
-            q = self.polynomial(z, TANH_BELOW)
-            near = self.fma(self.binary("fdiv", self.binary("fmul", z, p), q), x, x)
-        return self.select(self.compare("olt", size, k.splat(0.625)), near, far)
+        size = self.unary("fabs", x)
+        size = self.select(self.compare("ogt", size, k.splat(20.0)), k.splat(20.0), size)
+        e = self.expm1(self.binary("fadd", size, size))
+        y = self.binary("fdiv", e, self.binary("fadd", e, k.splat(2.0)))
+        return self.intrinsic(k.vector, f"llvm.copysign.{k.suffix}", (k.vector, y), (k.vector, x))
 
 
+LN2_SINGLE = (0.693145751953125, 1.428606765330187e-06)
+LN2_DOUBLE = (6.93147180369123816490e-01, 1.90821492927058770002e-10)
+LOG_SINGLE = (0.24279078841, 0.28498786688, 0.40000972152, 0.66666662693)
+LOG_DOUBLE = (1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01,
+              2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01,
+              6.666666666666735130e-01)  # fmt: skip
 EXP_SINGLE = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
               5.0000001201e-1)  # fmt: skip
 EXP_DOUBLE = (1 / 6227020800, 1 / 479001600, 1 / 39916800, 1 / 3628800, 1 / 362880, 1 / 40320,
               1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5)  # fmt: skip
-TANH_SINGLE = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1,
-               -3.33332819422e-1)  # fmt: skip
-TANH_ABOVE = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
-TANH_BELOW = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
 
 
 def tile(kind: Kind, machine: Machine, rows: int, packed: bool = False) -> str:

@@ -12,16 +12,32 @@ from __future__ import annotations
 import ast
 import functools
 import itertools
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..notation import Notation
-from ..ops.primitives import BROADCAST_TO, CONCATENATE, GETITEM, MATMUL, SIGMOID, SPLIT
+from ..ops.primitives import (
+    BROADCAST_TO,
+    CONCATENATE,
+    DEVIATION,
+    DIVIDE,
+    EVENLY,
+    GETITEM,
+    MATMUL,
+    MEAN,
+    POWER,
+    SIGMOID,
+    SPLIT,
+    SUBTRACT,
+    SUM,
+)
 from ..program import Atom, Constant, Equation, Var
 from ..runs import same
 from .llvm_text import Kind, Machine, Text, function, masked_load, masked_store, module, tile
+from .native import linked
 
 
 class UnsupportedError(Exception):
@@ -41,6 +57,14 @@ class Product(NamedTuple):
     left: Var
     right: Var
     out: Var
+
+
+class Reduction(NamedTuple):
+    """out = the sum of every row of left, times a number."""
+
+    left: Var
+    out: Var
+    times: float
 
 
 class Op(NamedTuple):
@@ -112,7 +136,7 @@ class Lowering:
         self._cut()
         self.alias: dict[Segment, Segment] = {}
         self.ops: dict[Segment, Op] = {}
-        self.products: dict[Var, Product] = {}
+        self.products: dict[Var, Product | Reduction] = {}
         self._part()
         self.arrays: dict[Var, int] = {}
         self.packed: dict[Var, None] = {}
@@ -167,7 +191,7 @@ class Lowering:
         while changed:
             changed = False
             for e in self.equations:
-                if e.primitive is MATMUL:
+                if e.primitive is MATMUL or _is_total(e, self.rows):
                     continue
                 for whole, part, begin in self._parts(e):
                     share(whole, part, begin, begin + self.width(part))
@@ -212,6 +236,9 @@ class Lowering:
             if e.primitive is MATMUL:
                 self._product(e)
                 continue
+            if _is_total(e, self.rows):
+                self._reduction(e)
+                continue
             if e.primitive in (SPLIT, CONCATENATE, GETITEM):
                 for whole, part, begin in self._parts(e):
                     for k, (start, _) in enumerate(self.segments(part)):
@@ -237,6 +264,12 @@ class Lowering:
         self.stored.add(a)
         self.stored.add(e.outputs[0])
 
+    def _reduction(self, e: Equation) -> None:
+        a, out = e.inputs[0], e.outputs[0]
+        assert isinstance(a, Var)
+        self.products[out] = Reduction(a, out, 1.0 if e.primitive is SUM else 1 / self.width(a))
+        self.stored |= {a, out}
+
     def resolved(self, s: Segment) -> Segment:
         """The segment that another name stands for."""
         while s in self.alias:
@@ -258,11 +291,11 @@ class Lowering:
 
     # -- schedule -------------------------------------------------------------------------------
 
-    def schedule(self) -> list[list[Op] | list[Product]]:
+    def schedule(self) -> list[list[Op] | list[Product | Reduction]]:
         """Passes and products in an order in which values are there when they are read."""
         left, products = dict(self.ops), dict(self.products)
         done: set[Segment] = set()
-        plan: list[list[Op] | list[Product]] = []
+        plan: list[list[Op] | list[Product | Reduction]] = []
 
         def there(s: Segment | Constant, group: set[Segment], width: int) -> bool:
             if isinstance(s, Constant) or s in done:
@@ -313,13 +346,14 @@ class Lowering:
                 if s in group or (width and op.width != width):
                     continue
                 inputs = self.inputs(op)
-                if needed and s not in needed and not any(x in group for x in inputs):
+                made = [x for x in inputs if not isinstance(x, Constant) and x in group]
+                if needed and s not in needed and not made:
                     continue
                 if all(there(x, set(group), op.width) for x in inputs):
                     group[s], width, grown = op, op.width, True
         return group
 
-    def _before(self, p: Product, left: Any, products: Any) -> set[Segment]:
+    def _before(self, p: Product | Reduction, left: Any, products: Any) -> set[Segment]:
         """The operations that a product waits for; none if it waits for another product."""
         found: set[Segment] = set()
         stack = [self.resolved((p.left, k)) for k in range(len(self.segments(p.left)))]
@@ -332,7 +366,7 @@ class Lowering:
                 stack += [x for x in self.inputs(left[s]) if not isinstance(x, Constant)]
         return found
 
-    def _ready(self, p: Product, left: Any, products: Any) -> bool:
+    def _ready(self, p: Product | Reduction, left: Any, products: Any) -> bool:
         sources = [self.resolved((p.left, k)) for k in range(len(self.segments(p.left)))]
         return all(s not in left and s[0] not in products for s in sources)
 
@@ -357,6 +391,8 @@ class Lowering:
                     for p in entry:
                         if isinstance(p, Product):
                             self._multiply(p)
+                        elif isinstance(p, Reduction):
+                            self._reduce(p)
             self._rest()
             body = t.lines[mark:]
             del t.lines[mark:]
@@ -377,7 +413,7 @@ class Lowering:
             t.lines.append(text)
         run = function("@run", SIGNATURE, t)
         functions, declared = [run], list(t.declared)
-        if self.products:
+        if any(isinstance(p, Product) for p in self.products.values()):
             functions += [tile(kind, self.machine, rows) for rows in self.machine.rows]
             functions.append(product(kind, self.machine))
             declared += declared_by_tiles(kind)
@@ -541,6 +577,24 @@ class Lowering:
             f"ptr {c}, i64 {ldc}, i64 {across}, i64 %first, i64 %last)"
         )
 
+    def _reduce(self, p: Reduction) -> None:
+        t, kind = self.t, self.kind
+        so_far = t.slot(kind.vector)
+
+        def add(row: str, j: str, mask: str | None) -> None:
+            at = self._address(p.left, row, j)
+            load = f"load {kind.vector}, ptr {at}, align {kind.size}"
+            x = t.let(load) if mask is None else masked_load(t, at, mask)
+            before = t.let(f"load {kind.vector}, ptr {so_far}")
+            t.do(f"store {kind.vector} {t.binary('fadd', before, x)}, ptr {so_far}")
+
+        with t.loop("%last", 1, "%first") as row:
+            t.do(f"store {kind.vector} zeroinitializer, ptr {so_far}")
+            self._over_columns(self.width(p.left), functools.partial(add, row))
+            total = t.total(t.let(f"load {kind.vector}, ptr {so_far}"))
+            total = t.let(f"fmul {kind.scalar} {total}, {kind.number(p.times)}")
+            t.do(f"store {kind.scalar} {total}, ptr {self._address(p.out, row, '0')}")
+
     def _rest(self) -> None:
         """Stores of values that no pass computes: products, constants, values from elsewhere."""
         for store in self.stores:
@@ -566,15 +620,61 @@ class Lowering:
 
     def _over_entries(self, width: int, entries: Callable[[str, str, str | None], None]) -> None:
         """Loops over rows and, a vector at a time, columns: (row, column, mask or None)."""
+        with self.t.loop("%last", 1, "%first") as row:
+            self._over_columns(width, functools.partial(entries, row))
+
+    def _over_columns(self, width: int, entries: Callable[[str, str | None], None]) -> None:
+        """A vector at a time: (column, mask or None)."""
         t, lanes = self.t, self.kind.lanes
         whole = width // lanes * lanes
-        with t.loop("%last", 1, "%first") as row:
-            if whole:
-                with t.loop(str(whole), lanes) as j:
-                    entries(row, j, None)
-            if width > whole:
-                bits = [f"i1 {str(k < width - whole).lower()}" for k in range(lanes)]
-                entries(row, str(whole), f"<{', '.join(bits)}>")
+        if whole:
+            with t.loop(str(whole), lanes) as j:
+                entries(j, None)
+        if width > whole:
+            bits = [f"i1 {str(k < width - whole).lower()}" for k in range(lanes)]
+            entries(str(whole), f"<{', '.join(bits)}>")
+
+
+def _is_total(e: Equation, rows: int) -> bool:
+    """Whether it is a sum, or a mean, over every row of a value."""
+    a, out = e.inputs[0] if e.inputs else None, e.outputs[0]
+    return (
+        e.primitive in (SUM, MEAN)
+        and isinstance(a, Var)
+        and len(a.shape) == 2
+        and a.shape[0] == rows
+        and out.shape == (rows, 1)
+        and _of_rows(e)
+        and a.dtype == out.dtype
+    )
+
+
+def _of_rows(e: Equation) -> bool:
+    axis = e.params["axis"]
+    return axis is not None and np.atleast_1d(axis).tolist() in ([1], [-1])
+
+
+def apart(e: Equation) -> list[Equation]:
+    """An operation on rows in parts that a loop can do: x - mean(x), twice as its primitive does
+    it, and a number spread evenly over a row."""
+    a, out = e.inputs[0] if e.inputs else None, e.outputs[0]
+    if e.primitive not in (DEVIATION, EVENLY) or not isinstance(a, Var) or not _of_rows(e):
+        return [e]
+    if len(a.shape) != 2 or len(out.shape) != 2:
+        return [e]
+    if e.primitive is EVENLY:
+        count = Constant(float(out.shape[1]))
+        return [e._replace(primitive=DIVIDE, params={}, inputs=(a, count))]
+    found: list[Equation] = []
+    for k in (1, 2):
+        mean = Var(f"{out.name}_mean{k}", (a.shape[0], 1), a.dtype)
+        rest = out if k == 2 else Var(f"{out.name}_1", a.shape, a.dtype)
+        found.append(
+            e._replace(primitive=MEAN, params={"axis": (1,)}, inputs=(a,), outputs=(mean,))
+        )
+        found.append(e._replace(primitive=SUBTRACT, params={}, inputs=(a, mean), outputs=(rest,)))
+        a = rest
+    return found
 
 
 def _number(constant: Constant) -> float:
@@ -605,52 +705,90 @@ def _begin(index: Any, v: Var) -> int:
 
 
 def expression(e: Equation) -> Any:
-    """An elementwise operation as (a NumPy function's name) or a syntax tree in its arguments."""
+    """An elementwise operation as (a function's name) or a syntax tree in its arguments."""
     p = e.primitive
     if p is BROADCAST_TO or p is same:
         return "same"
+    if p is POWER:
+        exponent = e.inputs[1]
+        if isinstance(exponent, Constant) and _number(exponent) in POWERS:
+            return POWERS[_number(exponent)]
+        return _known("power")
     if isinstance(p.value, np.ufunc) and not e.params:
-        if p.value.__name__ not in FUNCTIONS:
-            raise UnsupportedError(f"np.{p.value.__name__}")
-        return p.value.__name__
+        return _known(p.value.__name__)
     notation: Notation = p.notation
     word = notation.numpy.removeprefix("np.")
-    if notation.numpy == f"np.{word}" and word.isidentifier() and not e.params:
-        if word not in FUNCTIONS:
-            raise UnsupportedError(f"np.{word}")
-        return word
+    if notation.numpy == f"np.{word}" and word.isidentifier():
+        if e.params:
+            raise UnsupportedError(f"np.{word} with {e.params}")
+        return _known(word)
     if p.kind not in ("elementwise", "flat") or not notation.numpy or p.signature is None:
         raise UnsupportedError(p.name)
+    if p is SIGMOID:
+        return "sigmoid"
     try:
         tree = ast.parse(notation.numpy, mode="eval").body
     except SyntaxError:
         raise UnsupportedError(p.name) from None
-    if p is SIGMOID:
-        return "sigmoid"
+    if not all(isinstance(v, int | float) for v in e.params.values()):
+        raise UnsupportedError(f"{p.name} with {e.params}")
+    functions = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    modules = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    known = {*p.signature.arguments, *e.params}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            if not isinstance(node.func, ast.Attribute) or node.func.attr not in FUNCTIONS:
-                raise UnsupportedError(p.name)
-        elif not isinstance(node, NODES):
+            fine = isinstance(node.func, ast.Attribute) and not node.keywords
+            _known(node.func.attr if isinstance(node.func, ast.Attribute) else "")
+        elif isinstance(node, ast.Attribute):
+            fine = id(node) in functions
+        elif isinstance(node, ast.Name):
+            fine = node.id in known or id(node) in modules
+        elif isinstance(node, ast.Compare):
+            fine = len(node.ops) == 1 and type(node.ops[0]) in OPERATORS
+        elif isinstance(node, ast.BinOp | ast.UnaryOp):
+            fine = type(node.op) in OPERATORS
+        else:
+            fine = isinstance(node, NODES)
+        if not fine:
             raise UnsupportedError(p.name)
     return tree
 
 
-NODES = (
-    ast.BinOp, ast.UnaryOp, ast.Compare, ast.Name, ast.Constant, ast.Attribute, ast.Load,
-    ast.operator, ast.unaryop, ast.cmpop,
-)  # fmt: skip
+def _known(word: str) -> str:
+    if word not in FUNCTIONS or (word in LIBRARY and not linked(LIBRARY[word])):
+        raise UnsupportedError(f"np.{word}")
+    return word
+
+
+NODES = (ast.Constant, ast.Load, ast.operator, ast.unaryop, ast.cmpop)
+POWERS = {1.0: "same", 2.0: "square", 3.0: "cube", 0.5: "sqrt", -1.0: "reciprocal"}
 OPERATORS: dict[type, str] = {
     ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide",
     ast.Gt: "greater", ast.GtE: "greater_equal", ast.Lt: "less", ast.LtE: "less_equal",
-    ast.Eq: "equal", ast.NotEq: "not_equal", ast.USub: "negative",
+    ast.Eq: "equal", ast.NotEq: "not_equal", ast.USub: "negative", ast.BitAnd: "logical_and",
+    ast.BitOr: "logical_or", ast.Invert: "logical_not",
 }  # fmt: skip
+LIBRARY = {
+    **{word: word for word in ("sin", "cos", "tan", "sinh", "cosh", "cbrt", "exp2", "log2", "log10",
+                               "hypot")},
+    **{f"arc{word}": f"a{word}" for word in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "tan2")},
+    "power": "pow", "remainder": "fmod",
+}  # fmt: skip
+"""Functions of C's library, by the names of NumPy's that are made of them."""
+
+
+def _of_library(name: str, t: Text, *arguments: str) -> str:
+    return t.library(name, *arguments)
+
+
 FUNCTIONS: dict[str, Callable[..., str]] = {
     "add": lambda t, a, b: t.binary("fadd", a, b),
     "subtract": lambda t, a, b: t.binary("fsub", a, b),
     "multiply": lambda t, a, b: t.binary("fmul", a, b),
     "divide": lambda t, a, b: t.binary("fdiv", a, b),
     "negative": lambda t, a: t.negative(a),
+    "positive": lambda t, a: a,
+    "cube": lambda t, a: t.binary("fmul", a, t.binary("fmul", a, a)),
     "square": lambda t, a: t.binary("fmul", a, a),
     "reciprocal": lambda t, a: t.binary("fdiv", t.kind.splat(1.0), a),
     "sqrt": lambda t, a: t.unary("sqrt", a),
@@ -660,6 +798,14 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "floor": lambda t, a: t.unary("floor", a),
     "ceil": lambda t, a: t.unary("ceil", a),
     "exp": lambda t, a: t.exp(a),
+    "expm1": lambda t, a: t.expm1(a),
+    "log": lambda t, a: t.log(a),
+    "log1p": lambda t, a: t.log1p(a),
+    "logaddexp": lambda t, a, b: t.logaddexp(a, b),
+    "sign": lambda t, a: t.sign(a),
+    "remainder": lambda t, a, b: t.remainder(a, b),
+    "rint": lambda t, a: t.unary("rint", a),
+    "trunc": lambda t, a: t.unary("trunc", a),
     "tanh": lambda t, a: t.tanh(a),
     "sigmoid": lambda t, a: t.sigmoid(a),
     "maximum": lambda t, a, b: t.extreme("ogt", a, b),
@@ -673,8 +819,19 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "less_equal": lambda t, a, b: t.compare("ole", a, b),
     "equal": lambda t, a, b: t.compare("oeq", a, b),
     "not_equal": lambda t, a, b: t.compare("une", a, b),
+    "isnan": lambda t, a: t.compare("uno", a, a),
+    "isinf": lambda t, a: t.compare("oeq", t.unary("fabs", a), t.kind.splat(math.inf)),
+    "isfinite": lambda t, a: t.compare("olt", t.unary("fabs", a), t.kind.splat(math.inf)),
+    "logical_and": lambda t, a, b: t.let(f"and {t.kind.bits} {a}, {b}"),
+    "logical_or": lambda t, a, b: t.let(f"or {t.kind.bits} {a}, {b}"),
+    "logical_not": lambda t, a: t.let(f"xor {t.kind.bits} {a}, {t.kind.true}"),
 }
-TRUTHS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
+FUNCTIONS = {**{k: functools.partial(_of_library, v) for k, v in LIBRARY.items()}, **FUNCTIONS}
+LOGIC = {"logical_and", "logical_or", "logical_not"}
+TRUTHS = {
+    "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "isnan", "isinf",
+    "isfinite", *LOGIC,
+}  # fmt: skip
 
 
 def evaluated(t: Text, e: Equation, given: Sequence[tuple[str, bool]]) -> str:
@@ -690,6 +847,10 @@ def evaluated(t: Text, e: Equation, given: Sequence[tuple[str, bool]]) -> str:
             return FUNCTIONS[word](t, which, *[number(p) for p in parts[1:]]), False
         if word == "same" and parts[0][1]:
             return parts[0]
+        if word in LOGIC:
+            zero = t.kind.splat(0.0)
+            truths = [name if truth else t.compare("une", name, zero) for name, truth in parts]
+            return FUNCTIONS[word](t, *truths), True
         return FUNCTIONS[word](t, *[number(p) for p in parts]), word in TRUTHS
 
     def walk(node: ast.expr) -> tuple[str, bool]:
@@ -709,6 +870,7 @@ def evaluated(t: Text, e: Equation, given: Sequence[tuple[str, bool]]) -> str:
 
     how = expression(e)
     if isinstance(how, str):
+        given = given[:1] if e.primitive is POWER and how != "power" else given
         result = called(how, *given)
     else:
         assert e.primitive.signature is not None

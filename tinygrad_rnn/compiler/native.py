@@ -6,6 +6,7 @@ does everything, and says so once.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -104,6 +105,19 @@ def compiled(text: str, name: str) -> Callable[..., Any] | None:
                 _warn(f"a step could not be compiled ({str(error).splitlines()[0]})")
                 return None
         return _engines[key][1]
+
+
+@cache
+def linked(name: str) -> bool:
+    """Whether a function of C's library is there for loops; LLVM ends the process if not."""
+    goal = target()
+    for library in (None, "libm.so.6", "ucrtbase"):
+        with contextlib.suppress(OSError, TypeError, AttributeError):
+            address = ctypes.cast(getattr(ctypes.CDLL(library), name), ctypes.c_void_p).value
+            if goal is not None and address:
+                goal.llvm.add_symbol(name, address)
+                return True
+    return False
 
 
 def _digest(data: bytes) -> bytes:

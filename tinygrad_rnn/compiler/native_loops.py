@@ -13,7 +13,7 @@ from ..ops.primitives import GETITEM, MATMUL, SPLIT
 from ..program import Equation, Var
 from . import threads
 from .llvm_text import Machine
-from .lower import Lowering, Store, UnsupportedError, _begin, expression
+from .lower import Lowering, Product, Store, UnsupportedError, _begin, apart, expression
 from .native import compiled
 from .split import Part
 
@@ -87,8 +87,8 @@ def sunk(part: Part, outside: set[Var], rows: int) -> Part:
     outside   values that are read elsewhere
     rows      B
     """
-    loop, before = list(part.loop), list(part.before)
-    level = dict(part.level)
+    loop, before = [small for e in part.loop for small in apart(e)], list(part.before)
+    level = part.level | {v: "loop" for e in loop for v in e.outputs}
     read_after = {a for e in part.after for a in e.inputs if isinstance(a, Var)} | outside
     for e in reversed(part.before):
         if not read_after.isdisjoint(e.outputs) or not _sinks(e, part, rows):
@@ -151,7 +151,8 @@ def native_loop(
     if run is None:
         raise UnsupportedError("not compiled")
     forms = [(by_step(v), len(v.shape), v.dtype) for v in loop.arrays]
-    work = sum([2 * rows * math.prod(p.right.shape) for p in lowering.products.values()])
+    matrices = [p.right for p in lowering.products.values() if isinstance(p, Product)]
+    work = sum([2 * rows * math.prod(matrix.shape) for matrix in matrices])
     work += sum([20 * rows * op.width for op in lowering.ops.values()])
     return NativeLoop(run, forms, rows, work), loop.arrays, loop.packed, loop.width
 
