@@ -3,10 +3,8 @@
     python examples/by_hand.py
 
 Nothing here is special to recurrent networks. The loop records operations, `backward` walks back
-over them, and the result is BPTT. Writes bptt.svg if the drawing packages are installed.
+over them, and the result is BPTT. Writes bptt.svg.
 """
-
-import importlib.util
 
 import numpy as np
 
@@ -57,5 +55,4 @@ for t in (2, 1, 0):
 np.testing.assert_allclose(W.grad, dW, rtol=1e-10)
 print("the hand-derived gradient agrees")
 
-if importlib.util.find_spec("pygraphviz"):
-    print("picture:", tg.draw(loss, edges="gradient").save("bptt.svg"))
+print("picture:", tg.draw(loss, edges="gradient").save("bptt.svg"))

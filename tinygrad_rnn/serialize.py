@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .extras import need
 from .files import write
 from .graph import Array
 
@@ -55,7 +56,7 @@ def save_arrays(
     Raises TypeError for a description that JSON does not give back, or a dtype that the format
     lacks; OSError if the file cannot be written.
     """
-    _safetensors()
+    need("safetensors", "save", "a model in a file")
     from safetensors.numpy import save as to_bytes
 
     kinds = set(DTYPES.values())
@@ -114,7 +115,7 @@ def read(path: str | Path) -> Saved:
 
 def read_all(path: str | Path) -> tuple[dict[str, Array], Any, dict[str, Any]]:
     """The arrays, the description and the states of optimisers in a file; see `read`."""
-    _safetensors()
+    need("safetensors", "save", "a model in a file")
     import safetensors
 
     data = Path(path).read_bytes()
@@ -182,14 +183,3 @@ def _line(error: object) -> str:
     """An error of another library in one line: what it quotes from the file may be anything."""
     text = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
     return text if len(text) <= 200 else text[:196] + " ..."
-
-
-def _safetensors() -> None:
-    try:
-        import safetensors  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "models are saved with the Python package safetensors: "
-            'python -m pip install "tinygrad_rnn[save]"',
-            name="safetensors",
-        ) from error

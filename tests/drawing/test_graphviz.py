@@ -341,7 +341,9 @@ def test_without_pygraphviz_a_dot_on_the_path_renders(tmp_path, monkeypatch):
 def test_what_is_missing_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ModuleNotFoundError, match="python -m pip install pygraphviz"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"python -m pip install .tinygrad_rnn\[graphviz\]"
+    ):
         drawn("truncated").save(tmp_path / "x.svg", renderer="graphviz")
 
 

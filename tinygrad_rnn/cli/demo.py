@@ -33,7 +33,7 @@ def command(
 
     Ctrl-C ends training and still writes everything (exit code 130); a second Ctrl-C gives up.
     """
-    need("graphviz", "jinja2", "matplotlib", "safetensors")
+    need("jinja2", "matplotlib", "safetensors")
     at_least(1, steps=steps, k1=k1, k2=k2)
     at_least(0, seed=seed)
     from rich.console import Console

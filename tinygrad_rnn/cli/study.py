@@ -30,11 +30,11 @@ def command(
     batch: Annotated[int, typer.Option(help="Number of sequences at once.")] = 4,
 ) -> None:
     """Write a page about a cell: its equations, and where its gradients come from and go."""
-    need("graphviz", "jinja2", "matplotlib", "safetensors")
+    saved = cell.endswith(".safetensors")
+    need("jinja2", "matplotlib", *(["safetensors"] if saved else []))
     at_least(2, steps=steps)
     at_least(1, hidden=hidden, input=inputs, batch=batch)
     at_least(0, seed=seed)
-    saved = cell.endswith(".safetensors")
     if saved and (hidden or inputs):
         fail("--hidden and --input are sizes of new cells; a saved model has its own")
     if text is not None and inputs:

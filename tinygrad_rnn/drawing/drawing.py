@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from ..extras import need
 from ..files import write
 from . import text
 from .layout.positions import Layout
@@ -129,15 +130,10 @@ class Drawing:
         return self._digraph("dot")
 
     def _digraph(self, layout: str) -> Any:
+        need("graphviz", "draw", "a Digraph, which .dot is, unlike .svg, .html and .json,")
         from .paint.dot import digraph
 
-        try:
-            return digraph(self.scene, self.theme, layout)
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "a Digraph needs the Python package graphviz: python -m pip install graphviz "
-                "(.svg, .html and .json need nothing)"
-            ) from error
+        return digraph(self.scene, self.theme, layout)
 
     @cached_property
     def stats(self) -> Stats:

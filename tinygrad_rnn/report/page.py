@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import __version__, drawing, study, tree
 from ..equations import derive
+from ..extras import need
 from ..files import is_ours, write
 from ..graph import record_order
 from ..nn import Cell, ElmanCell
@@ -60,7 +61,7 @@ def report(
     progress  is called with each stage of the work, in words
     missing   is given the parts that could not be made, with the reason, which the page says too
 
-    Gives the path of the page. Needs jinja2, matplotlib and graphviz (the extra `demo`).
+    Gives the path of the page. Needs jinja2 and matplotlib (the extra `demo`).
 
     Raises NotFiniteError for weights that are NaN, OSError, and what a step of the cell raises.
 
@@ -68,6 +69,8 @@ def report(
     >>> report(subject("gru", steps=20), "report")     # doctest: +SKIP
     PosixPath('report/index.html')
     """
+    for package in ("jinja2", "matplotlib"):
+        need(package, "demo", "a report")
     page = Path(out) / "index.html"
     refuse_foreign(page)
     values = results(subject, progress)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import tree
+from ..extras import need
 from ..graph import Array
 from ..tensor import Tensor
 from ..unrolled import Unrolled
@@ -49,6 +50,7 @@ def table(D: Contributions) -> Figure:
     >>> table(D).axes[0].get_ylabel()
     '$t$ of the loss $L_t$'
     """
+    need("matplotlib", "draw", "plots.table")
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import LogFormatter
 
@@ -100,6 +102,7 @@ def shares(D: Contributions) -> Figure:
     >>> np.isclose(sum(bar.get_height() for bar in steps), total.get_height()).item()
     True
     """
+    need("matplotlib", "draw", "plots.shares")
     if isinstance(D.gradient, list):
         raise ValueError(
             "shares: this table has a gradient of its own in every column, so there is no one "
@@ -151,6 +154,7 @@ def lags(J: Array, W: Tensor | ArrayLike | None = None, gamma: float = 1.0) -> F
     >>> len(lags(J, cell.W).axes[0].lines)
     4
     """
+    need("matplotlib", "draw", "plots.lags")
     if J.ndim != 4:
         raise ValueError(f"lags: given shape {J.shape}; wanted (T, B, N, N), as jacobians gives")
     norms, steps = norms_against_lag(J), step_bound(J)
@@ -193,6 +197,7 @@ def truncation(found: Truncation, k2: int | None = None) -> Figure:
     >>> [axes.get_xlabel() for axes in truncation(found).axes]
     ['reach $k_2$', '$k$, the step in which a weight is used']
     """
+    need("matplotlib", "draw", "plots.truncation")
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
@@ -241,6 +246,7 @@ def spectra(J: Array) -> Figure:
     >>> [line.get_label() for line in spectra(J).axes[0].lines]
     ['1', '2', '4', '8']
     """
+    need("matplotlib", "draw", "plots.spectra")
     if J.ndim != 4:
         raise ValueError(f"spectra: given shape {J.shape}; wanted (T, B, N, N), as jacobians gives")
     T, N = len(J), J.shape[-1]
@@ -274,6 +280,7 @@ def saturation(gates: Mapping[str, Gate]) -> Figure:
     >>> len(saturation(study.gates(run)).axes)
     5
     """
+    need("matplotlib", "draw", "plots.saturation")
     if not gates:
         raise ValueError("saturation: no gates given; this cell has no activation")
     figure, *panels = new_figure(5.6, 0.6 + 0.95 * len(gates), rows=len(gates))
@@ -315,6 +322,7 @@ def units(run: Unrolled, sequence: int = 0) -> Figure:
     >>> [panel.get_ylabel() for panel in figure.axes]
     ['unit $i$', 'unit $i$', '$h_{t}[i]$', '$c_{t}[i]$']
     """
+    need("matplotlib", "draw", "plots.units")
     histories = list(_histories(run))
     figure, *panels = new_figure(5.6, 0.8 + 2.2 * len(histories), rows=len(histories))
     left, right = np.inf, -np.inf
@@ -388,6 +396,7 @@ def reach(found: Reach | Mapping[str, Reach], t: int | None = None, columns: int
     >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
     ['Elman', 'LSTM']
     """
+    need("matplotlib", "draw", "plots.reach")
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle

@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from ...extras import need
 from ...files import replacing
 from .shapes import Scene
 
@@ -22,13 +23,9 @@ def save(scene: Scene, theme: str, file: Path, scale: float = SCALE) -> None:
 
     Letters that no installed font has are drawn as \N{REPLACEMENT CHARACTER}.
     """
-    try:
-        import matplotlib as mpl
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{file.name}: {file.suffix} needs the Python package matplotlib: "
-            "python -m pip install matplotlib (.svg and .html need nothing)"
-        ) from error
+    need("matplotlib", "draw", f"{file.name}: {file.suffix}, unlike .svg and .html,")
+    import matplotlib as mpl
+
     if max(scene.width, scene.height) * scale > LARGEST:
         raise ValueError(
             f"{file.name}: the picture is {scene.width:.0f} x {scene.height:.0f} points, too large "

@@ -27,9 +27,9 @@ def render(source: str, layout: str, file: Path) -> None:
         program = shutil.which("dot")
         if program is None:
             raise ModuleNotFoundError(
-                f"{file.name}: renderer='graphviz' needs pygraphviz, which brings Graphviz: python "
-                "-m pip install pygraphviz; or Graphviz's program dot on the PATH (without "
-                "renderer, .svg needs nothing)"
+                f"{file.name}: renderer='graphviz' needs pygraphviz, which brings Graphviz: "
+                'python -m pip install "tinygrad_rnn[graphviz]"; or Graphviz\'s program dot on the '
+                "PATH (without renderer, .svg needs nothing)"
             ) from None
         command = [program, f"-T{form}", *([dots] if dots else [])]
         done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)  # noqa: S603
