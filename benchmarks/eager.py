@@ -28,149 +28,14 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.bench.sides import of_ours, of_torch
+from tinygrad_rnn.bench.workloads import WORKLOADS, problem
 
 HERE = Path(__file__).resolve().parents[1]
-
-
-class Workload(NamedTuple):
-    cell: str
-    T: int
-    B: int
-    I: int  # noqa: E741
-    H: int
-    O: int  # noqa: E741
-
-
-WORKLOADS = {
-    "elman_char": Workload("elman", 50, 32, 64, 128, 64),
-    "elman_small": Workload("elman", 1000, 1, 8, 32, 8),
-    "elman_big": Workload("elman", 100, 64, 128, 512, 128),
-    "lstm_mid": Workload("lstm", 100, 32, 64, 256, 64),
-    "lstm_small": Workload("lstm", 100, 16, 16, 64, 16),
-    "gru_mid": Workload("gru", 100, 32, 64, 256, 64),
-    "mgu_small": Workload("mgu", 100, 16, 16, 64, 16),
-}
-
-
-class MGU(tg.Cell):
-    """A user's own cell: the minimal gated unit (Zhou et al. 2016)."""
-
-    def __init__(self, I: int, H: int, *, rng: np.random.Generator) -> None:  # noqa: E741
-        def draw(*shape: int) -> tg.Parameter:
-            return tg.Parameter(rng.uniform(-(H**-0.5), H**-0.5, shape).astype(np.float32))
-
-        self.U, self.W, self.b = draw(I, H), draw(H, H), draw(H)
-        self.U_f, self.W_f, self.b_f = draw(I, H), draw(H, H), draw(H)
-
-    def step(self, x: Any, s: Any) -> Any:
-        f = tg.sigmoid(x @ self.U_f + s @ self.W_f + self.b_f)
-        n = tg.tanh(x @ self.U + (f * s) @ self.W + self.b)
-        s = s + f * (n - s)
-        return s, s
-
-
-CELLS: dict[str, Any] = {"elman": tg.ElmanCell, "lstm": tg.LSTMCell, "gru": tg.GRUCell, "mgu": MGU}
-
-
-def torch_steps(torch: Any) -> dict[str, Callable[..., Any]]:
-    """The same steps as in `tinygrad_rnn.nn.cells`, as one writes them in PyTorch."""
-
-    def elman(p: Any, x: Any, s: Any) -> Any:
-        s = torch.tanh(x @ p["U"] + s @ p["W"] + p["b"])
-        return s, s
-
-    def lstm(p: Any, x: Any, state: Any) -> Any:
-        h, c = state
-        i, f, g, o = torch.chunk(x @ p["U"] + h @ p["W"] + p["b"], 4, -1)
-        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
-        c = f * c + i * g
-        h = o * torch.tanh(c)
-        return h, (h, c)
-
-    def gru(p: Any, x: Any, h: Any) -> Any:
-        size = h.shape[-1]
-        a_rz, a_n = torch.split(x @ p["U"] + p["b"], [2 * size, size], -1)
-        u_rz, u_n = torch.split(h @ p["W"] + p["d"], [2 * size, size], -1)
-        r, z = torch.chunk(torch.sigmoid(a_rz + u_rz), 2, -1)
-        n = torch.tanh(a_n + r * u_n)
-        h = n + z * (h - n)
-        return h, h
-
-    def mgu(p: Any, x: Any, s: Any) -> Any:
-        f = torch.sigmoid(x @ p["U_f"] + s @ p["W_f"] + p["b_f"])
-        n = torch.tanh(x @ p["U"] + (f * s) @ p["W"] + p["b"])
-        s = s + f * (n - s)
-        return s, s
-
-    return {"elman": elman, "lstm": lstm, "gru": gru, "mgu": mgu}
-
-
-class Problem(NamedTuple):
-    xs: Any
-    targets: Any
-    cell: Any
-    V: tg.Parameter
-    c: tg.Parameter
-    lr: float
-
-
-def problem(w: Workload) -> Problem:
-    rng = np.random.default_rng(0)
-    xs = rng.normal(size=(w.T, w.B, w.I)).astype(np.float32)
-    targets = rng.integers(0, w.O, (w.T, w.B))
-    cell = CELLS[w.cell](w.I, w.H, rng=rng)
-    V = tg.Parameter(rng.uniform(-(w.H**-0.5), w.H**-0.5, (w.H, w.O)).astype(np.float32), "V")
-    return Problem(
-        xs, targets, cell, V, tg.Parameter(np.zeros(w.O, np.float32), "c"), 0.1 / (w.T * w.B)
-    )
-
-
-def ours(p: Problem) -> Callable[[], float]:
-    optimiser = tg.optim.SGD([p.cell, [p.V, p.c]], lr=p.lr)
-
-    def step() -> float:
-        run = tg.unroll(p.cell, p.xs)
-        loss = tg.cross_entropy(run.outputs @ p.V + p.c, p.targets, reduction="sum")
-        loss.backward()
-        optimiser.step()
-        return loss.item()
-
-    return step
-
-
-def theirs(p: Problem, kind: str, torch: Any) -> Callable[[], float]:
-    parameters = {**p.cell.parameters(), "V": p.V, "c": p.c}
-    q = {k: torch.tensor(v.numpy().copy(), requires_grad=True) for k, v in parameters.items()}
-    xs, targets = torch.from_numpy(p.xs), torch.from_numpy(p.targets)
-    cell = torch_steps(torch)[kind]
-    batch, size = p.xs.shape[1], p.V.shape[0]
-
-    def step() -> float:
-        state = torch.zeros(batch, size)
-        if kind == "lstm":
-            state = (state, torch.zeros(batch, size))
-        outputs = []
-        for x in xs:
-            output, state = cell(q, x, state)
-            outputs.append(output)
-        logits = torch.stack(outputs) @ q["V"] + q["c"]
-        loss = torch.nn.functional.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="sum"
-        )
-        for value in q.values():
-            value.grad = None
-        loss.backward()
-        with torch.no_grad():
-            for value in q.values():
-                value -= p.lr * value.grad
-        return float(loss.item())
-
-    return step
 
 
 def clock(step: Callable[[], float], times: int) -> tuple[float, float]:
@@ -185,11 +50,9 @@ def side(name: str, who: str) -> None:
     """One side of the comparison, in a process of its own: for each line read, a turn."""
     w = WORKLOADS[name]
     if who == "ours":
-        step = ours(problem(w))
+        step = of_ours(problem(w), "train", tg.unroll)
     else:
-        import torch
-
-        step = theirs(problem(w), w.cell, torch)
+        step = of_torch(problem(w), "train", w.cell, built_in=False)
     losses = [step() for _ in range(3)]
     print(losses[-1], flush=True)
     for line in sys.stdin:

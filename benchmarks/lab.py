@@ -24,10 +24,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from eager import CELLS, WORKLOADS, Workload
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import study
+from tinygrad_rnn.bench.workloads import CELLS, WORKLOADS, Workload
 from tinygrad_rnn.study import handwritten
 
 HAND: dict[str, Callable[..., Any]] = {

@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-rnn demo`, `sample`, `draw`, `study`, `cells` and `doctor`."""
+"""The command line, `tinygrad-rnn`: demo, sample, draw, study, cells, doctor and bench."""
 
 import contextlib
 import io
@@ -151,8 +151,8 @@ def _app() -> "typer.Typer":
     ) -> None:
         """Recurrent networks as recorded computation graphs."""
 
-    from . import cells, demo, doctor, draw, sample, study
+    from . import bench, cells, demo, doctor, draw, sample, study
 
-    for module in (demo, sample, draw, study, cells, doctor):
+    for module in (demo, sample, draw, study, cells, doctor, bench):
         app.command(module.__name__.rpartition(".")[2])(module.command)
     return app

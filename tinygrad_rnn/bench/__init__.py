@@ -1,0 +1,1 @@
+"""Measurements against other libraries: the command `tinygrad-rnn bench`."""
