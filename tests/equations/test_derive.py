@@ -547,9 +547,9 @@ def test_what_is_computed_twice_has_no_delta_of_its_own():
 
     text = derive(Twice()).unicode()
     assert "uₜ = xₜ U" in text
-    assert "∂L/∂uₜ" not in text
+    assert "δᵘₜ = ∂L/∂uₜ" in text  # of both places together
     assert "= ∂L/∂aₜ, where aₜ = uₜ + sₜ₋₁ W" in text
-    assert "∂L/∂U = Σₜ (xₜᵀ yₜ + xₜᵀ δₜ)" in text
+    assert "∂L/∂U = Σₜ xₜᵀ δᵘₜ" in text
 
 
 @pytest.mark.parametrize(

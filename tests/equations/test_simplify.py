@@ -12,6 +12,7 @@ VALUE = {
     "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide,
     "negative": np.negative, "matmul": np.matmul, "tanh": np.tanh, "where": np.where,
     "power": np.power, "greater": np.greater, "less": np.less, "flip": np.flip,
+    "exp": np.exp, "logaddexp": np.logaddexp, "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "equal": np.equal, "not_equal": np.not_equal, "logical_and": np.logical_and,
     "over": V.OVER.value,
     "greater_equal": np.greater_equal, "less_equal": np.less_equal,
@@ -105,6 +106,7 @@ KEPT = m("sum", X, shape=(1, 6), axis=(-2,), keepdims=True)
 
 DT, BOTH = name(Symbol("dt", "scalar"), ()), m("logical_and", MASK, m("greater", Y, ZERO))
 COLUMN, TRUTH = x("k", (4, 1)), x("truth")
+W, OTHER = x("w", (6, 2)), x("o", (4, 2))
 CENTRED = m("subtract", X, m("mean", X, shape=(4, 1), axis=(-1,), keepdims=True))
 KNOWN = m("divide", x("known"), COLUMN)
 
@@ -289,6 +291,25 @@ CASES = {
         m("subtract", m("add", m("add", X, Y), Z), X), m("add", Y, Z)
     ),
     "(x y) / x": (m("divide", m("multiply", X, Y), X), Y),
+    "x w + y w": (
+        m("add", m("matmul", X, W, shape=(4, 2)), m("matmul", Y, W, shape=(4, 2))),
+        m("matmul", m("add", X, Y), W, shape=(4, 2)),
+    ),
+    "x w + l + y w": (
+        m("add", m("add", m("matmul", X, W, shape=(4, 2)), LEFT), m("matmul", Y, W, shape=(4, 2))),
+        m("add", m("matmul", m("add", X, Y), W, shape=(4, 2)), LEFT),
+    ),
+    "x^T l - x^T r": (
+        m("subtract", m("matmul", T, LEFT, shape=(6, 2)), m("matmul", T, OTHER, shape=(6, 2))),
+        m("matmul", T, m("subtract", LEFT, OTHER), shape=(6, 2)),
+    ),
+    "sum of columns": (
+        m("sum", joined(COLUMN, x("kk", (4, 1))), shape=(4, 1), axis=(-1,), keepdims=True),
+        m("add", COLUMN, x("kk", (4, 1))),
+    ),
+    "exp(-logaddexp(x, 0))": (
+        m("exp", m("negative", m("logaddexp", X, ZERO))), m("sigmoid", NEG)
+    ),
     "flipped twice": (m("flip", m("flip", X, axis=-1), axis=-1), X),
     "where(a & b, 0, x)": (
         m("where", BOTH, ZERO, Y), m("multiply", Y, m("subtract", ONE, BOTH))

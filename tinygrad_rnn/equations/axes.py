@@ -48,6 +48,7 @@ class Axes:
         self._parent: dict[Axis, Axis] = {}
         self._parts: dict[Axis, list[Part]] = {}
         self._products: list[tuple[Axis, list[Axis]]] = []
+        self._of_factors: dict[tuple[Axis, ...], Axis] = {}
         self._from_the_end: list[tuple[Axis, int]] = []
         self._counts: dict[Axis, Count] = {}
         self._places: dict[Axis, dict[int, Count]] = {}
@@ -171,10 +172,16 @@ class Axes:
                 self._places[axis].setdefault(start, Count({(): start}))
 
     def _multiply(self, whole: Axis, factors: Iterable[Axis]) -> None:
-        """An axis that others were joined to, or parted from; numbers count how often."""
+        """An axis that others were joined to, or parted from; numbers count how often. Two such
+        axes with the same factors are of one size."""
         known = [self._counts[f] for f in factors if f in self._counts]
         rest = [_size(f) for f in factors if f not in self._counts]
-        if whole not in self._counts and known:
+        same = self._of_factors.setdefault(tuple(factors), whole)
+        if whole not in self._counts and same in self._counts:
+            self._counts[whole] = self._counts[same]
+        elif same not in self._counts and whole in self._counts:
+            self._counts[same] = self._counts[whole]
+        elif whole not in self._counts and known:
             count = Count({(): int(np.prod(rest, dtype=int))})
             for factor in known:
                 count = count.times(factor)

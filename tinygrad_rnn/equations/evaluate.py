@@ -52,6 +52,8 @@ def _computed(expr: Expr, args: list[Any], batch: int) -> Any:
         whole[(..., slice(start, stop), *([slice(None)] * (-1 - axis)))] = args[0]
         return whole
     params = {k: _sized(v, batch) for k, v in expr.params.items()}
+    if expr.op in V.SUMS:  # truths count as 1 and 0, which NumPy's do not
+        args = [1.0 * arg if np.asarray(arg).dtype.kind == "b" else arg for arg in args]
     result = expr.op.value(*args, **params)
     return result if expr.op.together is None else result[0]
 

@@ -6,8 +6,9 @@ once, or if the equation would grow too long; everything else is folded into whe
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from ..graph import Node, Shape
@@ -41,6 +42,10 @@ _CHEAP = (
 """Operations that may be written again wherever their results are used."""
 _GIVEN = ("size", "scalar")
 """Numbers that stand for themselves: 2 B - 1 and 1 - dt are no values of the step."""
+
+
+def _is_given(e: Expr) -> bool:
+    return e.op is V.SYMBOL and e.symbol.kind in _GIVEN
 
 
 class Folder:
@@ -89,12 +94,21 @@ class Folder:
                 g = self._cotangent(node, port)
                 if g is not None and (node, port) in reader.exprs:
                     self.cotangent_of[g].append(reader.exprs[node, port])
-        gradients = Counter(v for of in self.cotangent_of.values() for v in dict.fromkeys(of))
+        gradients: dict[Expr, list[Expr]] = defaultdict(list)
+        for g, of in self.cotangent_of.items():
+            for v in dict.fromkeys(of):
+                gradients[v].append(g)
         for g, of in list(self.cotangent_of.items()):
             # computed twice, and one here: each of the gradients is that of one use only
-            self.cotangent_of[g] = [v for v in of if gradients[v] == 1]
+            self.cotangent_of[g] = [v for v in of if len(gradients[v]) == 1]
             if not self.cotangent_of[g]:
                 del self.cotangent_of[g]
+        present, add = set(self.everything), reader.simplify.make
+        for v, parts in gradients.items():
+            for ordered in (parts, parts[::-1]) if len(parts) > 1 else ():
+                total = functools.reduce(lambda a, b: add(V.ADD, [a, b], a.shape), ordered)
+                if total in present and v not in self.cotangent_of[total]:
+                    self.cotangent_of[total].append(v)
 
     def _cotangent(self, node: Node | None, port: int) -> Expr | None:
         assert node is not None
@@ -135,10 +149,7 @@ class Folder:
         if expr.op is V.SLICE and expr.args[0] in self.groups:
             return False
         parts = order([expr])
-        if len(parts) <= 6 and all(
-            e.op in _CHEAP or e.op is V.NUMBER or (e.op is V.SYMBOL and e.symbol.kind in _GIVEN)
-            for e in parts
-        ):
+        if len(parts) <= 6 and all(e.args or e.op is V.NUMBER or _is_given(e) for e in parts):
             return True
         short = 2 if expr in self.before and expr.op in (V.ADD, V.SUBTRACT) else 1
         return (
@@ -432,6 +443,8 @@ class Folder:
     def _unnamed(self, target: Expr, shape: Shape) -> Expr:
         """A name for the value that a delta belongs to, if that has none."""
         label = target.symbol.name.replace("delta", "a", 1)
+        if label.startswith("a_a") and len(label) > 3:  # of the argument of a gate
+            label = f"a_{label[3:]}"
         letters = [label.replace("a", letter, 1) for letter in _LETTERS_OF_PARTS]
         return name(Symbol(self._free(*letters), "value", 0), shape)
 

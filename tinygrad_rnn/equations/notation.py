@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..graph import Shape
-from ..notation import ATOM, PRODUCT, SUM, TIMES, Arrangement
+from ..notation import ATOM, GREEK, PRODUCT, SUM, TIMES, Arrangement
 from ..ops.registry import OPERATORS
 from ..primitive import Primitive
 from . import vocabulary as V
@@ -163,7 +163,7 @@ def _call(expr: Expr, args: list[Box]) -> Box:
     name = expr.op.notation.symbol or expr.op.name
     if told == [("axis", -2)] and expr.ndim == 2 and grows(expr.shape[0]) and len(args) == 1:
         return Box("over", ("batch", group(args[0]), name))
-    extra = [_row(f"{k}=", _shown(_told(expr, k, v))) for k, v in told]
+    extra = [_row(f"{GREEK.get(k, k)}=", _shown(_told(expr, k, v))) for k, v in told]
     symbol = "" if expr.op.notation.form in ("total", "brackets") else expr.op.notation.symbol
     return Box("call", (symbol or expr.op.name, *args, *extra))
 
@@ -286,6 +286,8 @@ def _shown(value: Any) -> str | Box:
         return _listed(["" if end is None else _shown(end) for end in ends], ":")
     if value is Ellipsis:
         return "…"
+    if type(value) is float and math.isfinite(value):
+        return _number(value)
     if (count := counted(value)) is not None:
         return sized(count)
     return " ".join(str(value).split()).replace("-", "−")  # an array has lines
@@ -362,7 +364,7 @@ def _total(e: Expr, args: list[Box]) -> Box | None:
         over = "entries"
     elif e.params["axis"] == (-x.ndim,) and grows(summed[0]):
         over = "batch"
-    elif e.params["axis"] == (-1,) and x.ndim == 2 and e.params["keepdims"]:
+    elif e.params["axis"] == (-1,) and e.params["keepdims"]:
         over = "features"
     else:
         return None
@@ -438,6 +440,9 @@ def _choice(e: Expr, args: list[Box]) -> Box:
 def _einsum(e: Expr, args: list[Box]) -> Box:
     """A product with its indices, summed over those that the result does not have."""
     left, right, to = (e.params[key] for key in ("left", "right", "to"))
+    if "t" in left + right:  # that is the time
+        other = next(c for c in "njmlqrsuvwpkabcdefghi" if c not in left + right)
+        left, right, to = (letters.replace("t", other) for letters in (left, right, to))
     factors = [
         _part(arg, _listed([Box("name", (letter, "", "")) for letter in letters]))
         for arg, letters in zip(args, (left, right), strict=True)
@@ -495,6 +500,8 @@ def page(form: Form) -> list[Section]:
         box = Box("partial", (boxed(meaning.of), False))
         if not meaning.whole:
             box = Box("noted", (box, Box("words", ("the part from later steps",))))
+        elif _at_times(meaning.delta) and not _at_times(meaning.of):
+            box = Box("noted", (box, Box("words", ("the part from step t",))))
         if meaning.definition is not None:
             box = Box("given", (box, boxed(meaning.of), boxed(meaning.definition)))
         meanings.append(Line(boxed(meaning.delta), box))
@@ -519,6 +526,10 @@ def page(form: Form) -> list[Section]:
         Section("Gradients", sums + rest),
         *_fixed(form),
     ]
+
+
+def _at_times(e: Expr) -> bool:
+    return any(x.op is V.SYMBOL and x.symbol.time is not None for x in order([e]))
 
 
 _OTHER_WAY = {"t−1": "t+1", "t+1": "t−1", "0": "T+1", "1": "T"}

@@ -19,6 +19,7 @@ from . import vocabulary as V
 from .expr import Equation, Expr, Form, Gradient, Symbol, labels, order, recursion
 from .notation import Line, boxed, left_side
 from .print_text import line, text
+from .simplify import is_truth
 from .sizes import Count, counted, place
 
 _RESERVED = {"np", "math", "t", "T", "outputs", "gradients", *keyword.kwlist}
@@ -112,6 +113,13 @@ class _Writer:
         written, own = self._code(expr)
         return f"({written})" if own < level else written
 
+    def _number(self, expr: Expr, level: int) -> str:
+        """An argument of a sum; a truth is made a number."""
+        if not is_truth(expr):
+            return self.code(expr, level)
+        times = f"1.0 * {self.code(expr, _RAISED)}"
+        return f"({times})" if level > 2 else times
+
     def _code(self, expr: Expr) -> tuple[str, int]:
         op = expr.op
         if op is V.SYMBOL:
@@ -133,17 +141,19 @@ class _Writer:
         """One of Python's operators between (or before) its arguments."""
         op, args = expr.op, expr.args
         if len(args) == 1:
-            return f"{sign}{self.code(args[0], _SIGN)}", _SIGN
+            one = self._number if op in V.SUMS else self.code
+            return f"{sign}{one(args[0], _SIGN)}", _SIGN
         if op.notation.form == "indicator":
             return f"{self.code(args[0], 1)} {sign} {self.code(args[1], 1)}", 0
         own = _LEVELS[op.notation.binds]
         if own == _RAISED:
             return f"{self.code(args[0], _ATOM)} {sign} {self.code(args[1], _ATOM)}", own
-        left = self.code(args[0], own)
+        written = self._number if op in V.SUMS else self.code
+        left = written(args[0], own)
         if V.MATMUL in (op, args[0].op) and op is not args[0].op and own == _level(args[0]):
             left = f"({left})"  # (a @ b) * c means the same without brackets, but reads worse
         again = op in (V.ADD, V.MULTIPLY) and args[1].op is op  # a + (b + c) needs no brackets
-        return f"{left} {sign} {self.code(args[1], own if again else own + 1)}", own
+        return f"{left} {sign} {written(args[1], own if again else own + 1)}", own
 
     def _call(self, expr: Expr) -> str:
         args = ", ".join(map(self.code, expr.args)) + self._keywords(expr)

@@ -17,7 +17,7 @@ import numpy as np
 from ..graph import Shape
 from ..primitive import Primitive
 from . import vocabulary as V
-from .expr import Expr, make, number, order
+from .expr import Expr, make, number, order, symbols
 from .sizes import between
 
 
@@ -224,7 +224,7 @@ def transposed_product(e: Expr, s: Simplifier) -> Expr | None:
 def leading_ones(e: Expr, s: Simplifier) -> Expr | None:
     """Axes of size 1 before the others are left out of the arguments, not of the result."""
     x = e.args[0] if e.args else e
-    if e.op is not V.RESHAPE or not by_entries(x.op) or not e.ndim:
+    if e.op is not V.RESHAPE or not by_entries(x.op):
         return None
     more = x.ndim - e.ndim
     if more <= 0 or tuple(x.shape) != (*[1] * more, *e.shape):
@@ -387,7 +387,7 @@ def known_condition(e: Expr, s: Simplifier) -> Expr | None:
     if e.op is not V.WHERE:
         return None
     condition, a, b = e.args
-    if not _is_truth(condition, s):
+    if not (is_truth(condition) or condition in s.truths):
         return None  # what is not 0 counts as true, whatever it is
     if _is(b, 0):
         return s.make(V.MULTIPLY, [a, condition], e.shape)
@@ -400,11 +400,11 @@ def known_condition(e: Expr, s: Simplifier) -> Expr | None:
     return None
 
 
-def _is_truth(e: Expr, s: Simplifier) -> bool:
-    """Whether an expression is 1 or 0."""
-    if e.op in (V.LOGICAL_AND, V.LOGICAL_OR, V.LOGICAL_XOR, V.LOGICAL_NOT):
+def is_truth(e: Expr) -> bool:
+    """Whether an expression is a truth value, 1 or 0."""
+    if e.op in V.LOGICAL or e.op.notation.form == "indicator":
         return True
-    return e.op.notation.form == "indicator" or e in s.truths
+    return e.op in V.SAME and all(map(is_truth, e.args))
 
 
 def numbers_first(e: Expr, s: Simplifier) -> Expr | None:
@@ -422,7 +422,7 @@ def numbers_first(e: Expr, s: Simplifier) -> Expr | None:
             return s.make(V.MULTIPLY, [number(a.value * b.args[0].value), b.args[1]], e.shape)
         rest = s.make(V.MULTIPLY, [a, b.args[1]], e.shape)
         return s.make(V.MULTIPLY, [b.args[0], rest], e.shape)
-    if _numbered(a) and a not in s.whole:
+    if _scaled(a) and a not in s.whole and not _given(b):
         rest = s.make(V.MULTIPLY, [a.args[1], b], e.shape)
         return s.make(V.MULTIPLY, [a.args[0], rest], e.shape)
     return None
@@ -540,6 +540,53 @@ def common_factor(e: Expr, s: Simplifier) -> Expr | None:
     return None
 
 
+def common_matrix(e: Expr, s: Simplifier) -> Expr | None:
+    """a @ c + b @ c is (a + b) @ c."""
+    if e.op not in (V.ADD, V.SUBTRACT):
+        return None
+    left, right = e.args
+    if left.op is right.op is V.MATMUL and left.shape == right.shape:
+        for i in (0, 1):
+            a, b = left.args[i], right.args[i]
+            if left.args[1 - i] is right.args[1 - i] and a.shape == b.shape:
+                pair = [s.make(e.op, [a, b], a.shape)]
+                pair.insert(1 - i, left.args[1 - i])
+                return s.make(V.MATMUL, pair, e.shape)
+    if left.op is V.ADD and left not in s.whole and right.op is V.MATMUL:
+        for i, term in enumerate(left.args):
+            if term.op is V.MATMUL and any(
+                a is b for a, b in zip(term.args, right.args, strict=True)
+            ):
+                both = common_matrix(make(e.op, [term, right], e.shape), s)
+                if both is not None:
+                    rest = left.args[1 - i]
+                    return s.make(V.ADD, [rest, both] if i else [both, rest], e.shape)
+    return None
+
+
+def sum_of_columns(e: Expr, s: Simplifier) -> Expr | None:
+    """The sum over concatenated columns is the sum of these."""
+    if e.op is not V.SUM or e.args[0].op is not V.CONCATENATE or not e.params["keepdims"]:
+        return None
+    (x,), axes = e.args, e.params["axis"]
+    if axes != (x.params["axis"],) or any(part.shape[axes[0]] != 1 for part in x.args):
+        return None
+    total = x.args[0]
+    for part in x.args[1:]:
+        total = s.make(V.ADD, [total, part], e.shape)
+    return total
+
+
+def logistic(e: Expr, s: Simplifier) -> Expr | None:
+    """exp(-log(exp(x) + 1)) is the logistic function of -x."""
+    if e.op is not V.EXP or e.args[0].op is not V.NEGATIVE:
+        return None
+    (y,) = e.args[0].args
+    if y.op is not V.LOGADDEXP or not _is(y.args[1], 0):
+        return None
+    return s.make(V.SIGMOID, [s.make(V.NEGATIVE, [y.args[0]], e.shape)], e.shape)
+
+
 def of_fractions(e: Expr, s: Simplifier) -> Expr | None:
     """Numbers stand before a fraction, and sizes under the innermost: a sum over n is a mean."""
     if e.op is not V.DIVIDE:
@@ -610,7 +657,8 @@ def fraction_outside(e: Expr, s: Simplifier) -> Expr | None:
     for i, quotient in enumerate(e.args):
         if quotient.op is V.DIVIDE and quotient not in s.whole | s.forward:
             b, c = quotient.args
-            if b.op is V.NUMBER or c.shape == () or b.shape != quotient.shape:
+            size = c.op is V.NUMBER or all(x.symbol.kind == "size" for x in symbols([c]))
+            if b.op is V.NUMBER or size or b.shape != quotient.shape:
                 continue
             product = [b, e.args[1]] if i == 0 else [e.args[0], b]
             return s.make(V.DIVIDE, [s.make(V.MULTIPLY, product, e.shape), c], e.shape)
@@ -834,6 +882,9 @@ RULES: tuple[Rule, ...] = (
     factored,
     collected,
     common_factor,
+    common_matrix,
+    sum_of_columns,
+    logistic,
     of_fractions,
     over_the_same,
     outside_of_sums,

@@ -3,7 +3,7 @@
 The further ones say in one word what primitives say in several: a slice along one axis, an entry
 along one axis, the transpose of matrices, the position of a value that has several.
 """
-# ruff: noqa: F403
+# ruff: noqa: F403, F405
 
 from __future__ import annotations
 
@@ -45,5 +45,12 @@ OVER = _own(
 PLACED = _own("placed", _refused, hidden())
 """Zeros, but for one slice: the transpose of a slice."""
 
-__all__ = ["NUMBER", "OVER", "PART", "PLACED", "SLICE", "SYMBOL", "TAKE", "TRANSPOSE"]
+SUMS = (ADD, SUBTRACT, NEGATIVE, MATMUL, EINSUM)
+"""Operations that add."""
+LOGICAL = (LOGICAL_AND, LOGICAL_OR, LOGICAL_XOR, LOGICAL_NOT)
+SAME = (MULTIPLY, SLICE, TAKE, TRANSPOSE, RESHAPE, BROADCAST_TO, PERMUTE)
+"""Operations that give truths if they are given truths."""
+
+__all__ = ["LOGICAL", "NUMBER", "OVER", "PART", "PLACED", "SLICE", "SYMBOL", "TAKE", "TRANSPOSE"]
+__all__ += ["SAME", "SUMS"]
 __all__ += primitives.__all__

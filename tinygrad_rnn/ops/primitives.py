@@ -16,6 +16,8 @@ NEGATIVE: Primitive = PRIMITIVES["negative"]
 POWER: Primitive = PRIMITIVES["power"]
 SQRT: Primitive = PRIMITIVES["sqrt"]
 SQUARE: Primitive = PRIMITIVES["square"]
+EXP: Primitive = PRIMITIVES["exp"]
+LOGADDEXP: Primitive = PRIMITIVES["logaddexp"]
 SIGMOID: Primitive = PRIMITIVES["sigmoid"]
 EQUAL: Primitive = compare.EQUAL
 GREATER: Primitive = compare.GREATER
@@ -65,6 +67,7 @@ __all__ = [
     "EINSUM",
     "EQUAL",
     "EVENLY",
+    "EXP",
     "FLIP",
     "FROM_DIAGONAL",
     "GETITEM",
@@ -77,6 +80,7 @@ __all__ = [
     "IS_ZERO",
     "LESS",
     "LESS_EQUAL",
+    "LOGADDEXP",
     "LOGICAL_AND",
     "LOGICAL_NOT",
     "LOGICAL_OR",
@@ -88,9 +92,9 @@ __all__ = [
     "NEGATIVE",
     "NOT_EQUAL",
     "PERMUTE",
+    "POWER",
     "PUT_ALONG_AXIS",
     "PUT_ROWS",
-    "POWER",
     "RESHAPE",
     "SCATTER",
     "SHARE",
