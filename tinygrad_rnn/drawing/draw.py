@@ -9,7 +9,7 @@ from .. import tree
 from ..nn import Cell
 from ..nn.cell import fitting_input_size
 from ..tensor import Tensor, zeros
-from ..unroll import unroll
+from ..unroll import rare_collections, unroll
 from ..unrolled import Unrolled
 from . import text
 from .drawing import SUFFIXES, Drawing, Stats
@@ -181,7 +181,8 @@ def draw(
         return Drawing(model, title or "", theme, Look(edges, shapes, style), pixels, row, turned)
 
     def fitted(level: str) -> Drawing:
-        drawing = drawn(level, steps)
+        with rare_collections:  # what is made here lives as long as the picture
+            drawing = drawn(level, steps)
         if len(drawing.model.steps) > NEVER_ELIDED or pixels is not None:
             ends = min(ENDS, (len(drawing.model.shown) - 1) // 2)
             while steps == "auto" and drawing.rows > MOST_ROWS and ends > 0:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..extras import need
 from ..files import write
+from ..unroll import rare_collections
 from . import text
 from .layout.positions import Layout
 from .layout.route import crosses, segments
@@ -92,7 +93,8 @@ class Drawing:
     @cached_property
     def svg(self) -> str:
         """The picture as SVG; the same program gives the same text, to the byte."""
-        return svg.write(self.scene, self.theme, shown=self._shown)
+        with rare_collections:
+            return svg.write(self.scene, self.theme, shown=self._shown)
 
     @cached_property
     def html(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.sax.saxutils import escape
 
 from ..text import BASELINE, RISE, SMALL
@@ -12,6 +13,7 @@ SERIF = (
     "'STIX Two Text', 'STIXGeneral', 'Latin Modern Roman', 'Times New Roman', "
     "'Liberation Serif', 'DejaVu Serif', serif"
 )
+_MARKUP = re.compile(r'[&<>"\n\t\r]')
 SANS = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
@@ -44,8 +46,8 @@ def write(scene: Scene, theme: str = "light", indent: str = " ", shown: float = 
     ]
     for group in scene.groups:
         lines.append(indent + _open("g", {f"data-{k}": v for k, v in group.data.items() if v}))
-        lines.append(2 * indent + _element("title", {}, escape(group.title)))
-        lines.append(2 * indent + _element("desc", {}, escape(group.about or group.title)))
+        lines.append(2 * indent + _element("title", {}, _escaped(group.title)))
+        lines.append(2 * indent + _element("desc", {}, _escaped(group.about or group.title)))
         lines += [2 * indent + _shape(shape) for shape in group.shapes]
         lines.append(indent + "</g>")
     return "\n".join([*lines, "</svg>", ""])
@@ -62,9 +64,13 @@ def _element(tag: str, attributes: dict[str, str], inside: str = "") -> str:
 
 def quoted(text: str) -> str:
     """Text as an attribute's value."""
-    if not text.isalnum():
+    if _MARKUP.search(text):
         text = escape(text, {'"': "&quot;", "\n": "&#10;", "\t": "&#09;", "\r": "&#13;"})
     return f'"{text}"'
+
+
+def _escaped(text: str) -> str:
+    return escape(text) if _MARKUP.search(text) else text
 
 
 def _shape(shape: Stroke | Plate | Words) -> str:
@@ -158,7 +164,7 @@ def _words(words: Words) -> str:
             span["style"] = f"font-size:{number(words.size * SMALL)}px"
         if run.style == "i":
             span["class"] = "i"
-        text = escape(run.text)
+        text = _escaped(run.text)
         part = span or len(words.runs) > 1 or not run.text.isascii()
         inside.append(_element("tspan", span, text) if part else text)
     if all(run.text.strip() == run.text for run in words.runs):
