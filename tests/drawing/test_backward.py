@@ -543,3 +543,22 @@ fused = tg.custom.joint(
     lambda g, kept: (g * kept[0] * kept[1], None),
     arguments=2,
 )
+
+
+def test_a_line_between_steps_says_which_derivatives_it_carries():
+    run = tg.unroll(tg.LSTMCell(3, 4, rng=0), np.ones((3, 1, 3)))
+    drawing = tg.draw(tg.square(run.steps[-1]).sum(), level="step", backward=True)
+    told = {(k.source.column, k.target.column): plain(k.label) for k in drawing.model.links
+            if k.kind == "back" and k.source.column != k.target.column}  # fmt: skip
+    told = {steps: label for steps, label in told.items() if label}
+    assert told == {(3, 2): "δ_3, δ_3^c", (2, 1): "δ_2, δ_2^c"}
+    assert len([link for link in drawing.layout.words if link.kind == "back"]) == 2
+
+
+def test_a_state_that_was_cut_elsewhere_keeps_its_step():
+    cell = tg.ElmanCell(2, 3, rng=0)
+    data = np.ones((6, 1, 2)), np.zeros((6, 1, 3))
+    losses = [w.loss for w in tg.truncated(cell, data, lambda o, y: tg.square(o - y).sum(), k1=2)]
+    for outputs, look in (([losses[1]], {}), (losses, {"steps": [3]})):
+        boxes = tg.draw(*outputs, **look).model.boxes
+        assert "s_2" in {plain(box.label) for box in boxes if box.key[0] == "first"}

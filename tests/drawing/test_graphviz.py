@@ -15,6 +15,7 @@ from matplotlib.backend_bases import RendererBase
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing import text
 from tinygrad_rnn.drawing.paint import canvas
+from tinygrad_rnn.drawing.paint.scene import Painter
 from tinygrad_rnn.drawing.paint.shapes import Plate, Stroke, Words
 from tinygrad_rnn.drawing.paint.theme import THEMES
 
@@ -246,14 +247,19 @@ def test_graphviz_draws_every_mark(name, level, backward):
 @over_pictures
 def test_our_svg_and_page_write_every_word(name, level, backward):
     drawing = drawn(name, level, backward)
-    wanted = [written([s]) for g in drawing.scene.groups for s in g.shapes if isinstance(s, Words)]
-    root = ET.fromstring(drawing.svg)
-    assert [bare("".join(t.itertext())) for t in root.iter(f"{SVG}text")] == wanted
     picture = drawing.html.split('<main id="stage">')[1].split("</main>")[0]
-    root = ET.fromstring(picture)
-    assert [bare("".join(t.itertext())) for t in root.iter(f"{SVG}text")] == wanted
-    paths = [s for g in drawing.scene.groups for s in g.shapes if isinstance(s, Stroke)]
-    assert len(list(root.iter(f"{SVG}path"))) == len(paths)
+    for source, groups in ((drawing.svg, drawing.scene.groups), (picture, page_groups(drawing))):
+        root = ET.fromstring(source)
+        wanted = [written([s]) for g in groups for s in g.shapes if isinstance(s, Words)]
+        assert [bare("".join(t.itertext())) for t in root.iter(f"{SVG}text")] == wanted
+        strokes = [s for g in groups for s in g.shapes if isinstance(s, Stroke)]
+        assert len(list(root.iter(f"{SVG}path"))) == len(strokes)
+
+
+def page_groups(drawing):
+    """What the page shows: all in one row."""
+    one_row = Painter(drawing.layout, drawing.title, drawing._painter.look).scene()
+    return one_row.groups
 
 
 class Recorder(RendererBase):

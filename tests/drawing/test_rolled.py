@@ -118,3 +118,15 @@ def test_a_pullback_rule_without_a_record_is_drawn(level):
     run = tg.unroll(cell, np.ones((3, 1, 2)))
     drawing = tg.draw(tg.square(run.outputs).sum(), level=level, backward=True)
     assert "∂A" in {plain(box.label) for box in drawing.model.boxes}
+
+
+def test_where_a_state_is_cut_is_told():
+    (ghost,) = [box for box in rolled("truncated").model.boxes if box.note.startswith("cut")]
+    assert (plain(ghost.label), ghost.note) == ("s_t\N{MINUS SIGN}1", "cut: t = 3, 5")
+
+
+def test_numbers_of_one_step_say_so():
+    for look in ({"values": True}, {"edges": "gradient"}):
+        drawing = rolled("truncated", **look)
+        assert ">numbers of step 4<" in drawing.svg
+    assert "numbers of step" not in rolled("truncated").svg

@@ -207,12 +207,12 @@ class Wires:
         return way
 
     def _words(self, inside: dict[Any, Way]) -> dict[Link, Point]:
-        """Where the names of a split's parts stand: above or below a level piece with room."""
+        """Where names of what lines carry stand: above or below a level piece with room."""
         spots: dict[Any, Point | None] = {}
         found = {}
         for link in self.ways:
             name = self._name(link) if link.label else None
-            if name is None or name not in inside or name[-1] != 0:
+            if name is None or name not in inside or (name[-1] and link.kind != "back"):
                 continue
             if name not in spots:
                 spots[name] = self._spot(inside[name], text.width(link.label, WORDS))

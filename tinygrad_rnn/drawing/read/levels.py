@@ -19,6 +19,7 @@ from .template import is_ghost, template_of
 from .template import stands_for as key_of
 from .union import common_scopes
 
+DELTA = "\N{GREEK SMALL LETTER DELTA}"
 Part = tuple[Any, ...]
 """Becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
 
@@ -64,7 +65,25 @@ def by_step(model: Model, name: str) -> Model:
         merged.update(dict.fromkeys(members, write.box(part, members)))
     boxes = list(dict.fromkeys(merged[box] for box in model.boxes))
     _called_by_scope([b for b in boxes if b.kind == "cell" and not b.back], len(found) == 1)
-    return replace(model, boxes=boxes, links=links_between(model, merged))
+    links = links_between(model, merged)
+    for link in links:
+        a, b = link.source, link.target
+        if link.kind == "back" and (a.kind, b.kind) == ("cell", "cell") and a.column != b.column:
+            link.label = _handed_back(b.lines, a.column)
+    return replace(model, boxes=boxes, links=links)
+
+
+def _handed_back(lines: list[Runs], step: int) -> Runs:
+    """The derivatives of another step that equations of the backward pass use."""
+    found: dict[Runs, None] = {}
+    for line in lines:
+        for k, run in enumerate(line):
+            name = line[k : k + 2]
+            if run.text != DELTA or len(name) < 2 or name[1] != Run(str(step), shift=-1):
+                continue
+            above = line[k + 2 : k + 3]
+            found.setdefault((*name, *above) if above and above[0].shift > 0 else name)
+    return tuple(run for name in found for run in (Run(", "), *name))[1:]
 
 
 def _part(box: Box, layer: int | None, model: Model) -> Part:

@@ -205,8 +205,12 @@ class RecordReader:
         )
 
     def _say_when(self, union: Union) -> None:
-        """A note on the first of the operations that only some steps have."""
+        """Notes on the first of the operations that only some steps have, and on cut states."""
         for box in self.boxes:
+            cut = union.cut.get(box.key[2:-1]) if box.key[:2] == ("ghost", "value") else None
+            if cut and not box.back:
+                box.note = f"cut: {said(cut, union.span, union.captions).removeprefix('only ')}"
+                box.facts.append("detached there: no gradient flows back")
             steps = union.when.get(box.node) if box.node is not None and not box.back else None
             if steps is None or box.kind == "value" or box.node is None:
                 continue

@@ -114,7 +114,10 @@ class Symbols:
             name = name or f"{own_name or 's'}_0"
             stem, _, step = name.rpartition("_")
             own = bool(stem) and step.isdigit()
+            before = when if leaf.kind == "detached" and not own else {}
             when = {"time": int(step), "fixed": True} if own else {}
+            if before:  # the state of the step that it was cut from
+                when = {**before, "time": before["time"] - reader.carried.lags[reader.key[node], i]}
             name = (stem if own else name) + reader.carried.upper.get(made_by, "")
         counted = name is not None and name[-1].isdigit()  # by the user
         alone = not arrives and not counted and len(reader.users[leaf]) == 1

@@ -39,6 +39,7 @@ class Union(NamedTuple):
     when      {operation: the steps that have it}, for those that not all have
     more      (operation, argument, value): other sources that an argument has in some steps
     captions  {step: what it is in its sequence}
+    cut       {key of a value that is handed on: the steps before which it is detached}
     """
 
     roots: list[Value]
@@ -51,6 +52,7 @@ class Union(NamedTuple):
     when: dict[Node, list[int]]
     more: list[tuple[Node, int, Value]]
     captions: dict[int, str]
+    cut: dict[Key, list[int]]
 
 
 def union_of(roots: Sequence[Value]) -> Union | None:
@@ -239,6 +241,7 @@ class _Maker:
             self._when(),
             self._more(),
             self.captions,
+            self._cut(),
         )
 
     def _root(self, node: Node, port: int) -> Value:
@@ -253,6 +256,17 @@ class _Maker:
             if steps != self.steps:
                 found[self.made[key, self.middle]] = steps
         return found
+
+    def _cut(self) -> dict[Key, list[int]]:
+        found: dict[Key, set[int]] = {}
+        for key, nodes in self.alike.items():
+            for node in nodes:
+                for i, source in enumerate(node.inputs):
+                    handed = isinstance(source, Leaf) and source.kind == "detached"
+                    if handed and i < len(self.sources[key]) and self.sources[key][i]:
+                        made = self.sources[key][i][0][0]
+                        found.setdefault(made, set()).add(self.column[node])
+        return {key: sorted(steps) for key, steps in found.items()}
 
     def _more(self) -> list[tuple[Node, int, Value]]:
         found: list[tuple[Node, int, Value]] = []
