@@ -72,6 +72,17 @@ nn.Linear(in_features=3, out_features=4) | Linear: no argument 'in_features', us
 nn.LSTM(32, return_sequences=True)   | use output and state, which every layer gives
 tg.GRUCell(units=3)                  | GRUCell: no argument 'units', use hidden_size
 nn.Dropout(p=0.5)                    | Dropout: no argument 'p', use rate
+tg.optim.LBFGS(model)                | use tg.optim.Adam; or scipy.optimize
+tg.optim.Adam(model, learning_rate=1) | Adam: no argument 'learning_rate', use lr
+tg.optim.Adam(list(model.parameters())) | parameters() is a dict: give it, or its .values()
+optimizer.minimize(loss)             | use loss.backward(), optimiser.step()
+optimizer.zero_grad(set_to_none=True) | backward() replaces gradients
+nn.LSTM(3, 4).weight_ih_l0           | use layer.torch_state_dict()
+nn.Embedding.from_pretrained(v)      | use embedding.W.assign(values)
+tg.unroll(cell, v, initial_state=h)  | unroll: no argument 'initial_state', use state
+tg.scan(cell, v, sequence_length=3)  | scan: no argument 'sequence_length', use lengths
+tg.cross_entropy(x, 0, weight=v)     | cross_entropy: no argument 'weight', use weights
+tg.study.derive(tg.GRUCell)          | derive: given the class GRUCell (without its arguments)
 cell(v, h)                           | cell.step(x, state) gives (output, state) for one step
 cell.init_hidden(1)                  | use cell.initial_state(batch_size)
 model.forward(v)                     | use model(x)
@@ -151,3 +162,14 @@ def test_a_name_of_theirs_may_be_one_of_the_users():
     assert own(2.0).shape == own.forward(2.0).shape == (2,)
     assert own.bias == 3
     assert list(inspect.signature(tg.sum).parameters)[:3] == ["x", "axis", "keepdims"]
+
+
+def test_two_models_parameters_under_one_name_are_not_lost():
+    cell, model = tg.ElmanCell(3, 4, rng=0), nn.Linear(3, 1, rng=0)
+    with pytest.raises(ValueError, match=r"both have 'W', 'b': one would be lost"):
+        cell.parameters() | model.parameters()
+    both = cell.parameters() | {"V": model.W}
+    assert list(both) == ["U", "W", "b", "V"]
+    assert len(cell.parameters() | cell.parameters()) == 3
+    with pytest.raises(ValueError, match=r"wanted a tensor, or several: list\(model.param"):
+        tg.gradients((cell.W * cell.W).sum(), cell)

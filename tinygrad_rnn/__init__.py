@@ -42,11 +42,11 @@ from .unroll import detach, unroll
 from .unrolled import Unrolled
 from .vmap import vmap
 
-for _name in _OPERATORS:
-    if "axis" in globals()[_name].__code__.co_varnames:  # which PyTorch calls dim
+for _name in _OPERATORS:  # axis is dim in PyTorch
+    if {"axis", "weights", "rng"} & {*globals()[_name].__code__.co_varnames}:
         globals()[_name] = _answering(globals()[_name])
 zeros, ones = _answering(zeros), _answering(ones)
-tensor = _answering(tensor)
+tensor, unroll, scan = _answering(tensor), _answering(unroll), _answering(scan)
 trace = _tracing.trace  # type: ignore[assignment] # of a program; of a matrix too
 
 if TYPE_CHECKING:

@@ -185,6 +185,11 @@ def gradients(
                     f"it is a tensor of shape {source._value.shape} made under no_grad()"
                     if isinstance(source, Recorded)
                     else f"given a {type(source).__name__}, wanted a tensor"
+                    + (
+                        ", or several: list(model.parameters().values())"
+                        if hasattr(source, "module") or hasattr(source, "parameters")
+                        else ""
+                    )
                 )
             )
     seeds = checked_seeds(*_several(outputs, cotangents), record=create_graph)

@@ -6,7 +6,8 @@ Nothing of theirs is there under two names. Who writes one from memory is told o
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NoReturn, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,6 +49,7 @@ TENSORS = {
     "half": "x.astype(np.float32): half precision cannot count past 2048",
     "index_add_": "tg.index_add(x, index, b)",
     "index_select": "tg.take(x, i, axis)",
+    "indices": "x.argmax(axis)",
     "int": "x.numpy().astype(int)",
     "is_contiguous": "x, which has no memory layout",
     "is_cuda": "x: arrays are NumPy's, in main memory",
@@ -93,6 +95,7 @@ TENSORS = {
     "unbind": "tg.unstack(x)",
     "uniform_": "tg.init.uniform(shape, rng)",
     "unsqueeze": "tg.expand_dims(x, axis)",
+    "values": "x, whose value never changes",
     "view": "x.reshape(shape)",
     "view_as": "x.reshape(b.shape)",
     "zero_": "tg.zeros_like(x)",
@@ -101,10 +104,13 @@ TENSORS = {
 MODULES = {
     "add": "nn.Sequential(layer, layer, ...)",
     "add_module": "self.name = module",
+    "all_weights": "layer.torch_state_dict()",
     "apply": "for m in model.modules().values()",
     "bias": "the attribute that print(model) shows, such as .b",
     "bias_hh": "the attribute that print(cell) shows, such as .d",
+    "bias_hh_l0": "layer.torch_state_dict()",
     "bias_ih": "the attribute that print(cell) shows, such as .b",
+    "bias_ih_l0": "layer.torch_state_dict()",
     "build": "its constructor, which is told all sizes",
     "children": "model.modules()",
     "compile": "an optimiser of tg.optim and a loop: loss.backward(), optimiser.step()",
@@ -114,8 +120,10 @@ MODULES = {
     "double": "model.astype(np.float64), which gives a copy",
     "evaluate": "a loop under tg.no_grad()",
     "fit": "a loop: loss.backward(), optimiser.step()",
+    "flatten_parameters": "the layer as it is: there is nothing to flatten",
     "float": "model.astype(np.float32), which gives a copy",
     "forward": "model(x), or cell.step(x, state) of a cell",
+    "from_pretrained": "embedding.W.assign(values)",
     "get_initial_state": "cell.initial_state(batch_size)",
     "get_weights": "model.state_dict()",
     "half": "model.astype(np.float32): half precision cannot count past 2048",
@@ -142,7 +150,9 @@ MODULES = {
     "variables": "model.state_dict()",
     "weight": "the attribute that print(model) shows, such as .W",
     "weight_hh": "the attribute that print(cell) shows, such as .W",
+    "weight_hh_l0": "layer.torch_state_dict()",
     "weight_ih": "the attribute that print(cell) shows, such as .U",
+    "weight_ih_l0": "layer.torch_state_dict()",
     "weights": "model.state_dict()",
     "zero_grad": "backward() alone: it replaces gradients and does not add to them",
     "zero_state": "cell.initial_state(batch_size)",
@@ -197,7 +207,8 @@ PACKAGE = {
     "set_grad_enabled": "tg.no_grad()",
     "topk": "tg.argsort(x), and the last k of it",
     "unsqueeze": "tg.expand_dims(x, axis)",
-    "utils": "tg.optim.clip_by_norm(model, norm), tg.data.pad(sequences)",
+    "utils": "tg.optim.clip_by_norm(model, norm), tg.data.pad(sequences), "
+    "xs[rng.permutation(n)] for a DataLoader",
 }
 """Names in `torch`, `tensorflow` and `jax`."""
 NN = {
@@ -236,7 +247,14 @@ NN = {
 }
 """Names in `torch.nn` and `keras.layers`."""
 OPTIM = {
+    "Adadelta": "tg.optim.Adam",
+    "Adamax": "tg.optim.Adam",
+    "LBFGS": "tg.optim.Adam; or scipy.optimize.minimize with gradients from tg.gradients",
+    "NAdam": "tg.optim.Adam",
+    "RAdam": "tg.optim.Adam",
     "RMSProp": "tg.optim.RMSprop",
+    "Rprop": "tg.optim.RMSprop",
+    "SGDM": "tg.optim.SGD(model, lr, momentum=0.9)",
     "clip_grad_norm_": "tg.optim.clip_by_norm(model, norm)",
     "clip_grad_value_": "tg.optim.clip_by_value(model, bound)",
     "lr_scheduler": "tg.optim.StepLR and its like",
@@ -259,15 +277,28 @@ INIT = {
 }
 """Names in `torch.nn.init` and `keras.initializers`."""
 ARGUMENTS = {
+    "batch_first": "time_axis=1",
     "correction": "ddof",
     "create_graph": "tg.gradients(loss, wrt, create_graph=True)",
     "device": "nothing: arrays are NumPy's, in main memory",
     "dim": "axis",
     "dims": "axis",
+    "h0": "state",
+    "hx": "state",
+    "init": "state",
+    "initial_state": "state",
     "keepdim": "keepdims",
+    "num_steps": "xs of so many steps",
+    "p": "rate",
     "requires_grad": "tg.Parameter(value)",
     "retain_graph": "keep_record=True",
+    "return_sequences": "run.outputs, or run.steps[-1]",
+    "sequence_length": "lengths",
+    "set_to_none": "nothing: backward() replaces gradients",
+    "time_major": "time_axis=1 for (B, T, I)",
+    "training": "model.train() and model.eval()",
     "unbiased": "ddof=0 or 1",
+    "weight": "weights",
 }
 """Arguments of functions and of tensors' methods."""
 SETTINGS = {
@@ -297,6 +328,25 @@ SETTINGS = {
 }
 """Arguments of constructors of modules."""
 
+OPTIONS = {
+    "amsgrad": "Adam as it is",
+    "beta_1": "betas=(b1, b2)",
+    "beta_2": "betas=(b1, b2)",
+    "clipnorm": "tg.optim.clip_by_norm(model, norm) before step()",
+    "clipvalue": "tg.optim.clip_by_value(model, bound) before step()",
+    "decay": "tg.optim.ExponentialLR and its like",
+    "rho": "alpha",
+    "epsilon": "eps",
+    "learning_rate": "lr",
+    "params": "parameters",
+}
+"""Arguments of constructors of optimisers."""
+OPTIMISERS = {
+    "apply_gradients": "loss.backward(), optimiser.step()",
+    "minimize": "loss.backward(), optimiser.step()",
+}
+"""Methods of optimisers."""
+
 
 class Substituted:
     """An attribute that a class has not: asked for, it raises, and says what to use."""
@@ -319,6 +369,15 @@ def unknown(module: str, name: str, table: dict[str, str]) -> AttributeError:
 def not_there(names: Iterable[str], table: dict[str, str]) -> str:
     """Of arguments that a function has not, with ours."""
     return "; ".join(f"no argument {name!r}, use {table[name]}" for name in names)
+
+
+def refuse_theirs(cls: type, given: Collection[str], table: dict[str, str]) -> None:
+    """Raise TypeError for arguments that the constructor of a class has not, with ours."""
+    if theirs := table.keys() & given:
+        own = inspect.signature(cls).parameters.values()
+        if all(p.name not in theirs and p.kind is not p.VAR_KEYWORD for p in own):
+            takes = ", ".join(p.name for p in own)
+            raise TypeError(f"{cls.__name__}: {not_there(sorted(theirs), table)}; it takes {takes}")
 
 
 def answering(function: F) -> F:

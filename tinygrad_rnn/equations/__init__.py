@@ -11,7 +11,7 @@ from ..nn import Cell, Module
 from ..refusals import ValueDependenceError
 from ..runs import recorded
 from ..sequence import sequence
-from ..unroll import runs_of_cells
+from ..unroll import check_cell, runs_of_cells
 from . import notation, print_latex, print_mathml, print_numpy, print_text
 from .check import check
 from .expr import Form
@@ -140,6 +140,7 @@ def derive(cell: Cell, input_size: int | None = None, *, inputs: Any = None) -> 
     """
     if isinstance(cell, Module) and not hasattr(cell, "step"):
         return _of_cells_in(cell)
+    check_cell("derive", cell)
     if inputs is None:
         inputs = np.zeros((1, cell.input_size if input_size is None else input_size))
     if getattr(cell, "over", None) is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import FunctionType, MethodType, SimpleNamespace
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import tree
-from ..elsewhere import MODULES, SETTINGS, Substituted, not_there
+from ..elsewhere import MODULES, SETTINGS, Substituted, refuse_theirs
 from ..graph import Array, Leaf, Node
 from ..primitive import plain_array
 from ..reach import reached
@@ -50,6 +49,16 @@ class Parameters(dict[str, Parameter]):
         super().__init__({ParameterPath(path): p for path, p in found.items()})
         self.module = module
 
+    def __or__(self, other: Any) -> Any:
+        """Two together; ValueError for parameters of one path, of which one would be lost."""
+        lost = [path for path, p in self.items() if path in other and other[path] is not p]
+        if lost:
+            raise ValueError(
+                f"both have {', '.join(map(repr, lost))}: one would be lost; an optimiser takes a "
+                "list of modules, [a, b], and tg.io.save a dict of them"
+            )
+        return super().__or__(other)
+
 
 class Module:
     """A part of a model: it holds parameters, buffers and other modules in its attributes.
@@ -78,12 +87,8 @@ class Module:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """A setting of PyTorch's or Keras's that the constructor has not is answered with ours."""
-        if theirs := SETTINGS.keys() & kwargs.keys():
-            own = inspect.signature(cls).parameters.values()
-            if all(p.name not in theirs and p.kind is not p.VAR_KEYWORD for p in own):
-                takes = ", ".join(p.name for p in own)
-                why = not_there(sorted(theirs), SETTINGS)
-                raise TypeError(f"{cls.__name__}: {why}; it takes {takes}")
+        if kwargs:
+            refuse_theirs(cls, kwargs.keys(), SETTINGS)
         return super().__new__(cls)
 
     def __init_subclass__(cls, **options: Any) -> None:

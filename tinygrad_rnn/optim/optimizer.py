@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from ..autodiff import Generation, parameters_of, used_up
+from ..elsewhere import OPTIMISERS, OPTIONS, Substituted, answering, refuse_theirs
 from ..graph import Array
 from ..nn.module import Module, unlisted
 from ..tensor import Parameter
@@ -49,6 +50,11 @@ class Optimizer:
     """
 
     limits: ClassVar[Limits] = {"lr": math.inf}
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """An option of PyTorch's or Keras's that the constructor has not is answered with ours."""
+        refuse_theirs(cls, kwargs.keys(), OPTIONS)
+        return super().__new__(cls)
 
     def __init__(
         self, parameters: Trainable, defaults: Mapping[str, Any], *, unused: Unused = "error"
@@ -116,6 +122,7 @@ class Optimizer:
         ]
         return f"{self._name}({'; '.join(groups)})"
 
+    @answering
     def zero_grad(self) -> None:
         """Drop the gradients unused. Seldom needed: `backward` replaces them and `step` clears."""
         for p in self.state:
@@ -280,6 +287,10 @@ class Optimizer:
         if name in self.limits:
             return _within(self.limits[name], value, f"{self._name}: {name}")
         return value.item() if isinstance(value, np.generic) else value
+
+
+for _name, _use in OPTIMISERS.items():
+    setattr(Optimizer, _name, Substituted(_name, _use, "an optimiser"))
 
 
 def _groups(parameters: Trainable) -> list[Mapping[str, Any]]:

@@ -40,9 +40,10 @@ def _found(given: Any) -> list[Parameter]:
     if isinstance(given, Mapping):
         given = list(given.values())
     elif isinstance(given, str | Tensor) or not isinstance(given, Iterable):
+        hint = "; parameters() is a dict: give it, or its .values()"
         raise TypeError(
             f"optim: given {given!r:.60}; wanted parameters, cells, mappings of "
-            "parameters, or several of these"
+            f"parameters, or several of these{hint if isinstance(given, str) else ''}"
         )
     return [p for part in given for p in _found(part)]
 
