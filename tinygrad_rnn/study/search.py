@@ -343,6 +343,11 @@ class Search:
                     cheapest = min(cheapest, candidate.cost)
             if most == len(wrong) and self._all_explained(best):
                 break
+            if best:  # one slip in the last lines of several gradients
+                first = min(best, key=lambda c: c.cost)
+                every = self._in_others_too(first)
+                if len(every.changes) > len(first.changes) and self._all_explained([every]):
+                    return [first]
         return best
 
     def _reach(self, candidate: Candidate, T: int) -> set[str]:
