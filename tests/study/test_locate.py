@@ -414,6 +414,17 @@ def test_two_mistakes_in_a_users_own_cell():
     ]
 
 
+def test_another_cell_with_the_right_pass_for_it():
+    """k and 1 - k are exchanged in the forward pass, and in all that follows from it."""
+    text = LEAKY.replace("k * s[-1] + (1 - k) * m[-1]", "(1 - k) * s[-1] + k * m[-1]")
+    text = text.replace("ds * (s[t] - m[t])", "ds * (m[t] - s[t])")
+    text = text.replace("ds * (1 - k) *", "ds * k *").replace("ds * k + da", "ds * (1 - k) + da")
+    (found,) = leaky(text).mistakes
+    assert (found.kind, found.name, found.step) == ("forward pass", "s", 1)
+    assert found.explains == ("U", "W", "k", "s_0")
+    assert found.instead == "sₜ = k ⊙ mₜ + (1 − k) ⊙ sₜ₋₁"
+
+
 def test_a_function_for_this_number_of_steps_only():
     """It cannot be asked about short problems, so the given numbers have to do."""
     text = LEAKY.replace("ds * k + da @ W.T", "da @ W.T").replace("len(xs)", "4")

@@ -156,6 +156,9 @@ def _of_sum(e: Expr, scope: Scope) -> Iterator[Rewrite]:
 def _of_product(e: Expr, scope: Scope) -> Iterator[Rewrite]:
     yield from _moved_in(e)
     parts = factors(e)
+    if len(parts) == 2 and parts[0].shape == parts[1].shape and parts[1].op is not V.DIVIDE:
+        new = make(V.ADD, parts, e.shape)
+        yield _rewrite("wrong operand", new, "a sum in place of a product")
     slope = scope.lines.slope(e)
     for i, part in enumerate(parts):
         rest = [*parts[:i], *parts[i + 1 :]]
@@ -596,8 +599,11 @@ def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
                 e,
                 more=0.2,
             )
-            again = make(primitive_of(ops.tanh), [e], e.shape)
-            yield _rewrite("wrong operand", again, "tanh({})", e, more=0.2)
+            for more, function in enumerate((ops.tanh, ops.sigmoid, ops.relu)):
+                op = primitive_of(function)
+                text = f"{op.notation.symbol or op.name}({{}}) where {{}} is wanted"
+                again = make(op, [e], e.shape)
+                yield _rewrite("wrong operand", again, text, e, e, more=0.2 + 0.2 * more)
     if backward and symbol.kind == "delta":
         later = name(symbol._replace(time=1), e.shape)
         yield _rewrite("off by one in time", later, "{} where {} is wanted", later, e, more=0.3)
@@ -615,6 +621,21 @@ def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
 
 def insertions(e: Expr, scope: Scope) -> Iterator[Rewrite]:
     """Something more in a line: a factor, or a term."""
+    lines = scope.lines.lines
+    of = {line.target: line.of for line in lines if line.kind == "backward"}
+    values = {v.symbol.name: v for v in scope.lines.forward}
+    for part in (e, *(s for s in symbols([e]) if s in of)):  # an activation where there is none
+        v = values.get(lines[scope.k].of if part is e else of[part])
+        if v is None or v.shape != part.shape or scope.lines.slope(e) is not None:
+            continue
+        square = make(V.MULTIPLY, [v, v], v.shape)
+        for text, f in (
+            ("1 - {}^2", make(V.SUBTRACT, [number(1), square], v.shape)),
+            ("{} (1 - {})", make(V.SUBTRACT, [v, square], v.shape)),
+            ("1[{} > 0]", make(V.GREATER, [v, number(0)], v.shape)),
+        ):
+            new = replaced(e, {part: make(V.MULTIPLY, [part, f], part.shape)})
+            yield _rewrite("extra factor", new, text + " is a factor", v, v)
     for value in scope.lines.forward:
         if value.shape == e.shape:
             for shift in (0, -1):
@@ -649,6 +670,11 @@ def everywhere(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         for r in _operands(s, scope):
             more = r.cost + 0.3
             yield r._replace(value=replaced(e, {s: r.value}), cost=more)
+    for a, b in itertools.combinations(symbols([e]), 2):
+        if a.shape == b.shape and _is_backward(a) == _is_backward(b):
+            new = replaced(e, {a: b, b: a})
+            if new is not e:
+                yield _rewrite("wrong operand", new, "{} and {} are exchanged", a, b, more=-0.3)
 
 
 def reordered(e: Expr, targets: Sequence[Expr]) -> Iterator[Rewrite]:

@@ -280,11 +280,13 @@ class Search:
         """
         level = self.full
         wrong = {label for label, _ in level.wrong(level.run(None))}
+        initial = {g.of.symbol.name for g in self.lines.form.initial}
         for candidate, got in told(level, level.run(None)):
             mine = {label for label in wrong & set(got) if level.given[label].any()}
             left = {label for label, _ in level.wrong({label: got[label] for label in mine})}
             # the first state's gradient is in no table
-            if first and (candidate.kind != "truncated" or " 1 step" in candidate.detail):
+            rough = candidate.kind != "truncated" or " 1 step" in candidate.detail
+            if first and rough and not set(got) <= initial:
                 continue
             if mine and not left and wrong - mine <= _starts(self.lines):
                 explains = tuple(label for label in level.given if label in mine)
@@ -335,6 +337,8 @@ class Search:
                     continue
                 if candidate.whole and not self._all_explained([candidate]):
                     continue
+                if left and level is self.full and self._spoils(candidate):
+                    continue
                 explained = len(wrong) - len(left)
                 if explained > most:
                     most, best, cheapest = explained, [], np.inf
@@ -349,6 +353,15 @@ class Search:
                 if len(every.changes) > len(first.changes) and self._all_explained([every]):
                     return [first]
         return best
+
+    def _spoils(self, candidate: Candidate) -> bool:
+        """Whether a mistake makes wrong what was given right for fewer steps."""
+        for level in self.levels[:-1]:
+            self.effort += level.trial.T
+            wrong = level.wrong(level.run(None))
+            if level.left(level.run(candidate), wrong) is None:
+                return True
+        return False
 
     def _reach(self, candidate: Candidate, T: int) -> set[str]:
         """The gradients that depend on the lines that a mistake is in."""
@@ -572,6 +585,8 @@ class Search:
                         continue
                     c = float(np.ravel(level.given[label] - got[label]) @ direction / size)
                     c = _nice(c)
+                    if not np.isfinite(c):
+                        continue
                     if c in tried or abs(c - 1) < 1e-9 or len(tried) > 3:
                         continue
                     if direction.size == 1 and abs(round(12 * c) - 12 * c) > 1e-6:
@@ -740,6 +755,13 @@ def told(level: Level, right: Mapping[str, Array]) -> Iterator[tuple[Candidate, 
         ):
             yield of(kind, text, [pair for pair in every if some(*pair)])
         yield from _at_the_loss(level)
+    for g in level.trial.lines.form.initial:
+        label = g.of.symbol.name
+        if label in level.given:
+            times = constant([level.given[label]], [right[label]])
+            if times is not None and times not in (0, 1):
+                kind, text, _ = _said(times, level, True)
+                yield Candidate(kind, text.format(f"dL/d{label}")), {label: times * right[label]}
     if "x" in level.given:
         yield Candidate("order of time", "dL/dx_t is given for step T+1-t"), {"x": right["x"][::-1]}
         for shift, text in ((1, "the step before"), (-1, "the step after")):
@@ -841,6 +863,8 @@ def _nice(c: float) -> float:
     """The number that is meant, if it is close to a plain one."""
     if abs(c) < 1e-9:
         return 0.0
+    if not np.isfinite(c):
+        return c
     for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 32, 64):
         for near in (round(c * n) / n, n / round(n / c) if c and round(n / c) else 0.0):
             if near and abs(c - near) < 1e-9 * max(1.0, abs(c)):
