@@ -191,7 +191,7 @@ class Lowering:
         while changed:
             changed = False
             for e in self.equations:
-                if e.primitive is MATMUL or _is_total(e, self.rows):
+                if e.primitive is MATMUL or is_total(e, self.rows):
                     continue
                 for whole, part, begin in self._parts(e):
                     share(whole, part, begin, begin + self.width(part))
@@ -236,7 +236,7 @@ class Lowering:
             if e.primitive is MATMUL:
                 self._product(e)
                 continue
-            if _is_total(e, self.rows):
+            if is_total(e, self.rows):
                 self._reduction(e)
                 continue
             if e.primitive in (SPLIT, CONCATENATE, GETITEM):
@@ -635,7 +635,7 @@ class Lowering:
             entries(str(whole), f"<{', '.join(bits)}>")
 
 
-def _is_total(e: Equation, rows: int) -> bool:
+def is_total(e: Equation, rows: int) -> bool:
     """Whether it is a sum, or a mean, over every row of a value."""
     a, out = e.inputs[0] if e.inputs else None, e.outputs[0]
     return (

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.primitives import GETITEM, MATMUL, SPLIT
+from ..ops.primitives import CONCATENATE, GETITEM, MATMUL, SPLIT
 from ..program import Equation, Var
 from . import threads
 from .llvm_text import Machine
-from .lower import Lowering, Product, Store, UnsupportedError, _begin, apart, expression
+from .lower import Lowering, Product, Store, UnsupportedError, _begin, apart, expression, is_total
 from .native import compiled
 from .split import Part
 
@@ -79,10 +79,11 @@ class NativeLoop:
 
 
 def sunk(part: Part, outside: set[Var], rows: int) -> Part:
-    """A part whose operations before the loop are in the loop, if only that reads them.
+    """A part whose operations before the loop are in the loop, if only that reads them, and those
+    after it.
 
     There they cost no way to memory and back. Products of few rows are better done before, for all
-    steps at once.
+    steps at once; those after the loop always are.
 
     outside   values that are read elsewhere
     rows      B
@@ -96,9 +97,19 @@ def sunk(part: Part, outside: set[Var], rows: int) -> Part:
         if any(v in other.inputs for other in before for v in e.outputs):
             continue
         before.remove(e)
-        loop.insert(0, e)
-        level |= dict.fromkeys(e.outputs, "loop")
-    return part._replace(before=before, loop=loop, level=level)
+        parts = apart(e)
+        loop[:0] = parts
+        level |= {v: "loop" for small in parts for v in small.outputs}
+    after = []
+    for e in part.after:
+        known = all(level[a] != "after" for a in e.inputs if isinstance(a, Var))
+        if part.loop and known and e.primitive not in (MATMUL, SPLIT) and _sinks(e, part, rows):
+            parts = apart(e)
+            loop += parts
+            level |= {v: "loop" for small in parts for v in small.outputs}
+        else:
+            after.append(e)
+    return part._replace(before=before, loop=loop, after=after, level=level)
 
 
 def _sinks(e: Equation, part: Part, rows: int) -> bool:
@@ -117,6 +128,11 @@ def _sinks(e: Equation, part: Part, rows: int) -> bool:
         )
     if e.primitive is SPLIT:
         return True
+    if e.primitive is CONCATENATE:
+        own = {v for other in part.loop for v in other.outputs if other.primitive is not MATMUL}
+        return all(a in own for a in e.inputs)
+    if apart(e) != [e] or is_total(e, rows):
+        return e.outputs[0].shape[0] == rows
     try:
         expression(e)
     except UnsupportedError:
