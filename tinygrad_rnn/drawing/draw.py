@@ -8,6 +8,7 @@ from typing import Any, Literal
 from .. import tree
 from ..nn import Cell
 from ..nn.cell import fitting_input_size
+from ..nn.example import example_input
 from ..tensor import Tensor, zeros
 from ..unroll import rare_collections, unroll
 from ..unrolled import Unrolled
@@ -267,8 +268,9 @@ def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
 def _shown_over_three_steps(module: Any) -> Any:
     """The record of a cell or of a whole model on zeros."""
     if isinstance(module, Cell):
-        size = module.input_size
-        return unroll(module, [zeros((1, size), "x", module.dtype) for _ in range(3)])
+        like = example_input(module)
+        made = lambda x: zeros(x.shape, "x", x.dtype)  # noqa: E731
+        return unroll(module, [tree.map_leaves(made, like) for _ in range(3)])
     given = getattr(module, "input_size", None)
     size = given or fitting_input_size(module, lambda n: module(zeros((3, 1, n), "x")))
     return module(zeros((3, 1, size), "x"))

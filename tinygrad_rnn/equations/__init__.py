@@ -8,6 +8,7 @@ import numpy as np
 
 from ..graph import Place, no_grad
 from ..nn import Cell, Module
+from ..nn.example import example_input
 from ..refusals import ValueDependenceError
 from ..runs import recorded
 from ..sequence import sequence
@@ -103,7 +104,8 @@ def derive(cell: Cell, input_size: int | None = None, *, inputs: Any = None) -> 
                 so does each cell in a module that has no step, as an encoder-decoder
     input_size  size of x_t, if it is not `cell.input_size`, set by the cell or found
     inputs      for a cell that takes several at once, an example of a step's: a tuple or dict of
-                float arrays (B, ...). Equations have the names of its fields or keys
+                float arrays (B, ...). Equations have the names of its fields or keys. Without it,
+                tuples and dicts are found by the matrices that their parts are multiplied with
 
     Raises ValueDependenceError (a TypeError) for a step that looks at values (`if`, `float()`,
     `.numpy()`), detaches, or draws random numbers: no one set of equations describes it.
@@ -142,7 +144,7 @@ def derive(cell: Cell, input_size: int | None = None, *, inputs: Any = None) -> 
         return _of_cells_in(cell)
     check_cell("derive", cell)
     if inputs is None:
-        inputs = np.zeros((1, cell.input_size if input_size is None else input_size))
+        inputs = example_input(cell) if input_size is None else np.zeros((1, input_size))
     if getattr(cell, "over", None) is not None:
         with no_grad():
             runs = runs_of_cells(cell, sequence([inputs]))
