@@ -19,7 +19,7 @@ U, W, V = (
     for name, shape in [("U", (3, 4)), ("W", (4, 4)), ("V", (4, 2))]
 )
 
-s, loss = tg.tensor(rng.normal(0, 0.3, (1, 4)), name="s_0"), 0.0
+s, loss = tg.tensor(rng.normal(0, 0.3, (1, 4)), name="s_0"), tg.tensor(0.0)
 states, losses = [s], []
 for t, (x, target) in enumerate(zip(xs, targets, strict=True), start=1):
     with tg.timestep(t):
@@ -43,6 +43,7 @@ for k, state in enumerate(states):
     print(f"norm of dL_3/ds_{k}: {np.linalg.norm(g):.5f}")
 
 loss.backward(keep_record=True)  # keep_record: the picture below asks for gradients once more
+assert W.grad is not None  # for type checkers: a backward pass leaves it
 print("dL/dW, all losses together:", W.grad, sep="\n")
 
 # And by the textbook's recursion, to compare: d_t = (e_t + d_{t+1} W^T) * (1 - s_t^2)

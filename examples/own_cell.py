@@ -18,10 +18,13 @@ class MinimalGatedUnit(tg.Cell):
 
     def __init__(self, input_size, hidden_size, *, rng=None):
         rng = np.random.default_rng(rng)
-        for name, rows in [("U", input_size), ("W", hidden_size)]:
-            for gate in ("", "_f"):
-                value = rng.normal(0, rows**-0.5, (rows, hidden_size)).astype(np.float32)
-                setattr(self, name + gate, tg.Parameter(value))
+
+        def matrix(rows):
+            value = rng.normal(0, rows**-0.5, (rows, hidden_size))
+            return tg.Parameter(value.astype(np.float32))
+
+        self.U, self.U_f = matrix(input_size), matrix(input_size)
+        self.W, self.W_f = matrix(hidden_size), matrix(hidden_size)
         self.b_f = tg.Parameter(np.full(hidden_size, -1, np.float32))
 
     def step(self, x, s):  # -> (output, next state)
@@ -46,6 +49,8 @@ def train(steps=400):
     V, c = tg.Parameter(rng.normal(0, 0.2, (24, 1)), "V", np.float32), tg.Parameter([1.0], "c")
     optimiser = tg.optim.Adam([cell, [V, c]], lr=0.01)
 
+    error = np.inf
+
     for step in range(1, steps + 1):
         xs, sums = batch(rng)
         run = tg.unroll(cell, xs)
@@ -53,9 +58,10 @@ def train(steps=400):
         loss.backward()
         tg.optim.clip_by_norm([cell, [V, c]], 1.0)
         optimiser.step()
+        error = loss.item()
         if step % 50 == 0:
-            print(f"step {step:4d}   mean squared error {loss.item():.4f}")
-    return loss.item()
+            print(f"step {step:4d}   mean squared error {error:.4f}")
+    return error
 
 
 if __name__ == "__main__":

@@ -59,15 +59,13 @@ class Tagger(tg.Module):
 
 def log_likelihood(emissions, A, tags, lengths):
     """Of each sentence's tags, (B,): their score, less the log of all taggings' exp(score)."""
-    batch, score, every = np.arange(len(lengths)), 0.0, None
+    batch, score, every = np.arange(len(lengths)), 0.0, emissions[0]
     for t in range(len(tags)):
         inside = t < lengths
         with tg.timestep(t + 1):
             here = emissions[t][batch, tags[t]] + (A[tags[t - 1], tags[t]] if t else 0)
             score = score + tg.where(inside, here, 0)
-            if every is None:
-                every = emissions[0]
-            else:  # over the tag before: the forward algorithm
+            if t:  # over the tag before: the forward algorithm
                 new = tg.logsumexp(every[:, :, None] + A, axis=1) + emissions[t]
                 every = tg.where(inside[:, None], new, every)
     return score - tg.logsumexp(every, axis=1)

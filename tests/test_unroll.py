@@ -121,13 +121,14 @@ class Knot:
 
 def test_the_collector_is_as_before(rng):
     cell, xs, before = tg.ElmanCell(2, 3, rng=rng), np.ones((2, 1, 2)), gc.get_threshold()
+    frozen = gc.get_freeze_count()  # Python 3.12 begins with some
     assert gc.isenabled()
     tg.unroll(cell, xs)
     with pytest.raises(ValueError, match="inner sizes"):
         tg.unroll(cell, np.ones((2, 1, 5)))
     assert gc.isenabled()
     assert gc.get_threshold() == before
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() == frozen
     gc.disable()
     try:
         tg.unroll(cell, xs)

@@ -13,21 +13,21 @@ import numpy as np
 from . import ops, tree
 from .checkpoint import Call, _Checkpoint
 from .graph import Array, Leaf, Node, Place, current
-from .nn.cell import Cell, first_state
+from .nn.cell import Cell, Stepping, first_state
 from .nn.module import run_dtype
 from .primitive import Recorded, of_precision, precision, protect, wrap
 from .refusals import UNROLL
 from .sequence import Sequence, sequence
 from .tensor import Tensor
 from .unroll import check_cell, for_one_batch, run_steps, watched
-from .unrolled import Whole
+from .unrolled import Output, State, Whole
 
 if TYPE_CHECKING:
     from .compiler.program import Program
     from .compiler.record import Step
 
 
-class Scanned(Whole):
+class Scanned(Whole[Output, State]):
     """The result of `scan`, with the same names as that of `unroll`. `output, state = run` works.
 
     outputs  the outputs of all steps, (T, B, H), or a structure of them, in their true time order
@@ -60,7 +60,7 @@ class Scanned(Whole):
         self._states: tuple[Any, ...] | None = None
 
     @property
-    def states(self) -> tuple[Any, ...]:
+    def states(self) -> tuple[State, ...]:
         """The state before the first step and after each; ValueError if they were not kept."""
         if self._states is None and self.parts:
             self._states = tuple(zip(*[part.states for part in self.parts], strict=True))
@@ -75,7 +75,7 @@ class Scanned(Whole):
         return self._states
 
     @property
-    def steps(self) -> list[Any]:
+    def steps(self) -> list[Output]:
         """One output per step."""
         if self._steps is None:
             self._steps = _apart(self.outputs, len(self))
@@ -101,7 +101,7 @@ def _apart(stacked: Any, length: int) -> list[Any]:
 
 
 def scan(
-    cell: Cell,
+    cell: Stepping[Output, State],
     xs: Any,
     state: Any = None,
     *,
@@ -112,7 +112,7 @@ def scan(
     time_axis: int = 0,
     batch_size: int | None = None,
     keep_states: bool | None = None,
-) -> Scanned:
+) -> Scanned[Output, State]:
     """Run a cell over a sequence as one operation: the same numbers as `unroll`, faster.
 
     (o_t, s_t) = cell.step(x_t, s_{t-1}),   t = 1..T
@@ -146,9 +146,10 @@ def scan(
     True
     """
     check_cell("scan", cell)
+    model: Any = cell
     inputs = sequence(
         xs,
-        run_dtype(cell, state),
+        run_dtype(model, state),
         lengths=lengths,
         mask=mask,
         reverse=reverse,
@@ -159,7 +160,7 @@ def scan(
     )
     if keep_states is None:
         keep_states = current().recording
-    return scan_steps(cell, inputs, state, keep_states=keep_states)
+    return scan_steps(model, inputs, state, keep_states=keep_states)
 
 
 def scan_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool = True) -> Scanned:

@@ -16,13 +16,13 @@ import numpy as np
 
 from . import tree
 from .graph import Leaf, Node, Unrolling, belonging, current, timesteps
-from .nn.cell import Cell, first_state, state_argument
+from .nn.cell import Cell, Stepping, first_state, state_argument
 from .nn.module import Module, counting, run_dtype
 from .nn.stacked import Stacked
 from .nn.wrappers import Wrapper
 from .sequence import Sequence, sequence
 from .tensor import Tensor
-from .unrolled import Unrolled
+from .unrolled import Output, State, Unrolled
 
 RARE = 100
 """How many collections of one generation go before one of the next, inside `unroll`; 10 outside."""
@@ -31,7 +31,7 @@ YOUNG = 3000
 
 
 def unroll(
-    cell: Cell,
+    cell: Stepping[Output, State],
     xs: Any,
     state: Any = None,
     *,
@@ -42,7 +42,7 @@ def unroll(
     time_axis: int = 0,
     batch_size: int | None = None,
     keep_states: bool | None = None,
-) -> Unrolled:
+) -> Unrolled[Output, State]:
     """Run a cell over a sequence, recording every operation of every step.
 
     (o_t, s_t) = cell.step(x_t, s_{t-1}),   t = 1..T
@@ -78,9 +78,10 @@ def unroll(
     (True, True)
     """
     check_cell("unroll", cell)
+    model: Any = cell
     inputs = sequence(
         xs,
-        run_dtype(cell, state),
+        run_dtype(model, state),
         lengths=lengths,
         mask=mask,
         reverse=reverse,
@@ -90,7 +91,7 @@ def unroll(
     )
     if keep_states is None:
         keep_states = current().recording
-    return run_steps(cell, inputs, state, keep_states=keep_states)
+    return run_steps(model, inputs, state, keep_states=keep_states)
 
 
 def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool = True) -> Unrolled:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from . import tree
 from .graph import Array, Node, Unrolling, timestep
 from .sequence import Sequence, joined
 
+if TYPE_CHECKING:  # the default is for annotations that say `Unrolled` alone
+    from typing_extensions import TypeVar
 
-class Whole:
+    Output = TypeVar("Output", default=Any)
+    State = TypeVar("State", default=Any)
+else:
+    from typing import TypeVar
+
+    Output, State = TypeVar("Output"), TypeVar("State")
+
+
+class Whole(Generic[Output, State]):
     """A run whose outputs are one tree with time first, and not one for every step."""
 
     __slots__ = ("outputs", "state")
 
-    outputs: Any
-    state: Any
+    outputs: Output
+    state: State
 
     def following(self, xs: Sequence) -> Sequence:
         """The same steps with this run's outputs as inputs."""
@@ -31,7 +41,7 @@ class Whole:
         return iter((self.outputs, self.state))
 
 
-class Unrolled:
+class Unrolled(Generic[Output, State]):
     """The result of `unroll`: everything the steps made. `output, state = run` works too.
 
     steps    the T outputs, one per step, in their true time order
@@ -50,10 +60,10 @@ class Unrolled:
 
     def __init__(
         self,
-        states: tuple[Any, ...] | None,
-        steps: list[Any],
+        states: tuple[State, ...] | None,
+        steps: list[Output],
         times: tuple[int, ...],
-        state: Any,
+        state: State,
         sequences: tuple[Unrolling, ...] = (),
         parts: tuple[Unrolled, ...] = (),
         active: Array | None = None,
@@ -68,7 +78,7 @@ class Unrolled:
         self._outputs: Any = None
 
     @property
-    def states(self) -> tuple[Any, ...]:
+    def states(self) -> tuple[State, ...]:
         """The state before the first step and after each; ValueError if they were not kept."""
         if self._states is None:
             raise ValueError(
@@ -78,11 +88,12 @@ class Unrolled:
         return self._states
 
     @property
-    def outputs(self) -> Any:
+    def outputs(self) -> Output:
         """The outputs (T, B, H); if an output is a nested structure, that structure of them."""
         if self._outputs is None:
             self._outputs = joined(self.steps)
-        return self._outputs
+        outputs: Output = self._outputs
+        return outputs
 
     def made(self, node: Node) -> bool:
         """Whether an operation of a record was recorded in a step of this run."""
@@ -109,14 +120,14 @@ class Unrolled:
         return xs.with_inputs(steps)
 
     @classmethod
-    def of_parts(cls, parts: list[Unrolled], xs: Sequence) -> Unrolled:
+    def of_parts(cls, parts: list[Unrolled], xs: Sequence) -> Unrolled[Any, Any]:
         """The run of a model whose parts were run one after the other, with these outputs."""
         steps = xs.steps()
-        states = None
+        states: Any = None
         if all(part._states is not None for part in parts):
             states = tuple(zip(*[part.states for part in parts], strict=True))
         sequences = tuple([one for part in parts for one in part.sequences])
-        state = tuple([part.state for part in parts])
+        state: Any = tuple([part.state for part in parts])
         return cls(states, steps, parts[0].times, state, sequences, tuple(parts), xs.active)
 
     def __iter__(self) -> Iterator[Any]:

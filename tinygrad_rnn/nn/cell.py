@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Set
 from functools import cached_property
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     # numpy loads its random module when first asked for it, which costs as much as we do
     Rng = np.random.Generator | int | None
     """A generator, or a seed for one; None draws a fresh seed, so it cannot be repeated."""
+
+
+Output_co = TypeVar("Output_co", covariant=True)
+State_co = TypeVar("State_co", covariant=True)
+
+
+class Stepping(Protocol[Output_co, State_co]):
+    """A cell by the types of its outputs and states, which are those of a run."""
+
+    def step(self, x: Any, state: Any, /) -> tuple[Output_co, State_co]:
+        """One step."""
+        ...
 
 
 class Cell(Module):
