@@ -250,18 +250,20 @@ def test_units_are_shown_in_true_time(rng):
 
 
 def test_the_boxes_of_a_step_are_named_by_their_layers(rng):
+    """A box has the innermost name, and stands in frames with the others."""
     xs = rng.normal(size=(3, 2, 2))
     for name, titles in (
-        ("stack", {"layer 1", "layer 2"}),
-        ("directions", {"forward", "backward"}),
+        ("stack", {("layer 1",), ("layer 2",)}),
+        ("directions", {("forward",), ("backward",)}),
         ("layers of directions", {
-            "layer 1/forward", "layer 1/backward", "layer 2/forward", "layer 2/backward"
+            ("layer 1", "forward"), ("layer 1", "backward"), ("layer 2", "backward")
         }),
     ):  # fmt: skip
         picture = tg.draw(tg.unroll(MODELS[name](), xs).outputs.sum(), level="step")
-        found = {"".join(run.text for run in box.label) for box in picture.model.boxes
-                 if box.kind == "cell"}  # fmt: skip
-        assert titles <= found
+        boxes = [box for box in picture.model.boxes if box.kind == "cell"]
+        assert titles <= {box.scopes for box in boxes}
+        labels = {"".join(run.text for run in box.label) for box in boxes}
+        assert {title[-1] for title in titles} <= labels
 
 
 # -- lengths, masks and directions: a sequence is studied as if it were alone ---------------------
@@ -464,3 +466,18 @@ def test_norms_are_those_of_products_of_jacobians(name, rng):
     seeds = np.concatenate([seeds.normal(size=part.shape) for part in parts], axis=1)
     rows = np.einsum("bi,lbij->lbj", seeds / np.linalg.norm(seeds), P)
     np.testing.assert_allclose(found, np.linalg.norm(rows, axis=(1, 2)))
+
+
+def test_jacobians_of_several_cells_are_looked_at_one_by_one(rng):
+    found = study.jacobians(MODELS["directions"](), rng.normal(size=(4, 2, 2)))
+    readers = (
+        study.products,
+        study.step_bound,
+        study.lyapunov_exponents,
+        plots.lags,
+        plots.spectra,
+    )
+    for reader in readers:
+        with pytest.raises(TypeError, match=r"several cells, 'forward', 'backward'; wanted those"):
+            reader(found)
+    assert study.norms_against_lag(found["backward"]).shape == (5, 2)

@@ -306,7 +306,17 @@ def _check_determinants(J: Array, stretch: Array, exponents: Array) -> None:
         )
 
 
+def of_one_cell(J: Any, who: str) -> None:
+    """Refuse the Jacobians of several cells, which a model of two directions has."""
+    if isinstance(J, dict):
+        raise TypeError(
+            f"{who}: given the Jacobians of several cells, {', '.join(map(repr, J))}; wanted those "
+            f"of one, J[{next(iter(J))!r}]"
+        )
+
+
 def _square(J: Array, who: str) -> None:
+    of_one_cell(J, who)
     if J.ndim < 2 or J.shape[-1] != J.shape[-2]:
         raise ValueError(f"{who}: given shape {J.shape}; wanted square matrices (..., N, N)")
 

@@ -24,7 +24,14 @@ from ..unrolled import Unrolled
 from .contributions import Contributions
 from .gates import Gate
 from .influence import Reach
-from .jacobians import norms_against_lag, pascanu_bound, products, singular_values, step_bound
+from .jacobians import (
+    norms_against_lag,
+    of_one_cell,
+    pascanu_bound,
+    products,
+    singular_values,
+    step_bound,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,6 +162,7 @@ def lags(J: Array, W: Tensor | ArrayLike | None = None, gamma: float = 1.0) -> F
     4
     """
     need("matplotlib", "draw", "plots.lags")
+    of_one_cell(J, "lags")
     if J.ndim != 4:
         raise ValueError(f"lags: given shape {J.shape}; wanted (T, B, N, N), as jacobians gives")
     norms, steps = norms_against_lag(J), step_bound(J)
@@ -247,6 +255,7 @@ def spectra(J: Array) -> Figure:
     ['1', '2', '4', '8']
     """
     need("matplotlib", "draw", "plots.spectra")
+    of_one_cell(J, "spectra")
     if J.ndim != 4:
         raise ValueError(f"spectra: given shape {J.shape}; wanted (T, B, N, N), as jacobians gives")
     T, N = len(J), J.shape[-1]
