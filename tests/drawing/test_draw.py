@@ -212,6 +212,10 @@ def test_outputs_that_were_not_recorded_are_refused():
         tg.draw("loss")
     with pytest.raises(TypeError, match="no outputs given"):
         tg.draw()
+    with pytest.raises(TypeError, match=r"given the class GRUCell; wanted .*GRUCell\(\.\.\.\)"):
+        tg.draw(tg.GRUCell)
+    with pytest.raises(TypeError, match="height='400px'; wanted pixels, a whole number"):
+        tg.draw(tg.GRUCell(2, 3, rng=0)).interactive("400px")
 
 
 @pytest.mark.parametrize(

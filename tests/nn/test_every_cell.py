@@ -409,6 +409,9 @@ def eval_count(text, I, H):  # noqa: E741
 
 
 def test_the_list_is_printed_whole():
+    assert tg.cells()["GRU"] is tg.cells()["gru"]
+    with pytest.raises(KeyError, match="no cell is called 'gruu'; there are elman, lstm,"):
+        tg.cells()["gruu"]
     text = str(tg.cells())
     assert text.count("\n\n") == len(tg.cells()) - 1
     assert (

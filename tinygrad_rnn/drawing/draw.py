@@ -239,6 +239,11 @@ def _tensors(outputs: Sequence[Any]) -> list[Tensor]:
     """The tensors to draw from, whatever was given."""
     found: list[Tensor] = []
     for output in outputs:
+        if isinstance(output, type):
+            raise TypeError(
+                f"draw: given the class {output.__name__}; wanted an object of it, with its sizes: "
+                f"{output.__name__}(...)"
+            )
         is_module = isinstance(output, Cell) or (
             callable(output) and callable(getattr(output, "parameters", None))
         )

@@ -177,10 +177,14 @@ class Drawing:
 
         height  of the frame, in pixels; that of the picture, between 320 and 640, if left out
 
+        Raises TypeError for a height that is no whole number.
+
         >>> import tinygrad_rnn as tg
         >>> tg.draw(tg.tanh(tg.Parameter([1.0], "W"))).interactive()
         <interactive drawing of 3 nodes, for a notebook; drawing.save("picture.html") for a browser>
         """
+        if not isinstance(height, int | None):
+            raise TypeError(f"interactive: height={height!r}; wanted pixels, a whole number")
         shown = self.scene.height * self._shown + 90  # and the page's bars
         return Interactive(self, round(min(max(shown, 320), 640)) if height is None else height)
 

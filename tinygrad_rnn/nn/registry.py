@@ -104,6 +104,11 @@ class CellInfo:
 class Registry(dict[str, CellInfo]):
     """Cells by name. It prints as a list: name, state, number of parameters, equations, paper."""
 
+    def __missing__(self, name: str) -> CellInfo:
+        if name.lower() in self:
+            return self[name.lower()]
+        raise KeyError(f"no cell is called {name!r}; there are {', '.join(self)}")
+
     def __str__(self) -> str:
         return "\n\n".join(info.text for info in self.values())
 
