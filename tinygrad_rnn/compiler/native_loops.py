@@ -130,7 +130,7 @@ def _sinks(e: Equation, part: Part, rows: int) -> bool:
         return True
     if e.primitive is CONCATENATE:
         own = {v for other in part.loop for v in other.outputs if other.primitive is not MATMUL}
-        return all(a in own for a in e.inputs)
+        return all(isinstance(a, Var) and a in own for a in e.inputs)
     if apart(e) != [e] or is_total(e, rows):
         return e.outputs[0].shape[0] == rows
     try:
