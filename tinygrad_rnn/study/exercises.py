@@ -15,7 +15,6 @@ from ..equations.expr import Expr, Form
 from ..equations.sizes import grows
 from ..graph import Array
 from ..nn import Cell
-from ..nn.cell import InputSizeError
 from ..unroll import step_by_step
 from .lines import Lines, Numbers, Trial
 from .locate import said
@@ -253,10 +252,12 @@ def exercise(cell: Cell, input_size: int | None = None, seed: int = 0) -> Exerci
     'the part of ∂L/∂sₜ₋₁ from step t = δₜ Wᵀ'
     """
     step_by_step("exercise", cell, "and an exercise is about one cell: give it each of its cells")
-    try:
-        form = derive(cell, input_size).form
-    except InputSizeError as error:
-        raise InputSizeError(f"exercise: for cells of one input, x_t (B, I); {error}") from error
+    form = derive(cell, input_size).form
+    if len(form.inputs) > 1:
+        raise TypeError(
+            f"exercise: for cells of one input, x_t (B, I); {type(cell).__name__} takes "
+            f"{len(form.inputs)} at once"
+        )
     return Exercise(form, seed)
 
 
