@@ -179,6 +179,44 @@ def encoder_decoder() -> tg.Tensor:
     return written.outputs.sum().named("L")
 
 
+class Leak(tg.Cell):
+    """A GRU, and a leaky average of its states: m_t = m_{t-1} + a (h_t - m_{t-1})."""
+
+    def __init__(self) -> None:
+        self.inner, self.a = tg.GRUCell(3, 4, rng=0), tg.Parameter(np.full(4, 0.1))
+
+    def initial_state(self, batch_size):
+        """Of the GRU, and of the average."""
+        return self.inner.initial_state(batch_size), tg.zeros((batch_size, 4), "m_0")
+
+    def step(self, x, state):
+        """(x_t, (h_{t-1}, m_{t-1})) -> (m_t, (h_t, m_t))."""
+        inner, m = state
+        with tg.scope("GRU"):
+            h, inner = self.inner.step(x, inner)
+        m = (m + self.a * (h - m)).named("m")
+        return m, (inner, m)
+
+
+def layers(T: int = 2) -> tg.Tensor:
+    """`nn.Stacked`: two LSTMs, whose scopes are "layer 1" and "layer 2"."""
+    stack = nn.Stacked(tg.LSTMCell(3, 4, rng=0), tg.LSTMCell(4, 4, rng=1))
+    return tg.square(tg.unroll(stack, np.ones((T, 1, 3), np.float32)).steps[-1]).sum()
+
+
+def normed(T: int = 3) -> tg.Tensor:
+    """s_t = tanh(layer_norm(x_t U + s_{t-1} W))."""
+    rng = np.random.default_rng(0)
+    U, W = (tg.Parameter(rng.normal(0, 0.5, (n, 4)), name) for n, name in ((3, "U"), (4, "W")))
+    gain, bias = tg.Parameter(np.ones(4), "g"), tg.Parameter(np.zeros(4), "b")
+    s = tg.zeros((1, 4), "s_0")
+    for t in range(1, T + 1):
+        with tg.timestep(t):
+            a = rng.normal(size=(1, 3)) @ U + s @ W
+            s = tg.tanh(tg.layer_norm(a, gain, bias)).named("s")
+    return tg.square(s).sum()
+
+
 def directions() -> tg.Tensor:
     """`nn.Bidirectional` over three steps."""
     both = nn.Bidirectional(tg.ElmanCell(2, 3, rng=0), tg.ElmanCell(2, 3, rng=1))
@@ -245,6 +283,16 @@ def main(folder: Path) -> None:
         "bidirectional": tg.draw(bidirectional(), title="One network per direction of time"),
         "encoder_decoder": tg.draw(encoder_decoder(), level="step"),
         "directions": tg.draw(directions(), level="step"),
+        "nested": tg.draw(unrolled(Leak(), 2), title="A cell in a cell"),
+        "nested_step": tg.draw(unrolled(Leak(), 2), level="step"),
+        "nested_hidden": tg.draw(unrolled(Leak()), hide="GRU", backward=True),
+        "layers": tg.draw(layers(), title="Two layers"),
+        "layers_closed": tg.draw(layers(4), scope=0, edges="gradient"),
+        "layers_only": tg.draw(layers(), only="layer 2"),
+        "layer_norm": tg.draw(normed()),
+        "downwards": tg.draw(
+            unrolled(tg.LSTMCell(3, 4, rng=0)), direction="TB", title="Time runs downwards"
+        ),
         "skipping": tg.draw(skipping(), title="A skip connection that begins at step 3"),
         "attending": tg.draw(attending(), title="A decoder that attends to an encoder"),
         "truncated": tg.draw(

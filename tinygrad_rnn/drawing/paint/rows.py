@@ -7,16 +7,19 @@ to the left and down, so every line goes on at the height at which it ended.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from ..layout.positions import Layout
+from ..layout.positions import Column, Layout
 from ..layout.route import Point, Way
 from .shapes import Group, Plate, Stroke, Words, shifted
 
 BEYOND = 9.0
 """How far a line that is cut goes on beyond the step."""
+PARTS = 8
+"""Into how many parts the range of widths is divided in which one for all rows is looked for."""
 BETWEEN = 26.0
 """Between two rows."""
 
@@ -32,15 +35,26 @@ class Rows:
         self.pitch = pitch
         steps = layout.columns
         self.indent = steps[0].left if steps else left
-        self.cuts: list[float] = []
+        self.cuts = self._cuts(steps, left, right, most)
+        count = len(self.cuts)
+        narrow = (right - left) / (count + 1)
+        for k in range(1, PARTS):  # as many rows, but of one length
+            cuts = self._cuts(steps, left, right, narrow + (most - narrow) * k / PARTS)
+            if len(cuts) == count:
+                self.cuts = cuts
+                break
+        ends = [*self.cuts, right]
+        self.right = max(self._moved(end, k)[0] for k, end in enumerate(ends))
+
+    def _cuts(self, steps: Sequence[Column], left: float, right: float, most: float) -> list[float]:
+        cuts: list[float] = []
         start = left
         for before, column in pairwise(steps):
             end = right if column is steps[-1] else column.right
-            if end - start > most - (self.indent - left if self.cuts else 0.0):
-                self.cuts.append(before.right)
+            if end - start > most - (self.indent - left if cuts else 0.0):
+                cuts.append(before.right)
                 start = before.right
-        ends = [*self.cuts, right]
-        self.right = max(self._moved(end, k)[0] for k, end in enumerate(ends))
+        return cuts
 
     def __len__(self) -> int:
         return 1 + len(self.cuts)
@@ -91,7 +105,8 @@ class Rows:
             for k, cut in enumerate(self.cuts, start=1):
                 if left < cut < right:
                     x, y = self._moved(cut - BEYOND - 5, k, rail.y)
-                    shapes.append(Words(x, y, rail.box.label, size, "soft", "end"))
+                    name = rail.box.name or rail.box.label
+                    shapes.append(Words(x, y, name, size, "soft", "end"))
             if shapes:
                 found.append(Group("goes on", "the same parameter", shapes))
         return found
