@@ -247,3 +247,20 @@ def test_masks_are_called_m_in_pictures(cell, rng):
         model = tg.draw(run.outputs.sum(), level=level).model
         labels = ["".join(r.text for r in b.label) for b in model.boxes if b.kind == "constant"]
         assert labels == ["m1", "m2", "m3"]
+
+
+def test_inputs_that_no_matrix_multiplies_are_called_x_in_pictures(rng):
+    class Added(tg.Cell):
+        def __init__(self):
+            self.W = tg.Parameter(np.eye(3))
+
+        def step(self, x, s):
+            s = tg.tanh(x + s @ self.W + noise).named("s")
+            return s, s
+
+    noise, xs = rng.normal(size=(2, 3)), rng.normal(size=(3, 2, 3))
+    loss = tg.unroll(Added(), xs, tg.zeros((2, 3), "s_0")).state.sum()
+    boxes = tg.draw(loss).model.boxes
+    labels = {kind: ["".join(r.text for r in b.label) for b in boxes if b.kind == kind]
+              for kind in ("input", "constant")}  # fmt: skip
+    assert labels == {"input": ["x1", "x2", "x3"], "constant": ["const"] * 3}

@@ -42,13 +42,17 @@ class Unrolling:
     reverse  whether its steps were run from the last to the first
     number   1, or one more than that of the sequence whose states or outputs it began with
     scopes   around it
+    inputs   x_t of its steps, where they are arrays: constants of the record, known by these
     """
 
-    __slots__ = ("__weakref__", "number", "reverse", "scopes")
+    __slots__ = ("__weakref__", "inputs", "number", "reverse", "scopes")
 
-    def __init__(self, reverse: bool, after: Iterable[Node] = ()) -> None:
+    def __init__(
+        self, reverse: bool, after: Iterable[Node] = (), inputs: Iterable[Any] = ()
+    ) -> None:
         earlier = [node.place.sequence for node in after]
         self.reverse = reverse
+        self.inputs = [x for x in inputs if type(x) is np.ndarray]
         self.number: int = 1 + max([one.number for one in earlier if one is not None], default=0)
         self.scopes = current().place.scopes
 

@@ -118,7 +118,7 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
     states, steps = [state], [None] * T
     times: list[int] = []
     settled = xs.active is not None
-    sequence = Unrolling(xs.reverse, _beginning(state, inputs))
+    sequence = Unrolling(xs.reverse, _beginning(state, inputs), inputs)
     with rare_collections, belonging(sequence), timesteps(xs.start) as at:
         for i in xs.order():
             t = xs.start + i

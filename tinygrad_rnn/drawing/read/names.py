@@ -39,7 +39,10 @@ class Constants:
 
 
 def letter(node: Node, i: int) -> str | None:
-    """x for an array that is multiplied by a matrix, m for a mask that chooses; else None."""
+    """x for a step's input and what a matrix multiplies, m for a mask that chooses; else None."""
+    sequence, value = node.place.sequence, None if node.saved is None else node.saved[i]
+    if value is not None and sequence is not None and any(value is x for x in sequence.inputs):
+        return "x"
     if i == 0 and node.primitive is not None:
         if node.primitive.kind == "bilinear":
             return "x"
