@@ -592,6 +592,82 @@ class TwoInputs(Odd):
         return h, h
 
 
+class Soft(Odd):
+    """A soft threshold: the difference of two truths in the gradient of theta."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), theta=(H,))
+
+    def step(self, x, h):
+        a = x @ self.U + h @ self.W
+        h = tg.relu(a - self.theta) - tg.relu(-a - self.theta)
+        return h, h
+
+
+class Cosine(Odd):
+    """A gate by the cosine of an angle, and a state of length 1."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), p=(H,))
+
+    def step(self, x, s):
+        a = x @ self.U + s @ self.W
+        length = tg.norm(a, axis=-1, keepdims=True)
+        z = tg.sigmoid(tg.sum(a * self.p, -1, True) / (length * tg.norm(self.p)))
+        s = z * a / length + (1 - z) * s
+        return s, s
+
+
+class Polynomial(Odd):
+    """Coefficients in one parameter, each for another power."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), a=(3,))
+
+    def step(self, x, s):
+        z = x @ self.U + s @ self.W
+        s = tg.tanh(self.a[0] + self.a[1] * z + self.a[2] * z**2)
+        return s, s
+
+
+class Superposed(Odd):
+    """A stack whose shifts are weighted by a softmax (Joulin & Mikolov 2015)."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), A=(H, 3), D=(H, 1), P=(1, H))
+
+    def initial_state(self, batch_size):
+        return {"h": tg.zeros((batch_size, H)), "S": tg.zeros((batch_size, 5))}
+
+    def step(self, x, state):
+        S = state["S"]
+        h = tg.tanh(x @ self.U + state["h"] @ self.W + S[:, :1] @ self.P)
+        a = tg.softmax(h @ self.A)
+        push = tg.concatenate([tg.sigmoid(h @ self.D), S[:, :-1]], 1)
+        pop = tg.concatenate([S[:, 1:], tg.zeros((len(x), 1))], 1)
+        S = a[:, 0:1] * push + a[:, 1:2] * pop + a[:, 2:] * S
+        return h, {"h": h, "S": S}
+
+
+class Stabilised(Odd):
+    """Exponential gates, normalised and kept from overflow (Beck et al. 2024)."""
+
+    def __init__(self):
+        super().__init__(U=(I, 4 * H), W=(H, 4 * H))
+
+    def initial_state(self, batch_size):
+        z = tg.zeros((batch_size, H))
+        return {"h": z, "c": z, "n": tg.ones((batch_size, H)), "m": z}
+
+    def step(self, x, state):
+        i, f, z, o = tg.split(x @ self.U + state["h"] @ self.W, 4, -1)
+        m = tg.maximum(f + state["m"], i)
+        i, f = tg.exp(i - m), tg.exp(f + state["m"] - m)
+        c, n = f * state["c"] + i * tg.tanh(z), f * state["n"] + i
+        h = tg.sigmoid(o) * c / n
+        return h, {"h": h, "c": c, "n": n, "m": m}
+
+
 ODD = {
     cell.__name__: cell
     for cell in list(vars().values())

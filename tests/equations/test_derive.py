@@ -282,6 +282,16 @@ def test_reductions_over_all_axes(name, over):
     assert "broadcast_to" not in derivation.unicode().split("Names")[0]
 
 
+def test_an_axis_of_three_is_not_the_batch():
+    def step(c, x, s):
+        both = tg.stack([x, s @ c.W], 1)
+        return tg.tanh(tg.max(both, 1) + tg.max(x, 0))
+
+    text = derive(Stepping(step)).unicode()
+    assert "= max(uₜ, axis=1)" in text
+    assert "= max_batch(xₜ)" in text
+
+
 def test_products_over_the_batch_leave_one_out():
     text = derive(Stepping(lambda c, x, s: tg.tanh(s @ c.W + tg.prod(x, 0)))).unicode()
     assert "sₜ = tanh(sₜ₋₁ W + Π_batch xₜ)" in text

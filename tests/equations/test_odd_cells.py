@@ -104,6 +104,15 @@ def test_a_carry_without_an_equation_is_in_the_table_of_names():
     assert "δᵏₜ = ∂L/∂kₜ" in lines(ODD["PassedOn"]())
 
 
+def test_lines_are_those_of_a_textbook():
+    text = "\n".join(lines(ODD["Soft"]()))
+    assert "∂L/∂θ = Σₜ Σ_batch δʰₜ ⊙ (1[pₜ > 0] − 1[vₜ > 0])" in text
+    assert "= 0]" not in "\n".join(lines(ODD["Cosine"]()))  # no guards of lengths
+    superposed = lines(ODD["Superposed"]())
+    assert "vₜ = [uₜ, Sₜ₋₁[:, :H₂−1]]" in superposed
+    assert any("δᵃ˒¹ₜ ⊙ a⁽¹⁾ₜ + δᵃ˒²ₜ ⊙ a⁽²⁾ₜ + δᵃ˒³ₜ ⊙ a⁽³⁾ₜ" in line for line in superposed)
+
+
 def test_a_state_that_no_loss_reads_has_gradient_zero():
     assert "∂L/∂k₀ = 0" in lines(ODD["Clockwork"]())
     assert not any(line.startswith("δᵏ") for line in lines(ODD["Clockwork"]()))

@@ -207,6 +207,10 @@ CASES = {
     "broadcast by itself": (
         m("multiply", m("broadcast_to", ROW, shape=(4, 6)), Y), m("multiply", ROW, Y)
     ),
+    "minus, broadcast by itself": (
+        m("multiply", m("negative", m("broadcast_to", ROW, shape=(4, 6))), Y),
+        m("negative", m("multiply", ROW, Y)),
+    ),
     "a full array": (m("add", X, number(2, (4, 6))), m("add", X, TWO)),
     "slice of a slice": (
         m("slice", halves(X)[1], shape=(4, 1), axis=-1, start=1, stop=2),
@@ -263,6 +267,10 @@ CASES = {
     "(-x) @ y": (
         m("matmul", NEG, x("w", (6, 2)), shape=(4, 2)),
         m("negative", m("matmul", X, x("w", (6, 2)), shape=(4, 2))),
+    ),
+    "einsum of -x": (
+        m("einsum", NEG, ROW, shape=(4,), left="ab", right="b", to="a"),
+        m("negative", m("einsum", X, ROW, shape=(4,), left="ab", right="b", to="a")),
     ),
     "sum of -x": (
         m("sum", NEG, shape=(6,), axis=(-2,), keepdims=False),

@@ -275,7 +275,8 @@ class Folder:
     def _name_delta(self, expr: Expr) -> None:
         """delta for a derivative of the loss; a letter for a value that helps to compute one."""
         wishes = self._wishes(expr)
-        if not (wishes or expr in self.cotangent_of or any(self._parts_of(expr))):
+        part = any(of[-1].op is not V.SYMBOL for of, _ in self._parts_of(expr))
+        if not (wishes or expr in self.cotangent_of or part):
             self._give(expr, self._letter(expr, *_LETTERS), "delta")
             return
         numbered = (f"delta_{k}" for k in range(1, 100))

@@ -161,7 +161,8 @@ def _call(expr: Expr, args: list[Box]) -> Box:
         return _reshaped(expr, args[0])
     told = [(k, v) for k, v in expr.params.items() if not _needless(expr, k, v)]
     name = expr.op.notation.symbol or expr.op.name
-    if told == [("axis", -2)] and expr.ndim == 2 and grows(expr.shape[0]) and len(args) == 1:
+    one = expr.args[0] if len(args) == 1 else None
+    if told == [("axis", -2)] and one is not None and one.ndim == 2 and grows(one.shape[0]):
         return Box("over", ("batch", group(args[0]), name))
     extra = [_row(f"{GREEK.get(k, k)}=", _shown(_told(expr, k, v))) for k, v in told]
     symbol = "" if expr.op.notation.form in ("total", "brackets") else expr.op.notation.symbol

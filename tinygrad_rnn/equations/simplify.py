@@ -271,6 +271,9 @@ def broadcast_by_itself(e: Expr, s: Simplifier) -> Expr | None:
             bare = number(arg.value)
         elif arg.op is V.RESHAPE and _led_by_ones(arg):
             bare = arg.args[0]
+        elif arg.op is V.NEGATIVE and arg.args[0].op is V.BROADCAST_TO:
+            (inner,) = arg.args[0].args
+            bare = make(V.NEGATIVE, [inner], inner.shape)
         else:
             continue
         others = [other.shape for j, other in enumerate(e.args) if j != i]
@@ -476,12 +479,12 @@ def signs_outside(e: Expr, s: Simplifier) -> Expr | None:
     elif e.op is V.SUBTRACT:
         if b.op is V.NEGATIVE:
             return s.make(V.ADD, [a, b.args[0]], e.shape)
-    elif e.op in (V.MULTIPLY, V.DIVIDE, V.MATMUL):
+    elif e.op in (V.MULTIPLY, V.DIVIDE, V.MATMUL, V.EINSUM):
         for i, arg in enumerate(e.args):
             own = arg in s.whole and arg.args and arg.args[0] not in s.whole
             if arg.op is V.NEGATIVE and not own:
                 args = [*e.args[:i], arg.args[0], *e.args[i + 1 :]]
-                return s.make(V.NEGATIVE, [s.make(e.op, args, e.shape)], e.shape)
+                return s.make(V.NEGATIVE, [s.make(e.op, args, e.shape, e.params)], e.shape)
     elif (
         e.op in (V.SUM, V.MEAN, V.SLICE, V.RESHAPE, V.TRANSPOSE, V.BROADCAST_TO)
         and a.op is V.NEGATIVE

@@ -117,7 +117,7 @@ _cumprod = general(
 
 
 def _as_rows(x: Any, axis: Axis) -> tuple[Any, Any]:
-    """The axes in question as one, the last one; and the way back."""
+    """The axes in question as one, the last one; and how to part them again."""
     ndim = x.ndim
     axes = range(ndim) if axis is None or not ndim else (axis,) if isinstance(axis, int) else axis
     last = [a % ndim for a in axes]
