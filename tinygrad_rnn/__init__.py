@@ -46,7 +46,7 @@ for _name in _OPERATORS:  # axis is dim in PyTorch
     if {"axis", "weights", "rng"} & {*globals()[_name].__code__.co_varnames}:
         globals()[_name] = _answering(globals()[_name])
 zeros, ones = _answering(zeros), _answering(ones)
-tensor, unroll, scan = _answering(tensor), _answering(unroll), _answering(scan)
+tensor = _answering(tensor)
 trace = _tracing.trace  # type: ignore[assignment] # of a program; of a matrix too
 
 if TYPE_CHECKING:

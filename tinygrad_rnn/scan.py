@@ -12,6 +12,7 @@ import numpy as np
 
 from . import ops, tree
 from .checkpoint import Call, _Checkpoint
+from .elsewhere import answering
 from .graph import Array, Leaf, Node, Place, current
 from .nn.cell import Cell, Stepping, first_state
 from .nn.module import run_dtype
@@ -100,6 +101,7 @@ def _apart(stacked: Any, length: int) -> list[Any]:
     return [tree.rebuild(stacked, iter([column[t] for column in columns])) for t in range(length)]
 
 
+@answering
 def scan(
     cell: Stepping[Output, State],
     xs: Any,

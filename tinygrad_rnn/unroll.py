@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import tree
+from .elsewhere import answering
 from .graph import Leaf, Node, Unrolling, belonging, current, timesteps
 from .nn.cell import Cell, Stepping, first_state, state_argument
 from .nn.module import Module, counting, run_dtype
@@ -30,6 +31,7 @@ YOUNG = 3000
 """How many new objects go before a collection of the young ones, inside `unroll`: some 30 steps."""
 
 
+@answering
 def unroll(
     cell: Stepping[Output, State],
     xs: Any,
