@@ -58,13 +58,14 @@ def _later(x: Any, axis: int, first: float) -> Any:
 
 def _ahead_value(a: Any, x: Any, axis: int) -> Any:
     """y[i] = x[i] + a[i+1] y[i+1], in log2(n) passes (Hillis & Steele 1986)."""
-    y = np.flip(np.moveaxis(x, axis, -1), -1) + 0 * a.dtype.type(0)
-    decay = np.roll(np.flip(np.moveaxis(a, axis, -1), -1), 1, -1)
-    decay[..., :1] = 0
+    y = np.flip(np.moveaxis(x, axis, -1), -1)
+    turned = np.flip(np.moveaxis(a, axis, -1), -1)
+    decay = np.concatenate([np.zeros_like(turned[..., :1]), turned[..., :-1]], -1)
     step = 1
     while step < y.shape[-1]:
-        y[..., step:] += decay[..., step:] * y[..., :-step]
-        decay[..., step:] = decay[..., step:] * decay[..., :-step]
+        later = y[..., step:] + decay[..., step:] * y[..., :-step]
+        y = np.concatenate([y[..., :step], later], -1)
+        decay = np.concatenate([decay[..., :step], decay[..., step:] * decay[..., :-step]], -1)
         step *= 2
     return np.moveaxis(np.flip(y, -1), -1, axis)
 
