@@ -7,8 +7,9 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import study
-from tinygrad_rnn.study import handwritten
+from tinygrad_rnn.study import comparison, handwritten
 from tinygrad_rnn.study.comparison import ENTRIES
+from tinygrad_rnn.study.problem import Problem
 
 from .test_handwritten import CELLS, Reader
 
@@ -112,6 +113,18 @@ def test_large_gradients_are_sampled_and_the_row_says_so(rng):
     again = study.compare(tg.ElmanCell(2, 12, rng=0), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
     more = study.compare(tg.ElmanCell(2, 12, rng=0), np.ones((2, 1, 2)), np.ones((2, 1, 12)))
     assert again.rows == more.rows
+
+
+def test_differences_notice_an_entry_that_is_not_among_those_looked_at(rng):
+    xs, ys = rng.normal(size=(3, 1, 2)), rng.normal(size=(3, 1, 12))
+    problem = Problem(tg.ElmanCell(2, 12, rng=rng), xs, ys)
+    g = problem.gradients()["W"]
+    assert comparison._by_differences(problem, "W", g).verdict == "agrees"
+    drawn = np.random.default_rng(0).choice(g.size, ENTRIES, replace=False)
+    wrong = g.copy()
+    wrong.flat[next(k for k in range(g.size) if k not in drawn)] *= 1.001
+    found = comparison._by_differences(problem, "W", wrong)
+    assert (found.verdict, found.worst) == ("differs", ())
 
 
 def test_differences_notice_a_wrong_rule_of_autodiff(rng):

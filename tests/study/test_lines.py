@@ -15,7 +15,7 @@ T, B, I = 3, 2, 3  # noqa: E741
 def numbers(form, rng):
     return Numbers(
         {g.of.symbol.name: rng.normal(0, 0.5, g.of.shape) for g in form.parameters},
-        rng.normal(size=(T, B, I)),
+        [rng.normal(size=(T, B, I))],
         [rng.normal(size=(B, *c.state.shape[1:])) for c in form.carries],
         [rng.normal(size=(T, B, *e.shape[1:])) for e in form.errors],
     )
@@ -27,7 +27,7 @@ def test_lines_give_the_gradients_of_the_derivation(name):
     lines = Lines(form)
     given = numbers(form, np.random.default_rng(0))
     right = Trial(lines, given).right
-    _, wanted = passes(form, given.parameters, [given.xs], given.starts, given.errors)
+    _, wanted = passes(form, given.parameters, given.inputs, given.starts, given.errors)
     for label, g in wanted.items():
         np.testing.assert_allclose(right[label], g, rtol=1e-12, atol=1e-12)
 

@@ -293,21 +293,47 @@ def test_a_stack_of_cells():
     assert len({row.name for row in found.rows}) == 9
 
 
-def test_where_nothing_is_looked_for_it_is_said():
-    """With several inputs a wrong pass is rejected, and the place left open."""
+def test_a_mistake_in_a_cell_of_several_inputs():
     rng = np.random.default_rng(0)
-    words, images = rng.normal(size=(3, 2, I)), rng.normal(size=(3, 2, 2))
-    ys = rng.normal(size=(3, 2, H))
+    words, images = rng.normal(size=(4, 2, I)), rng.normal(size=(4, 2, 2))
 
     def hand(p, xs, s_0, e):
-        return {"U": np.zeros_like(p["U"]), "Q": np.zeros_like(p["Q"])}
+        (words, images), (e_s, e_a) = xs, e
+        s = [s_0]
+        for word, image in zip(words, images, strict=True):
+            s.append(np.tanh(word @ p["U"] + image @ p["Q"] + s[-1]))
+        dU, dQ, ds = np.zeros_like(p["U"]), np.zeros_like(p["Q"]), np.zeros_like(s_0)
+        dx = np.zeros_like(words), np.zeros_like(images)
+        for t in range(len(words) - 1, -1, -1):
+            ds = (ds + e_s[t]) * (1 - s[t + 1] ** 2)
+            dU += words[t].T @ ds
+            dQ += images[t].T @ ds
+            dx[0][t], dx[1][t] = (ds + e_a[t]) @ p["U"].T, ds @ p["Q"].T
+        return {"U": dU, "Q": dQ, "s_0": ds, "x.0": dx[0], "x.1": 2 * dx[1]}
 
     found = study.compare(
-        Two(rng), list(zip(words, images, strict=True)), list(ys), hand=hand,
-        loss=lambda outputs, y: tg.mse(outputs[0], y, "sum"),
+        Two(rng), list(zip(words, images, strict=True)), list(rng.normal(size=(4, 2, H))),
+        loss=lambda outputs, y: tg.mse(outputs[0], y, "sum") + tg.mse(outputs[1], y, "sum"),
+        hand=hand,
     )  # fmt: skip
+    assert not found.agrees
+    assert {(f.kind, f.name) for f in found.mistakes} == {
+        ("wrong operand", "U"),
+        ("wrong constant factor", "x.1"),
+    }
+
+
+def test_where_nothing_is_looked_for_it_is_said():
+    """With lengths a wrong pass is rejected, and the place left open."""
+    rng = np.random.default_rng(0)
+    xs, ys = rng.normal(size=(3, 2, I)), rng.normal(size=(3, 2, H))
+
+    def hand(p, xs, s_0, e):
+        return {name: np.zeros_like(value) for name, value in p.items()}
+
+    found = study.compare(tg.ElmanCell(I, H, rng=0), xs, ys, hand=hand, lengths=[3, 2])
     assert not found.agrees
     assert found.mistakes == ()
     assert found.notes[0].startswith(
-        "Where it goes wrong was not looked for: the cell takes several"
+        "Where it goes wrong was not looked for: the sequence has lengths"
     )

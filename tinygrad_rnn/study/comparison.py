@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -29,7 +29,8 @@ TOLERANCE = 1e-8
 """A difference from autodiff of this part of the largest entry counts as agreement in float64."""
 
 ENTRIES = 12
-"""Central differences look at so many entries of a gradient at most, drawn with a fixed seed."""
+"""Central differences look at so many entries of a gradient at most, drawn with a fixed seed, and
+at all others along one direction."""
 
 
 @dataclass(frozen=True)
@@ -393,11 +394,11 @@ def _again(
     outputs = tree.rebuild(problem.e, iter([e.copy() for e in numbers.errors]))
     state = problem.state_of([s.copy() for s in numbers.starts])
     parameters = {name: p.copy() for name, p in numbers.parameters.items()}
-    given = hand(parameters, numbers.xs.copy(), state, outputs)
-    shapes = dict(wanted)
-    if "x" in shapes:
-        shapes["x"] = numbers.xs
-    return _checked(given, problem, shapes, who, len(numbers.xs))
+    inputs = [x.copy() for x in numbers.inputs]
+    given = hand(parameters, tree.rebuild(problem.xs, iter(inputs)), state, outputs)
+    names = tree.paths(problem.xs, "x")
+    shapes = wanted | {n: x for n, x in zip(names, inputs, strict=True) if n in wanted}
+    return _checked(given, problem, shapes, who, len(inputs[0]))
 
 
 def _checked(
@@ -497,18 +498,43 @@ def _agreement(
 def _by_differences(problem: Problem | Called, name: str, g: Array) -> Agreement:
     """(L(v + h) - L(v - h)) / 2h for some entries v, with h = eps^(1/3) max(1, |v|).
 
-    How uncertain they are is told by doing it with 2h too: the difference shows the errors of
-    h^2 f'''/6 and rounding here (and a corner, as relu has, between v - 2h and v + 2h).
+    Of a gradient with more entries the slope along one random direction, in which all of them move,
+    has to be right too.
     """
     entries = np.arange(g.size)
     if g.size > ENTRIES:
         entries = np.sort(np.random.default_rng(0).choice(g.size, ENTRIES, replace=False))
+    start = problem.value(name)
+    units = np.zeros((len(entries), *start.shape))
+    units.reshape(len(entries), -1)[np.arange(len(entries)), entries] = 1
+    slopes, error = _slopes(problem, name, units, [start.flat[entry] for entry in entries])
+    index = np.stack(np.unravel_index(entries, g.shape or (1,)), -1)[:, : g.ndim]
+    # a gradient that is zero, or tiny beside the loss, agrees if the differences are as tiny
+    natural = 1e-4 * abs(problem.total) / max(1.0, float(np.abs(start).max(initial=0.0)))
+    found = _agreement(g.flat[entries], slopes, error, index, natural)
+    if g.size > ENTRIES and found.agrees:
+        unit = np.asarray(np.random.default_rng(1).normal(size=start.shape))
+        unit = np.asarray(unit / np.linalg.norm(unit))
+        slopes, error = _slopes(problem, name, unit[None], [float(np.abs(start).max())])
+        along = _agreement(np.asarray([np.vdot(g, unit)]), slopes, error, natural=found.scale)
+        if not along.agrees:  # an entry that was not looked at is wrong
+            return replace(along, max_rel=along.max_abs / found.scale, worst=())
+    return found
+
+
+def _slopes(
+    problem: Problem | Called, name: str, units: Array, sizes: Sequence[float]
+) -> tuple[Array, float]:
+    """Slopes of the loss along some directions of a leaf, and how uncertain they are.
+
+    Doing it with 2h too shows the errors of h^2 f'''/6 and rounding here (and a corner, as relu
+    has, between v - 2h and v + 2h).
+    """
     start, eps = problem.value(name), np.finfo(np.float64).eps
-    slopes = np.zeros((2, len(entries)))
+    slopes = np.zeros((2, len(units)))
     rounding = 0.0
     with no_grad():
-        for j, entry in enumerate(entries):
-            v = start.flat[entry]
+        for j, (unit, v) in enumerate(zip(units, sizes, strict=True)):
             losses: list[float] = []
 
             def loss(value: Array, losses: list[float] = losses) -> list[Array]:
@@ -516,15 +542,9 @@ def _by_differences(problem: Problem | Called, name: str, g: Array) -> Agreement
                 return [np.asarray(losses[-1])]
 
             h = (v + eps ** (1 / 3) * max(1.0, abs(v))) - v  # v + h is a number of the machine
-            unit = np.zeros(start.shape)
-            unit.flat[entry] = 1
             (slopes[0, j],), (slopes[1, j],) = central_differences(loss, start, unit, h)
             rounding = max(rounding, eps * max(map(abs, losses)) / h)
-    error = 4 * (float(np.abs(slopes[0] - slopes[1]).max(initial=0.0)) + rounding)
-    index = np.stack(np.unravel_index(entries, g.shape or (1,)), -1)[:, : g.ndim]
-    # a gradient that is zero, or tiny beside the loss, agrees if the differences are as tiny
-    natural = 1e-4 * abs(problem.total) / max(1.0, float(np.abs(start).max(initial=0.0)))
-    return _agreement(g.flat[entries], slopes[0], error, index, natural)
+    return slopes[0], 4 * (float(np.abs(slopes[0] - slopes[1]).max(initial=0.0)) + rounding)
 
 
 __all__ = ["Agreement", "Comparison", "Hand", "Row", "compare", "written_for"]

@@ -169,7 +169,7 @@ class Exercise:
         lines, trial = self._lines, self._trial
         found: dict[str, Any] = dict(trial.numbers.parameters)
         found |= {k: np.asarray(v) for k, v in lines.form.constants.items()} | lines.form.scalars
-        found["x"] = trial.numbers.xs[t - 1]
+        found["x"] = trial.numbers.inputs[0][t - 1]
         for symbol in lines.forward:
             found[symbol.symbol.name] = trial.value(symbol, t)
         for state in lines.states:
@@ -319,7 +319,7 @@ def _numbers(form: Form, rng: np.random.Generator) -> Numbers:
 
     return Numbers(
         {g.of.symbol.name: drawn(g.of) for g in form.parameters},
-        drawn(form.inputs[0].of, T),
+        [drawn(g.of, T) for g in form.inputs],
         [drawn(c.state) for c in form.carries],
         [drawn(e, T) for e in form.errors],
     )

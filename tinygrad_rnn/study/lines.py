@@ -99,6 +99,7 @@ class Lines:
     """The lines of a derivation.
 
     form      the equations
+    inputs    the names of the inputs' gradients
     lines     in the order in which a step computes them
     slopes    the slopes of activations in them
     states    those that are handed on, one per carry
@@ -106,8 +107,9 @@ class Lines:
     helpers   the names of lines that are no quantity's gradient: common parts of others
     """
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, inputs: Sequence[str] = ("x",)) -> None:
         self.form = form
+        self.inputs = list(inputs)
         self.slopes = _slopes(form)
         self.helpers: set[str] = set()
         self._own: dict[Expr, Expr] = {}  # cotangents that have no line in the derivation
@@ -137,8 +139,12 @@ class Lines:
             lines.append(Line("carry", carry.name, value, carry.state.symbol.name))
         for g in form.parameters:
             lines.append(Line("sum", g.of, replaced(g.term, enter), g.of.symbol.name))
-        for g in form.inputs:
-            lines.append(Line("input", g.of, replaced(g.term, enter), "x"))
+        if form.inputs and len(form.inputs) != len(self.inputs):
+            raise ValueError(
+                "some of the inputs have no gradient, where mistakes are not looked for"
+            )
+        for g, of in zip(form.inputs, self.inputs, strict=False):
+            lines.append(Line("input", g.of, replaced(g.term, enter), of))
         self.lines = lines
         self.backward = {line.target.symbol.name for line in lines if line.kind != "sum"}
         self.backward |= {e.symbol.name for e in form.errors}
@@ -223,7 +229,7 @@ class Lines:
             if line.kind == "sum":
                 found.add(line.target.symbol.name)
             elif line.kind == "input":
-                found.add("x")
+                found.add(line.of)
             elif line.kind == "carry":
                 found.add(f"{line.of}_0")
             elif line.kind == "backward":
@@ -479,7 +485,7 @@ class Numbers:
     """A problem: parameters, inputs (T, B, I), first states, and dL/do_t (T, B, O) per output."""
 
     parameters: dict[str, Array]
-    xs: Array
+    inputs: list[Array]
     starts: list[Array]
     errors: list[Array]
 
@@ -530,7 +536,7 @@ class Trial:
     ) -> None:
         self.lines, self.numbers = lines, numbers
         form = lines.form
-        self.T, self.B = numbers.xs.shape[:2]
+        self.T, self.B = numbers.inputs[0].shape[:2]
         self._fixed: dict[str, Any] = dict(numbers.parameters)
         self._fixed |= form.constants | form.scalars | form.sizes | {form.batch: self.B}
         self._values: dict[tuple[str, int], Any] = {}
@@ -542,7 +548,7 @@ class Trial:
         self._names: dict[Expr, frozenset[str]] = {}
         changed = self.changed = dict(forward or {})
         self._before = [carry.state for carry in form.carries]
-        x = form.inputs[0].of.symbol.name if form.inputs else "x"
+        names = [g.of.symbol.name for g in form.inputs] or lines.inputs
         for state, start in zip(lines.states, numbers.starts, strict=True):
             self._values[state.symbol.name, 0] = start
         now = {state.symbol.name for state in lines.states} | set(self._fixed)
@@ -554,10 +560,10 @@ class Trial:
                     self._values[label, 0] = self._ev(equation.value, 0)
                     now.add(label)
         for t in range(1, self.T + 1):
-            self._values[x, t] = numbers.xs[t - 1]
+            for x, xs in zip(names, numbers.inputs, strict=True):
+                self._values[x, t] = xs[t - 1]
             for error, e in zip(form.errors, numbers.errors, strict=True):
                 self._values[error.symbol.name, t] = e[t - 1]
-        self._plain = frozenset({x})
         for t in range(1, self.T + 1):
             for k, equation in enumerate(form.forward):
                 value = self._ev(changed.get(k, equation.value), t)
@@ -742,7 +748,7 @@ class Trial:
                             continue
                         value = self._ev(values.get(number_, line.value), k)
                         if line.kind == "input":
-                            parts["x"] = np.asarray(value)
+                            parts[line.of] = np.asarray(value)
                         elif line.kind == "sum":
                             parts[label] = np.asarray(value)
                         else:
@@ -765,12 +771,13 @@ class Trial:
             raise ValueError("the first state is made of parameters")
         leaves: dict[str, Any] = {n: tensor(p) for n, p in numbers.parameters.items()}
         starts = [tensor(s) for s in numbers.starts]
-        xs = [tensor(x) for x in numbers.xs]
+        inputs = [[tensor(x) for x in xs] for xs in numbers.inputs]
+        xs = [x for each in inputs for x in each]
         fixed = self._fixed | leaves
         before, ends, errors = starts, [], []
         for t in range(self.T):
             known: dict[Expr, Any] = dict(zip(self._before, before, strict=True))
-            known |= {g.of: xs[t] for g in form.inputs}
+            known |= {g.of: each[t] for g, each in zip(form.inputs, inputs, strict=False)}
 
             def value(e: Expr, known: dict[Expr, Any] = known) -> Any:
                 for part in order([e]):
@@ -792,8 +799,9 @@ class Trial:
             errors += [e[t] for e in numbers.errors]
         found = gradients(ends, [*leaves.values(), *xs, *starts], errors)
         result = dict(zip(leaves, found, strict=False))
-        if form.inputs:
-            result["x"] = np.stack(found[len(leaves) : len(leaves) + len(xs)])
+        for k, of in enumerate(self.lines.inputs if form.inputs else []):
+            start = len(leaves) + k * self.T
+            result[of] = np.stack(found[start : start + self.T])
         rest = found[len(leaves) + len(xs) :]
         named = [f"{s.symbol.name}_0" for s in self.lines.states]
         return result | dict(zip(named, rest, strict=True))
@@ -823,7 +831,7 @@ class Trial:
             if first or k in by_line or not dirty.isdisjoint(names_in(line.value))
         ]
         sums: dict[str, Any] = {}
-        inputs: dict[int, Any] = {}
+        inputs: dict[tuple[str, int], Any] = {}
         for k in todo:
             if all_lines[k].kind == "sum":
                 symbol = all_lines[k].target.symbol
@@ -845,7 +853,7 @@ class Trial:
                 if line.kind == "sum":
                     sums[label] = sums[label] + got
                 elif line.kind == "input":
-                    inputs[t] = got
+                    inputs[line.of, t] = got
                 elif line.kind == "carry":
                     now[label, t - 1] = got
                 else:
@@ -870,7 +878,8 @@ class Trial:
             if line.kind == "sum":
                 result[label] = np.asarray(sums[label])
             elif line.kind == "input":
-                result["x"] = np.stack([np.asarray(inputs[t]) for t in range(1, T + 1)])
+                own = [np.asarray(inputs[line.of, t]) for t in range(1, T + 1)]
+                result[line.of] = np.stack(own)
             elif line.kind == "carry":
                 result[f"{line.of}_0"] = np.asarray(now[label, 0])
             elif line.kind == "backward" and (only is None or f"{line.of}_t" in only):

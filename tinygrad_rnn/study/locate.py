@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import tree
 from ..equations import derive, print_text
 from ..equations import vocabulary as V
 from ..equations.expr import Expr, make, number, shifted
@@ -138,9 +139,12 @@ def locate(
 
     Raises TypeError or ValueError if the cell has no derivation.
     """
-    if not isinstance(problem.xs, np.ndarray):
-        raise ValueError("the cell takes several inputs, and mistakes are looked for with one only")
-    lines = Lines(derive(problem.for_any_batch(), problem.xs.shape[-1]).form)
+    cell = problem.for_any_batch()
+    if isinstance(problem.xs, np.ndarray):
+        lines = Lines(derive(cell, problem.xs.shape[-1]).form)
+    else:
+        step = tree.map_leaves(lambda x: x[0], problem.xs)
+        lines = Lines(derive(cell, inputs=step).form, tree.paths(problem.xs, "x"))
     asked = Asked(problem, lines, call, list(between), list(forward))
     given = asked.renamed(gradients, between, forward)
     limits = {asked.names[name]: value for name, value in allowed.items() if name in asked.names}
@@ -250,7 +254,7 @@ def _first_wrong(
     if not (candidate.changes or candidate.forward or candidate.zero):  # parts of the table
         if candidate.kind == "truncated" and lines.states:
             return lines.states[0].symbol.name, None, []
-        steps = [j + 1 for name, j in wrong if name == found.explains[0] == "x"]
+        steps = [j + 1 for name, j in wrong if name == found.explains[0] and name in lines.inputs]
         return found.explains[0], max(steps, default=None), []
     if candidate.zero:
         return f"{lines.states[0].symbol.name}_0", 1, []
@@ -272,8 +276,9 @@ def _first_wrong(
     for line in lines.lines:
         if line.kind == "sum" and differ(a[line.of], b[line.of]):
             return line.of, None, backward
-    if "x" in a and differ(a["x"], b["x"]):
-        return "x", max(t for t in range(T) if differ(a["x"][t], b["x"][t])) + 1, backward
+    for x in lines.inputs:
+        if x in a and differ(a[x], b[x]):
+            return x, max(t for t in range(T) if differ(a[x][t], b[x][t])) + 1, backward
     for state in lines.states:
         label = f"{state.symbol.name}_0"
         if differ(a[label], b[label]):
@@ -360,7 +365,8 @@ def _of_error(line: Line, lines: Lines) -> bool:
 def _last_wrong_input(search: Search) -> int | None:
     """The last step whose dL/dx_t is wrong, if that was given and is wrong at some."""
     with np.errstate(all="ignore"):
-        steps = [j for name, j in search.full.wrong(search.full.run(None)) if name == "x"]
+        wrong = search.full.wrong(search.full.run(None))
+        steps = [j for name, j in wrong if name in search.lines.inputs]
     return max(steps) + 1 if steps else None
 
 
@@ -373,7 +379,8 @@ def _nearest(search: Search) -> tuple[Line | None, bool, bool]:
         wrong = level.wrong(level.run(None))
         right = Level(level.numbers, level.run(None), 1e-9, level.trial, {}, level.sticky)
         best: tuple[int, int, set[Item]] | None = None
-        last = max((j for name, j in wrong if name == "x"), default=-1)
+        inputs = search.lines.inputs
+        last = max((j for name, j in wrong if name in inputs), default=-1)
         for k, line in enumerate(search.lines.lines):
             if line.kind == "error":
                 continue
@@ -386,7 +393,7 @@ def _nearest(search: Search) -> tuple[Line | None, bool, bool]:
     nothing = everything == wrong
     if best is None:
         return None, nothing, False
-    later = {(name, j) for name, j in best[2] if name == "x" and j > last}
+    later = {(name, j) for name, j in best[2] if name in inputs and j > last}
     return search.lines.lines[-best[1]], nothing, best[2] - later == wrong
 
 

@@ -174,7 +174,7 @@ class Level:
 
 def _parts(label: str, off: Array, level: Level) -> list[Array]:
     """The parts of a gradient that may be right or wrong by themselves."""
-    if label == "x" or label.endswith(("_t", " value")):
+    if label in level.trial.lines.inputs or label.endswith(("_t", " value")):
         return list(off)
     width = level.numbers.starts[0].shape[-1] if level.numbers.starts else 0
     if off.ndim and width and off.shape[-1] % width == 0 and off.shape[-1] > width:
@@ -733,7 +733,7 @@ def told(level: Level, right: Mapping[str, Array]) -> Iterator[tuple[Candidate, 
         every = [(t, k) for t in range(1, T + 1) for k in range(1, t + 1)]
 
         def of(kind: str, text: str, pairs: list[tuple[int, int]]) -> Any:
-            return Candidate(kind, text), _summed(table, pairs, level.given, T)
+            return Candidate(kind, text), _summed(table, pairs, level.given)
 
         for k in range(1, T):
             text = f"a loss goes back over {k} step{'s' * (k > 1)} and no further"
@@ -762,15 +762,16 @@ def told(level: Level, right: Mapping[str, Array]) -> Iterator[tuple[Candidate, 
             if times is not None and times not in (0, 1):
                 kind, text, _ = _said(times, level, True)
                 yield Candidate(kind, text.format(f"dL/d{label}")), {label: times * right[label]}
-    if "x" in level.given:
-        yield Candidate("order of time", "dL/dx_t is given for step T+1-t"), {"x": right["x"][::-1]}
+    for x in set(level.trial.lines.inputs) & level.given.keys() & right.keys():
+        text = f"dL/d{x}_t is given for step T+1-t"
+        yield Candidate("order of time", text), {x: right[x][::-1]}
         for shift, text in ((1, "the step before"), (-1, "the step after")):
-            other = np.roll(right["x"], shift, 0)
-            candidate = Candidate("off by one in time", f"dL/dx_t is that of {text}")
-            yield candidate, {"x": other}  # as Python's lists do beyond the ends
+            other = np.roll(right[x], shift, 0)
+            candidate = Candidate("off by one in time", f"dL/d{x}_t is that of {text}")
+            yield candidate, {x: other}  # as Python's lists do beyond the ends
             other = other.copy()
             other[0 if shift > 0 else -1] = 0
-            yield candidate, {"x": other}
+            yield candidate, {x: other}
     starts = [name for name in sorted(_starts(level.trial.lines)) if name in level.given]
     for a, b in itertools.combinations(starts, 2):
         if level.given[a].shape == level.given[b].shape:
@@ -806,20 +807,17 @@ def _summed(
     table: Mapping[tuple[int, int], Mapping[str, Array]],
     pairs: Sequence[tuple[int, int]],
     given: Mapping[str, Array],
-    T: int,
 ) -> dict[str, Array]:
     """The gradients that some pairs of a loss and a step give."""
-    known = [name for name in table[1, 1] if name in given]
-    found = {
-        name: np.asarray(sum((table[pair][name] for pair in pairs), np.zeros_like(given[name])))
-        for name in known
-        if name != "x"
-    }
-    if "x" in known:
-        x = np.zeros_like(given["x"])
+    found: dict[str, Array] = {}
+    for name_ in (n for n in table[1, 1] if n in given):
+        one, whole = table[1, 1][name_], np.zeros_like(given[name_])
         for t, k in pairs:
-            x[k - 1] += table[t, k]["x"]
-        found["x"] = x
+            if one.shape == whole.shape:
+                whole = whole + table[t, k][name_]
+            else:  # an input's, with a part for each step
+                whole[k - 1] += table[t, k][name_]
+        found[name_] = whole
     return found
 
 
@@ -893,7 +891,7 @@ def numbers_of(problem: Problem) -> Numbers:
     """A problem's numbers, as the lines want them."""
     return Numbers(
         problem.parameters(),
-        problem.xs,
+        [np.asarray(part) for part in tree.leaves(problem.xs)],
         [part.numpy() for part in tree.leaves(problem.run.states[0])],
         [np.asarray(e, np.float64) for e in tree.leaves(problem.e)],
     )
@@ -908,7 +906,7 @@ def _smaller(
     """Random problems of one, two and three steps, if the function can be asked about such."""
     rng = np.random.default_rng(0)
     own = numbers_of(problem)
-    if lines.form.initial or problem.xs.dtype.kind != "f" or problem.xs.ndim < 3:
+    if lines.form.initial or any(x.dtype.kind != "f" or x.ndim < 3 for x in own.inputs):
         return
 
     def near(p: Array) -> Array:
@@ -936,7 +934,7 @@ def _smaller(
     for T in (1, 2, 3):
         yield Numbers(
             parameters,
-            rng.normal(size=(T, *own.xs.shape[1:])),
+            [rng.normal(size=(T, *x.shape[1:])) for x in own.inputs],
             [np.asarray(rng.normal(0, 0.7, s.shape)) for s in own.starts],
             [rng.normal(size=(T, *e.shape[1:])) for e in own.errors],
         )
