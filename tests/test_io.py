@@ -381,3 +381,13 @@ def test_a_thousand_faults_are_told_in_a_line(tmp_path):
     with pytest.raises(io.ModelFileError, match="and 995 more") as caught:
         tg.ElmanCell(2, 3, rng=0).load(path)
     assert len(str(caught.value)) < 1200
+
+
+def test_the_path_before_the_model_is_noticed(tmp_path):
+    cell = tg.ElmanCell(2, 3, rng=0)
+    for path in (tmp_path / "m", str(tmp_path / "m")):
+        io.save(cell, path)
+        with pytest.raises(
+            TypeError, match=r"given the path '.*m' first; wanted load\(model, path\)"
+        ):
+            io.load(path, cell)

@@ -72,6 +72,11 @@ def load(what: Any, path: str | Path) -> Any:
     """
     if isinstance(what, Module):
         return what.load(path)
+    if isinstance(what, str | Path):
+        raise TypeError(
+            f"load: given the path {str(what)!r} first; wanted load(model, path). tg.io.read(path) "
+            "gives the arrays in a file"
+        )
     arrays, description, states = read_all(path)
     holder, optimisers = Module(), _optimisers(what, "")
     vars(holder).update(_named(what) if "" not in optimisers else {})
