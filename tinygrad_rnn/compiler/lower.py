@@ -438,11 +438,8 @@ class Lowering:
                     if (v, start) not in to:
                         to.append((v, start))
 
-        whole = set()
-        for v in self.stored:
-            root, _ = self._root(v)
-            whole.add(root)
-        for v in whole:
+        # in an order that is the same in every process: object code is found by its text
+        for v in dict.fromkeys([self._root(v)[0] for v in self.made if v in self.stored]):
             if v in self.made and v not in self.products:
                 keep(v)
         group_of = {
