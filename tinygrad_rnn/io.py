@@ -156,7 +156,7 @@ def _flat(what: Any, path: str, states: dict[str, Any]) -> list[tuple[str, Array
     if array is None or array.dtype.kind not in "fiub":
         raise TypeError(
             f"save: {path or 'it'} is {what!r:.60}; wanted numbers, arrays, tensors and modules "
-            "(text belongs into the description)"
+            "(text belongs in the description)"
         )
     return [(path, array)]
 
