@@ -256,7 +256,8 @@ def test_the_boxes_of_a_step_are_named_by_their_layers(rng):
         ("stack", {("layer 1",), ("layer 2",)}),
         ("directions", {("forward",), ("backward",)}),
         ("layers of directions", {
-            ("layer 1", "forward"), ("layer 1", "backward"), ("layer 2", "backward")
+            ("layer 1", "forward"), ("layer 1", "backward"),
+            ("layer 2", "forward"), ("layer 2", "backward"),
         }),
     ):  # fmt: skip
         picture = tg.draw(tg.unroll(MODELS[name](), xs).outputs.sum(), level="step")

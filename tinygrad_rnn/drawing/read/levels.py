@@ -110,6 +110,19 @@ def _titles(name: str, count: int, scopes: dict[int, list[tuple[str, ...]]]) -> 
     return [f"{name} {k + 1}" if count > 1 else name for k in range(count)]
 
 
+def _scopes_of(operations: list[Node]) -> tuple[str, ...]:
+    """The scopes that a step's operations are in, but for those of another layer it begins with.
+
+    A layer may end in an operation on its states, such as the concatenation of two directions; it
+    is drawn with the operations that read it, which are the next layer's.
+    """
+    inside = set(operations)
+    later = [node for node in operations if any(n in inside for n in node.inputs)]
+    scopes = common_scopes(later or operations)
+    first = [n for n in operations if n.place.scopes == scopes[: len(n.place.scopes)]]
+    return common_scopes([*later, *first]) if later else scopes
+
+
 def _called_by_scope(cells: list[Box], alone: bool) -> None:
     """Titles of boxes that are in a scope: its name, or none if a band has it with more in it."""
     for cell in cells:
@@ -157,7 +170,7 @@ class _Writer:
             operations = [box.node for box in members if box.node is not None]
             lines = self.derived.forward(operations)
             box = self._cell(step, ("cell", rest[0]), title, lines)
-            box.scopes = common_scopes(operations)
+            box.scopes = _scopes_of(operations)
             return box
         outside = first.kind in ("op", "circle") and not first.back and not is_ghost(first)
         return self._named(first) if outside else first
