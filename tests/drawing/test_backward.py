@@ -11,6 +11,7 @@ from odd_cells import ODD, H
 import tinygrad_rnn as tg
 from tinygrad_rnn import tree
 from tinygrad_rnn.drawing import text
+from tinygrad_rnn.drawing.layout.route import Rect, meet
 from tinygrad_rnn.drawing.text import plain
 from tinygrad_rnn.equations import derive
 from tinygrad_rnn.equations import vocabulary as V
@@ -562,3 +563,28 @@ def test_a_state_that_was_cut_elsewhere_keeps_its_step():
     for outputs, look in (([losses[1]], {}), (losses, {"steps": [3]})):
         boxes = tg.draw(*outputs, **look).model.boxes
         assert "s_2" in {plain(box.label) for box in boxes if box.key[0] == "first"}
+
+
+def test_what_lines_between_steps_carry_is_written_on_no_box():
+    """The first step's line carries one derivative more than the last one's."""
+
+    class Moody(tg.Cell):
+        def __init__(self):
+            self.W, self.C = (tg.Parameter(0.3 * np.eye(3)) for _ in range(2))
+
+        def initial_state(self, batch_size):
+            return {"mood": tg.zeros((batch_size, 3)), "trace": tg.zeros((batch_size, 3))}
+
+        def step(self, x, state, /):
+            gate = tg.softmax(state["mood"] @ self.C)
+            mood = tg.tanh(x + state["mood"] @ self.W + gate * state["trace"])
+            trace = 0.9 * state["trace"] + mood @ self.C
+            return mood + trace, {"mood": mood, "trace": trace}
+
+    run = tg.unroll(Moody(), np.ones((4, 2, 3)))
+    layout = tg.draw(tg.square(run.outputs).mean(), level="step", backward=True).layout
+    widths = [text.width(link.label, 11) for link in layout.words]
+    assert len(widths) == 3
+    assert max(widths) > min(widths)
+    for (x, y), width in zip(layout.words.values(), widths, strict=True):
+        assert not any(meet(Rect(x, y, width, 11), rect) for rect in layout.rects.values())

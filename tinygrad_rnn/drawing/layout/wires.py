@@ -208,17 +208,17 @@ class Wires:
 
     def _words(self, inside: dict[Any, Way]) -> dict[Link, Point]:
         """Where names of what lines carry stand: above or below a level piece with room."""
-        spots: dict[Any, Point | None] = {}
-        found = {}
+        alike: dict[Any, list[Link]] = {}
         for link in self.ways:
             name = self._name(link) if link.label else None
-            if name is None or name not in inside or (name[-1] and link.kind != "back"):
-                continue
-            if name not in spots:
-                spots[name] = self._spot(inside[name], text.width(link.label, WORDS))
-            spot = spots[name]
-            if spot is not None:
-                found[link] = (spot[0] + self.layout.origin[link.target.column], spot[1])
+            if name is not None and name in inside and (not name[-1] or link.kind == "back"):
+                alike.setdefault(name, []).append(link)
+        found = {}
+        for name, links in alike.items():  # in every step at the same place, with room for all
+            widest = max(text.width(link.label, WORDS) for link in links)
+            if spot := self._spot(inside[name], widest):
+                for link in links:
+                    found[link] = (spot[0] + self.layout.origin[link.target.column], spot[1])
         return found
 
     def _spot(self, way: Way, width: float) -> Point | None:
