@@ -507,7 +507,7 @@ INSTEAD = (
         ),
         (gives_no_pair, "wanted a pair (output, state), given Tensor"),
         (gives_bit_by_bit, "wanted a pair (output, state), given generator"),
-        (gives_a_longer_state, "the state went in with 1 tensors and came out with 2"),
+        (gives_a_longer_state, "the state went in with 1 tensor and came out with 2"),
     ],
 )
 def test_results_that_are_not_recorded(own, message):

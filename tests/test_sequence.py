@@ -321,7 +321,7 @@ def test_a_tuple_that_a_cell_takes_for_an_array(rng):
         r"out with \(2, 2, 3\); the input has 2 parts",
         cell, (xs, xs),
     )  # fmt: skip
-    refuse("went in with 1 tensors and came out with 2", cell, xs, np.zeros((2, 3)),
+    refuse("went in with 1 tensor and came out with 2", cell, xs, np.zeros((2, 3)),
            error=TypeError)  # fmt: skip
 
 

@@ -39,6 +39,36 @@ class Nested(tg.Cell):
         return s, {"s": s, "memory": Pair(s * s, slow)}
 
 
+class _TwoStates(tg.Cell):
+    def __init__(self):
+        self.W = tg.Parameter(np.eye(3))
+
+    def initial_state(self, batch_size):
+        return {"mood": tg.zeros((batch_size, 3)), "trace": tg.zeros((batch_size, 3))}
+
+    def step(self, x, state, /):
+        mood = tg.tanh(x + state["mood"] @ self.W + state["trace"])
+        return mood, {"mood": mood, "trace": 0.9 * state["trace"]}
+
+
+@pytest.mark.parametrize("run", [tg.unroll, tg.scan])
+def test_a_given_state_of_other_parts(run):
+    s, xs = tg.zeros((2, 3)), np.ones((4, 2, 3))
+    for given, said in (
+        (s, "given one tensor"),
+        ({"mood": s}, r"given the part mood .* KeyError: 'trace'"),
+        ((s, s), "given the parts 0, 1"),
+    ):
+        with pytest.raises(TypeError, match=rf"_TwoStates: {said}") as caught:
+            run(_TwoStates(), xs, given)
+        assert "initial_state gives the parts mood, trace" in str(caught.value)
+        assert caught.value.__cause__ is not None
+    with pytest.raises(TypeError, match=r"given one tensor as the state; .* the parts h, c"):
+        run(tg.LSTMCell(3, 3), xs, s)
+    with pytest.raises(ValueError, match=r"^multiply in timestep 1: .* together$"):
+        run(tg.LSTMCell(3, 3), xs, (s, tg.zeros((2, 4))))
+
+
 def test_states_and_outputs(rng):
     cell, xs = tg.ElmanCell(2, 3, rng=rng), rng.normal(size=(5, 4, 2))
     run = tg.unroll(cell, xs)
@@ -236,7 +266,7 @@ def test_what_is_refused(rng):
             s = super().step(x, s)[0]
             return s, (s, s)
 
-    with pytest.raises(TypeError, match="went in with 1 tensors and came out with 2"):
+    with pytest.raises(TypeError, match="went in with 1 tensor and came out with 2"):
         tg.unroll(Grows(2, 3), np.ones((2, 1, 2)))
 
     class NoState(tg.Cell):

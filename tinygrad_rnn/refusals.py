@@ -397,7 +397,8 @@ def checked_pair(subject: Subject, result: Any, states: int) -> Any:
     after = len(tree.leaves(result[1]))
     if after != states:
         raise TypeError(
-            f"{subject.who}: the state went in with {states} tensors and came out with {after}"
+            f"{subject.who}: the state went in with {states} tensor{'s' * (states != 1)} "
+            f"and came out with {after}"
         )
     refuse_unrecorded(
         subject,

@@ -20,7 +20,7 @@ from .primitive import Recorded, of_precision, precision, protect, wrap
 from .refusals import UNROLL
 from .sequence import Sequence, sequence
 from .tensor import Tensor
-from .unroll import check_cell, for_one_batch, run_steps, watched
+from .unroll import check_cell, for_one_state, run_steps, watched
 from .unrolled import Output, State, Whole
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def scan_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool
     outer = current().place
     given = (cell, x, s, xs.batch_size, Place(xs.time(first), outer.scopes, outer.sequence))
     sizes = tuple([(v.shape, v.dtype) for v in (*tree.leaves(x), *tree.leaves(s))])
-    with for_one_batch(state, xs):
+    with for_one_state(cell, state, xs):
         step = _step(given, sizes)
     return _Scan(cell, xs, stacked, state, step).first_time(keep_states)
 

@@ -126,12 +126,11 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
             t = xs.start + i
             at(t)
             try:
-                result = cell.step(inputs[i], state)
-            except ValueError as error:
+                output, after = checked_pair(cell.step(inputs[i], state), structure, cell, t)
+            except _OF_STATES as error:
                 if times:
                     raise
-                raise of_other_batch(error, given, xs)  # noqa: B904 - or it is the same
-            output, after = checked_pair(result, structure, cell, t)
+                raise of_other_state(error, cell, given, xs)  # noqa: B904 - or it is the same
             if not times:
                 _refuse_more_axes(cell, inputs[i], state, after, t)
             if settled:
@@ -175,27 +174,48 @@ def _refuse_more_axes(cell: Cell, x: Any, before: Any, after: Any, t: int) -> No
             )
 
 
-def of_other_batch(error: ValueError, state: Any, xs: Sequence) -> ValueError:
-    """The error of a step, and that a given state has another number of sequences than xs."""
-    sizes = {np.shape(part)[0] for part in tree.leaves(state) if np.ndim(part) > 1} - {1}
-    if not sizes or xs.batch_size in sizes:
+_OF_STATES = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+"""Errors that a step may end in because of the state it was given."""
+
+
+def of_other_state(error: Exception, cell: Any, state: Any, xs: Sequence) -> Exception:
+    """The error of a step, and that a given state has other parts than the cell's, or sequences."""
+    if state is None:
         return error
-    other = ValueError(
-        f"{error}; the state is one of {sizes.pop()} sequences, and xs has {len(xs)} steps of "
-        f"{xs.batch_size} sequences (time comes first; for (B, T, ...) pass time_axis=1, or "
-        "batch_first=True to a layer)"
-    )
+    sizes = {np.shape(part)[0] for part in tree.leaves(state) if np.ndim(part) > 1} - {1}
+    if isinstance(error, ValueError) and sizes and xs.batch_size not in sizes:
+        other: Exception = ValueError(
+            f"{error}; the state is one of {sizes.pop()} sequences, and xs has {len(xs)} steps of "
+            f"{xs.batch_size} sequences (time comes first; for (B, T, ...) pass time_axis=1, or "
+            "batch_first=True to a layer)"
+        )
+    else:
+        given = tree.paths(state)
+        try:
+            wanted = tree.paths(first_state(cell, xs.batch_size))
+        except Exception:  # a cell that is always given its first state
+            return error
+        if given == wanted or (len(given) == len(wanted) and isinstance(error, ValueError)):
+            return error
+        other = TypeError(
+            f"{type(cell).__name__}: given {_parts(given)} as the state; initial_state gives "
+            f"{_parts(wanted)} (the step ended in {type(error).__name__}: {error})"
+        )
     other.__cause__ = error
     return other
 
 
+def _parts(paths: list[str]) -> str:
+    return "one tensor" if paths == [""] else f"the part{'s' * (len(paths) > 1)} {', '.join(paths)}"
+
+
 @contextmanager
-def for_one_batch(state: Any, xs: Sequence) -> Iterator[None]:
-    """Say so where a step fails because a given state has another number of sequences than xs."""
+def for_one_state(cell: Any, state: Any, xs: Sequence) -> Iterator[None]:
+    """Say so where a step fails because a given state has other parts than wanted, or sequences."""
     try:
         yield
-    except ValueError as error:
-        raise of_other_batch(error, state, xs)  # noqa: B904 - or it is the same
+    except _OF_STATES as error:
+        raise of_other_state(error, cell, state, xs)  # noqa: B904 - or it is the same
 
 
 def runs_of_cells(model: Cell, xs: Sequence, state: Any = None) -> list[CellRun]:
@@ -358,7 +378,7 @@ def checked_pair(result: Any, structure: int, cell: Cell, t: int) -> tuple[Any, 
     if size != structure:
         raise TypeError(
             f"{type(cell).__name__}.step in timestep {t}: the state went in with {structure} "
-            f"tensors and came out with {size}"
+            f"tensor{'s' * (structure != 1)} and came out with {size}"
         )
     return result
 

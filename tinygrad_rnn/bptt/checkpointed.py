@@ -18,7 +18,7 @@ from ..replay import generators, replayed
 from ..runs import recorded
 from ..sequence import Sequence, sequence
 from ..tensor import Tensor
-from ..unroll import check_cell, for_one_batch, run_steps
+from ..unroll import check_cell, for_one_state, run_steps
 from ..unrolled import Whole
 from .plan import Plan, planned, slots_of, streamed
 from .rerun import Rerun
@@ -175,7 +175,7 @@ def _run(
         return made
     if state is None:
         state = first_state(model, inputs.batch_size, run_dtype(model, inputs.step(0)))
-    with for_one_batch(state, inputs):
+    with for_one_state(model, state, inputs):
         return _of_cell(model, inputs, state, stream, slots, memory)
 
 

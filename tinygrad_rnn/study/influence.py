@@ -16,7 +16,7 @@ from ..nn import Cell
 from ..nn.cell import first_state
 from ..sequence import Sequence
 from ..tensor import Tensor, tensor
-from ..unroll import for_one_batch, run_steps
+from ..unroll import for_one_state, run_steps
 from .problem import state_in_double, studied
 from .table import Table, Tabled, figures
 
@@ -143,7 +143,7 @@ def _by_steps(cell: Cell, xs: Sequence, state: Any) -> Array:
         x = tree.map_leaves(_leaf, xs.step(i))
         before = state_in_double(state, "reach")
         with timestep(xs.time(i)):
-            with for_one_batch(before, xs):
+            with for_one_state(cell, before, xs):
                 output, after = cell.step(x, before)
             output, state = xs.settle(i, output, before, after)
         inputs = [part for part in tree.leaves(x) if isinstance(part, Tensor)]

@@ -22,7 +22,7 @@ from ..nn import Cell
 from ..nn.cell import first_state
 from ..sequence import Sequence
 from ..tensor import Tensor
-from ..unroll import for_one_batch
+from ..unroll import for_one_state
 from .problem import DOUBLE, runs_studied, state_in_double
 
 
@@ -79,7 +79,7 @@ def _of_cell(cell: Cell, xs: Sequence, state: Any) -> Array:
         )
         before = state_in_double(state, "jacobians")
         with timestep(xs.time(i)):
-            with for_one_batch(before, xs):
+            with for_one_state(cell, before, xs):
                 output, after = cell.step(x, before)
             inputs, outputs = tree.leaves(before), tree.leaves(after)
             sizes = _sizes(inputs, B), _sizes(outputs, B)
