@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+collect_ignore = ["installed"]  # programs that are run in empty folders, with the wheel
+
 
 @pytest.fixture
 def rng():

