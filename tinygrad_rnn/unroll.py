@@ -195,7 +195,7 @@ def of_other_state(error: Exception, cell: Any, state: Any, xs: Sequence) -> Exc
             wanted = tree.paths(first_state(cell, xs.batch_size))
         except Exception:  # a cell that is always given its first state
             return error
-        if given == wanted or (len(given) == len(wanted) and isinstance(error, ValueError)):
+        if given == wanted or isinstance(error, ValueError):  # which speaks of shapes
             return error
         other = TypeError(
             f"{type(cell).__name__}: given {_parts(given)} as the state; initial_state gives "

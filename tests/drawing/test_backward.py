@@ -238,7 +238,8 @@ def test_every_step_uses_the_same_letters(name):
     said = equations_of(odd_pictures(name))
     left = {t: {re.split(r" \+?= ", line)[0] for line in said[t]} for t in said}
     assert left[2] == left[3]
-    if name not in ("Convolved", "PassedOn", "Superposed", "WindowAttention"):  # without what comes from t + 2
+    differ = "Convolved", "PassedOn", "Superposed", "WindowAttention"  # in what comes from t + 2
+    if name not in differ:
         assert said[2] == said[3]
     assert left[4] - left[2] <= {"L"}
     if name not in ("Rotation", "Nested"):  # in which s_0 is one value for several states
