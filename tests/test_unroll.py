@@ -68,6 +68,13 @@ def test_a_given_state_of_other_parts(run):
     with pytest.raises(ValueError, match=r"^multiply in timestep 1: .* together$"):
         run(tg.LSTMCell(3, 3), xs, (s, tg.zeros((2, 4))))
 
+    class Breaks(tg.LSTMCell):
+        def step(self, x, state, /):
+            raise KeyError("of its own")
+
+    with pytest.raises(KeyError, match=r"^'of its own'$"):  # a plain tuple is no other state
+        run(Breaks(3, 3), xs, (s, s))
+
 
 def test_states_and_outputs(rng):
     cell, xs = tg.ElmanCell(2, 3, rng=rng), rng.normal(size=(5, 4, 2))

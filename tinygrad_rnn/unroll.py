@@ -192,10 +192,14 @@ def of_other_state(error: Exception, cell: Any, state: Any, xs: Sequence) -> Exc
     else:
         given = tree.paths(state)
         try:
-            wanted = tree.paths(first_state(cell, xs.batch_size))
+            first = first_state(cell, xs.batch_size)
         except Exception:  # a cell that is always given its first state
             return error
-        if given == wanted or isinstance(error, ValueError):  # which speaks of shapes
+        wanted = tree.paths(first)
+        fits = given == wanted or (
+            isinstance(state, tuple) and isinstance(first, tuple) and len(given) == len(wanted)
+        )  # a plain tuple in place of a named one
+        if fits or isinstance(error, ValueError):  # which speaks of shapes
             return error
         other = TypeError(
             f"{type(cell).__name__}: given {_parts(given)} as the state; initial_state gives "
