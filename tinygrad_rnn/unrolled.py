@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from . import tree
 from .graph import Array, Node, Unrolling, timestep
-from .notation import several
 from .sequence import Sequence, joined
 
 if TYPE_CHECKING:  # the default is for annotations that say `Unrolled` alone
@@ -139,5 +138,4 @@ class Unrolled(Generic[Output, State]):
 
     def __repr__(self) -> str:
         outputs = tree.shapes(self.steps[0], len(self))
-        size = several(len(self), "step")
-        return f"Unrolled({size}; outputs {outputs}; state {tree.shapes(self.state)})"
+        return f"Unrolled({len(self)} steps; outputs {outputs}; state {tree.shapes(self.state)})"

@@ -51,7 +51,7 @@ u = np.array([[0.5, 1.5, 2.0]])
         (lambda x: -x, {"−"}),
         (lambda x: 3.0 - x, {"−"}),
         (lambda x: 3.0 * x, {"3 ·"}),
-        (lambda x: x @ np.eye(3), {"· const^T"}),
+        (lambda x: x @ np.eye(3), {"· K^T"}),
     ],
 )
 def test_rules_are_written_with_the_names_of_the_values(function, rules):

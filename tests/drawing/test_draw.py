@@ -386,7 +386,7 @@ def test_the_same_array_is_one_input_and_another_has_a_number():
         with tg.timestep(t):
             s = tg.tanh(x @ U + x.copy() @ K + z @ U + s)
     labels = [plain(box.label) for box in tg.draw(s.sum()).model.boxes if box.kind == "input"]
-    assert sorted(labels) == ["x_1", "x_1^(2)", "x_2", "x_2^(2)"]
+    assert sorted(labels) == ["x_1^(1)", "x_1^(2)", "x_2^(1)", "x_2^(2)"]
 
 
 def test_a_name_stands_above_its_operation():
@@ -457,7 +457,7 @@ def test_a_tree_and_twins_have_no_time():
             by_row.setdefault(box.kind, []).append(rect.y)
         assert min(by_row["input"]) > max(by_row["op"])  # inputs below, results above
     labels = [plain(b.label) for b in tg.draw(NETWORKS["siamese"]()).model.boxes]
-    assert {"x", "x_2"} <= set(labels)  # not one and the same input
+    assert {"x_1", "x_2"} <= set(labels)  # not one and the same input
 
 
 def test_a_sum_of_several_terms_a_step_is_no_state():

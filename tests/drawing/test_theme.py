@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.paint.shapes import Plate, Stroke, Words
@@ -44,11 +45,7 @@ def scenes(gallery):
         tg.draw(loss, backward=True),
         tg.draw(gallery.by_hand(1000, cut=3)),
         tg.draw(lstm),
-        tg.draw(
-            tg.mse(
-                tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((2, 1, 3))).outputs, np.ones((2, 1, 4))
-            )
-        ),
+        tg.draw(NETWORKS["echo_state"]()),
         tg.draw(lstm, level="step"),
         tg.draw(lstm, level="rolled"),
         tg.draw(loss, backward=True, level="step"),

@@ -48,10 +48,13 @@ def give(arrays: Sequence[Any]) -> None:
             _bytes += raw.nbytes
 
 
-class Held(list[Any]):
+class Held:
     """Arrays that are given back when this is no longer held."""
 
-    __slots__ = ()
+    __slots__ = ("arrays",)
+
+    def __init__(self, arrays: Sequence[Any]) -> None:
+        self.arrays = arrays
 
     def __del__(self) -> None:
-        give(self)
+        give(self.arrays)

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 from ..extras import need
 from ..files import write
-from ..notation import several
 from ..unroll import rare_collections
 from . import text
 from .layout.positions import Layout
@@ -201,8 +200,7 @@ class Drawing:
 
     def __repr__(self) -> str:
         s = self.stats
-        sizes = several(s.nodes, "node"), several(s.edges, "edge"), several(s.steps, "step")
-        return f"Drawing({', '.join(sizes)})"
+        return f"Drawing({s.nodes} nodes, {s.edges} edges, {s.steps} steps)"
 
     def save(
         self,

@@ -95,7 +95,7 @@ class Model:
     near        steps that are drawn or beside such
     roots       the outputs
     symbol      (operation, port) -> the name of a value and its step, or None
-    first       (operation, argument) -> the name of a constant if it is the first of some states
+    given       (operation, argument) -> the name of an array that is no tensor
     key_of      operation -> what is the same for the corresponding operations of all steps
     span        the steps that the one that is shown stands for, if it is their union
     captions    {step: sequence and step in it} if several sequences follow each other
@@ -115,7 +115,7 @@ class Model:
     near: set[int]
     roots: list[tuple[Node, int]]
     symbol: Callable[[Node, int], Symbol | None]
-    first: Callable[[Node, int], Symbol | None]
+    given: Callable[[Node, int], Symbol]
     key_of: Callable[[Node], Key]
     captions: dict[int, str] = field(default_factory=dict)
     span: list[int] = field(default_factory=list)

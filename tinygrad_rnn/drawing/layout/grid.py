@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 
 from ..read.template import Key, Template
 
+PULLBACKS = ("pullback", "pullbacks")
+"""How keys of pullback rules begin; an argument and the key of its operation follow."""
 GridCell = tuple[int, int]
 """Column and row, from the left and from the bottom."""
 
@@ -25,6 +27,8 @@ GridCell = tuple[int, int]
 def grid_of(template: Template) -> dict[Key, GridCell]:
     """The grid cell of every box of a step."""
     cores = _cores(template)
+    if not cores:
+        return _from_zero(_untimed(template))
     member = {n: k for k, core in enumerate(cores) for n in core}
     owner = _owners(template, cores, member)
     cells: dict[Key, GridCell] = {}
@@ -68,6 +72,43 @@ def grid_of(template: Template) -> dict[Key, GridCell]:
         at = [cells[s][0] for s in template.next[n]]
         cells[n] = (min(at, default=0), cells[n][1])
     return _from_zero(cells)
+
+
+def _untimed(template: Template) -> dict[Key, GridCell]:
+    """A graph without recurrence, from bottom to top: its inputs side by side, a box above the
+    middle of those it is made from. A pullback rule stands where its gradient leads: above the
+    argument.
+    """
+    depth = _levels(list(reversed(template.nodes)), template.previous)
+    column: dict[Key, int] = {}
+    for n in _leaves(template):
+        column[n] = 2 * len(column)
+    cells: dict[Key, GridCell] = {n: (c, depth[n]) for n, c in column.items()}
+    for n in template.nodes:
+        if n in cells:
+            continue
+        made_from = template.previous[n]
+        if n[0] in PULLBACKS and n[2:] in cells:
+            i, beneath = n[1], template.previous[n[2:]]
+            made_from = [beneath[i] if len(beneath) > max(i, 1) else n[2:]]
+        at = [cells[p][0] for p in made_from]
+        _settle(cells, n, round(sum(at) / len(at)), depth[n])
+    return cells
+
+
+def _leaves(template: Template) -> list[Key]:
+    """The boxes that are made from no others, in the order in which their readers name them."""
+    found: dict[Key, None] = {}
+    seen: set[Key] = set()
+    stack = [n for n in reversed(template.nodes) if not template.next[n]]
+    while stack:
+        n = stack.pop()
+        if n not in seen:
+            seen.add(n)
+            stack.extend(reversed(template.previous[n]))
+            if not template.previous[n]:
+                found[n] = None
+    return list(found)
 
 
 def layers(template: Template) -> list[list[Key]]:

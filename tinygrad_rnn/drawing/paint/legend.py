@@ -142,7 +142,7 @@ class Legend:
         for short, name in abbreviations(model.order).items():
             if short in written:
                 self._entry(f"{short}  {name}", 0)
-        if has_targets(model) and (letter := target_letter(model)) in written:
+        if has_targets(model.order) and (letter := target_letter(model.order)) in written:
             self._entry(f"{letter}  targets, as 0 and 1", 0)
 
     def _widths(self, edges: str, widths: Widths) -> None:

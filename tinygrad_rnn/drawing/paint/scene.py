@@ -271,7 +271,9 @@ class Painter:
 
     def _rail(self, rail: Rail) -> None:
         box = rail.box
-        line, head = "flow", "head"
+        line, head, wide = "flow", "head", 1.5
+        if all(link.kind == "constant" for link, _ in rail.ways):
+            line, wide = "constant-link", 1.0
         if box.kind in RAILED:
             line, head = f"rail{box.color % PARAMETERS}", f"head{box.color % PARAMETERS}"
         elif box.back:
@@ -289,13 +291,13 @@ class Painter:
         if rail.into:  # the head is at the box
             behind = rail.end <= self.layout.rects[box].x
             piece = pieces.pop(-1 if behind else 0)
-            shapes += self._arrow(piece if behind else piece[::-1], line, head, 1.5)
-        shapes += [self._stroke(piece, line, 1.5) for piece in pieces]
+            shapes += self._arrow(piece if behind else piece[::-1], line, head, wide)
+        shapes += [self._stroke(piece, line, wide) for piece in pieces]
         name = text.plain(box.label)
         uses = f"{len(rail.ways)} uses drawn"
         self.groups.append(Group(f"{name}, shared", uses, shapes, {"kind": "rail", "of": box.id}))
         for link, way in rail.ways:
-            width = (self.widths(link.norm) if self.edges != "plain" else None) or 1.5
+            width = (self.widths(link.norm) if self.edges != "plain" else None) or wide
             ((x, y),) = self.layout.upright([rail.junction(way)])
             own = self._users(link, line)
             width = self.own[own].width if own != line else width

@@ -34,7 +34,7 @@ from ...graph import Leaf, Node
 from ..model import Model
 from ..text import Run, Runs
 from .columns import AFTER, BEFORE
-from .names import Constants, at_time, batch_of, needed, when
+from .names import at_time, batch_of, needed, when
 from .replay import Replay, UnreadableError, Value
 from .targets import has_targets, readable, target_letter
 
@@ -96,9 +96,8 @@ class Derived:
         self.alike: dict[Any, tuple[int, Form]] = {}  # of parts that do the same
         self.batch = batch_of(model)
         self.needed = needed(model.order)
-        self.constants = Constants(model)
-        self.target = target_letter(model)
-        self.targets = [self.target, f"{self.target}'"] if has_targets(model) else []
+        self.target = target_letter(model.order)
+        self.targets = [self.target, f"{self.target}'"] if has_targets(model.order) else []
         self.labels: dict[int, dict[Value, str]] = {}  # of one step
         self.known = {  # the user's names
             *(label for node in model.order for label in (node.names or {}).values()),
@@ -191,7 +190,7 @@ class Derived:
                 self.replays[part] = Replay(
                     self.members[part], leaving,
                     lambda node, port: self._entering(part[0], self._symbol(node, port)),
-                    lambda node, i: self._entering(part[0], self.constants.symbol(node, i)),
+                    lambda node, i: self._entering(part[0], self.model.given(node, i)),
                     self._seeds(leaving), self.batch, backward=self.backward,
                 )  # fmt: skip
         return self.replays[part]
@@ -324,7 +323,7 @@ class Derived:
                 elif value is not None and np.ndim(value) == 0:
                     arguments.append(float(value))
                 else:
-                    symbol = self._entering(column, self.constants.symbol(node, i))
+                    symbol = self._entering(column, self.model.given(node, i))
                     arguments.append(
                         (symbol, getattr(value, "shape", ()), entered.setdefault(i, len(entered)))
                     )

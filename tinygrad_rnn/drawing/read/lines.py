@@ -23,8 +23,11 @@ def broken(line: Runs) -> list[Runs]:
     for k, run in enumerate(line):
         end = next((j for j in range(k + 1, len(line)) if line[j].text in BREAKS), len(line))
         if run.text in BREAKS and text.width((*now, *line[k:end]), 1.0) > WIDEST_LINE:
-            lines.append(tuple(now))
+            comma = run.text == ", "
+            lines.append((*now, Run(",")) if comma else tuple(now))
             now = [Run("    ")]
+            if comma:
+                continue  # it stays behind what it follows
         now.append(run)
     return [*lines, tuple(now)]
 
@@ -44,7 +47,8 @@ def limited(equations: Sequence[Runs]) -> tuple[list[Runs], list[str]]:
             return lines, short + [text.plain(rest) for rest in equations[k:]]
         if len(pieces) > MOST_PIECES:
             kept, rest = pieces[: MOST_PIECES - 1], pieces[MOST_PIECES - 1 :]
-            count = sum(run.text in BREAKS for piece in rest for run in piece)
+            count = sum(run.text in (*BREAKS, ",") for piece in rest for run in piece)
+            count += kept[-1][-1].text == ","
             pieces = [*kept, (Run("    "), *_more(count))]
             short.append(text.plain(equation))
         lines += pieces

@@ -1,60 +1,15 @@
-"""Names for the arrays of a record that are no tensors; their time; the size of the batch."""
+"""The time of values; what gradients flow through; the size of the batch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ...equations import vocabulary as V
-from ...equations.expr import Expr, Symbol, at_step, name, rewritten
+from ...equations.expr import Expr, at_step, name, rewritten
 from ...graph import Node
 from ..model import Model
 from .columns import AFTER, BEFORE, is_parameter
-
-
-class Constants:
-    """Names for constants: their letter, else const."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.known: dict[int, dict[Any, Symbol]] = {}  # of one step
-
-    def symbol(self, node: Node, i: int) -> Symbol:
-        """The name of an argument of an operation; the same array has one name in a step."""
-        assert node.primitive is not None
-        column = self.model.column[node]
-        known = self.known.setdefault(column, {})
-        value = None if node.saved is None else node.saved[i]
-        key = (node, i) if value is None else identity(value)
-        if key not in known:
-            data = letter(node, i)
-            label = data or "const"
-            same = sum(s.name.partition("_")[0] == label for s in known.values())
-            time = when(self.model, column) if data else {}
-            first = self.model.first(node, i) if column in self.model.near else None
-            known[key] = first or Symbol(f"{label}_{same + 1}" if same else label, "input", **time)
-        return known[key]
-
-
-def letter(node: Node, i: int) -> str | None:
-    """x for a step's input and what a matrix multiplies, m for a mask that chooses; else None."""
-    sequence, value = node.place.sequence, None if node.saved is None else node.saved[i]
-    if value is not None and sequence is not None and any(value is x for x in sequence.inputs):
-        return "x"
-    if i == 0 and node.primitive is not None:
-        if node.primitive.kind == "bilinear":
-            return "x"
-        if node.primitive.notation.form == "choice":
-            return "m"
-    return None
-
-
-def identity(value: Any) -> Any:
-    """The same for the same numbers."""
-    array = np.asarray(value)
-    return array.shape, array.dtype.str, array.tobytes()
 
 
 def when(model: Model, column: int) -> dict[str, Any]:

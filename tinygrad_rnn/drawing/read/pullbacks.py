@@ -13,7 +13,7 @@ from .. import text
 from ..model import Model
 from ..text import Run, Runs
 from .backward import PULLBACK, PULLBACKS
-from .names import Constants, at_time, batch_of
+from .names import at_time, batch_of
 from .replay import Replay, UnreadableError, Value
 from .signs import symbol
 from .targets import readable, target_letter
@@ -53,7 +53,10 @@ def _short(formula: Runs) -> Runs:
     """As it is written in a box: without the hole, where the sign alone will do."""
     if len(formula) == 2 and formula[1] == HOLE:
         return formula[:1]
-    if formula[1:] == (Run("("), HOLE, Run(")")) or formula[2:] == (Run(" "), HOLE):
+    called = formula[1:] == (Run("("), HOLE, Run(")"))
+    if called or (
+        formula[0].style == "r" and formula[2:] == (Run(" "), HOLE)
+    ):  # a sum over an axis
         return tuple(run for run in formula[:2] if run.text != "(")
     sign = formula[1].text.strip() if formula[0] == HOLE and len(formula) > 1 else ""
     return (Run(f"{sign} "), *formula[2:]) if sign in ENTRYWISE else formula
@@ -62,9 +65,8 @@ def _short(formula: Runs) -> Runs:
 class _Rules:
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.constants = Constants(model)
         self.batch = batch_of(model)
-        self.target = target_letter(model)
+        self.target = target_letter(model.order)
         self.read: dict[Node, Replay] = {}
 
     def of(self, node: Node, i: int) -> Runs:
@@ -116,7 +118,7 @@ class _Rules:
             if placeholder is None:
                 continue
             if source is None:
-                found: Expr | None = name(self.constants.symbol(node, i), placeholder.shape)
+                found: Expr | None = name(self.model.given(node, i), placeholder.shape)
             else:
                 found = self._value((source, port), depth)
             if found is None:

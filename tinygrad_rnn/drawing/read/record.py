@@ -16,7 +16,7 @@ from .align import Key, correspondence
 from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
 from .bookkeeping import without
 from .columns import AFTER, BEFORE, columns, is_parameter
-from .names import identity, letter
+from .given import Given, identity
 from .norms import norms
 from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .states import Carried
@@ -154,6 +154,7 @@ class RecordReader:
         self.users = users
         self.by_serial = {n.serial: n for n in self.near}
         self.symbols = Symbols(self)
+        self.given = Given(self)
         self.norms = norms(self.order)
         self._parameters([n for n in self.order if is_parameter(n)])
         drawn = [n for n in self.near if self.column[n] in self.visible]
@@ -198,7 +199,7 @@ class RecordReader:
             {self.column[n] for n in self.near},
             self.roots,
             self.symbols.of,
-            self.symbols.first,
+            self.given.symbol,
             self.key.__getitem__,
             self.captions,
             [] if self.union is None else self.union.span,
@@ -241,7 +242,7 @@ class RecordReader:
         assert primitive is not None
         key, column = self.key[node], self.column[node]
         sources = [self._source(node, i) for i in range(len(node.inputs))]
-        numbers = [self._number(node, i) for i in range(len(node.inputs))]
+        numbers = [self.number(node, i) for i in range(len(node.inputs))]
         kind = "circle" if is_circle(primitive) else "op"
         sign = symbol(primitive)
         label: Runs = (Run(sign),)
@@ -371,7 +372,7 @@ class RecordReader:
         if box.kind not in ("value", "parameter", "input"):
             self._value(node, port, box)
 
-    def _number(self, node: Node, i: int) -> str:
+    def number(self, node: Node, i: int) -> str:
         """An argument that was a plain number, as text; empty if it was not or is not known."""
         if node.inputs[i] is not None or node.saved is None or i >= len(node.saved):
             return ""
@@ -446,32 +447,25 @@ class RecordReader:
         return box.column in (column, BEFORE)
 
     def _constant(self, node: Node, i: int, arrives: bool) -> tuple[Box, str] | None:
-        if self._number(node, i):
+        if self.number(node, i):
             return None
         assert node.primitive is not None
         bilinear = node.primitive.kind == "bilinear"
         column, value = self.column[node], None if node.saved is None else node.saved[i]
+        key: Key = ("constant", *self.key[node], i)
+        if not arrives and self.given.is_fixed(node, i):
+            column, key = BEFORE, ("shared", *key)
         same = None if value is None else (identity(value), column)
         if same in self.constants and not arrives:
             return self.constants[same], "constant"
-        key: Key = ("constant", *self.key[node], i)
         if arrives:
             if value is None:
                 return None  # where a running sum begins: a number of which nothing is kept
             key = self._stand_in("first", self.carried.arrivals[self.key[node], i])[1]
         elif value is None and not bilinear:
             return None
-        given = None if arrives else letter(node, i)
-        name = (
-            text.named(
-                self.symbols.numbered(Symbol(given, "input", **self.symbols.when(node)), column)
-            )
-            if given
-            else (Run("const"),)
-        )
-        if arrives and (first := self.symbols.first(node, i)) is not None:
-            name = text.named(first)
-        kind = "input" if given == "x" else "constant"
+        name = text.named(self.given.symbol(node, i))
+        kind = "input" if not arrives and self.given.is_data(node, i) else "constant"
         box = self._box(text.plain(name), kind, key, column, name, None)
         if box.key[0] == "first":
             box.lag = self.carried.lags[self.key[node], i]

@@ -22,7 +22,6 @@ class Symbols:
     def __init__(self, reader: RecordReader) -> None:
         self.reader = reader
         self.leaves: dict[Node, Symbol] = {}
-        self.given: dict[tuple[str, int], int] = {}  # inputs of one name in a step
 
     def when(self, node: Node) -> dict[str, Any]:
         """The step of an operation, for its symbol; nothing outside of steps."""
@@ -119,18 +118,9 @@ class Symbols:
             if before:  # the state of the step that it was cut from
                 when = {**before, "time": before["time"] - reader.carried.lags[reader.key[node], i]}
             name = (stem if own else name) + reader.carried.upper.get(made_by, "")
-        counted = name is not None and name[-1].isdigit()  # by the user
-        alone = not arrives and not counted and len(reader.users[leaf]) == 1
-        if not arrives and not alone:
-            when = {}
-        symbol = Symbol(text.cut(name or "x"), "input", **when)
-        if alone:
-            symbol = self.numbered(symbol, reader.column[node])
+        if leaf in reader.given.names:
+            symbol = reader.given.names[leaf]
+        else:
+            symbol = Symbol(text.cut(name or "x"), "input", **(when if arrives else {}))
         self.leaves[leaf] = symbol
         return symbol
-
-    def numbered(self, symbol: Symbol, column: int) -> Symbol:
-        """The name of an input; the second of its name in a step has the number 2."""
-        key = symbol.name, column
-        count = self.given[key] = self.given.get(key, 0) + 1
-        return symbol if count == 1 else symbol._replace(name=f"{symbol.name}_{count}")

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...equations import vocabulary as V
 from ...equations.expr import Expr, Symbol, make, name, number, rewritten
 from ...equations.read import ROWS
-from ..model import Model
+from ...graph import Node
 
 PLACE = "k"
 """Stands for positions that were given as numbers."""
 LETTERS = ("y", "k", "target")
 
 
-def target_letter(model: Model) -> str:
+def target_letter(order: Sequence[Node]) -> str:
     """A letter for targets that nothing else in the record is called by."""
-    names = {name for node in model.order for name in (node.names or {}).values()}
+    names = {name for node in order for name in (node.names or {}).values()}
     return next((letter for letter in LETTERS if letter not in names), LETTERS[-1])
 
 
-def has_targets(model: Model) -> bool:
+def has_targets(order: Sequence[Node]) -> bool:
     """Whether an operation of a record was given numbers of classes."""
-    return any(isinstance(v, np.ndarray) for node in model.order for v in node.params.values())
+    return any(isinstance(v, np.ndarray) for node in order for v in node.params.values())
 
 
 def readable(expr: Expr, letter: str) -> Expr:

@@ -18,6 +18,7 @@ from ...graph import Leaf, Node, Place, record_order
 from ..source import LINES
 from .align import Key, correspondence
 from .columns import AFTER, BEFORE, columns, is_parameter
+from .given import fixed_places
 
 FARTHEST = 8
 """How many steps back a value may come from and still be drawn."""
@@ -40,6 +41,7 @@ class Union(NamedTuple):
     more      (operation, argument, value): other sources that an argument has in some steps
     captions  {step: what it is in its sequence}
     cut       {key of a value that is handed on: the steps before which it is detached}
+    fixed     places with the same numbers in several steps: (key of an operation, argument)
     """
 
     roots: list[Value]
@@ -53,6 +55,7 @@ class Union(NamedTuple):
     more: list[tuple[Node, int, Value]]
     captions: dict[int, str]
     cut: dict[Key, list[int]]
+    fixed: set[tuple[Key, int]]
 
 
 def union_of(roots: Sequence[Value]) -> Union | None:
@@ -242,6 +245,7 @@ class _Maker:
             self._more(),
             self.captions,
             self._cut(),
+            fixed_places(self.inside, self.column, self.key),
         )
 
     def _root(self, node: Node, port: int) -> Value:

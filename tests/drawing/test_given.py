@@ -1,0 +1,134 @@
+"""How arrays that are no tensors are called: data by their step, constants by a letter."""
+
+import numpy as np
+import pytest
+from drawing.zoo import NETWORKS, H, I, T, inputs, parameters
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.drawing import text
+from tinygrad_rnn.drawing.read.columns import BEFORE
+from tinygrad_rnn.drawing.read.lines import broken
+from tinygrad_rnn.drawing.text import Run
+
+
+def labels(drawing, *kinds):
+    return [text.plain(box.label) for box in drawing.model.boxes if box.kind in kinds]
+
+
+def equations(drawing):
+    return [text.plain(line) for box in drawing.model.boxes for line in box.lines]
+
+
+def by_hand(step, T=T, loss=None):
+    """A loop over arrays; the last state is squared."""
+    s, total = tg.zeros((1, H), "s_0"), 0.0
+    for t, x in enumerate(inputs(T), start=1):
+        with tg.timestep(t):
+            s = step(x, s).named("s")
+            total = total + (loss(s, t) if loss else 0.0)
+    return total + tg.square(s).sum()
+
+
+def weights():
+    return parameters(U=(I, H), W=(H, H), V=(H, I), E=(I, H))
+
+
+STEPS = {
+    "product": lambda U, W, E: lambda x, s: tg.tanh(x @ U + s @ W),
+    "sum": lambda U, W, E: lambda x, s: tg.tanh(x @ np.ones((I, H)) + s @ W),
+    "einsum": lambda U, W, E: lambda x, s: tg.tanh(tg.einsum("bi,ih->bh", x, U) + s @ W),
+    "entry by entry": lambda U, W, E: lambda x, s: tg.tanh(s @ W) * x[:, :1] + tg.tanh(x @ U),
+}
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("level", ["op", "step"])
+@pytest.mark.parametrize("step", STEPS)
+def test_data_of_a_loop_by_hand_have_the_time_of_their_step(step, level, backward):
+    U, W, _, E = weights()
+    drawing = tg.draw(by_hand(STEPS[step](U, W, E)), level=level, backward=backward)
+    two = step == "entry by entry"
+    wanted = [f"x_{t}{n}" for t in range(1, T + 1) for n in (("^(1)", "^(2)") if two else ("",))]
+    assert sorted(labels(drawing, "input")) == sorted(wanted)
+    assert labels(drawing, "constant") == []
+    everywhere = [*equations(drawing), *(text.plain(box.label) for box in drawing.model.boxes)]
+    assert not any("const" in line for line in everywhere)
+
+
+def test_the_rolled_form_calls_them_x_t():
+    U, W, *_ = weights()
+    drawing = tg.draw(by_hand(lambda x, s: tg.tanh(x @ U + s @ W)), level="rolled")
+    assert labels(drawing, "input") == ["x_t"]
+
+
+def test_what_is_subtracted_from_an_output_is_a_target():
+    U, W, V, _ = weights()
+    targets = np.random.default_rng(5).normal(size=(T, 1, I))
+    loss = by_hand(
+        lambda x, s: tg.tanh(x @ U + s @ W), loss=lambda s, t: tg.mse(s @ V, targets[t - 1])
+    )
+    drawing = tg.draw(loss, level="step")
+    assert sorted(labels(drawing, "input")) == [f"{n}_{t}" for n in "xy" for t in range(1, T + 1)]
+    assert any("s_2 V \N{MINUS SIGN} y_2" in line for line in equations(drawing))
+
+
+def test_data_that_come_back_as_a_target_keep_their_name():
+    drawing = tg.draw(NETWORKS["tied_transpose"](), level="step", backward=True)
+    assert sorted(labels(drawing, "input")) == [f"x_{t}" for t in range(1, T + 1)]
+    assert any("\N{MINUS SIGN} x_2" in line for line in equations(drawing))
+    assert "\N{PARTIAL DIFFERENTIAL}U += x_2^T \N{GREEK SMALL LETTER DELTA}_2" in equations(drawing)
+
+
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+def test_a_matrix_of_all_steps_is_one_constant_with_a_letter(level):
+    drawing = tg.draw(NETWORKS["echo_state"](), level=level)
+    (box,) = [box for box in drawing.model.boxes if box.kind == "constant"]
+    assert (text.plain(box.label), box.column) == ("K", BEFORE)
+    uses = [link for link in drawing.model.links if link.source is box]
+    assert len(uses) == (1 if level == "rolled" else T)
+    assert {link.kind for link in uses} == {"constant"}
+    (rail,) = [g for g in drawing.scene.groups if g.data.get("of") == box.id] or [None]
+    if level != "rolled":
+        assert {shape.style for shape in rail.shapes} == {"constant-link"}
+
+
+def test_no_two_matrices_have_one_letter():
+    fixed = np.random.default_rng(2).normal(size=(2, H, H))
+    _, W, *_ = weights()
+    K = tg.Parameter(np.eye(H), "K")
+    loss = by_hand(lambda x, s: tg.tanh(s @ W @ K + s @ fixed[0]) @ fixed[1] + x[:, :1])
+    drawing = tg.draw(loss)  # the first step rounds to the float32 of s_0
+    assert sorted(labels(drawing, "constant")) == ["A", "M"]
+    assert sorted(labels(drawing, "input")) == [f"x_{t}" for t in range(1, T + 1)]
+
+
+@pytest.mark.parametrize(("name", "count"), [("tree", 4), ("siamese", 2)])
+@pytest.mark.parametrize("level", ["op", "step"])
+@pytest.mark.parametrize("backward", [False, True])
+def test_inputs_without_time_are_numbered_and_stand_in_their_order(name, count, level, backward):
+    drawing = tg.draw(NETWORKS[name](), level=level, backward=backward)
+    rects = {b: r for b, r in drawing.layout.rects.items() if b.kind == "input"}
+    from_left = sorted(rects, key=lambda box: rects[box].x)
+    assert [text.plain(box.label) for box in from_left] == [f"x_{k + 1}" for k in range(count)]
+
+
+def test_a_tree_stands_above_the_middle_of_its_branches():
+    drawing = tg.draw(NETWORKS["tree"]())
+    at = {box.id: rect.x for box, rect in drawing.layout.rects.items()}
+    joins = [at[f"t1.concatenate{n}"] for n in ("", ".2", ".3")]
+    assert joins[2] == pytest.approx((joins[0] + joins[1]) / 2, abs=12)
+    assert joins == sorted([joins[0], joins[2], joins[1]], key=joins.index)
+    assert drawing.stats.crossings <= 6  # W's rail and the branches
+
+
+def test_a_product_without_time_keeps_its_hole():
+    U, W, *_ = weights()
+    drawing = tg.draw(tg.square(tg.tanh(tg.tensor(inputs()[0], "x") @ U) @ W).sum(), backward=True)
+    assert "x^T \N{MIDDLE DOT}" in labels(drawing, "pullback")
+
+
+def test_a_comma_stays_at_the_end_of_its_line():
+    words = [Run("L = f("), Run("a" * 40), Run(", "), Run("b" * 40), Run(")")]
+    first, second = broken(tuple(words))
+    assert text.plain(first).endswith("a,")
+    assert text.plain(second).strip() == "b" * 40 + ")"
