@@ -184,8 +184,8 @@ def test_a_second_ctrl_c_gives_up(started, tmp_path):
             break
     started.send_signal(signal.SIGINT)
     _, err = started.communicate(timeout=120)
-    assert started.returncode == 130
     assert "Traceback" not in err
+    assert started.returncode == 130, err
     assert not (tmp_path / "demo" / "index.html").exists()
 
 

@@ -16,6 +16,7 @@ from .elsewhere import answering
 from .graph import Array, Leaf, Node, Place, current
 from .nn.cell import Cell, Stepping, first_state
 from .nn.module import run_dtype
+from .notation import several
 from .primitive import Recorded, of_precision, precision, protect, wrap
 from .refusals import UNROLL
 from .sequence import Sequence, sequence
@@ -93,7 +94,8 @@ class Scanned(Whole[Output, State]):
 
     def __repr__(self) -> str:
         outputs, state = tree.shapes(self.outputs), tree.shapes(self.state)
-        return f"Scanned({len(self)} steps; outputs {outputs}; state {state})"
+        size = several(len(self), "step")
+        return f"Scanned({size}; outputs {outputs}; state {state})"
 
 
 def _apart(stacked: Any, length: int) -> list[Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import ops, tree
 from .graph import Array
+from .notation import several
 from .tensor import FLOAT, Tensor
 
 NOT_ARRAYS = (str, bytes, bool, int, float, complex)
@@ -63,7 +64,7 @@ class Sequence:
         return len(tree.leaves(self._stacked)[0]) if self._listed is None else len(self._listed)
 
     def __repr__(self) -> str:
-        return f"Sequence({len(self)} steps, {self.batch_size} in the batch)"
+        return f"Sequence({several(len(self), 'step')}, {self.batch_size} in the batch)"
 
     def step(self, i: int) -> Any:
         """The input of step i, counted from 0."""

@@ -93,6 +93,7 @@ def pullback(
             inspector.cotangent(node, part, g)
         return part
 
+    node: Node | None = None
     try:
         for node in reversed(order):
             if node in pending:
@@ -177,6 +178,8 @@ def pullback(
             if not keep:
                 node.saved = None
     except BaseException as error:
+        if node is None:  # Ctrl-C before the first one
+            raise
         if node.primitive is not None and node.primitive.name not in str(error):
             error.add_note(f"in the backward pass of {node.primitive.name}{node.place}")
         _interrupted.update([n for n in order if n.serial > node.serial and n.saved is None])

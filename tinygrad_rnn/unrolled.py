@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from . import tree
 from .graph import Array, Node, Unrolling, timestep
+from .notation import several
 from .sequence import Sequence, joined
 
 if TYPE_CHECKING:  # the default is for annotations that say `Unrolled` alone
@@ -138,4 +139,5 @@ class Unrolled(Generic[Output, State]):
 
     def __repr__(self) -> str:
         outputs = tree.shapes(self.steps[0], len(self))
-        return f"Unrolled({len(self)} steps; outputs {outputs}; state {tree.shapes(self.state)})"
+        size = several(len(self), "step")
+        return f"Unrolled({size}; outputs {outputs}; state {tree.shapes(self.state)})"

@@ -505,3 +505,29 @@ def test_gradients_of_some_parameters_and_of_frozen_ones():
     cell = cells.ALL["LSTM"]()
     part, _ = pullback_of(weighed(tg.scan(cell, xs).outputs, 1), [cell.b])
     assert [e.primitive.name for e in part.after] == ["sum", "reshape"]
+
+
+class Named(tg.Cell):
+    """Its matrix has a name of one's choice."""
+
+    hidden_size = 3
+
+    def __init__(self, name):
+        self.word = name
+        setattr(self, name, tg.Parameter(np.random.default_rng(0).normal(size=(3, 3))))
+
+    def step(self, x, s):
+        s = tg.tanh(x + s @ getattr(self, self.word))
+        return s, s
+
+
+@pytest.mark.parametrize(
+    "name", ["min", "max", "range", "zip", "S0", "r0", "d0", "dx0", "sum1", "G0", "next1", "add"]
+)
+def test_a_parameter_may_have_any_name(name, backend):
+    cell, xs = Named(name), np.random.default_rng(1).normal(size=(5, 2, 3))
+    found, wanted = (
+        looked_at(run, cell, xs, initial(cell, 2), LOSSES["everything"])
+        for run in (tg.scan, tg.unroll)
+    )
+    same(found, wanted)

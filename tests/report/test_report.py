@@ -136,6 +136,28 @@ def test_cells_without_parameters_or_with_numbers_as_parameters(name, folder):
         assert "dL/dx" in text
 
 
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_the_graph_is_never_smaller_than_can_be_read(name, folder):
+    """What is wider than the page is scrolled."""
+    text = page_of(subject(name, 4), folder)
+    graph = text[text.index('<figure class="graph">') :].split("</figure>", 1)[0]
+    least = float(re.search(r"min-width: (\d+)px", graph)[1])
+    width = float(re.search(r'viewBox="[-\d.]+ [-\d.]+ ([\d.]+)', graph)[1])
+    letters = [float(size) for size in re.findall(r"font-size:([\d.]+)", graph)]
+    assert min(letters) * least / width >= 7  # of an index
+    assert "overflow-x: auto" in text
+    assert 'tabindex="0" role="region"' in graph
+
+
+def test_exponents_carry_their_errors(folder):
+    text = page_of(subject("gru", 20), folder)
+    said = re.search(r"Lyapunov exponents of this stretch: (.*?) per step", text, re.DOTALL)[1]
+    assert len(re.findall(r"\d\.\d{3} ± \d", said)) == 4
+    text = page_of(subject("gru", 3), folder)
+    said = re.search(r"Lyapunov exponents of this stretch: (.*?) per step", text, re.DOTALL)[1]
+    assert "±" not in said
+
+
 def test_the_plots_take_their_colours_from_the_page(folder):
     text = page_of(subject("gru", 4), folder)
     style, body = text.split("</style>", 1)

@@ -1,6 +1,7 @@
 """The verdict on nets whose fate is known, and the gates that the record holds."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import study
 from tinygrad_rnn.ops.registry import OPERATORS
+from tinygrad_rnn.sequence import sequence
 from tinygrad_rnn.study import diagnose, gates, retention
 
 T, B, I, H = 50, 8, 4, 16  # noqa: E741 - the notation
@@ -574,3 +576,85 @@ def test_a_softmax_gate():
     np.testing.assert_allclose(gate.slopes, 4 * y * (1 - y), rtol=1e-5, atol=1e-6)
     assert (gate.kind, gate.ends) == ("softmax", (0, 1))
     assert gate.saturated[0] > 0
+
+
+@pytest.mark.parametrize("axis", [1, -2])
+def test_a_softmax_over_the_axis_before_the_last_is_a_gate(axis):
+    class Mixture(tg.Cell):
+        """Three candidates for every unit, and a softmax that weighs them."""
+
+        hidden_size = 4
+
+        def __init__(self):
+            rng = np.random.default_rng(0)
+            self.U = tg.Parameter(rng.normal(0, 2, (2, 12)))
+
+        def step(self, x, s):
+            a = tg.reshape(x @ self.U, (x.shape[0], 3, 4))
+            w = tg.softmax(a, axis=axis).named("w")
+            s = w[:, 0] * s + w[:, 1] - w[:, 2]
+            return s, s
+
+    cell, xs = Mixture(), np.random.default_rng(1).normal(size=(5, 2, 2))
+    gate = study.gates(tg.unroll(cell, xs))["w"]
+    e = np.exp((xs @ cell.U.numpy()).reshape(5, 2, 3, 4))
+    y = (e / e.sum(2, keepdims=True)).reshape(5, 2, 12)
+    np.testing.assert_allclose(gate.values, y)
+    np.testing.assert_allclose(gate.slopes, 4 * y * (1 - y), atol=1e-12)
+    assert (gate.kind, gate.ends, gate.middle) == ("softmax", (0, 1), 0.5)
+    assert 0 < gate.saturated.mean() < 1
+    assert "w (softmax): saturated" in str(study.diagnose(cell, xs))
+
+
+def test_a_softmax_of_parameters_alone_is_a_gate():
+    class Mixed(tg.Cell):
+        hidden_size = 3
+
+        def __init__(self):
+            self.v = tg.Parameter(np.array([0.0, 1.0, -1.0]))
+
+        def step(self, x, s):
+            s = tg.softmax(self.v).named("w") * s + x
+            return s, s
+
+    gate = study.gates(tg.unroll(Mixed(), np.ones((4, 2, 3))))["w"]
+    assert (gate.kind, gate.ends, gate.values.shape) == ("softmax", (0, 1), (4, 1, 3))
+
+
+def test_a_gate_that_is_tried_is_healthy_by_itself_in_short_sequences_too():
+    for steps in (1, 3, 20):
+        xs = np.random.default_rng(0).normal(size=(steps, 2, 3))
+        gating = remedies(study.diagnose(tg.ElmanCell(3, 8, rng=0), xs))["gating"]
+        assert gating.answer == "yes"
+        assert "(healthy; tried)" in gating.evidence
+
+
+def test_a_scalar_gain_is_no_bias():
+    class Gained(tg.Cell):
+        hidden_size = 4
+
+        def __init__(self):
+            self.W, self.gain = tg.Parameter(0.3 * np.eye(4)), tg.Parameter(np.array(0.9))
+
+        def step(self, x, s):
+            s = tg.tanh(self.gain * (x + s @ self.W)).named("s")
+            return s, s
+
+    xs = np.random.default_rng(0).normal(size=(30, 4, 4))
+    found = remedies(study.diagnose(Gained(), xs))["initialisation"]
+    assert found.helps
+    assert "growth is 0 " not in found.evidence
+
+
+def test_one_thing_is_not_said_to_be_several():
+    cell = tg.ElmanCell(2, 3, rng=0)
+    xs = np.ones((1, 1, 2))
+    run = tg.unroll(cell, xs)
+    shown = [
+        repr(run), repr(tg.scan(cell, xs)), repr(sequence(xs)), repr(study.reach(cell, xs)),
+        repr(study.contributions([run.outputs.sum()], cell.W)), repr(tg.draw(run.outputs.sum())),
+        str(study.diagnose(cell, xs)),
+    ]  # fmt: skip
+    for text in shown:
+        assert "1 step" in text
+        assert not re.search(r"\b1 (steps|nodes|edges|losses|units)\b", text), text

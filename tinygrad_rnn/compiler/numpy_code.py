@@ -7,8 +7,10 @@ memory does not grow with the length. Values that the backward pass reads are ke
 from __future__ import annotations
 
 import ast
+import builtins
 import keyword
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -29,6 +31,9 @@ Place = Literal["fixed", "block", "stack"]
 """Where a value of the loop is: one buffer, one for every step of a block, or of the sequence."""
 
 OUTSIDE = ("before", "after")
+
+NUMBERED = re.compile(r"(S|G|r|d|dx|sum|next)\d+")
+"""Names that the code has for itself."""
 
 _RANK = {"fixed": 0, "block": 1, "stack": 2}
 
@@ -51,9 +56,11 @@ class Writer:
         self.lines: list[str] = []
         self.scope: dict[str, Any] = {"np": np, **{k: getattr(runtime, k) for k in (
             "batch", "total", "rows", "pack")}, "take": pool.take, "give": pool.give,
-            "many": native_products.many, "totals": native_products.totals}  # fmt: skip
+            "many": native_products.many, "totals": native_products.totals,
+            "entries": entries}  # fmt: skip
         self.names: dict[Var, str] = {}
-        self.taken: set[str] = set(keyword.kwlist) | set(dir(__builtins__)) | set(self.scope) | {
+        self.numbers: dict[Any, str] = {}
+        self.taken: set[str] = set(keyword.kwlist) | set(dir(builtins)) | set(self.scope) | {
             "T", "K", "a", "b", "n", "i", "xs", "s0", "outside", "constants", "kept", "G", "g_last"
         }  # fmt: skip
 
@@ -63,7 +70,7 @@ class Writer:
             word = "".join(c if c.isalnum() and c.isascii() else "_" for c in var.name) or "v"
             word = word if not word[0].isdigit() else f"v{word}"
             own, k = word, 2
-            while not self.taken.isdisjoint(_forms(own)):
+            while NUMBERED.fullmatch(own) or not self.taken.isdisjoint(_forms(own)):
                 own, k = f"{word}_{k}", k + 1
             self.taken.update(_forms(own))
             self.names[var] = own
@@ -90,11 +97,27 @@ class Writer:
         self.scope[own] = value
         return own
 
-    def constant(self, value: Any) -> str:
-        """A number in code."""
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        """A number in code; as an array of a dtype, which NumPy would make of it in every call."""
+        number = type(value) in (int, float) and math.isfinite(value)
+        if number and dtype is not None and abs(value) <= np.finfo(dtype).max:
+            return self.shared(value, dtype)
         if type(value) in (int, bool) or (type(value) is float and math.isfinite(value)):
             return repr(value) if not isinstance(value, float) or value >= 0 else f"({value!r})"
         return self.put(value, "k")
+
+    def shared(self, value: Any, dtype: Any) -> str:
+        """The name of a number as an array."""
+        key = (float(value), dtype)
+        if key not in self.numbers:
+            word = f"k{value}".replace("-", "minus_")
+            self.numbers[key] = self.put(np.array(value, dtype), word)
+        return self.numbers[key]
+
+    def call(self, f: np.ufunc, given: Sequence[str], out: str) -> str:
+        """A call that writes into a buffer: named arguments cost as much as a small addition."""
+        word = "out=" * (f in (np.maximum, np.minimum))  # NumPy wants them so
+        return f"{self.put(f, f.__name__)}({', '.join(given)}, {word}{out})"
 
     def line(self, depth: int, text: str) -> None:
         """Add a line."""
@@ -106,6 +129,11 @@ class Writer:
         scope = dict(self.scope)
         exec(compile(source, f"<{name} of a scan>", "exec"), scope)  # noqa: S102
         return Compiled(scope[name], source)
+
+
+def entries(stack: Any) -> list[Any]:
+    """The numbers of a vector, as arrays that can be written to."""
+    return [stack[i, ...] for i in range(len(stack))]
 
 
 def _forms(name: str) -> set[str]:
@@ -132,6 +160,7 @@ class Emitter:
         self.written: set[Var] = set()
         self.read: dict[Var, None] = {}
         self.buffered: dict[Var, None] = {}
+        self.strided: set[Var] = set()
 
     # -- atoms ----------------------------------------------------------------------------------
 
@@ -164,15 +193,29 @@ class Emitter:
     ) -> list[str]:
         """Lines that write an elementwise operation, or a product, into a buffer; [] if it has
         to be called."""
-        f = e.primitive.value
-        given = [atom(a) if ndim is None else atom(a, ndim) for a in e.inputs]
+        f, dtype = e.primitive.value, _dtype(e.inputs)
+        if dtype is None or dtype.kind != "f":
+            dtype = None
+        given = [
+            self.w.constant(a.value, dtype) if isinstance(a, Constant)
+            else atom(a) if ndim is None else atom(a, ndim)
+            for a in e.inputs
+        ]  # fmt: skip
         if isinstance(f, np.ufunc) and not e.params:
-            if e.primitive is MATMUL and ndim is not None:
-                return []
-            return [f"np.{f.__name__}({', '.join(given)}, out={out})"]
-        if e.primitive.kind == "elementwise" and e.outputs[0].dtype == _dtype(e.inputs):
+            if e.primitive is MATMUL:
+                return [] if ndim is not None else [self._product(e, given, out)]
+            return [self.w.call(f, given, out)]
+        if e.primitive.kind == "elementwise" and e.outputs[0].dtype == dtype:
             return chain(e, given, out, self.w)
         return []
+
+    def _product(self, e: Equation, given: list[str], out: str) -> str:
+        """A product in one step; `dot` asks less before it begins."""
+        shapes = [np.ndim(x.value) if isinstance(x, Constant) else len(x.shape) for x in e.inputs]
+        dtypes = {x.dtype for x in (*e.inputs, *e.outputs) if isinstance(x, Var)}
+        if shapes == [2, 2] and len(dtypes) == 1 and e.outputs[0] not in self.strided:
+            return f"{given[0]}.dot({given[1]}, {out})"
+        return self.w.call(np.matmul, given, out)
 
     def call(self, e: Equation, atom: Callable[[Any], str]) -> str:
         """A call of the operation on plain arrays."""
@@ -387,15 +430,16 @@ def chain(e: Equation, given: Sequence[str], out: str, w: Writer) -> list[str]:
         tree = ast.parse(notation.numpy, mode="eval").body
     except SyntaxError:
         return []
+    dtype = e.outputs[0].dtype
     names = dict(zip(signature.arguments, given, strict=True))
-    names |= {k: w.constant(v) for k, v in e.params.items()}
+    names |= {k: w.constant(v, dtype) for k, v in e.params.items()}
     lines: list[str] = []
 
     def leaf(node: ast.expr) -> str | None:
         if isinstance(node, ast.Name):
             return names.get(node.id)
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-            return repr(node.value)
+            return w.constant(node.value, dtype)
         return None
 
     def write(node: ast.expr) -> bool:
@@ -421,14 +465,14 @@ def chain(e: Equation, given: Sequence[str], out: str, w: Writer) -> list[str]:
         for part in parts:
             found = leaf(part)
             words.append(out if found is None else found)
-        lines.append(f"np.{word}({', '.join(words)}, out={out})")
+        lines.append(w.call(getattr(np, word), words, out))
         return True
 
     if isinstance(tree, ast.Attribute):  # "np.tanh"
         f = getattr(np, tree.attr, None)
         if not isinstance(f, np.ufunc) or e.params:
             return []
-        return [f"np.{tree.attr}({', '.join(given)}, out={out})"]
+        return [w.call(f, given, out)]
     if leaf(tree) is not None or not write(tree) or out in given:
         return []
     return lines

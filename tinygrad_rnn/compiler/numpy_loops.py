@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..graph import Place as Where
 from ..ops.primitives import ADD, CONCATENATE
 from ..program import Constant, Equation, Var
@@ -43,6 +45,9 @@ class _Loop:
                     places[v] = "block"
         self.places = places
         self.emit = Emitter(w, part, places, native)
+        self.emit.strided.update(
+            v for v, (_, index, _) in self.targets.parts.items() if index.startswith(":")
+        )
         self.packs: list[str] = []
         self.given: set[Var] | None = None  # what a native loop reads and writes
         self.viewed = {v for e in self.targets.views for v in e.outputs}
@@ -146,14 +151,39 @@ class _Loop:
                 left = ", ".join([f"b_{w.name(v)}" for v in e.outputs]) + "," * e.primitive.multiple
                 w.line(2, f"{left} = {self.emit.batched(e)}")
 
-    def run(self, header: str, lines: Sequence[str], fixed: set[Var]) -> None:
-        """The loop over the steps of a block, and before it the values that it reads."""
+    def run(
+        self,
+        lines: Sequence[str],
+        rows: Sequence[tuple[str, str]],
+        fixed: set[Var],
+        backwards: bool = False,
+    ) -> None:
+        """The loop over the steps of a block, and before it the values that it reads.
+
+        rows   further names of one step's values, and the arrays of all steps
+        fixed  values that have one place for all steps
+        """
+        w = self.w
         for v in self.emit.read:
             self.emit.write_needed(2, v)
-        if lines:
-            self.w.line(2, header)
-            for text in [*self.reads(fixed), *lines]:
-                self.w.line(3, text)
+        if not lines:
+            return
+        found = [
+            (w.name(v), _each(v, f"b_{w.name(v)}"))
+            for v in self.emit.read
+            if self.places.get(v, "stack") != "fixed" and v not in fixed
+        ]
+        names, stacks = zip(*[*found, *rows], strict=True) if found or rows else ((), ())
+        turn = "[::-1]" * backwards
+        if not names:
+            w.line(2, "for _ in range(n):")
+        elif len(names) == 1:
+            w.line(2, f"for {names[0]} in {stacks[0]}{turn}:")
+        else:
+            given = ", ".join([f"{stack}{turn}" for stack in stacks])
+            w.line(2, f"for {', '.join(names)} in zip({given}):")
+        for text in lines:
+            w.line(3, text)
 
     def run_native(
         self,
@@ -246,18 +276,10 @@ class _Loop:
             start += size
         return lines
 
-    def reads(self, fixed: set[Var]) -> list[str]:
-        """The lines that fetch the values of one step."""
-        found = []
-        for v in self.emit.read:
-            if self.places.get(v, "stack") != "fixed" and v not in fixed:
-                found.append(f"{self.w.name(v)} = {_row(v, 'b_' + self.w.name(v))}")
-        return found
 
-
-def _row(v: Var, stack: str) -> str:
-    """One step's value, as an array that can be written to."""
-    return f"{stack}[i]" if v.shape else f"{stack}[i, ...]"
+def _each(v: Var, stack: str) -> str:
+    """One value after the other, as arrays that can be written to."""
+    return stack if v.shape else f"entries({stack})"
 
 
 def _sizes(v: Var) -> str:
@@ -361,9 +383,12 @@ def _forward(s: Split, keep: bool, machine: Machine | None) -> Compiled:
             backwards=False,
         )
     else:
-        lines = loop.steps()
-        lines += [f"S{k}[a + i + 1] = {emit.step(s.carries[k].after)}" for k in moved]
-        loop.run("for i in range(n):", lines, set())
+        lines, rows = loop.steps(), []
+        for k in moved:
+            after = s.carries[k].after
+            rows.append((w.free("next"), _each(after, f"S{k}[a + 1 : b + 1]")))
+            lines.append(f"{rows[-1][0]}[...] = {emit.step(after)}")
+        loop.run(lines, rows, set())
     for v in (*j.results, *kept):
         emit.write_needed(2, v)
     results = []
@@ -507,21 +532,24 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
         )
     else:
         lines: list[str] = []
+        rows: list[tuple[str, str]] = []
+        add = w.put(np.add, "add")
         for r, g in carried:
-            out = w.name(g)
-            words = [f"b_G{r}[i]"] if present[r] else []
-            words += [f"r{k}" for k in carries[r]]
+            out, words = w.name(g), [f"r{k}" for k in carries[r]]
+            if present[r]:
+                rows.append((w.free("G"), _each(g, f"b_G{r}")))
+                words.insert(0, rows[-1][0])
             if g in need:
-                lines.append(f"{out} = {_row(g, 'b_' + out)}")
+                rows.append((out, _each(g, f"b_{out}")))
             if len(words) == 1:
                 lines.append(f"{out}[...] = {words[0]}")
             else:
-                lines.append(f"np.add({words[0]}, {words[1]}, out={out})")
-            lines += [f"np.add({out}, {p}, out={out})" for p in words[2:]]
+                lines.append(f"{add}({words[0]}, {words[1]}, {out})")
+            lines += [f"{add}({out}, {p}, {out})" for p in words[2:]]
         lines += loop.steps()
         for k, c in others:
             lines.append(f"r{k}[...] = {0 if c.back is None else emit.step(c.back)}")
-        loop.run("for i in range(n - 1, -1, -1):", lines, {*fixed, *(g for _, g in carried)})
+        loop.run(lines, rows, {*fixed, *(g for _, g in carried)}, backwards=True)
     for k, atom in s.to_x:
         emit.write_needed(2, atom)
         if k not in direct:

@@ -48,13 +48,10 @@ def give(arrays: Sequence[Any]) -> None:
             _bytes += raw.nbytes
 
 
-class Held:
+class Held(list[Any]):
     """Arrays that are given back when this is no longer held."""
 
-    __slots__ = ("arrays",)
-
-    def __init__(self, arrays: Sequence[Any]) -> None:
-        self.arrays = arrays
+    __slots__ = ()
 
     def __del__(self) -> None:
-        give(self.arrays)
+        give(self)

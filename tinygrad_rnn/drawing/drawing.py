@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..extras import need
 from ..files import write
+from ..notation import several
 from ..unroll import rare_collections
 from . import text
 from .layout.positions import Layout
@@ -200,7 +201,8 @@ class Drawing:
 
     def __repr__(self) -> str:
         s = self.stats
-        return f"Drawing({s.nodes} nodes, {s.edges} edges, {s.steps} steps)"
+        sizes = several(s.nodes, "node"), several(s.edges, "edge"), several(s.steps, "step")
+        return f"Drawing({', '.join(sizes)})"
 
     def save(
         self,

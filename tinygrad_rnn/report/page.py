@@ -196,10 +196,20 @@ def _parts(problem: Problem, wrt: Tensor) -> dict[str, Any]:
 def _flow(problem: Problem, bound: Tensor | None) -> dict[str, Any]:
     J = study.jacobians(problem.cell, problem.xs)
     return {
-        "exponents": study.lyapunov_exponents(J[:, :1])[0] if len(problem.xs) > 1 else None,
+        "exponents": _exponents(J[:, :1]) if len(problem.xs) > 1 else None,
         "lags": inline(plots.lags(J, bound), "lags", "Norm of the product of Jacobians by lag"),
         "spectra": inline(plots.spectra(J), "spectra", "Singular values of those products"),
     }
+
+
+def _exponents(J: Any) -> list[str]:
+    """The largest Lyapunov exponents in words, with their errors where there are any."""
+    found = []
+    pairs = zip(study.lyapunov_exponents(J)[0], study.lyapunov_errors(J)[0], strict=True)
+    for value, error in pairs:
+        some = f"{value:.3f}" + (f" ± {error:.1g}" if np.isfinite(error) else "")
+        found.append(some.replace("-", "−"))
+    return found[:4]
 
 
 def _gates(problem: Problem) -> dict[str, Any]:

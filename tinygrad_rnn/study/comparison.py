@@ -15,6 +15,7 @@ from .. import tree
 from ..gradcheck import central_differences
 from ..graph import Array, no_grad
 from ..nn import Cell, ElmanCell, GRUCell, LSTMCell
+from ..notation import several
 from ..unroll import check_cell
 from . import handwritten
 from .lines import Numbers
@@ -147,7 +148,8 @@ class Comparison:
     def __repr__(self) -> str:
         wrong = [row.name for row in self.rows if not row.agrees]
         found = f"not dL/d{', dL/d'.join(wrong)}" if wrong else "all agree"
-        return f"<comparison of {len(self.rows)} gradients: {found}; print it for the table>"
+        size = several(len(self.rows), "gradient")
+        return f"<comparison of {size}: {found}; print it for the table>"
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)

@@ -13,6 +13,7 @@ import numpy as np
 from ..autodiff import gradients
 from ..graph import Array, Node, record_order
 from ..moments import Key, Moment, Moments, Step
+from ..notation import several
 from ..sweep import pullback
 from ..tensor import Tensor
 from .table import Table, Tabled
@@ -59,7 +60,8 @@ class Contributions(Tabled):
         return self.rows.index(t), self.columns.index(k)
 
     def __repr__(self) -> str:
-        size = f"{len(self.rows)} losses, {len(self.columns)} steps"
+        losses = f"{len(self.rows)} loss{'es' * (len(self.rows) != 1)}"
+        size = f"{losses}, {several(len(self.columns), 'step')}"
         return f"<contributions to dL/d{self.name}: {size}; print it for the table>"
 
     def table(self) -> Table:

@@ -15,6 +15,7 @@ from ..autodiff import gradients
 from ..graph import Array, Node, record_order
 from ..nn import Cell
 from ..nn.cell import first_state
+from ..notation import several
 from ..sequence import Sequence
 from ..sweep import pullback
 from ..tensor import Tensor
@@ -37,6 +38,8 @@ LARGE, CROWDED = 3.0, 0.3
 """From which root mean square, and part of saturated activations, on inputs are too large."""
 _PROBES = 16
 _OPEN = 4.0
+_REMEMBERED = 50
+"""A gate that is tried keeps so many steps, at least: one that is healthy by itself."""
 
 
 class Remedy(NamedTuple):
@@ -457,7 +460,7 @@ def _gating(
             return Remedy("gating", False, why)
         helps, enough, found = _tried(opened[0], xs, start, growth)
         return Remedy("gating", helps, f"{why}; with {opened[1]} {found}", enough)
-    keep = 1 - 1 / max(len(run), 20)
+    keep = 1 - 1 / max(len(run), _REMEMBERED)
     helps, enough, found = _tried(_Gated(cell, keep), xs, start, growth)
     why = f"with a gate that keeps {keep:.3g} of the state {found}"
     return Remedy("gating", helps, why, enough)
@@ -614,11 +617,11 @@ def _condition(gate: Gate) -> str:
 
 
 def _units(n: int, condition: str) -> str:
-    return f"{n} unit{'' if n == 1 else 's'} {condition}" if n else ""
+    return f"{several(n, 'unit')} {condition}" if n else ""
 
 
 def _steps(n: int) -> str:
-    return "1 step" if n == 1 else f"{n} steps"
+    return several(n, "step")
 
 
 __all__ = ["Diagnosis", "Remedy", "diagnose"]

@@ -93,10 +93,12 @@ def gates(run: Unrolled) -> dict[str, Gate]:
     (['i', 'f', 'g', 'o', 'tanh(c)'], (5, 1, 3))
     """
     found: dict[str, list[tuple[Node, Array, Array]]] = defaultdict(list)
+    # one axis is that of the sequences only where the states have no other
+    shared = 0 if any(len(node.shape) == 1 for node in nodes_of(run.states)) else 1
     for (node, port), (name, activation) in named_outputs(run).items():
         y = cut_out(activation, node, port)
         slope = _piece(_slope(activation), activation, node, port)
-        rows = (y.shape[0] if y.ndim else 1, -1)  # a gate for all sequences has one
+        rows = (y.shape[0] if y.ndim > shared else 1, -1)  # a gate for all sequences has one
         found[name].append((activation, y.reshape(rows), slope.reshape(rows)))
     result: dict[str, Gate] = {}
     for name, by_step in found.items():
@@ -144,7 +146,7 @@ def named_outputs(run: Unrolled) -> dict[Output, tuple[str, Node]]:
         node
         for node in order
         if node.primitive is not None and node.primitive.activation and run.made(node)
-        if node.params.get("axis", -1) in (-1, len(node.shape) - 1)
+        if len(node.shape) < 2 or _axis(node) != 0  # over the batch it is no gate of a sequence
     ]
     pieces: dict[Node, list[Node]] = defaultdict(list)
     kept: dict[Node, str] = {}  # the state that a sequence keeps or takes over from it
@@ -244,22 +246,34 @@ def _of(activation: Node, saved: tuple[Any, Array]) -> Array:
     if activation.primitive.kind == "elementwise":
         return np.asarray(pull(np.ones_like(saved[1]), saved, activation))
     slopes = np.empty_like(saved[1])  # as of softmax, whose entries depend on each other
-    for j in range(slopes.shape[-1]):
+    axis = _axis(activation) or 0
+    for j in range(slopes.shape[axis]):
         seed = np.zeros_like(slopes)
-        seed[..., j] = 1
-        slopes[..., j] = pull(seed, saved, activation)[..., j]
+        np.moveaxis(seed, axis, -1)[..., j] = 1
+        part = np.moveaxis(pull(seed, saved, activation), axis, -1)[..., j]
+        np.moveaxis(slopes, axis, -1)[..., j] = part
     return slopes
+
+
+def _axis(activation: Node) -> int | None:
+    """The axis that an activation is taken over; None of one that is taken entry by entry."""
+    axis = activation.params.get("axis")
+    return None if axis is None else axis % len(activation.shape)
 
 
 def _at(activation: Node, x: Array) -> tuple[Array, Array]:
     """f and f' at x (N,); of softmax and its like with a 0 beside every x."""
     primitive, params = activation.primitive, activation.params
     assert primitive is not None
-    alone = primitive.kind == "elementwise"
-    arguments = x if alone else np.stack([x, np.zeros_like(x)], -1)
+    if primitive.kind == "elementwise":
+        y = np.asarray(primitive.value(x, **params))
+        return y, _of(activation, (x, y))
+    axis = params["axis"]
+    pair = np.stack([x, np.zeros_like(x)], -1).reshape(*[1] * (len(activation.shape) - 2), -1, 2)
+    arguments = np.moveaxis(pair, -1, axis)
     y = np.asarray(primitive.value(arguments, **params))
     slope = _of(activation, (arguments, y))
-    return (y, slope) if alone else (y[:, 0], slope[:, 0])
+    return np.moveaxis(y, axis, -1)[..., 0].ravel(), np.moveaxis(slope, axis, -1)[..., 0].ravel()
 
 
 def _ends(activation: Node) -> tuple[float | None, float | None]:

@@ -14,6 +14,7 @@ from ..data import Vocabulary
 from ..graph import Array, timestep
 from ..nn import Cell
 from ..nn.cell import first_state
+from ..notation import several
 from ..sequence import Sequence
 from ..tensor import Tensor, tensor
 from ..unroll import for_one_state, run_steps
@@ -71,7 +72,7 @@ class Reach(Tabled):
     def __repr__(self) -> str:
         T = len(self.norms)
         far = f"output {T} depends on inputs back to step {T - self.horizon(T)}"
-        return f"<reach of {T} steps: {far}; print it for the table>"
+        return f"<reach of {several(T, 'step')}: {far}; print it for the table>"
 
 
 def reach(

@@ -11,6 +11,7 @@ import numpy as np
 from ..bptt import truncated
 from ..graph import Array
 from ..nn.cell import Cell
+from ..notation import several
 from ..tensor import Tensor
 from ..unroll import check_cell
 from .table import Table, Tabled
@@ -65,7 +66,8 @@ class Truncation(Tabled):
 
     def __repr__(self) -> str:
         reaches = ", ".join(map(str, self.k2))
-        return f"<truncation of {self.steps} steps: k1 = {self.k1}, k2 = {reaches}; print it>"
+        steps = several(self.steps, "step")
+        return f"<truncation of {steps}: k1 = {self.k1}, k2 = {reaches}; print it>"
 
     def table(self) -> Table:
         """Length, bias and cosine, a row for each k2."""
@@ -77,8 +79,8 @@ class Truncation(Tabled):
             [str(k2), *(f"{column[i]:.3f}" for column in columns)] for i, k2 in enumerate(self.k2)
         ]
         title = (
-            f"Truncated against full gradient over {self.steps} steps, a window every {self.k1}: "
-            "bias |g - G|/|G|"
+            f"Truncated against full gradient over {several(self.steps, 'step')}, a window every "
+            f"{self.k1}: bias |g - G|/|G|"
         )
         return Table(heads, rows, title, numbers=range(len(heads)))
 
