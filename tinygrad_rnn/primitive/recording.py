@@ -107,7 +107,7 @@ def _apply_one(
     except FloatingPointError:
         raise
     except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
-        _fail(primitive, state, (value,), params, error)
+        _fail(primitive, state, (x,), (value,), params, error)
     keep_x, keep_y = primitive.kept.get(_RECORDED1) or primitive.keeps(_RECORDED1)
     saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
     for param in params.values():
@@ -203,7 +203,7 @@ def _run(
     except FloatingPointError:
         raise
     except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
-        _fail(primitive, state, values, params, error)
+        _fail(primitive, state, arguments, values, params, error)
     if flat and not primitive.multiple and primitive.kind != "structural" and y.dtype.kind == "f":
         y = y.astype(like)
     last = y
@@ -258,7 +258,7 @@ def apply1(primitive: Primitive, x: Any) -> Any:
     try:
         y = primitive.value(value)
     except TypeError as error:  # minus of truth values
-        _fail(primitive, state, (value,), _NO_PARAMS, error)
+        _fail(primitive, state, (x,), (value,), _NO_PARAMS, error)
     dtype = y.dtype
     if dtype is not value.dtype or (dtype is not _SINGLE and dtype is not _DOUBLE):
         return apply(primitive, (x,), _NO_PARAMS)  # not of floats, or in an unusual form
@@ -335,7 +335,7 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
         y = primitive.value(x, z)
     except (ValueError, TypeError) as error:
         if a_node is None or b_node is None or x.dtype is z.dtype:
-            _fail(primitive, state, (x, z), _NO_PARAMS, error)
+            _fail(primitive, state, (a, b), (x, z), _NO_PARAMS, error)
         return apply(primitive, (a, b), _NO_PARAMS)
     dtype = y.dtype
     if (dtype is not _SINGLE and dtype is not _DOUBLE) or (
@@ -414,15 +414,21 @@ def _shape_of(value: Any) -> Shape:
 def _fail(
     primitive: Primitive,
     state: State,
+    arguments: Sequence[Any],
     values: Sequence[Any],
     params: dict[str, Any],
     error: Exception,
 ) -> NoReturn:
-    """Raise NumPy's error again, with the operation, the step and the shapes."""
+    """Raise NumPy's error again, with the operation, the step, the shapes and the names."""
     shapes = [_shape_of(value) for value in values]
     why = primitive.explain(shapes, params) if primitive.explain else None
     if why is None:
         why = f"{error} (given {', '.join(map(str, shapes))})"
+    for shape, argument in zip(shapes, arguments, strict=True):
+        node = argument._node if isinstance(argument, Recorded) else None
+        name = None if node is None else node.name(argument._port)
+        if name is not None:
+            why += f"; {shape} is {name}"
     kind: Any = type(error)
     if kind.__module__ == "numpy._core._exceptions":  # of no text, but of a ufunc and dtypes
         kind = TypeError
