@@ -172,6 +172,8 @@ class Reader:
             scripts[mark] = self.group().replace(r"\mathrm", "")
         if scripts["^"] == r"\top":
             return ("transpose", ("name", base, scripts["_"]))
+        if scripts["^"].isdigit():  # a label that is a number has brackets
+            return ("power", ("name", base, scripts["_"]), int(scripts["^"]))
         return ("name", base + scripts["^"], scripts["_"])
 
 

@@ -170,6 +170,22 @@ def test_mathml_of_elmans_recursion():
     )
 
 
+def test_an_exponent_stands_over_the_index_below():
+    derivation = derive(tg.ElmanCell(3, 4))
+    assert "s_{t}^{2}" in derivation.latex()
+    assert r"W^{\top}" in derivation.latex()
+    section = ElementTree.fromstring(derivation.mathml())
+    written = {"".join("".join(e.itertext()).split()) for e in section.iter("msubsup")}
+    assert written == {"st2", "xt⊤", "st−1⊤"}
+    beside = {"".join("".join(e.itertext()).split()) for e in section.iter("msup")}
+    assert beside == {"U⊤", "W⊤"}
+
+
+def test_mathml_asks_for_a_face_with_measures_for_mathematics():
+    section = ElementTree.fromstring(derive(tg.ElmanCell(3, 4)).mathml())
+    assert all("Math" in math.get("style") for math in section.iter("math"))
+
+
 def test_names_are_escaped():
     class Odd(tg.Cell):
         def __init__(self):

@@ -22,9 +22,12 @@ def latex(box: Box) -> str:
     parts = [latex(part) if isinstance(part, Box) else part for part in inside]
     if kind == "call":
         return rf"{_function(parts[0])}\left({', '.join(parts[1:])}\right)"
-    if kind == "turned":
-        timed = inside[0].kind == "name" and inside[0].inside[2] and not inside[0].inside[1]
-        return (parts[0] if timed else f"{{{parts[0]}}}") + r"^{\top}"
+    if kind in ("turned", "raised"):
+        exponent = parts[1] if kind == "raised" else r"\top"
+        clear = inside[0].kind == "name" and (exponent == r"\top" or exponent.isdigit())
+        if clear and not (inside[0].inside[1] and inside[0].inside[2]):  # nothing above it yet
+            return f"{parts[0]}^{{{exponent}}}"
+        return f"{{{parts[0]}}}^{{{exponent}}}"
     if kind == "row":
         return "".join(
             _inline(part.inside[0]) if part.kind == "words" else latex(part) for part in inside
@@ -103,7 +106,6 @@ _WRITE: dict[str, Any] = {
     "group": lambda x: rf"\left({x}\right)",
     "bars": lambda x: rf"\left|{x}\right|",
     "root": lambda x: rf"\sqrt{{{x}}}",
-    "raised": lambda x, n: rf"{{{x}}}^{{{n}}}",
     "fraction": lambda a, b: rf"\frac{{{a}}}{{{b}}}",
     "over": _over,
     "holds": lambda a, r, b: rf"\mathbf{{1}}\left[{a} {_SIGNS.get(r, r)} {b}\right]",

@@ -7,6 +7,15 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from ..notation import GREEK
 from .notation import Box, Section
 
+FACES = (
+    '"STIX Two Math", "Cambria Math", "Latin Modern Math", "Libertinus Math", "Asana Math", '
+    '"TeX Gyre Termes Math", FreeSerif, "DejaVu Math TeX Gyre", math'
+)
+"""Faces with measures for mathematics, without which indices stand on the line.
+
+A browser's own `math` is one face, which few Linux systems have.
+"""
+
 
 def _with(tag: str, *children: Element, **attributes: str) -> Element:
     made = Element(tag, attributes)
@@ -75,15 +84,9 @@ def mathml(box: Box) -> Element:
         case "fraction":
             return _with("mfrac", *parts)
         case "raised":
-            return _with("msup", *parts)
+            return _above(*parts)
         case "turned":
-            _, label, time = (
-                (*inside[0].inside, "")[:3] if inside[0].kind == "name" else ("", "", "")
-            )
-            if time and not label:
-                base, below = parts[0]
-                return _with("msubsup", base, below, _text("mi", "⊤", mathvariant="normal"))
-            return _with("msup", *parts, _text("mi", "⊤", mathvariant="normal"))
+            return _above(parts[0], _text("mi", "⊤", mathvariant="normal"))
         case "part":
             x, index = parts
             return _with("msub", x, _with("mrow", _op("["), index, _op("]")))
@@ -113,6 +116,13 @@ def mathml(box: Box) -> Element:
     raise AssertionError(kind)
 
 
+def _above(base: Element, exponent: Element) -> Element:
+    """An exponent, over the index of a name that has one below: x_t^2; letters would be a label."""
+    if base.tag == "msub" and (exponent.text == "⊤" or exponent.tag == "mn"):
+        return _with("msubsup", *base, exponent)
+    return _with("msup", base, exponent)
+
+
 def _listed(opening: str, parts: list[Element], closing: str) -> list[Element]:
     between = [piece for part in parts for piece in (_op(","), part)][1:]
     return [_op(opening), *between, _op(closing)]
@@ -134,7 +144,7 @@ def fragment(sections: list[Section]) -> str:
     whole = Element("section", {"class": "derivation"})
     for section in sections:
         SubElement(whole, "h3").text = section.title
-        math = SubElement(whole, "math", {"displaystyle": "true"})
+        math = SubElement(whole, "math", {"displaystyle": "true", "style": f"font-family: {FACES}"})
         table = SubElement(math, "mtable", {"displaystyle": "true"})
         for of in section.lines:
             row = SubElement(table, "mtr")

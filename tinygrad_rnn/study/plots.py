@@ -59,7 +59,6 @@ def table(D: Contributions) -> Figure:
     """
     need("matplotlib", "draw", "plots.table")
     from matplotlib.colors import LogNorm
-    from matplotlib.ticker import LogFormatter
 
     shown = np.ma.masked_less_equal(D.norms, 0)
     if shown.count() == 0:
@@ -85,10 +84,7 @@ def table(D: Contributions) -> Figure:
     if np.mean(later) > 0.3 and not D.norms[np.array(later)].any():
         axes.text(0.74, 0.78, "zero for $k > t$", transform=axes.transAxes, ha="center", color=GREY)
     extend = "min" if float(shown.min()) < bottom else "neither"
-    bar = figure.colorbar(image, ax=axes, label=label, extend=extend)
-    if top < 100 * bottom:  # too few powers of ten to read it by: plain numbers between them
-        bar.ax.yaxis.set_major_formatter(LogFormatter())
-        bar.ax.yaxis.set_minor_formatter(LogFormatter())
+    _few_numbers(figure.colorbar(image, ax=axes, label=label, extend=extend), bottom, top)
     return finished(figure)
 
 
@@ -460,10 +456,22 @@ def reach(found: Reach | Mapping[str, Reach], t: int | None = None, columns: int
         axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=VERMILLION, linewidth=1.6))
     label = r"$\|\partial o_t / \partial x_k\|$, $t$ framed"
     extend = "min" if float(seen.min()) < bottom else "neither"
-    figure.colorbar(
+    bar = figure.colorbar(
         image, ax=panels, label=label, extend=extend, location="bottom", aspect=40, shrink=0.6
     )
+    _few_numbers(bar, bottom, top)
     return finished(figure)
+
+
+def _few_numbers(bar: Any, bottom: float, top: float) -> None:
+    """On a scale of few powers of ten 1, 2 and 5 times these, which have room, written plainly."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    if top < 1000 * bottom:
+        bar.long_axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        bar.long_axis.set_minor_locator(NullLocator())
+        if bottom >= 1e-4 and top < 1e5:
+            bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def new_figure(width: float, height: float, rows: int = 1) -> Any:
