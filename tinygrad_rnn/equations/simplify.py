@@ -18,7 +18,7 @@ from ..graph import Shape
 from ..primitive import Primitive
 from . import vocabulary as V
 from .expr import Expr, make, number, order, symbols
-from .sizes import between
+from .sizes import between, broadcast
 
 
 def by_entries(op: Primitive) -> bool:
@@ -508,7 +508,7 @@ def collected(e: Expr, s: Simplifier) -> Expr | None:
     total = number(0)
     for k, term in left:
         one = s.make(V.MULTIPLY, [number(abs(k)), term], term.shape)
-        shape = np.broadcast_shapes(total.shape, one.shape)
+        shape = broadcast(total.shape, one.shape)
         total = s.make(V.SUBTRACT if k < 0 else V.ADD, [total, one], shape)
     return _fits(e, total)
 
@@ -714,7 +714,7 @@ def cancelled_factor(e: Expr, s: Simplifier) -> Expr | None:
     factors.remove(e.args[1])
     rest = number(1)
     for f in factors:
-        rest = s.make(V.MULTIPLY, [rest, f], np.broadcast_shapes(rest.shape, f.shape))
+        rest = s.make(V.MULTIPLY, [rest, f], broadcast(rest.shape, f.shape))
     return _fits(e, rest)
 
 
@@ -729,7 +729,7 @@ def over_length(e: Expr, s: Simplifier) -> Expr | None:
         x, (a, y) = e.args[1 - i], e.args[i].args
         if x.op is not V.NUMBER and (e.args[i] not in s.whole or a.op is V.NUMBER):
             pair = [a, x] if i == 0 else [x, a]
-            above = s.make(V.MULTIPLY, pair, np.broadcast_shapes(x.shape, a.shape))
+            above = s.make(V.MULTIPLY, pair, broadcast(x.shape, a.shape))
             return s.make(V.OVER, [above, y], e.shape)
     if e.op is not V.OVER or e.args[0].op is not V.MULTIPLY:
         return None

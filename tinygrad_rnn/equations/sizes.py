@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+
+import numpy as np
 
 Letters = tuple[str, ...]
 
@@ -146,4 +148,14 @@ def between(size: int, start: int, stop: int) -> int:
     return Size(stop - start, last.plus(first, -1), places)
 
 
-__all__ = ["NOTHING", "Count", "Size", "between", "counted", "grows", "place"]
+def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape of arrays of these shapes together; sizes keep their origin."""
+    joint = np.broadcast_shapes(*map(tuple, shapes))
+    found = []
+    for axis, n in enumerate(joint, -len(joint)):
+        own = [shape[axis] for shape in shapes if len(shape) >= -axis and shape[axis] == n]
+        found.append(max(own, key=grows))
+    return tuple(found)
+
+
+__all__ = ["NOTHING", "Count", "Size", "between", "broadcast", "counted", "grows", "place"]

@@ -34,11 +34,13 @@ from ..equations.expr import (
     rewritten,
     symbols,
 )
-from ..equations.sizes import grows
+from ..equations.sizes import broadcast
 from ..graph import Array
 from ..primitive import apply
 from ..tensor import tensor
 
+SENSELESS = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What the evaluation of a rewrite may raise that makes no sense."""
 EXTENTS: dict[str, Callable[[int, int], bool]] = {
     "": lambda t, T: True,
     "at step 1 only": lambda t, T: t == 1,
@@ -396,11 +398,9 @@ def _larger(a: Any, b: Any, whole: Any) -> Any:
     if a == ():
         return b
     try:
-        joint = np.broadcast_shapes(a, b)
+        return broadcast(a, b)
     except ValueError:
         return whole
-    known = {int(n): n for n in (*a, *b) if grows(n)}
-    return tuple(known.get(n, n) for n in joint)
 
 
 def _slopes(form: Form) -> list[Slope]:
@@ -557,7 +557,7 @@ class Trial:
                 times = {s.symbol.time for s in symbols([equation.value])}
                 label = equation.target.symbol.name
                 if times <= {0, None} and label not in now:
-                    self._values[label, 0] = self._ev(equation.value, 0)
+                    self._keep(equation.target, 0, self._ev(equation.value, 0))
                     now.add(label)
         for t in range(1, self.T + 1):
             for x, xs in zip(names, numbers.inputs, strict=True):
@@ -568,11 +568,11 @@ class Trial:
             for k, equation in enumerate(form.forward):
                 value = self._ev(changed.get(k, equation.value), t)
                 if len(equation.targets) == 1:
-                    self._values[equation.target.symbol.name, t] = value
+                    self._keep(equation.target, t, value)
                 else:
                     at = 0
                     for target, axis, width in pieces(equation):
-                        self._values[target.symbol.name, t] = _cut(value, axis, at, at + width)
+                        self._keep(target, t, _cut(value, axis, at, at + width))
                         at += width
             after = [self._ev(state, t) for state in form.states]
             for state, value in zip(lines.states, after, strict=True):
@@ -586,6 +586,14 @@ class Trial:
         ]
         self.right = self.run(())
 
+    def _keep(self, target: Expr, t: int, value: Any) -> None:
+        """A value of the forward pass; one made of parameters alone is that of every step."""
+        label = target.symbol.name
+        if target.symbol.time is None:
+            self._fixed[label] = value
+        else:
+            self._values[label, t] = value
+
     def value(self, e: Expr, t: int) -> Any:
         """An expression at step t, from the right values."""
         return self._ev(e, t)
@@ -594,7 +602,7 @@ class Trial:
         """The values of the forward pass, (T, ...)."""
         return {
             f"{s.symbol.name} value": np.stack(
-                [np.asarray(self._values[s.symbol.name, t]) for t in range(1, self.T + 1)]
+                [np.asarray(self._look(s, t)) for t in range(1, self.T + 1)]
             )
             for s in self.lines.forward
         }
@@ -669,13 +677,15 @@ class Trial:
         value = self._now.get(key)
         if value is None:
             value = self._values.get(key)
+        if value is None and symbol.name in self._fixed:
+            return self._fixed[symbol.name]
         return self._zero(e.shape) if value is None else value
 
     def _ev(self, e: Expr, t: int) -> Any:
         if e.op is V.SYMBOL:
             return self._look(e, t)
         if e.op is V.NUMBER:
-            return np.full(_sized(e.shape, self.B), e.value) if e.shape else e.value
+            return np.full(_sized(e.shape, self.B), e.value) if e.shape else np.float64(e.value)
         names = self._names.get(e)
         if names is None:
             names = self._names[e] = names_in(e)
@@ -698,6 +708,8 @@ class Trial:
             value = args[0].swapaxes(-1, -2)
         else:
             value = _computed(e, args, self.B)
+            if op.notation.form == "indicator":
+                value = 1.0 * value  # 1 and 0, as they are written
         if clean:
             self._cache[e, t] = value
         return value

@@ -111,12 +111,12 @@ class Asked:
     def __call__(self, numbers: Numbers) -> dict[str, Array] | None:
         """What the function gives for other numbers; None if it cannot."""
         try:
-            with np.errstate(all="ignore"):
-                return self.renamed(*self._call(numbers))
+            return self.renamed(*self._call(numbers))
         except Exception:
             return None
 
 
+@np.errstate(all="ignore")
 def locate(
     problem: Problem,
     gradients: Mapping[str, Array],
@@ -175,8 +175,7 @@ def _wrong(search: Search, lines: Lines) -> set[tuple[str, int]]:
         search.numbers, search.full.given, search.full.close,
         Trial(lines, search.numbers), search.full.allowed,
     )  # fmt: skip
-    with np.errstate(all="ignore"):
-        return level.wrong(level.run(None))
+    return level.wrong(level.run(None))
 
 
 def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: Asked) -> Finding:
@@ -229,10 +228,13 @@ def said(candidate: Candidate, lines: Lines) -> str:
         if line.kind == "carry"
     }
     back = {line.target: line.value for line in lines.lines if line.kind == "error"}
+    labels = {target.symbol.name: label for target, label in names.items() if target not in back}
 
     def text(e: Expr) -> str:
         if e in names and e not in back:
             return names[e]
+        if e.op is V.SYMBOL and e.symbol.kind == "delta" and e.symbol.name in labels:
+            return f"{labels[e.symbol.name]} of step t{e.symbol.time or 0:+d}"
         try:
             return print_text.text(boxed(lines.derived(e)))
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
@@ -258,15 +260,14 @@ def _first_wrong(
         return found.explains[0], max(steps, default=None), []
     if candidate.zero:
         return f"{lines.states[0].symbol.name}_0", 1, []
-    with np.errstate(all="ignore"):
-        if candidate.forward:
-            return *_first_other_value(base.trial, candidate), []
-        a, b = base.run(None), base.run(candidate)
+    if candidate.forward:
+        return *_first_other_value(base.trial, candidate), []
+    a, b = base.run(None), base.run(candidate)
     backward = [line.of for line in lines.lines if line.kind == "backward"]
 
     def differ(x: Array, y: Array) -> bool:
         scale = max(float(np.abs(x).max(initial=0.0)), float(np.abs(y).max(initial=0.0)))
-        return not bool((np.abs(x - y) <= 1e-9 * scale).all())
+        return not np.isfinite(scale) or not bool((np.abs(x - y) <= 1e-9 * scale).all())
 
     T = base.trial.T
     for t in range(T, 0, -1):
@@ -307,8 +308,7 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, betwee
     words = "No rewrite of one line or two gives these numbers. "
     words += f"Right: {', '.join(f'dL/d{n}' for n in right) or 'none'}. "
     words += f"Wrong: {', '.join(f'dL/d{n}' for n in wrong) or 'none'}."
-    with np.errstate(all="ignore"):
-        place = search.full.trial.parted(given, search.full.close, search.full.sticky)
+    place = search.full.trial.parted(given, search.full.close, search.full.sticky)
     if place is not None:
         line, t = place
         equation = ""
@@ -364,9 +364,8 @@ def _of_error(line: Line, lines: Lines) -> bool:
 
 def _last_wrong_input(search: Search) -> int | None:
     """The last step whose dL/dx_t is wrong, if that was given and is wrong at some."""
-    with np.errstate(all="ignore"):
-        wrong = search.full.wrong(search.full.run(None))
-        steps = [j for name, j in wrong if name in search.lines.inputs]
+    wrong = search.full.wrong(search.full.run(None))
+    steps = [j for name, j in wrong if name in search.lines.inputs]
     return max(steps) + 1 if steps else None
 
 
@@ -375,21 +374,20 @@ def _nearest(search: Search) -> tuple[Line | None, bool, bool]:
     is right; and whether all that depends on the line is wrong, from the last wrong dL/dx_t on.
     """
     level = next((lv for lv in search.levels if lv.wrong(lv.run(None))), search.full)
-    with np.errstate(all="ignore"):
-        wrong = level.wrong(level.run(None))
-        right = Level(level.numbers, level.run(None), 1e-9, level.trial, {}, level.sticky)
-        best: tuple[int, int, set[Item]] | None = None
-        inputs = search.lines.inputs
-        last = max((j for name, j in wrong if name in inputs), default=-1)
-        for k, line in enumerate(search.lines.lines):
-            if line.kind == "error":
-                continue
-            twice = make(V.MULTIPLY, [number(1.5), line.value], line.value.shape)
-            got = right.run(Candidate("", changes=(Change(k, twice),)))
-            reached = {i for i in right.wrong(got) if i[0] in level.given}
-            if wrong <= reached and (best is None or (len(reached), -k) < best[:2]):
-                best = len(reached), -k, reached
-        everything = level.wrong({k: np.full(g.shape, np.nan) for k, g in level.given.items()})
+    wrong = level.wrong(level.run(None))
+    right = Level(level.numbers, level.run(None), 1e-9, level.trial, {}, level.sticky)
+    best: tuple[int, int, set[Item]] | None = None
+    inputs = search.lines.inputs
+    last = max((j for name, j in wrong if name in inputs), default=-1)
+    for k, line in enumerate(search.lines.lines):
+        if line.kind == "error":
+            continue
+        twice = make(V.MULTIPLY, [number(1.5), line.value], line.value.shape)
+        got = right.run(Candidate("", changes=(Change(k, twice),)))
+        reached = {i for i in right.wrong(got) if i[0] in level.given}
+        if wrong <= reached and (best is None or (len(reached), -k) < best[:2]):
+            best = len(reached), -k, reached
+    everything = level.wrong({k: np.full(g.shape, np.nan) for k, g in level.given.items()})
     nothing = everything == wrong
     if best is None:
         return None, nothing, False

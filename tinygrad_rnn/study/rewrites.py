@@ -833,11 +833,13 @@ def at_one_use(e: Expr, scope: Scope) -> Iterator[Rewrite]:
     """The line of a value rewritten for this use of it only."""
     made: dict[Expr, Expr] = {}
     for eq in scope.lines.form.forward:
+        if len(eq.targets) == 1:
+            made[eq.target] = eq.value
+            continue
         start = 0
         for target, axis, width in pieces(eq):
             params = {"axis": axis, "start": start, "stop": start + width}
-            cut = make(V.SLICE, [eq.value], target.shape, params)
-            made[target] = cut if len(eq.targets) > 1 else eq.value
+            made[target] = make(V.SLICE, [eq.value], target.shape, params)
             start += width
     for s in symbols([e]):
         value = made.get(s)

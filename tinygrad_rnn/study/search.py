@@ -19,7 +19,7 @@ from .. import tree
 from ..equations import vocabulary as V
 from ..equations.expr import Expr, make, name, number, replaced, symbols
 from ..graph import Array
-from .lines import EXTENTS, Change, Line, Lines, Numbers, Trial, terms, total
+from .lines import EXTENTS, SENSELESS, Change, Line, Lines, Numbers, Trial, terms, total
 from .problem import Problem
 from .rewrites import (
     Rewrite,
@@ -157,7 +157,7 @@ class Level:
             mine = np.broadcast_to(mine, given.shape)
         scale = max(size, float(np.abs(mine).max(initial=0.0)))
         limit = max(self.close * scale, self.allowed.get(label, 0.0), 1e-300)
-        off = ~(np.abs(mine - given) <= limit)
+        off = ~(np.abs(mine - given) <= (limit if np.isfinite(limit) else 0.0))
         if not off.any():
             return set()
         return {(label, j) for j, part in enumerate(_parts(label, off, self)) if part.any()}
@@ -242,26 +242,25 @@ class Search:
 
     def run(self) -> list[Found]:
         """The mistakes, those within a step first."""
-        with np.errstate(all="ignore"):
-            if self._told(first=True):
-                return self.found
-            stuck = False
-            for level in self.levels:
-                if stuck and level is not self.full:
-                    continue  # no line gives what was given for fewer steps
-                while len(self.found) < MOST:
-                    wrong = level.wrong(level.run(None))
-                    if not wrong:
-                        break
-                    if level is self.full and self._told():
-                        return self.found
-                    options = self._options(level, wrong)
-                    if not options:
-                        stuck = True
-                        break
-                    self._take(options)
-                    if self.told:
-                        return self.found
+        if self._told(first=True):
+            return self.found
+        stuck = False
+        for level in self.levels:
+            if stuck and level is not self.full:
+                continue  # no line gives what was given for fewer steps
+            while len(self.found) < MOST:
+                wrong = level.wrong(level.run(None))
+                if not wrong:
+                    break
+                if level is self.full and self._told():
+                    return self.found
+                options = self._options(level, wrong)
+                if not options:
+                    stuck = True
+                    break
+                self._take(options)
+                if self.told:
+                    return self.found
         return self.found
 
     def only(self, candidates: Sequence[Candidate]) -> None:
@@ -300,8 +299,7 @@ class Search:
         """The gradients that are still wrong."""
         if self.told:
             return []
-        with np.errstate(all="ignore"):
-            wrong = self.full.wrong(self.full.run(None))
+        wrong = self.full.wrong(self.full.run(None))
         return [label for label in self.full.given if any(label == name for name, _ in wrong)]
 
     def _options(self, level: Level, wrong: set[Item]) -> list[Candidate]:
@@ -331,7 +329,7 @@ class Search:
                 self.effort += level.trial.T
                 try:
                     left = level.left(level.run(candidate), wrong)
-                except (ValueError, IndexError, TypeError, KeyError):
+                except SENSELESS:
                     continue
                 if left is None or len(left) == len(wrong) or (left and candidate.whole):
                     continue
@@ -387,7 +385,7 @@ class Search:
         self.effort += level.trial.T
         try:
             return len(level.wrong(level.run(candidate)))
-        except (ValueError, IndexError, TypeError, KeyError):
+        except SENSELESS:
             return 10**6
 
     def _take(self, options: list[Candidate]) -> None:
