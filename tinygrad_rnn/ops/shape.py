@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from ..graph import Shape, current
 from ..notation import Notation, call, hidden
-from ..primitive import Recorded, apply, linear, precision
+from ..primitive import Recorded, apply, converts, linear, precision
 from .registry import of_one
 
 __all__ = [
@@ -144,12 +144,14 @@ def broadcast_to(x: Any, shape: Shape) -> Any:
     return apply(_broadcast_to, (x,), {"to": shape})
 
 
-_astype = linear(
-    "astype",
-    lambda x, dtype: x.astype(dtype),
-    lambda g: g,
-    kind="structural",
-    notation=hidden("x.astype(dtype)"),
+_astype = converts(
+    linear(
+        "astype",
+        lambda x, dtype: x.astype(dtype),
+        lambda g: g,
+        kind="structural",
+        notation=hidden("x.astype(dtype)"),
+    )
 )
 
 

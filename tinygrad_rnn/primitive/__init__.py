@@ -48,6 +48,7 @@ from .recording import (
     apply,
     apply1,
     apply2,
+    converts,
     of_precision,
     precision,
     returns,
@@ -56,7 +57,7 @@ from .recording import (
 
 __all__ = [
     "COPIED_BYTES", "Explain", "Kind", "Partial", "Primitive", "Recorded", "Rule", "Signature",
-    "apply", "apply1", "apply2", "bilinear", "elementwise", "explain_broadcast", "fingerprint",
-    "flat", "general", "joint", "linear", "of_precision", "plain_array", "precision", "protect",
-    "returns", "transposed", "transposes", "variadic", "wrap",
+    "apply", "apply1", "apply2", "bilinear", "converts", "elementwise", "explain_broadcast",
+    "fingerprint", "flat", "general", "joint", "linear", "of_precision", "plain_array", "precision",
+    "protect", "returns", "transposed", "transposes", "variadic", "wrap",
 ]  # fmt: skip

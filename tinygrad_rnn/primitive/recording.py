@@ -36,6 +36,16 @@ def returns(tensor_type: type[Tensor]) -> type[Tensor]:
     return tensor_type
 
 
+_astype: Primitive
+
+
+def converts(primitive: Primitive) -> Primitive:
+    """Make this the operation that gives a tensor another precision."""
+    global _astype  # noqa: PLW0603
+    _astype = primitive
+    return primitive
+
+
 def wrap(value: Any, node: Node | None, port: int) -> Tensor:
     """A value as a tensor that came from an output of a node (None: from nothing recorded)."""
     return _tensor(value, node, port)
@@ -46,7 +56,8 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
 
     Arguments are tensors, arrays and Python scalars. Without a tensor among them the result is a
     plain array. Beside a tensor, arrays and scalars are constants and take the tensor's dtype, so
-    neither a Python scalar nor a float64 mask turns float32 into float64.
+    neither a Python scalar nor a float64 mask turns float32 into float64. Beside a tensor of
+    float64, one of float32 is brought to float64 where derivatives are computed from it.
     """
     state = current()
     if len(arguments) == 1:
@@ -63,19 +74,23 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
             result = _apply_one(primitive, x, x._node, params, state)
             if result is not None:
                 return result
-    dtype = None
-    mixed = False
+    dtype: Any = None
+    recorded = several = False
     for argument in arguments:
         if isinstance(argument, Recorded):
-            dtype = argument._value.dtype
-            if dtype.kind == "f":
-                break
-            mixed = True
-    if dtype is None:
+            recorded = True
+            own_dtype = argument._value.dtype
+            if own_dtype.kind == "f":
+                several = several or (dtype is not None and own_dtype != dtype)
+                dtype = own_dtype
+    if not recorded:
         y = primitive.value(*arguments, **params)
         return y if primitive.together is None else y[0]
-    if mixed and dtype.kind != "f":
+    if dtype is None:
         return _apply_flat(primitive, arguments, params, state)
+    if several:
+        arguments = _promoted(primitive, arguments)
+        dtype = _DOUBLE
     values: list[Any] = []
     nodes: list[Node | None] = []
     ports: list[int] = []
@@ -92,6 +107,23 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
             nodes.append(None)
             ports.append(0)
     return _run(primitive, arguments, values, nodes, ports, params, state, dtype)
+
+
+def _promoted(primitive: Primitive, arguments: Sequence[Any]) -> Sequence[Any]:
+    """Arguments of an operation, those that its rules compute with in double precision.
+
+    The value promotes by itself, and so does a product with the cotangent, which is all that the
+    rules of a bilinear operation do; but 1 / b would be rounded before it meets the cotangent.
+    """
+    if primitive.kind == "bilinear":
+        return arguments
+    read = {k for i in range(len(arguments)) for k in primitive.needs[i]}
+    return [
+        apply(_astype, (a,), {"dtype": _DOUBLE})
+        if k in read and isinstance(a, Recorded) and a._value.dtype == _SINGLE
+        else a
+        for k, a in enumerate(arguments)
+    ]
 
 
 def _apply_one(
@@ -359,6 +391,8 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
                 z, marks = protect(z, 1)
     else:
         keep_a, keep_b, keep_y = primitive.kept.get(_BOTH) or primitive.keeps(_BOTH)
+        if (keep_a or keep_b) and x.dtype is not z.dtype:
+            return apply(primitive, (a, b), _NO_PARAMS)
     if keep_a or keep_b or keep_y:
         saved = (x if keep_a else None, z if keep_b else None, y if keep_y else None)
     else:
