@@ -668,6 +668,365 @@ class Stabilised(Odd):
         return h, {"h": h, "c": c, "n": n, "m": m}
 
 
+class Averages(NamedTuple):
+    """A state, its averages, and how many steps they are of."""
+
+    h: Any
+    fast: Any
+    slow: Any
+    count: Any
+
+
+class Debiased(Odd):
+    """Two moving averages of the state, corrected for their start as Adam's are."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), a=(H,))
+        self.beta = 0.9
+
+    def initial_state(self, batch_size):
+        z = tg.zeros((batch_size, H))
+        return Averages(z, z, z, tg.zeros((batch_size, 1)))
+
+    def step(self, x, state):
+        h, fast, slow, n = state
+        n = n + 1
+        fast = (1 - self.beta) * h + self.beta * fast
+        slow = (1 - self.beta) * h * h + self.beta * slow
+        c = 1 - self.beta**n
+        h = tg.tanh(x @ self.U + h @ self.W + self.a * (fast / c) / (1 + (slow / c) ** 2))
+        return h, Averages(h, fast, slow, n)
+
+
+class Delays(Odd):
+    """A queue of the last three states, read by learned weights through a softmax."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), w=(3,))
+
+    def initial_state(self, batch_size):
+        z = tg.zeros((batch_size, H))
+        return (z, z, z)
+
+    def step(self, x, state):
+        p = tg.softmax(self.w)
+        r = sum(p[k] * past for k, past in enumerate(state))
+        h = tg.tanh(x @ self.U + r @ self.W)
+        return h, (h, *state[:2])
+
+
+class Clipped(Odd):
+    """An integrator between bounds, with a leak that is a power of a gate."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), q=(H,))
+        self.low = -0.8
+
+    def step(self, x, v):
+        a = x @ self.U + v @ self.W
+        leak = tg.sigmoid(a) ** (1 + tg.softplus(self.q))
+        v = tg.clip(leak * v + tg.tanh(a), self.low, 0.8)
+        return v, v
+
+
+class Sinkhorn(Odd):
+    """A doubly stochastic mixing of three slots, by two rounds of normalisation."""
+
+    def __init__(self):
+        super().__init__(U=(I, 3), A=(3, 3))
+        self.hidden_size = 3
+
+    def step(self, x, s):
+        M = tg.exp(self.A)
+        for _ in range(2):
+            M = M / tg.sum(M, 1, keepdims=True)
+            M = M / tg.sum(M, 0, keepdims=True)
+        s = tg.tanh(x @ self.U) + s @ M
+        return s, s
+
+
+class MixtureOfExperts(Odd):
+    """Three experts, the best one taken, its weight by a softmax."""
+
+    def __init__(self):
+        super().__init__(G=(I, 3), U=(3, I, H), W=(3, H, H))
+
+    def step(self, x, h):
+        g = tg.softmax(x @ self.G).named("g")
+        top = tg.max(g, axis=-1, keepdims=True)
+        chosen = tg.where(g >= top, g, 0.0)
+        each = tg.tanh(tg.einsum("bi,kih->bkh", x, self.U) + tg.einsum("bj,kjh->bkh", h, self.W))
+        h = tg.einsum("bk,bkh->bh", chosen, each)
+        return h, h
+
+
+class Bilinear(Odd):
+    """A tensor of weights between input and state (Sutskever et al. 2011 without the factors)."""
+
+    def __init__(self):
+        super().__init__(T=(I, H, H), U=(I, H), b=(H,))
+
+    def step(self, x, h):
+        h = tg.tanh(tg.einsum("bi,bj,ijk->bk", x, h, self.T) + x @ self.U + self.b)
+        return h, h
+
+
+class BatchNormed(Odd):
+    """Batch normalisation of the input's part alone (Laurent et al. 2016)."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), gain=(H,), b=(H,))
+
+    def step(self, x, h):
+        a = x @ self.U
+        a = (a - tg.mean(a, 0)) / tg.sqrt(tg.var(a, 0) + 1e-5)
+        h = tg.tanh(self.gain * a + h @ self.W + self.b)
+        return h, h
+
+
+class GroupNormed(Odd):
+    """Group normalisation over two groups of units."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), gain=(H,))
+
+    def step(self, x, h):
+        a = tg.reshape(x @ self.U + h @ self.W, (len(x), 2, H // 2))
+        a = (a - tg.mean(a, -1, keepdims=True)) / tg.sqrt(tg.var(a, -1, keepdims=True) + 0.1)
+        h = tg.tanh(tg.reshape(a, (len(x), H)) * self.gain)
+        return h, h
+
+
+class Centred(Odd):
+    """The state around its mean, with a length of its own."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def step(self, x, s):
+        a = x @ self.U + s @ self.W
+        a = a - tg.mean(a, -1, keepdims=True)
+        s = a / (1 + tg.norm(a, axis=-1, keepdims=True))
+        return s, s
+
+
+class Thirds(Odd):
+    """Gates of which two are normalised together, then parted."""
+
+    def __init__(self):
+        super().__init__(U=(I, 3 * H), W=(H, 3 * H))
+
+    def step(self, x, h):
+        a, b = x @ self.U, h @ self.W
+        rz = tg.sigmoid(tg.layer_norm(a[:, : 2 * H] + b[:, : 2 * H]))
+        r, z = rz[:, :H], rz[:, H:]
+        n = tg.tanh(a[:, 2 * H :] + r * b[:, 2 * H :])
+        h = (1 - z) * n + z * h
+        return h, h
+
+
+class Oscillator(Odd):
+    """Coupled oscillators (coRNN, Rusch & Mishra 2021), with position and speed in a dict."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), V=(H, H), b=(H,))
+        self.dt, self.gamma, self.epsilon = 0.1, 1.5, 0.3
+
+    def initial_state(self, batch_size):
+        z = tg.zeros((batch_size, H))
+        return {"y": z, "z": z}
+
+    def step(self, x, state):
+        y, z = state["y"], state["z"]
+        z = z + self.dt * (
+            tg.tanh(x @ self.U + y @ self.W + z @ self.V + self.b)
+            - self.gamma * y
+            - self.epsilon * z
+        )
+        y = y + self.dt * z
+        return y, {"y": y, "z": z}
+
+
+class Winner(Odd):
+    """The largest unit is kept, the others decay: argmax as a mask."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def step(self, x, s):
+        a = x @ self.U + s @ self.W
+        won = tg.one_hot(tg.argmax(a, -1), H)
+        s = won * tg.tanh(a) + (1 - won) * 0.5 * s
+        return s, s
+
+
+class Cumulative(Odd):
+    """A position that moves along the units, by a running product of gates."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def step(self, x, s):
+        g = tg.sigmoid(x @ self.U + s @ self.W)
+        left = tg.cumprod(1 - g, axis=-1)
+        p = g * tg.concatenate([tg.ones((len(x), 1)), left[:, :-1]], -1)
+        s = p + left[:, -1:] * s
+        return s, s
+
+
+class Kalman(Odd):
+    """A mean and a variance per unit, corrected by an observation."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), q=(H,), r=(H,), a=(H,))
+
+    def initial_state(self, batch_size):
+        return {"m": tg.zeros((batch_size, H)), "P": tg.ones((batch_size, H))}
+
+    def step(self, x, state):
+        m, P = self.a * state["m"], self.a**2 * state["P"] + tg.exp(self.q)
+        K = (P / (P + tg.exp(self.r))).named("K")
+        m = m + K * (x @ self.U - m)
+        return m, {"m": m, "P": (1 - K) * P}
+
+
+class Fourier(Odd):
+    """A bank of fixed frequencies (State-Frequency Memory, Hu & Qi 2017) and its amplitude."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), f=(I, 2))
+        self.w = np.array([0.5, 1.5])
+
+    def initial_state(self, batch_size):
+        z = tg.zeros((batch_size, H, 2))
+        return {"h": tg.zeros((batch_size, H)), "re": z, "im": z, "k": tg.zeros((batch_size, 1))}
+
+    def step(self, x, state):
+        k = state["k"] + 1
+        f = tg.sigmoid(x @ self.f)[:, None, :]
+        g = tg.tanh(x @ self.U + state["h"] @ self.W)[:, :, None]
+        re = f * state["re"] + g * tg.cos(self.w * k)[:, None, :]
+        im = f * state["im"] + g * tg.sin(self.w * k)[:, None, :]
+        h = tg.tanh(tg.sum(tg.sqrt(re**2 + im**2 + 1e-3), -1))
+        return h, {"h": h, "re": re, "im": im, "k": k}
+
+
+class Hopfield(Odd):
+    """A read of stored patterns by a softmax (Ramsauer et al. 2021), twice in a step."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), X=(5, H))
+        self.beta = 2.0
+
+    def step(self, x, s):
+        q = tg.tanh(x @ self.U + s)
+        for _ in range(2):
+            q = tg.softmax(self.beta * q @ self.X.T) @ self.X
+        return q, q
+
+
+class Pairwise(Odd):
+    """Differences of all pairs of units, through a kernel."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), l=(1,))
+
+    def step(self, x, s):
+        d = s[:, :, None] - s[:, None, :]
+        k = tg.exp(-d * d * self.l)
+        s = tg.tanh(x @ self.U + tg.sum(k * self.W * d, axis=2))
+        return s, s
+
+
+class Padded(Odd):
+    """A convolution over the units with zeros beside them, by slices."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), k=(3,))
+
+    def step(self, x, s):
+        p = tg.concatenate([tg.zeros((len(x), 1)), s, tg.zeros((len(x), 1))], -1)
+        c = self.k[0] * p[:, :-2] + self.k[1] * p[:, 1:-1] + self.k[2] * p[:, 2:]
+        s = tg.tanh(x @ self.U + c)
+        return s, s
+
+
+class Gumbel(Odd):
+    """A gate hard forward and soft backward, by its rounding."""
+
+    def __init__(self):
+        super().__init__(U=(I, 2 * H), W=(H, 2 * H))
+        self.tau = 0.5
+
+    def step(self, x, h):
+        a, c = tg.split(x @ self.U + h @ self.W, 2, -1)
+        z = tg.sigmoid(a / self.tau)
+        z = z + tg.stop_gradient(tg.round(z) - z)
+        h = z * h + (1 - z) * tg.maximum(c, 0.1 * c)
+        return h, h
+
+
+class Momentum(Odd):
+    """Momentum and a normalised step (Adam-like) in the state (Nguyen et al. 2020)."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+        self.mu, self.s = 0.6, 0.9
+
+    def initial_state(self, batch_size):
+        z = tg.zeros((batch_size, H))
+        return (z, z)
+
+    def step(self, x, state):
+        h, v = state
+        v = self.mu * v + self.s * (x @ self.U)
+        h = tg.tanh(h @ self.W + v)
+        return tg.concatenate(
+            [h, tg.logsumexp(h, -1, keepdims=True), tg.min(h, -1, keepdims=True)], -1
+        ), (h, v)
+
+
+class Ratio(Odd):
+    """A ratio of polynomials, its sides by matrices of the cell's own."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), p=(H,), q=(H,))
+        self.S = np.eye(H)[::-1] - 0.5
+
+    def step(self, x, s):
+        a = x @ self.U + s @ (self.W * self.S) @ self.S
+        s = (a * self.p + a**3) / (1 + tg.abs(a) * self.q**2 + a**4)
+        return s, s
+
+
+class Stacked(Odd):
+    """A window of states joined beside each other, the oldest forgotten."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(3 * H, H))
+
+    def initial_state(self, batch_size):
+        return tg.zeros((batch_size, 3 * H))
+
+    def step(self, x, past):
+        h = tg.tanh(x @ self.U + past @ self.W)
+        return h, tg.concatenate([h, past[:, : 2 * H]], -1)
+
+
+class SquaredSoftmax(Odd):
+    """Spherical softmax over thirds, and a gate from their variance."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H), c=(1,))
+
+    def step(self, x, s):
+        a = x @ self.U + s @ self.W
+        p = a**2 / tg.sum(a**2, -1, keepdims=True)
+        z = tg.sigmoid(self.c * tg.var(p, -1, keepdims=True))
+        s = z * s + (1 - z) * tg.sqrt(p + 1e-2) * tg.sign(a)
+        return s, s
+
+
 ODD = {
     cell.__name__: cell
     for cell in list(vars().values())

@@ -227,21 +227,20 @@ def test_deltas_of_states_are_called_as_in_the_derivation(name):
 
 
 MINUS = pytest.mark.xfail(reason="-k_4 in place of delta_4^n, which is one term of the last step")
+PRODUCT = pytest.mark.xfail(reason="a product that is used once more in the last step is named")
 
 
 @pytest.mark.parametrize("name", [
-    pytest.param(name, marks=MINUS if name == "Stabilised" else ())
-    for name in sorted(set(ODD) - {"Coupled", "Multiplicative", "LearnedStart"})
+    pytest.param(name, marks={"Stabilised": MINUS, "Debiased": PRODUCT}.get(name, ()))
+    for name in sorted(set(ODD) - {"Coupled", "Multiplicative", "LearnedStart", "Delays"})
 ])  # fmt: skip
 def test_every_step_uses_the_same_letters(name):
     """What steps 2 and 3 say is the same; the first and the last say no more."""
-    said = equations_of(odd_pictures(name))
+    said = equations_of(odd_pictures(name, T=6))
     left = {t: {re.split(r" \+?= ", line)[0] for line in said[t]} for t in said}
     assert left[2] == left[3]
-    differ = "Convolved", "PassedOn", "Superposed", "WindowAttention"  # in what comes from t + 2
-    if name not in differ:
-        assert said[2] == said[3]
-    assert left[4] - left[2] <= {"L"}
+    assert said[2] == said[3]
+    assert left[6] - left[2] <= {"L"}
     if name not in ("Rotation", "Nested"):  # in which s_0 is one value for several states
         assert left[1] <= left[2]
 

@@ -14,7 +14,8 @@ VALUE = {
     "power": np.power, "greater": np.greater, "less": np.less, "flip": np.flip,
     "exp": np.exp, "logaddexp": np.logaddexp, "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "equal": np.equal, "not_equal": np.not_equal, "logical_and": np.logical_and,
-    "over": V.OVER.value,
+    "over": V.OVER.value, "raised": V.RAISED.value, "logarithm": V.LOGARITHM.value,
+    "log": np.log, "abs": np.abs,
     "greater_equal": np.greater_equal, "less_equal": np.less_equal,
     "transpose": lambda x: np.swapaxes(x, -1, -2),
     "sum": np.sum, "mean": np.mean, "square": np.square,
@@ -109,6 +110,9 @@ COLUMN, TRUTH = x("k", (4, 1)), x("truth")
 W, OTHER = x("w", (6, 2)), x("o", (4, 2))
 CENTRED = m("subtract", X, m("mean", X, shape=(4, 1), axis=(-1,), keepdims=True))
 KNOWN = m("divide", x("known"), COLUMN)
+AT_0, SIZE = m("equal", Y, ZERO), m("abs", Y)
+SUMS = m("sum", X, shape=(6,), axis=(-2,), keepdims=False)
+ROWS = m("mean", X, shape=(6,), axis=(-2,), keepdims=False)
 
 
 def mean(e):
@@ -329,6 +333,71 @@ CASES = {
         m("multiply", X, m("divide", m("not_equal", Y, ZERO), m("add", Y, m("equal", Y, ZERO)))),
         m("over", X, Y),
     ),
+    "x z / y, 0 where y is": (
+        m("divide", m("multiply", m("multiply", X, Z), m("not_equal", Y, ZERO)), m("add", Y, AT_0)),
+        m("over", m("multiply", X, Z), Y),
+    ),
+    "x / y / y, 0 where y is": (
+        m("divide", m("over", m("multiply", X, m("not_equal", Y, ZERO)), Y), m("add", Y, AT_0)),
+        m("over", X, m("square", Y)),
+    ),
+    "-x / y, 0 where y is": (m("over", NEG, Y), m("negative", m("over", X, Y))),
+    "x / y / c, 0 where y is": (
+        m("divide", m("over", X, Y), C), m("over", m("divide", X, C), Y)
+    ),
+    "mean of x / column, 0 where that is": (
+        mean(m("over", X, COLUMN)), m("over", mean(X), COLUMN)
+    ),
+    "x / y + z / y, 0 where y is": (
+        m("add", m("over", X, Y), m("over", Z, Y)), m("over", m("add", X, Z), Y)
+    ),
+    "x / y + z / y, one of them 0 where y is": (
+        m("add", m("over", X, Y), m("divide", Z, Y)), m("divide", m("add", X, Z), Y)
+    ),
+    "the slope of a power, by its base": (
+        m("power", SIZE, m("add", m("subtract", Y, ONE), AT_0)),
+        m("raised", SIZE, m("subtract", Y, ONE), AT_0),
+    ),
+    "the slope of a power, by its exponent": (
+        m("log", m("add", SIZE, m("multiply", m("equal", SIZE, ZERO), MASK))),
+        m("logarithm", SIZE, m("multiply", m("equal", SIZE, ZERO), MASK)),
+    ),
+    "tanh of a broadcast row": (
+        m("multiply", m("tanh", m("broadcast_to", ROW, shape=(4, 6))), Y),
+        m("multiply", m("tanh", ROW), Y),
+    ),
+    "a function of a sum over rows that keeps them": (
+        m("divide", Y, m("tanh", m("add", KEPT, ONE))),
+        m("divide", Y, m("tanh", m("add", SUMS, ONE))),
+    ),
+    "a sum over rows that keeps them": (
+        m("multiply", KEPT, Y), m("multiply", SUMS, Y)
+    ),
+    "mean over rows of x / row": (
+        m("mean", m("divide", X, ROW), shape=(6,), axis=(-2,), keepdims=False),
+        m("divide", ROWS, ROW),
+    ),
+    "mean over rows of x - mean(x)": (
+        m("mean", m("subtract", X, ROWS), shape=(6,), axis=(-2,), keepdims=False), number(0, (6,))
+    ),
+    "2 x - 2 y": (
+        m("subtract", m("multiply", TWO, X), m("multiply", TWO, Y)),
+        m("multiply", TWO, m("subtract", X, Y)),
+    ),
+    "x y + x column": (
+        m("add", m("multiply", X, Y), m("multiply", X, COLUMN)),
+        m("multiply", X, m("add", Y, COLUMN)),
+    ),
+    "x (dt y)": (m("multiply", X, m("multiply", DT, Y)), m("multiply", DT, m("multiply", X, Y))),
+    "einsum that is broadcast": (
+        m("einsum", X, x("b", (1, 6)), shape=(4, 6), left="ab", right="ab", to="ab"),
+        m("multiply", X, x("b", (1, 6))),
+    ),
+    "numbers joined": (
+        m("concatenate", m("reshape", C, shape=(1,)), m("reshape", x("d", ()), shape=(1,)),
+          shape=(2,), axis=-1),
+        m("stack", C, x("d", ()), shape=(2,), axis=-1),
+    ),
     "z (x / y) with a unit vector": (
         m("multiply", Z, m("over", KNOWN.args[0], COLUMN)), m("multiply", Z, KNOWN)
     ),
@@ -410,6 +479,9 @@ def test_nothing_is_cut_that_was_not_cut_before():
         m("where", MASK, X, Y),
         m("where", C, X, ZERO),  # c may be 2, which counts as true
         m("divide", X, ZERO),
+        m("divide", joined(LEFT, RIGHT), COLUMN),  # what is joined is as short as its parts
+        m("power", X, m("add", Y, MASK)),
+        m("add", m("multiply", X, ROW), m("multiply", X, COLUMN)),  # all pairs of row and column
         m("einsum", x("z", (4, 2, 3)), RIGHT, shape=(4, 2), left="abc", right="ac", to="ab"),
     ],
 )  # fmt: skip

@@ -263,9 +263,9 @@ class Folder:
         weights: dict[Expr, int] = {}
         for expr in made:
             self._shorten(expr, weights, "delta")
-            parts = expr.args if expr.op is V.CONCATENATE else ()
+            parts = expr.args if expr.op in (V.CONCATENATE, V.STACK) else ()
             for part in parts:
-                if not self.leafy(part):
+                if not (self.leafy(part) or self._cheap(part)):
                     self._name_delta(part)
             times = len(self.uses[expr]) + sum(g is expr for g in self.ends)
             if times > 1 and expr not in self.names and not self._cheap(expr):

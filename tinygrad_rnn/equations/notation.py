@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..graph import Shape
+from ..graph import Array, Shape
 from ..notation import ATOM, GREEK, PRODUCT, SUM, TIMES, Arrangement
 from ..ops.registry import OPERATORS
 from ..primitive import Primitive
@@ -28,11 +28,15 @@ from .expr import (
     Gradient,
     Symbol,
     initial_gradients,
+    make,
     order,
     recursion,
 )  # fmt: skip
 from .simplify import simplified
-from .sizes import Count, counted, grows, place
+from .sizes import Count, broadcast, counted, grows, place
+
+SHORT = 6
+"""Entries of an array that are written one by one."""
 
 
 class Box(NamedTuple):
@@ -47,8 +51,8 @@ class Box(NamedTuple):
     fraction  (above, below)
     raised    (base, exponent)
     call      (function's name, argument, ...)
-    over      (range, inside, sign): a sum or mean over "time" (t = 1..T), "batch", "features",
-              "entries", or indices
+    over      (range, inside, sign): a sum or mean over "time" (t = 1..T), "steps" (the same, where
+              T is a name of the cell's), "batch", "features", "entries", or indices
     join      parts beside each other in brackets
     relation  (left, relation, right)
     holds     (left, relation, right): 1 where it holds and 0 elsewhere
@@ -164,6 +168,8 @@ def _call(expr: Expr, args: list[Box]) -> Box:
     one = expr.args[0] if len(args) == 1 else None
     if told == [("axis", -2)] and one is not None and one.ndim == 2 and grows(one.shape[0]):
         return Box("over", ("batch", group(args[0]), name))
+    if dict(told) in ({"axis": axis, "keepdims": True} for axis in (-1, (-1,))) and one is not None:
+        return Box("over", ("features", group(args[0]), name))
     extra = [_row(f"{GREEK.get(k, k)}=", _shown(_told(expr, k, v))) for k, v in told]
     symbol = "" if expr.op.notation.form in ("total", "brackets") else expr.op.notation.symbol
     return Box("call", (symbol or expr.op.name, *args, *extra))
@@ -241,7 +247,8 @@ def _listed(pieces: Sequence[str | Box], between: str = ", ") -> Box:
 def sized(count: Count) -> Box:
     """A number of entries: 3H, H/2, I+H+1."""
     pieces: list[str | Box] = []
-    for letters, n in count.terms.items():
+    ordered = sorted(count.terms.items(), key=lambda term: (term[1] < 0, not term[0]))
+    for letters, n in ordered:  # H−1, I+H+1
         names = [_name(Symbol(letter, "size")) for letter in letters]
         sign = "−" if n < 0 else "+" if pieces else ""
         times = str(abs(n.numerator)) if abs(n.numerator) != 1 or not names else ""
@@ -312,7 +319,8 @@ def _plus(e: Expr, args: list[Box]) -> Box:
 
 
 def _minus(e: Expr, args: list[Box]) -> Box:
-    return Box("minus", (args[0], _at_least(args[1], TIMES)), SUM)
+    left, right = args
+    return Box("minus", (left, right if right.kind == "over" else _at_least(right, TIMES)), SUM)
 
 
 def _multiply(e: Expr, args: list[Box]) -> Box:
@@ -325,20 +333,39 @@ def _multiply(e: Expr, args: list[Box]) -> Box:
         right = group(right)  # 0.3 (0.3 u), not 0.3 0.3 u
     if is_number(e.args[0]) or is_number(e.args[1]):
         left = left if left.kind == "scaled" else _at_least(left, ATOM)
-        return Box("scaled", (left, _at_least(right, TIMES)), TIMES)
+        if right.kind == "fraction" and right.inside[0].kind != "number":
+            above, below = right.inside
+            return Box("fraction", (_scaled(left, above), below))
+        return _scaled(left, right)
     left = left if left.kind in ("odot", "scaled") else _at_least(left, ATOM)
     right = right if right.kind == "odot" else _at_least(right, ATOM)
     return Box("odot", (left, right), TIMES)
 
 
+def _scaled(number: Box, box: Box) -> Box:
+    if box.kind == "holds":
+        return Box("infix", (number, "·", box), TIMES)
+    return Box("scaled", (number, _at_least(box, TIMES)), TIMES)
+
+
 def _fraction(e: Expr, args: list[Box]) -> Box:
+    """a / b / c with one bar."""
+    above, below = e.args
+    if above.op in V.FRACTIONS:
+        while above.op in V.FRACTIONS:
+            above, inner = above.args
+            below = make(V.MULTIPLY, [inner, below], broadcast(inner.shape, below.shape))
+        return Box("fraction", (boxed(above), boxed(below)))
     return Box("fraction", tuple(args))
 
 
 def _matmul(e: Expr, args: list[Box]) -> Box:
     if e.args[1].ndim == 1:  # no matrix, and no row: an inner product
         return Box("infix", (_at_least(args[0], PRODUCT), "·", _at_least(args[1], ATOM)), PRODUCT)
-    return Box("product", tuple(_at_least(arg, PRODUCT) for arg in args), PRODUCT)
+    left, right = args
+    if not (left.kind == "scaled" and left.inside[1].level >= PRODUCT):  # (k a) b is k (a b)
+        left = _at_least(left, PRODUCT)
+    return Box("product", (left, _at_least(right, PRODUCT)), PRODUCT)
 
 
 def _raised(e: Expr, args: list[Box]) -> Box:
@@ -377,6 +404,10 @@ def _total(e: Expr, args: list[Box]) -> Box | None:
 
 def _brackets(e: Expr, args: list[Box]) -> Box | None:
     return Box("join", tuple(args)) if e.params["axis"] == -1 else None
+
+
+def _stacked(e: Expr, args: list[Box]) -> Box | None:
+    return Box("join", tuple(args)) if e.ndim == 1 else None  # numbers
 
 
 def _part(arg: Box, index: Box) -> Box:
@@ -453,6 +484,10 @@ def _einsum(e: Expr, args: list[Box]) -> Box:
     return Box("over", (",".join(summed), product, "Σ"), SUM) if summed else product
 
 
+def _logarithm(e: Expr, args: list[Box]) -> Box:
+    return Box("call", ("log", args[0]))
+
+
 def _enclosed(kind: str) -> Callable[[Expr, list[Box]], Box]:
     return lambda e, args: Box(kind, tuple(args))
 
@@ -463,9 +498,11 @@ _OWN: dict[Primitive, Callable[[Expr, list[Box]], Box | None]] = {
     V.MULTIPLY: _multiply,
     V.MATMUL: _matmul,
     V.EINSUM: _einsum,
+    V.STACK: _stacked,
     V.SLICE: _slice,
     V.TAKE: _entry,
     V.PART: _output,
+    V.LOGARITHM: _logarithm,
 }
 """Operations whose sign depends on their arguments."""
 _FORMS: dict[Arrangement, Callable[[Expr, list[Box]], Box | None]] = {
@@ -508,8 +545,9 @@ def page(form: Form) -> list[Section]:
         meanings.append(Line(boxed(meaning.delta), box))
     backward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in equations]
     first = {g.of: boxed(simplified(g.term)) for g in initial_gradients(form, starts)}
+    time = "steps" if "T" in {*(g.of.symbol.name for g in parameters), *form.constants} else "time"
     sums = [
-        Line(Box("partial", (boxed(g.of), False)), _with_initial(g, first.get(g.of)))
+        Line(Box("partial", (boxed(g.of), False)), _with_initial(g, first.get(g.of), time))
         for g in parameters
     ]
     learned = {e for g in form.initial for e in order([g.term])}
@@ -565,16 +603,20 @@ def reversed_in_time(page: list[Section]) -> list[Section]:
 
 
 def _fixed(form: Form) -> list[Section]:
-    """The shapes of arrays that the step uses and that have no name of the cell's own."""
+    """Arrays that the step uses and that have no name of the cell's own."""
     lines = [
-        Line(
-            _name(Symbol(label, "constant")),
-            Box("words", (" × ".join(map(str, array.shape)) + " fixed numbers",)),
-        )
+        Line(_name(Symbol(label, "constant")), _array(array))
         for label, array in form.constants.items()
         if label in form.unnamed
     ]
     return [Section("Arrays without a name in the cell", lines)] if lines else []
+
+
+def _array(array: Array) -> Box:
+    """The numbers of a short row, or how many there are."""
+    if array.ndim == 1 and array.size <= SHORT and array.dtype.kind in "fiu":
+        return Box("join", tuple(map(_number, array.tolist())))
+    return Box("words", (" × ".join(map(str, array.shape)) + " fixed numbers",))
 
 
 def left_side(targets: tuple[Expr, ...]) -> Box:
@@ -583,21 +625,24 @@ def left_side(targets: tuple[Expr, ...]) -> Box:
     return boxes[0] if len(boxes) == 1 else Box("join", tuple(boxes))
 
 
-def _with_initial(g: Gradient, first: Box | None) -> Box:
+def _with_initial(g: Gradient, first: Box | None, time: str) -> Box:
     """A gradient as a sum over the steps, and the part through the first state."""
     if first is None:
-        return _over_time(g)
+        return _over_time(g, time)
     if g.term.op is V.NUMBER:
         return first
-    return Box("plus", (_over_time(g), _at_least(first, TIMES)), SUM)
+    return Box("plus", (_over_time(g, time), _at_least(first, TIMES)), SUM)
 
 
-def _over_time(g: Gradient) -> Box:
+def _over_time(g: Gradient, time: str) -> Box:
     term = boxed(g.term)
     if g.term.op is V.NUMBER:
         return term
+    if term.kind == "signed":
+        sign, inside = term.inside
+        return Box("signed", (sign, Box("over", (time, inside, "Σ"), SUM)), SUM)
     inner = term if term.kind == "over" else _at_least(term, TIMES)
-    return Box("over", ("time", inner, "Σ"), SUM)
+    return Box("over", (time, inner, "Σ"), SUM)
 
 
 __all__ = ["Box", "Line", "Section", "boxed", "group", "left_side", "page", "sizes"]

@@ -85,6 +85,8 @@ def _over(over: str, x: str, sign: str) -> str:
     symbol = {"Σ": r"\sum", "Π": r"\prod"}.get(sign) or _function(sign)
     if over == "time":
         return rf"{symbol}_{{t=1}}^{{T}} {x}"
+    if over == "steps":
+        return rf"{symbol}_{{t}} {x}"
     return rf"{symbol}_{{\mathrm{{{over.replace('−', '-').replace(' ', '~')}}}}} {x}"
 
 

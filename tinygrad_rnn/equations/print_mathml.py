@@ -134,7 +134,8 @@ def _over(over: str, sign: str) -> Element:
         return _with("msub", _word(sign), _text("mtext", over))
     large = _op(symbol, movablelimits="false", largeop="true")
     if over != "time":
-        return _with("munder", large, _text("mtext", over))
+        below = _word("t") if over == "steps" else _text("mtext", over)
+        return _with("munder", large, below)
     below = _with("mrow", _word("t"), _op("="), _text("mn", "1"))
     return _with("munderover", large, below, _word("T"))
 

@@ -296,6 +296,15 @@ def _over(w: _Writer, e: Expr) -> str:
     return f"over({', '.join(map(w.code, e.args))})"
 
 
+def _raised(w: _Writer, e: Expr) -> str:
+    a, b, guard = e.args
+    return f"np.power({w.code(a)}, {w.code(b, 1)} + ({w.code(guard)}))"
+
+
+def _logarithm(w: _Writer, e: Expr) -> str:
+    return f"np.log({' + '.join(w.code(arg, 1) for arg in e.args)})"
+
+
 def _put_along_axis(w: _Writer, e: Expr) -> str:
     w.needs("put_along_axis", _PUT_ALONG_AXIS)
     args = ", ".join(map(w.code, e.args))
@@ -339,6 +348,8 @@ _OWN: dict[Primitive, Callable[[_Writer, Expr], str]] = {
     V.SCATTER: _scatter,
     V.PLACED: _placed,
     V.OVER: _over,
+    V.RAISED: _raised,
+    V.LOGARITHM: _logarithm,
     V.PUT_ALONG_AXIS: _put_along_axis,
     V.PUT_ROWS: _put_rows,
     V.FROM_DIAGONAL: _on_diagonal,

@@ -106,7 +106,7 @@ def _unraised(x: Runs) -> Runs:
 
 
 def _over(over: Runs, x: Runs, sign: Runs) -> Runs:
-    below = "t" if over[0].text == "time" else over[0].text
+    below = "t" if over[0].text in ("time", "steps") else over[0].text
     word = len(sign[0].text) > 1 and x[0].text == "("  # written as a function
     return (*sign, Run(below, _style(below), -1), *(() if word else (Run(" "),)), *x)
 

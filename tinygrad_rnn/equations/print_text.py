@@ -62,7 +62,7 @@ def _turned(x: str) -> str:
 
 
 def _over(over: str, x: str, sign: str) -> str:
-    if over == "time":
+    if over in ("time", "steps"):
         return f"{sign}ₜ {x}"
     return f"{sign}_{over}{'' if x.startswith('(') and len(sign) > 1 else ' '}{x}"
 

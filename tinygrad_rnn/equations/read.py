@@ -379,6 +379,7 @@ class Reader:
         self, op: Primitive, args: list[Expr], shape: Shape, params: dict[str, Any]
     ) -> Expr | None:
         """The comparison that an indicator (1 or 0, in derivatives with a kink) stands for."""
+        make = self.simplify.make
         if op is V.IS_POSITIVE:
             return make(V.GREATER, [*args, number(0)], shape)
         if op is V.IS_ZERO:

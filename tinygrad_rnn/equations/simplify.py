@@ -241,11 +241,11 @@ def matrix_product(e: Expr, s: Simplifier) -> Expr | None:
     if e.op is not V.EINSUM:
         return None
     left, right, to = (e.params[key] for key in ("left", "right", "to"))
+    if left == right == to:
+        return s.make(V.MULTIPLY, e.args, e.shape)
     sizes = dict(zip(left, e.args[0].shape, strict=True))
     if any(sizes.get(c, n) != n for c, n in zip(right, e.args[1].shape, strict=True)):
         return None
-    if left == right == to:
-        return s.make(V.MULTIPLY, e.args, e.shape)
     summed = set(left) & set(right) - set(to)
     if not (len(left) == len(right) == len(to) == 2 and len(summed) == 1):
         return None
@@ -265,27 +265,40 @@ def broadcast_by_itself(e: Expr, s: Simplifier) -> Expr | None:
     if not by_entries(e.op):
         return None
     for i, arg in enumerate(e.args):
-        if arg.op is V.BROADCAST_TO:
-            bare = arg.args[0]
-        elif arg.op is V.NUMBER and arg.shape:
-            bare = number(arg.value)
-        elif arg.op is V.RESHAPE and _led_by_ones(arg):
-            bare = arg.args[0]
-        elif arg.op is V.NEGATIVE and arg.args[0].op is V.BROADCAST_TO:
-            (inner,) = arg.args[0].args
-            bare = make(V.NEGATIVE, [inner], inner.shape)
-        else:
-            continue
-        others = [other.shape for j, other in enumerate(e.args) if j != i]
-        if np.broadcast_shapes(bare.shape, *others) == tuple(e.shape):
-            return s.make(e.op, [*e.args[:i], bare, *e.args[i + 1 :]], e.shape, e.params)
+        args = [*e.args[:i], _not_broadcast(arg, s), *e.args[i + 1 :]]
+        together = broadcast(*(arg.shape for arg in args))
+        if args[i] is not arg and together == tuple(e.shape):
+            return s.make(e.op, args, e.shape, e.params)
     return None
+
+
+def _not_broadcast(e: Expr, s: Simplifier) -> Expr:
+    """An expression without the axes that broadcasting adds as well."""
+    if e.op is V.BROADCAST_TO or (e.op is V.RESHAPE and _led_by_ones(e)):
+        return e.args[0]
+    if e.op is V.NUMBER:
+        return number(e.value)
+    if e.op in (V.SUM, V.MEAN) and _led_by_sums(e):
+        rest = e.shape[len(e.params["axis"]) :]
+        return make(e.op, e.args, rest, {**e.params, "keepdims": False})
+    if by_entries(e.op) and e not in s.named and (len(e.args) == 1 or e.shape[:1] == (1,)):
+        args = [_not_broadcast(arg, s) for arg in e.args]
+        shape = broadcast(*(arg.shape for arg in args))
+        if len(shape) < e.ndim and shape == tuple(e.shape[e.ndim - len(shape) :]):
+            return s.make(e.op, args, shape, e.params)
+    return e
 
 
 def _led_by_ones(e: Expr) -> bool:
     """Whether a reshape only puts axes of size 1 before the others, as broadcasting does."""
     more = e.ndim - e.args[0].ndim
     return more > 0 and tuple(e.shape) == (*[1] * more, *e.args[0].shape)
+
+
+def _led_by_sums(e: Expr) -> bool:
+    """Whether a sum or mean over the first axes keeps them, in which broadcasting does the same."""
+    axes = e.params["axis"]
+    return bool(e.params["keepdims"]) and axes == tuple(range(-e.ndim, len(axes) - e.ndim))
 
 
 def concatenated_again(e: Expr, s: Simplifier) -> Expr | None:
@@ -420,9 +433,9 @@ def numbers_first(e: Expr, s: Simplifier) -> Expr | None:
     if a.op is V.NUMBER and a.value < 0:
         positive = s.make(V.MULTIPLY, [number(-a.value), b], e.shape)
         return s.make(V.NEGATIVE, [positive], e.shape)
-    if _numbered(b) and (a.op is V.NUMBER or b not in s.whole):
-        if a.op is V.NUMBER:
-            return s.make(V.MULTIPLY, [number(a.value * b.args[0].value), b.args[1]], e.shape)
+    if _numbered(b) and a.op is V.NUMBER:
+        return s.make(V.MULTIPLY, [number(a.value * b.args[0].value), b.args[1]], e.shape)
+    if _scaled(b) and b not in s.whole | s.named and not _given(a):
         rest = s.make(V.MULTIPLY, [a, b.args[1]], e.shape)
         return s.make(V.MULTIPLY, [b.args[0], rest], e.shape)
     if _scaled(a) and a not in s.whole and not _given(b):
@@ -479,7 +492,7 @@ def signs_outside(e: Expr, s: Simplifier) -> Expr | None:
     elif e.op is V.SUBTRACT:
         if b.op is V.NEGATIVE:
             return s.make(V.ADD, [a, b.args[0]], e.shape)
-    elif e.op in (V.MULTIPLY, V.DIVIDE, V.MATMUL, V.EINSUM):
+    elif e.op in (V.MULTIPLY, V.DIVIDE, V.OVER, V.MATMUL, V.EINSUM):
         for i, arg in enumerate(e.args):
             own = arg in s.whole and arg.args and arg.args[0] not in s.whole
             if arg.op is V.NEGATIVE and not own:
@@ -532,14 +545,14 @@ def common_factor(e: Expr, s: Simplifier) -> Expr | None:
         return None
     (left, right) = e.args
     for a in left.args:
-        if a in right.args and a.op is not V.NUMBER:
+        if a in right.args and not (_given(a) and (left in s.whole or right in s.whole)):
             b, c = (
                 product.args[1] if product.args[0] is a else product.args[0]
                 for product in (left, right)
             )
-            rest = s.make(e.op, [b, c], b.shape if b.ndim >= c.ndim else c.shape)
-            if b.shape in (c.shape, ()) or c.shape == ():
-                return s.make(V.MULTIPLY, [a, rest], e.shape)
+            shape = broadcast(b.shape, c.shape)
+            if shape in (b.shape, c.shape):
+                return s.make(V.MULTIPLY, [a, s.make(e.op, [b, c], shape)], e.shape)
     return None
 
 
@@ -598,9 +611,9 @@ def of_fractions(e: Expr, s: Simplifier) -> Expr | None:
     if a.op is V.MULTIPLY and a.args[0].op is V.NUMBER and a.args[0].shape == ():
         rest = s.make(V.DIVIDE, [a.args[1], b], e.shape)
         return s.make(V.MULTIPLY, [a.args[0], rest], e.shape)
-    if a.op is V.DIVIDE and b.shape == () and a.args[1].shape != ():
+    if a.op in V.FRACTIONS and b.shape == () and a.args[1].shape != ():
         inner = s.make(V.DIVIDE, [a.args[0], b], a.args[0].shape)
-        return s.make(V.DIVIDE, [inner, a.args[1]], e.shape)
+        return s.make(a.op, [inner, a.args[1]], e.shape)
     if a.op is V.SUM and s.count is not None:
         sizes = [a.args[0].shape[axis] for axis in a.params["axis"]]
         if s.count(sizes) is b:
@@ -610,14 +623,14 @@ def of_fractions(e: Expr, s: Simplifier) -> Expr | None:
 
 def over_the_same(e: Expr, s: Simplifier) -> Expr | None:
     """a / c - b / c is (a - b) / c, and a / c / c is a / c^2."""
-    if e.op in (V.ADD, V.SUBTRACT) and all(arg.op is V.DIVIDE for arg in e.args):
+    if e.op in (V.ADD, V.SUBTRACT) and all(arg.op in V.FRACTIONS for arg in e.args):
         (a, c), (b, d) = (arg.args for arg in e.args)
         if c is d and c.op is not V.NUMBER and s.forward.isdisjoint(e.args):
-            shape = (
-                a.shape if a.ndim >= b.ndim and np.prod(a.shape) >= np.prod(b.shape) else b.shape
-            )
-            if np.broadcast_shapes(a.shape, b.shape) == tuple(shape):
-                return s.make(V.DIVIDE, [s.make(e.op, [a, b], shape), c], e.shape)
+            shape = broadcast(a.shape, b.shape)
+            if shape in (a.shape, b.shape):
+                both = {arg.op for arg in e.args}  # a / 0 has no value, whatever is added
+                above = s.make(e.op, [a, b], shape)
+                return s.make(both.pop() if len(both) == 1 else V.DIVIDE, [above, c], e.shape)
     if e.op is V.DIVIDE and e.args[0].op is V.DIVIDE and e.args[1] is e.args[0].args[1]:
         a, c = e.args[0].args
         if c.op is not V.NUMBER and e.args[0] not in s.whole | s.forward:
@@ -630,19 +643,13 @@ def outside_of_sums(e: Expr, s: Simplifier) -> Expr | None:
     if e.op not in (V.SUM, V.MEAN):
         return None
     (x,), axes = e.args, e.params["axis"]
-    if not e.params["keepdims"] and e.op is V.MEAN:
-        return None
     if _centred(x, axes):
         return number(0, e.shape)
-    if (
-        x.op is V.DIVIDE
-        and x.args[0].shape == x.shape
-        and (x not in s.whole or any(_centred(term, axes) for term in x.args[0].args))
-    ):
+    if x.op in V.FRACTIONS and x.args[0].shape == x.shape:
         kept = e.params["keepdims"] or -min(axes) > x.args[1].ndim
         if not (kept and _constant_along(x.args[1], axes)):
             return None
-        return s.make(V.DIVIDE, [s.make(e.op, [x.args[0]], e.shape, e.params), x.args[1]], e.shape)
+        return s.make(x.op, [s.make(e.op, [x.args[0]], e.shape, e.params), x.args[1]], e.shape)
     terms = x.args if x.op in (V.ADD, V.SUBTRACT) else ()
     if any(_centred(term, axes) for term in terms) and all(t.shape == x.shape for t in terms):
         return s.make(x.op, [s.make(e.op, [t], e.shape, e.params) for t in terms], e.shape)
@@ -673,7 +680,7 @@ def _centred(e: Expr, axes: tuple[int, ...]) -> bool:
     if e.op is V.SUBTRACT and e.args[1].op is V.MEAN:
         mean = e.args[1]
         return mean.args[0] is e.args[0] and mean.params["axis"] == axes
-    if e.op is V.DIVIDE:
+    if e.op in V.FRACTIONS:
         return _centred(e.args[0], axes) and _constant_along(e.args[1], axes)
     if e.op is V.MULTIPLY:
         a, b = e.args
@@ -699,9 +706,16 @@ def known_fraction(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def _factors(e: Expr, s: Simplifier) -> list[Expr]:
-    if e.op is not V.MULTIPLY or e in s.whole:
+    if e.op is not V.MULTIPLY or e in s.whole | s.named:
         return [e]
     return [f for arg in e.args for f in _factors(arg, s)]
+
+
+def _product(factors: Sequence[Expr], s: Simplifier) -> Expr:
+    product = number(1)
+    for f in factors:
+        product = s.make(V.MULTIPLY, [product, f], broadcast(product.shape, f.shape))
+    return product
 
 
 def cancelled_factor(e: Expr, s: Simplifier) -> Expr | None:
@@ -712,18 +726,20 @@ def cancelled_factor(e: Expr, s: Simplifier) -> Expr | None:
     if e.args[1] not in factors:
         return None
     factors.remove(e.args[1])
-    rest = number(1)
-    for f in factors:
-        rest = s.make(V.MULTIPLY, [rest, f], broadcast(rest.shape, f.shape))
-    return _fits(e, rest)
+    return _fits(e, _product(factors, s))
 
 
 def over_length(e: Expr, s: Simplifier) -> Expr | None:
-    """1[y != 0] / (y + 1[y = 0]) is 1 / y, but 0 where y is: x / y, for the length y of x."""
-    if e.op is V.DIVIDE and e.args[0].op is V.NOT_EQUAL and e.args[1].op is V.ADD:
-        y, zero = e.args[1].args
-        if zero.op is V.EQUAL and zero.args == e.args[0].args and zero.args[0] is y:
-            return make(V.OVER, [number(1), y], e.shape)
+    """x 1[y != 0] / (y + 1[y = 0]) is x / y, but 0 where y is, for the length y of x."""
+    if e.op is V.DIVIDE and _guarded(e.args[1]):
+        (y, zero), above = e.args[1].args, e.args[0]
+        twice = above.op is V.OVER and above.args[1] is y
+        factors = _factors(above.args[0] if twice else above, s)
+        apart = make(V.NOT_EQUAL, zero.args, zero.shape)
+        if zero.args[0] is y and apart in factors:
+            factors.remove(apart)
+            below = s.make(V.SQUARE, [y], y.shape) if twice else y
+            return s.make(V.OVER, [_product(factors, s), below], e.shape)
     if e.op is V.MULTIPLY and V.OVER in (arg.op for arg in e.args):
         i = 1 if e.args[1].op is V.OVER else 0
         x, (a, y) = e.args[1 - i], e.args[i].args
@@ -739,6 +755,24 @@ def over_length(e: Expr, s: Simplifier) -> Expr | None:
     for x, unit in ((a, make(V.DIVIDE, [b, y], b.shape)), (b, make(V.DIVIDE, [a, y], a.shape))):
         if unit in s.forward:  # a vector of length 1
             return s.make(V.MULTIPLY, [x, unit], e.shape)
+    return None
+
+
+def _guarded(e: Expr) -> bool:
+    """Whether 1 is added to an expression where something is 0."""
+    return e.op is V.ADD and e.args[1].op is V.EQUAL and _is(e.args[1].args[1], 0)
+
+
+def of_powers(e: Expr, s: Simplifier) -> Expr | None:
+    """The derivatives of a power a^b have factors a^(b - 1) and log(a), guarded where they have no
+    value and b, or a^b, is 0.
+    """
+    if e.op is V.POWER and _guarded(e.args[1]):
+        return make(V.RAISED, [e.args[0], *e.args[1].args], e.shape)
+    if e.op is V.LOG and e.args[0].op is V.ADD:
+        a, guard = e.args[0].args
+        if guard.op is V.MULTIPLY and make(V.EQUAL, [a, number(0)], a.shape) in guard.args:
+            return make(V.LOGARITHM, [a, guard], e.shape)
     return None
 
 
@@ -808,8 +842,8 @@ def _one_entry(index: Any, ndim: int) -> tuple[int, int] | None:
 
 
 def stacked(e: Expr, s: Simplifier) -> Expr | None:
-    """Concatenated slices of size 1 are a stack, but for those along the features."""
-    if e.op is not V.CONCATENATE or len(e.args) < 2 or e.params["axis"] == -1:
+    """Concatenated slices of size 1 are a stack, but for those along the features of rows."""
+    if e.op is not V.CONCATENATE or len(e.args) < 2 or (e.params["axis"] == -1 and e.ndim > 1):
         return None
     axis = e.params["axis"]
     if any(arg.shape[axis] != 1 or arg.op is V.NUMBER for arg in e.args):
@@ -841,6 +875,8 @@ def by_parts(e: Expr, s: Simplifier) -> Expr | None:
     axis = concatenated[0].params["axis"]
     if any(arg.shape != e.shape or arg.params["axis"] != axis for arg in concatenated):
         return None
+    if e.op in V.FRACTIONS and _constant_along(e.args[1], (axis,)):
+        return None  # it is as short before
     ends = {0}
     for arg in concatenated:
         ends |= set(itertools.accumulate(part.shape[axis] for part in arg.args))
@@ -880,6 +916,7 @@ RULES: tuple[Rule, ...] = (
     signs_outside,
     cancelled_factor,
     over_length,
+    of_powers,
     known_fraction,
     fraction_outside,
     factored,

@@ -42,15 +42,20 @@ OVER = _own(
     Notation("fraction", "/", TIMES),
 )
 """a / b, and 0 where b is 0: the derivative of a length."""
+RAISED = _own("raised", lambda a, b, guard: a ** (b + guard), Notation("raised"))
+"""a^b in the derivative of a power; where that has the factor 0, the guard is 1."""
+LOGARITHM = _own("logarithm", lambda a, guard: np.log(a + guard), Notation())
+"""log(a) in the derivative of a power; where that has the factor 0, the guard is 1."""
 PLACED = _own("placed", _refused, hidden())
 """Zeros, but for one slice: the transpose of a slice."""
 
+FRACTIONS = (DIVIDE, OVER)
 SUMS = (ADD, SUBTRACT, NEGATIVE, MATMUL, EINSUM)
 """Operations that add."""
 LOGICAL = (LOGICAL_AND, LOGICAL_OR, LOGICAL_XOR, LOGICAL_NOT)
 SAME = (MULTIPLY, SLICE, TAKE, TRANSPOSE, RESHAPE, BROADCAST_TO, PERMUTE)
 """Operations that give truths if they are given truths."""
 
-__all__ = ["LOGICAL", "NUMBER", "OVER", "PART", "PLACED", "SLICE", "SYMBOL", "TAKE", "TRANSPOSE"]
-__all__ += ["SAME", "SUMS"]
+__all__ = ["FRACTIONS", "LOGARITHM", "LOGICAL", "NUMBER", "OVER", "PART", "PLACED", "RAISED"]
+__all__ += ["SAME", "SLICE", "SUMS", "SYMBOL", "TAKE", "TRANSPOSE"]
 __all__ += primitives.__all__

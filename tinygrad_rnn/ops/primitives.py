@@ -17,6 +17,7 @@ POWER: Primitive = PRIMITIVES["power"]
 SQRT: Primitive = PRIMITIVES["sqrt"]
 SQUARE: Primitive = PRIMITIVES["square"]
 EXP: Primitive = PRIMITIVES["exp"]
+LOG: Primitive = PRIMITIVES["log"]
 LOGADDEXP: Primitive = PRIMITIVES["logaddexp"]
 SIGMOID: Primitive = PRIMITIVES["sigmoid"]
 EQUAL: Primitive = compare.EQUAL
@@ -80,6 +81,7 @@ __all__ = [
     "IS_ZERO",
     "LESS",
     "LESS_EQUAL",
+    "LOG",
     "LOGADDEXP",
     "LOGICAL_AND",
     "LOGICAL_NOT",
