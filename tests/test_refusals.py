@@ -18,7 +18,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.equations import derive
 from tinygrad_rnn.graph import current
-from tinygrad_rnn.reach import COPIED_BYTES, Outside, reached
+from tinygrad_rnn.outside import COPIED_BYTES, Outside, reached
 from tinygrad_rnn.unroll import unroll
 
 H = 3

@@ -15,15 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import tree
-from .graph import Leaf, Node, current
+from .graph import Leaf, Node, Output, current
 from .primitive import Primitive, Recorded, Rule, apply1, of_precision, precision, wrap
 from .replay import alike, generators, replayed, seen
 from .runs import recorded, same
 from .sweep import pullback, pushforward
 from .tensor import FLOAT, Tensor
-
-Output = tuple[Node, int]
-"""A node, and the number of one of its outputs."""
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:

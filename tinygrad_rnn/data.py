@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .graph import Array
+
 __all__ = [
     "Padded",
     "TextError",
@@ -37,7 +39,6 @@ __all__ = [
 ]
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
-Array = np.ndarray[Any, np.dtype[Any]]
 
 STANDARD_LIBRARY = (
     "argparse", "ast", "bdb", "calendar", "cmd", "configparser", "copy", "csv", "dataclasses",

@@ -257,6 +257,10 @@ class Leaf(Node):
         return f"<{self.kind} {self.name() or '#' + str(self.serial)} {self.shape}>"
 
 
+Output = tuple[Node, int]
+"""A value of a record: a node, and the number of one of its outputs."""
+
+
 def record_order(roots: Iterable[Node], since: int = 0) -> list[Node]:
     """Every node that the roots depend on, themselves included, inputs before users.
 

@@ -183,8 +183,6 @@ def added_up(x: Any, batch: int) -> Any:
     return x.data.sum(0) if isinstance(x, Lanes) else x * batch
 
 
-_BASIC = (int, np.integer, slice)
-
 _LOOKS: dict[Any, Callable[[Any], Any]] = {
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,

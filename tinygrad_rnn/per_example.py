@@ -24,13 +24,10 @@ import numpy as np
 
 from . import tree
 from .autodiff import gradients
-from .graph import Array, Node, Shape
+from .graph import Array, Node, Output, Shape
 from .primitive import Recorded
 from .sweep import CHUNK_BYTES, _cotangent, _fitted, _freed, _Products, _towards
 from .tensor import Tensor
-
-Output = tuple[Node, int]
-"""A node, and the number of one of its outputs."""
 
 APART = 1e-5
 """How far from exact multiples cotangents may be; multiples are powers of 2, so rounding is not."""

@@ -20,8 +20,8 @@ import numpy as np
 
 from . import tree
 from .graph import Inspector, Leaf, Node, Place, State, _state, record_order
+from .outside import Change, Outside, is_generator, is_library
 from .primitive import Primitive
-from .reach import Change, Outside, is_generator, is_library
 from .tensor import Tensor
 
 
@@ -29,7 +29,7 @@ class ValueDependenceError(TypeError):
     """A function's operations depend on values, so no one program describes it."""
 
 
-class Subject(NamedTuple):
+class TracedFunction(NamedTuple):
     """A function that is recorded.
 
     who    as messages call it
@@ -44,17 +44,17 @@ class Subject(NamedTuple):
     keep: str = "give the old value as an argument and return the new one"
 
 
-def step_of(cell: Any) -> Subject:
+def step_of(cell: Any) -> TracedFunction:
     """One step of a cell."""
     give, keep = "give it as part of x", "carry it in the state"
-    return Subject(f"{type(cell).__name__}.step", {"self": cell}, give, keep)
+    return TracedFunction(f"{type(cell).__name__}.step", {"self": cell}, give, keep)
 
 
 # ------------------------------------------------------------------------------------------------
 # Lines
 
 
-class Line(NamedTuple):
+class CodeLine(NamedTuple):
     """A line of somebody's code."""
 
     file: str
@@ -65,7 +65,7 @@ class Line(NamedTuple):
         return f"{self.file}, line {self.number}" + (f": `{self.text}`" if self.text else "")
 
 
-def line_of(frame: FrameType | None) -> Line | None:
+def line_of(frame: FrameType | None) -> CodeLine | None:
     """The line that the innermost frame outside libraries is at."""
     while frame is not None and is_library(frame.f_code.co_filename):
         frame = frame.f_back
@@ -73,13 +73,13 @@ def line_of(frame: FrameType | None) -> Line | None:
         return None
     file, number = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(file, number, frame.f_globals).strip()
-    return Line(Path(file).name, number, text)
+    return CodeLine(Path(file).name, number, text)
 
 
-def line_of_change(run: Callable[[], Any], changed: Callable[[], bool]) -> Line | None:
+def line_of_change(run: Callable[[], Any], changed: Callable[[], bool]) -> CodeLine | None:
     """Run a function and say after which line something had changed."""
-    last: Line | None = None
-    found: list[Line | None] = []
+    last: CodeLine | None = None
+    found: list[CodeLine | None] = []
 
     def look() -> None:
         if not found and changed():
@@ -138,7 +138,7 @@ class Recording(Inspector):
 
     def __init__(
         self,
-        subject: Subject,
+        subject: TracedFunction,
         call: Callable[[Sequence[Tensor]], Any],
         inputs: Sequence[Tensor],
         when: str,
@@ -146,7 +146,7 @@ class Recording(Inspector):
         self.subject = subject
         self.inputs = inputs
         self.when = when
-        self.lines: dict[int, Line | None] = {}
+        self.lines: dict[int, CodeLine | None] = {}
         self._kept: list[Any] = []  # values of tensors that nothing else keeps
         self._own = {t._node for t in inputs}
         self._begun = Leaf("tensor", (), np.dtype(np.float32), None).serial
@@ -210,7 +210,7 @@ def between(ends: Iterable[Node], inputs: Iterable[Node | None]) -> list[Node]:
 
 
 def record_twice(
-    subject: Subject,
+    subject: TracedFunction,
     call: Callable[[Sequence[Tensor]], Any],
     first: Sequence[Tensor],
     second: Sequence[Tensor],
@@ -237,7 +237,7 @@ def record_twice(
 
 
 def _refuse_change(
-    subject: Subject, change: Change, outside: Outside, again: Callable[[], Any]
+    subject: TracedFunction, change: Change, outside: Outside, again: Callable[[], Any]
 ) -> NoReturn:
     outside.put_back()
     line = line_of_change(again, lambda: any(c.name == change.name for c in outside.changes()))
@@ -371,7 +371,7 @@ def _equal(a: Any, b: Any) -> bool:
 # Results
 
 
-def refuse_unrecorded(subject: Subject, results: Iterable[tuple[str, Any]]) -> None:
+def refuse_unrecorded(subject: TracedFunction, results: Iterable[tuple[str, Any]]) -> None:
     """Raise if one of some results, given with their places, is not a recorded tensor."""
     for where, value in results:
         if isinstance(value, Tensor) and value._node is not None:
@@ -388,7 +388,7 @@ def refuse_unrecorded(subject: Subject, results: Iterable[tuple[str, Any]]) -> N
         )
 
 
-def checked_pair(subject: Subject, result: Any, states: int) -> Any:
+def recorded_pair(subject: TracedFunction, result: Any, states: int) -> Any:
     """The result of a step, if it is a pair whose state has as many tensors as before."""
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(

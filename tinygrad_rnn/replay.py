@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import tree
-from .reach import reached
+from .outside import reached
 from .tensor import Tensor
 
 

@@ -43,7 +43,7 @@ class recorded(_Setting):  # noqa: N801
         return State(self._place or outer.place, True, outer.inspectors, self, outer)
 
 
-class Run:
+class StandInRun:
     """One run of a function on stand-ins for the arguments that are differentiated.
 
     chosen   those arguments, as given: a tuple

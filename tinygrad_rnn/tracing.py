@@ -15,7 +15,7 @@ from .graph import Array, Node, record_order
 from .nn.cell import Cell, first_state
 from .ops.registry import values
 from .program import Trace, placeholders, program_of
-from .refusals import Subject, checked_pair, record_twice, refuse_unrecorded, step_of
+from .refusals import TracedFunction, record_twice, recorded_pair, refuse_unrecorded, step_of
 from .tensor import FLOAT, Parameter, Tensor
 
 
@@ -71,7 +71,7 @@ def trace(f: Any = None, *like: Any, step: int | None = None) -> Any:
     names = _argument_names(f, len(like))
     parts = [part for name, value in zip(names, like, strict=True)
              for part in tree.paths(value, name)]  # fmt: skip
-    subject = Subject(getattr(f, "__qualname__", type(f).__name__), {_own_name(f): f})
+    subject = TracedFunction(getattr(f, "__qualname__", type(f).__name__), {_own_name(f): f})
 
     def call(leaves: Sequence[Tensor]) -> Any:
         given = iter(leaves)
@@ -114,7 +114,7 @@ def _of_cell(cell: Cell, x: Any, state: Any = None) -> Trace:
         replaced = {name: next(given) for name in own}
         with _in_place_of(own, replaced):
             result = cell.step(tree.rebuild(x, given), tree.rebuild(state, given))
-        return checked_pair(subject, result, len(states))
+        return recorded_pair(subject, result, len(states))
 
     return _traced(subject, call, names, [*own.values(), *tree.leaves(x), *states])
 
@@ -145,7 +145,7 @@ def _argument_names(f: Callable[..., Any], n: int) -> list[str]:
 
 
 def _traced(
-    subject: Subject,
+    subject: TracedFunction,
     call: Callable[[Sequence[Tensor]], Any],
     names: Sequence[str],
     like: Sequence[Any],

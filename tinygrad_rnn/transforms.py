@@ -32,7 +32,7 @@ from . import ops, tree
 from .graph import current
 from .notation import call
 from .primitive import apply, flat
-from .runs import Run, handed_out, matched
+from .runs import StandInRun, handed_out, matched
 from .tensor import Tensor
 
 Argnums = int | tuple[int, ...]
@@ -74,7 +74,7 @@ def _value_and_grad(
     several = (argnums,) if isinstance(argnums, int) else argnums
 
     def value_and_gradient(*args: Any, **options: Any) -> tuple[Any, Any]:
-        run = Run(who, f, args, several, options, has_aux)
+        run = StandInRun(who, f, args, several, options, has_aux)
         if len(run.outputs) != 1 or run.outputs[0].size != 1:
             shapes = [y.shape for y in run.outputs]
             raise ValueError(
@@ -151,7 +151,7 @@ def vjp(f: Callable[..., Any], *args: Any, has_aux: bool = False) -> tuple[Any, 
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 3., 40.]), array([ 1., 20.]))
     """
-    run = Run("vjp", f, args, range(len(args)), {}, has_aux)
+    run = StandInRun("vjp", f, args, range(len(args)), {}, has_aux)
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         seeds = matched(cotangent, run.value, run.outputs, "cotangent")
@@ -182,7 +182,7 @@ def linearize(f: Callable[..., Any], *args: Any, has_aux: bool = False) -> tuple
 def _linearize(
     who: str, f: Callable[..., Any], args: tuple[Any, ...], has_aux: bool = False
 ) -> tuple[Any, ...]:
-    run = Run(who, f, args, range(len(args)), {}, has_aux)
+    run = StandInRun(who, f, args, range(len(args)), {}, has_aux)
 
     def pushforward(*tangents: Any) -> Any:
         _pair(who, args, tangents)
@@ -247,7 +247,7 @@ def jacobian(
     several = (argnums,) if isinstance(argnums, int) else argnums
 
     def jacobian_of_f(*args: Any, **options: Any) -> Any:
-        run = Run("jacobian", f, args, several, options, has_aux)
+        run = StandInRun("jacobian", f, args, several, options, has_aux)
         xs, ys = run.inputs, run.outputs
         if sum(x.size for x in xs) <= sum(y.size for y in ys):
             columns = [[run.push(v) for v in _basis(xs, k)] for k in range(len(xs))]
@@ -278,7 +278,7 @@ def _basis(tensors: Sequence[Tensor], i: int) -> Iterator[list[Any]]:
         yield vectors
 
 
-def _stacked(run: Run, parts: list[Any], axis: int, y: Tensor, x: Tensor) -> Any:
+def _stacked(run: StandInRun, parts: list[Any], axis: int, y: Tensor, x: Tensor) -> Any:
     """The block of the Jacobian of y by x, from its rows or columns."""
     block = None
     if parts:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import tree
-from ..checkpoint import Call, Output, inside, now
-from ..graph import Node, Place, current, no_grad
+from ..checkpoint import Call, inside, now
+from ..graph import Node, Output, Place, current, no_grad
 from ..nn.cell import Cell
 from ..primitive import Recorded, of_precision, precision
 from ..replay import generators, replayed

@@ -56,7 +56,7 @@ class Window:
         )
 
 
-class Step(NamedTuple):
+class StepData(NamedTuple):
     """What a step is given: its input, its target, and which samples begin anew with it.
 
     active  which sequences have it, if not all do
@@ -68,7 +68,7 @@ class Step(NamedTuple):
     active: Any = None
 
 
-Source = Callable[[int], Step | None]
+Source = Callable[[int], StepData | None]
 """The step at a position, counted from 0, each asked for once and in order; None after the last."""
 
 
@@ -99,7 +99,7 @@ class Windows:
         self._given = None if state is None else detach(state)
         self._start = start
         self._count = count
-        self._steps: list[Step] = []  # that windows to come can reach
+        self._steps: list[StepData] = []  # that windows to come can reach
         self._first = 0  # position of the first of them
         self._done = 0  # how many steps windows have had
         self._kept: dict[int, Any] = {}  # states that windows to come can begin with
@@ -364,11 +364,11 @@ def _from_arrays(
                 "(time comes first)"
             )
 
-    def step(at: int) -> Step | None:
+    def step(at: int) -> StepData | None:
         if at >= T:
             return None
         reset = None if resets is None else resets[at]
-        return Step(x(at), y(at), reset, None if active is None else active[at])
+        return StepData(x(at), y(at), reset, None if active is None else active[at])
 
     return step, T
 
@@ -392,7 +392,7 @@ def _at(part: Any) -> Callable[[int], Any]:
 def _from_iterator(steps: Any, dtype: Any, start: int) -> Source:
     coming = iter(steps)
 
-    def step(at: int) -> Step | None:
+    def step(at: int) -> StepData | None:
         given = next(coming, None)
         if given is None:
             return None
@@ -404,7 +404,7 @@ def _from_iterator(steps: Any, dtype: Any, start: int) -> Source:
             )
         x, y, *reset = given
         x = sequence([x], dtype, start=start + at, who="truncated").step(0)
-        return Step(x, y, reset[0] if reset else None)
+        return StepData(x, y, reset[0] if reset else None)
 
     return step
 

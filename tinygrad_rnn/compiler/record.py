@@ -23,9 +23,9 @@ from ..refusals import (
     LOOK,
     UNROLL,
     ValueDependenceError,
-    checked_pair,
     line_of,
     record_twice,
+    recorded_pair,
     step_of,
 )
 from ..runs import same
@@ -100,7 +100,7 @@ class _Watch(Inspector):
 
 def _stepped(cell: Any, x: Any, state: Any, batch_size: int) -> Any:
     """Output and new state; x is (input, which sequences have this step), or (input,)."""
-    result = checked_pair(step_of(cell), cell.step(x[0], state), len(tree.leaves(state)))
+    result = recorded_pair(step_of(cell), cell.step(x[0], state), len(tree.leaves(state)))
     if len(x) == 1:
         return result
     one = Sequence([x[0]], None, batch_size, [x[1]], 1, False)  # type: ignore[arg-type]

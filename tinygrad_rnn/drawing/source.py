@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..graph import Inspector, Node, Place, State, _Setting
-from ..refusals import Line, line_of
+from ..refusals import CodeLine, line_of
 
 if TYPE_CHECKING:
     from ..primitive import Primitive
 
-LINES: WeakKeyDictionary[Node, Line] = WeakKeyDictionary()
+LINES: WeakKeyDictionary[Node, CodeLine] = WeakKeyDictionary()
 """Of operations that were recorded in a block of `noted`; kept for as long as they are."""
 
 

@@ -20,7 +20,7 @@ from ..graph import Array, Leaf, Node, Shape, record_order
 from ..nn import Cell
 from ..nn.cell import first_state
 from ..nn.module import unlisted
-from ..refusals import Recording, checked_pair, record_twice, refuse_differences, step_of
+from ..refusals import Recording, record_twice, recorded_pair, refuse_differences, step_of
 from ..tensor import Parameter, Tensor, tensor
 from .expr import Symbol
 from .scalar import Scalar
@@ -129,7 +129,7 @@ def _trace(cell: Cell, inputs: Any, batch: int, seed: int, backward: bool = True
 
     def step(leaves: Sequence[Tensor]) -> Any:
         result = cell.step(tree.rebuild(inputs, iter(xs)), tree.rebuild(start, iter(before)))
-        return checked_pair(subject, result, len(before))
+        return recorded_pair(subject, result, len(before))
 
     run, _ = record_twice(subject, step, leaves, leaves)
     run.when = f"for a batch of {batch}"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import ops, tree
-from ..graph import Array, Leaf, no_grad
+from ..graph import Leaf, no_grad
 from ..tensor import Parameter, Tensor, tensor, zeros
 from .module import Module
 
@@ -198,10 +198,3 @@ def fitting_input_size(model: Any, run: Callable[[int], Any], more: Set[int] = f
         f"{who}: the size of its input is not known: {why}; set self.input_size, pass "
         "input_size=, or give inputs of your own"
     ) from cause
-
-
-def uniform(
-    rng: np.random.Generator, shape: tuple[int, ...], bound: float, dtype: DTypeLike
-) -> Array:
-    """Numbers drawn evenly from [-bound, bound)."""
-    return rng.uniform(-bound, bound, shape).astype(dtype)

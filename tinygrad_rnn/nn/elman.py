@@ -10,7 +10,8 @@ from numpy.typing import DTypeLike
 
 from .. import ops
 from ..tensor import FLOAT, Parameter, Tensor
-from .cell import Cell, uniform
+from .cell import Cell
+from .init import uniform
 from .module import check_sizes
 
 if TYPE_CHECKING:
@@ -60,11 +61,11 @@ class ElmanCell(Cell):
         self.activation = activation
         self.input_size = input_size
         self.hidden_size = hidden_size
-        self.U = Parameter(uniform(rng, (input_size, hidden_size), bound, dtype))
-        self.W = Parameter(uniform(rng, (hidden_size, hidden_size), bound, dtype))
+        self.U = Parameter(uniform((input_size, hidden_size), rng, bound=bound, dtype=dtype))
+        self.W = Parameter(uniform((hidden_size, hidden_size), rng, bound=bound, dtype=dtype))
         self.b: Any = None  # or a parameter
         if bias:
-            self.b = Parameter(uniform(rng, (hidden_size,), bound, dtype))
+            self.b = Parameter(uniform((hidden_size,), rng, bound=bound, dtype=dtype))
         self._f = functions[activation]
 
     def step(self, x: Any, s: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,8 @@ from numpy.typing import DTypeLike
 
 from .. import ops
 from ..tensor import FLOAT, Parameter, Tensor, zeros
-from .cell import Cell, uniform
+from .cell import Cell
+from .init import uniform
 from .module import check_sizes
 
 if TYPE_CHECKING:
@@ -62,18 +63,18 @@ class GRUCell(Cell):
         self.reset = reset
         self.input_size = input_size
         self.hidden_size = H
-        self.U = Parameter(uniform(rng, (input_size, 3 * H), bound, dtype))
+        self.U = Parameter(uniform((input_size, 3 * H), rng, bound=bound, dtype=dtype))
         self.b: Any = None  # or a parameter
         if bias:
-            self.b = Parameter(uniform(rng, (3 * H,), bound, dtype))
+            self.b = Parameter(uniform((3 * H,), rng, bound=bound, dtype=dtype))
         if reset == "after":
-            self.W = Parameter(uniform(rng, (H, 3 * H), bound, dtype))
+            self.W = Parameter(uniform((H, 3 * H), rng, bound=bound, dtype=dtype))
             self.d: Any = None  # or a parameter
             if bias:
-                self.d = Parameter(uniform(rng, (3 * H,), bound, dtype))
+                self.d = Parameter(uniform((3 * H,), rng, bound=bound, dtype=dtype))
         else:
-            self.W = Parameter(uniform(rng, (H, 2 * H), bound, dtype))
-            self.W_n = Parameter(uniform(rng, (H, H), bound, dtype))
+            self.W = Parameter(uniform((H, 2 * H), rng, bound=bound, dtype=dtype))
+            self.W_n = Parameter(uniform((H, H), rng, bound=bound, dtype=dtype))
 
     def initial_state(self, batch_size: int) -> Tensor:
         """Zeros, named h_0."""

@@ -9,7 +9,8 @@ from numpy.typing import DTypeLike
 
 from .. import ops
 from ..tensor import FLOAT, Parameter, Tensor, zeros
-from .cell import Cell, uniform
+from .cell import Cell
+from .init import uniform
 from .module import check_sizes
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ class LSTMCell(Cell):
         bound = hidden_size**-0.5
         self.input_size = input_size
         self.hidden_size = hidden_size
-        self.U = Parameter(uniform(rng, (input_size, 4 * hidden_size), bound, dtype))
-        self.W = Parameter(uniform(rng, (hidden_size, 4 * hidden_size), bound, dtype))
+        self.U = Parameter(uniform((input_size, 4 * hidden_size), rng, bound=bound, dtype=dtype))
+        self.W = Parameter(uniform((hidden_size, 4 * hidden_size), rng, bound=bound, dtype=dtype))
         self.b: Any = None  # or a parameter
         if bias:
-            b = uniform(rng, (4 * hidden_size,), bound, dtype)
+            b = uniform((4 * hidden_size,), rng, bound=bound, dtype=dtype)
             if forget_bias is not None:
                 b[hidden_size : 2 * hidden_size] = forget_bias
             self.b = Parameter(b)

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from .. import tree
 from ..elsewhere import MODULES, SETTINGS, Substituted, refuse_theirs
 from ..graph import Array, Leaf, Node
+from ..outside import reached
 from ..primitive import plain_array
-from ..reach import reached
 from ..tensor import FLOAT, Buffer, Parameter, Tensor
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ...tensor import Parameter, zeros
-from ..cell import Cell, uniform
+from ..cell import Cell
+from ..init import uniform
 from ..module import check_sizes
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ class Draw:
 
     def __call__(self, *shape: int) -> Parameter:
         """A weight."""
-        return Parameter(uniform(self._rng, shape, self._size**-0.5, self._dtype))
+        return Parameter(uniform(shape, self._rng, bound=self._size**-0.5, dtype=self._dtype))
 
     def bias(self, gates: str = "h") -> Any:
         """A bias (n H,) for n gates, a letter each, f for the forget gate; None without biases."""
         if not self._bias:
             return None
         H = self._size
-        b = uniform(self._rng, (len(gates) * H,), H**-0.5, self._dtype)
+        b = uniform((len(gates) * H,), self._rng, bound=H**-0.5, dtype=self._dtype)
         if self._forget is not None and "f" in gates:
             b[gates.index("f") * H :][:H] = self._forget
         return Parameter(b)
