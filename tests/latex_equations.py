@@ -7,13 +7,16 @@ import re
 
 import numpy as np
 
+import tinygrad_rnn as tg
+from tinygrad_rnn import notation
+
 TOKEN = re.compile(
-    r"\\left[(\[|]|\\right[)\]|]|\\[a-zA-Z]+|\\,|\d+\.?\d*|[a-zA-Z]|[{}^_+\-=<>,()\[\]:~]"
+    r"\\left[(\[|]|\\right[)\]|]|\\[a-zA-Z]+|\\[,_]|\d+\.?\d*|[a-zA-Z]|[{}^_+\-=<>,()\[\]:~]"
 )
 WORDS = {r"\mathrm", r"\operatorname"}
-FUNCTIONS = {r"\tanh", r"\sigma", r"\exp", r"\log", r"\sin", r"\cos"}
-RELATIONS = {"<", ">", "=", r"\ge", r"\le"}
-GREEK = {r"\alpha", r"\beta", r"\delta"}
+FUNCTIONS = {r"\tanh", r"\sigma", r"\exp", r"\log", r"\sin", r"\cos", r"\max", r"\min"}
+RELATIONS = {"<", ">", "=", r"\ge", r"\le", r"\ne"}
+GREEK = {r"\lambda", *(f"\\{name}" for name in notation.GREEK)}
 
 
 def blocks(text):
@@ -48,14 +51,14 @@ class Reader:
         return left
 
     def term(self):
-        if self.peek() == r"\sum":
-            self.take()
+        if self.peek() in (r"\sum", r"\prod"):
+            kind = self.take()[1:]
             self.take("_")
             over = self.group()
             if self.peek() == "^":
                 self.take()
                 self.group()
-            return ("sum", over, self.term())
+            return (kind, over, self.term())
         left = self.product()
         while self.peek() == r"\odot":
             self.take()
@@ -64,8 +67,8 @@ class Reader:
 
     def product(self):
         left = self.atom()
-        while self.peek() in (r"\,", r"\times"):
-            kind = "product" if self.take() == r"\," else "times"
+        while self.peek() in (r"\,", r"\times", r"\cdot"):
+            kind = {r"\,": "product", r"\times": "times", r"\cdot": "hadamard"}[self.take()]
             left = (kind, left, self.atom())
         return left
 
@@ -110,14 +113,13 @@ class Reader:
             if mark == "_":
                 return ("part", inside, script)
             return ("transpose", inside) if script == r"\top" else ("power", inside, script)
-        if token in FUNCTIONS:
-            return ("call", self.take()[1:], *self.bracketed())
-        if token == r"\operatorname":
-            self.take()
-            name = self.group()
+        if token in FUNCTIONS or token == r"\operatorname":
+            name = self.take()[1:]
+            if token == r"\operatorname":
+                name = self.group().replace("\\", "")
             if self.peek() == "_":
                 self.take()
-                return ("mean", self.group(), *self.bracketed())
+                return ("reduced", name, self.group(), *self.bracketed())
             return ("call", name, *self.bracketed())
         if token == r"\frac":
             self.take()
@@ -135,6 +137,11 @@ class Reader:
             held = ("relation", self.expression(), self.take(), self.expression())
             self.take(r"\right]")
             return held
+        if token == r"\left|":
+            self.take()
+            inside = self.expression()
+            self.take(r"\right|")
+            return ("call", "abs", inside)
         if token == r"\left(":
             (inside,) = self.bracketed()
             return inside
@@ -152,7 +159,7 @@ class Reader:
 
     def number(self):
         mantissa = float(self.take())
-        if self.peek() != r"\cdot":
+        if self.tokens[self.at : self.at + 2] != [r"\cdot", "10"]:
             return ("number", mantissa)
         self.take()
         self.take("10")
@@ -173,7 +180,7 @@ class Reader:
         if scripts["^"] == r"\top":
             return ("transpose", ("name", base, scripts["_"]))
         if scripts["^"].isdigit():  # a label that is a number has brackets
-            return ("power", ("name", base, scripts["_"]), int(scripts["^"]))
+            return ("power", ("name", base, scripts["_"]), scripts["^"])
         return ("name", base + scripts["^"], scripts["_"])
 
 
@@ -188,7 +195,7 @@ class Values:
     """Names' values: `fixed` by (base, label), `over_time` by base and step.
 
     shapes    of what changes over time, by base. Beyond the last step what the backward pass makes
-              is zero; other things could be anything there, and are one
+              is zero; other things could be anything there, and are one half
     backward  what the backward pass makes
     """
 
@@ -202,18 +209,13 @@ class Values:
     def get(self, base, script, t):
         if (base, script) in self.fixed:
             return self.fixed[base, script]
+        if not script:
+            return next(iter(self.over_time[base].values()))  # it is the same at all times
         time = t + int(script[1:] or 0) if script.startswith("t") else int(script)
         if time == self.T + 1:
             zero = base[0] in "\\e" or base in self.backward
-            return (np.zeros if zero else np.ones)(self.shapes[base])
+            return np.full(self.shapes[base], 0.0 if zero else 0.5)
         return self.over_time[base][time]
-
-
-def option(node, name):
-    """The value of a written option such as axis=-1."""
-    base = node[1] if node[0] == "name" else ""
-    key, _, text = base.partition("=")
-    return text if key == name else None
 
 
 def value(node, values, t):
@@ -224,14 +226,19 @@ def value(node, values, t):
         return values.get(*rest, t)
     if kind == "sum":
         return summed(*rest, values, t)
-    if kind == "mean":
+    if kind == "prod":
         assert rest[0] == r"\mathrm{features}"
-        return value(rest[1], values, t).mean(axis=-1, keepdims=True)
+        return value(rest[1], values, t).prod(axis=-1, keepdims=True)
+    if kind == "reduced":
+        name, over, inside = rest
+        features = over == r"\mathrm{features}"
+        assert features or over == r"\mathrm{batch}"
+        options = {"axis": -1, "keepdims": True} if features else {"axis": 0}
+        return getattr(tg, name)(value(inside, values, t), **options)
     if kind == "call":
         return called(rest[0], rest[1:], values, t)
     if kind == "power":
-        base, exponent = value(rest[0], values, t), rest[1]
-        return base ** float(exponent)
+        return value(rest[0], values, t) ** value(parse(rest[1]), values, t)
     if kind == "part":
         index = re.sub(r"[{}]", "", rest[1].replace(r"\text", ""))
         index = re.sub(r"(\d)([A-Z])", r"\1*\2", index)
@@ -240,10 +247,12 @@ def value(node, values, t):
     if kind == "relation":
         left, relation, right = value(rest[0], values, t), rest[1], value(rest[2], values, t)
         tests = {"<": np.less, ">": np.greater, "=": np.equal, r"\ge": np.greater_equal}
-        return (tests | {r"\le": np.less_equal})[relation](left, right)
+        tests |= {r"\le": np.less_equal, r"\ne": np.not_equal}
+        return 1.0 * tests[relation](left, right)
     args = [value(part, values, t) for part in rest]
     if kind == "join":
-        return np.concatenate(args, axis=-1)
+        together = np.concatenate if np.ndim(args[0]) else np.stack
+        return together(args, axis=-1)
     if kind == "transpose":
         return np.swapaxes(args[0], -1, -2)
     if kind == "negative":
@@ -257,7 +266,7 @@ def value(node, values, t):
 
 
 def summed(over, inside, values, t):
-    if over == "t=1":
+    if over in ("t=1", "t"):
         return sum(value(inside, values, step) for step in range(1, values.T + 1))
     found = value(inside, values, t)
     if over == r"\mathrm{features}":
@@ -268,23 +277,19 @@ def summed(over, inside, values, t):
 def called(name, arguments, values, t):
     if name == "reshape":
         return value(arguments[0], values, t).reshape(sizes(arguments[1], values))
-    axis = next((option(a, "axis") for a in arguments if option(a, "axis")), None)
-    args = [value(a, values, t) for a in arguments if "=" not in str(a[1]) or a[0] != "name"]
-    if name == "sum":
-        keep = any(option(a, "keepdims") == "True" for a in arguments)
-        return args[0].sum(axis=int(axis), keepdims=keep)
-    if name == "deviation":
-        return args[0] - args[0].mean(axis=int(axis), keepdims=True)
-    if name == "softmax":
-        powers = np.exp(args[0])
-        return powers / powers.sum(axis=int(axis or -1), keepdims=True)
+    named = [a for a in arguments if a[0] == "name" and "=" in a[1]]
+    options = {key: eval(text) for key, _, text in (a[1].partition("=") for a in named)}
+    args = [value(a, values, t) for a in arguments if a not in named]
     functions = {
         "sigma": lambda a: 1 / (1 + np.exp(-a)),
         "ReLU": lambda a: np.where(a > 0, a, 0),
-        "where": np.where,
-        **{f: getattr(np, f) for f in ("tanh", "exp", "log", "sqrt", "sin", "cos")},
+        "deviation": lambda a, axis: a - a.mean(axis=axis, keepdims=True),
+        "softmax": lambda a, axis=-1: tg.softmax(a, axis),
+        "stop": lambda a: a,
+        "stack": lambda *parts, axis: np.stack(parts, axis),
+        "concatenate": lambda *parts, axis: np.concatenate(parts, axis),
     }
-    return functions[name](*args)
+    return (functions.get(name) or getattr(tg, name))(*args, **options)
 
 
 def sizes(node, values):
@@ -299,7 +304,7 @@ def solve(text, T, givens):
 
     givens   Values with the parameters, x, s_0 and e
     """
-    forward, _, backward, gradients = blocks(text)
+    forward, _, backward, gradients, *_ = blocks(text)
     for t in range(1, T + 1):
         for left, right in forward:
             assign(left, value(parse(right), givens, t), givens, t)

@@ -115,7 +115,7 @@ def test_sizes_end_with_their_number():
 
 
 def test_reductions_over_the_features_say_so():
-    assert "uₜ = 1[gₜ ≥ max_features(gₜ)]" in lines(ODD["MixtureOfExperts"]())
+    assert "uₜ = min_features(s⁽¹⁾ₜ)" in lines(ODD["Momentum"]())
 
 
 def test_a_truth_beside_a_number_has_a_dot():
@@ -188,3 +188,41 @@ def test_letters_of_sizes_are_no_names_of_the_cell():
     printed = str(derive(Letters()))
     assert not re.search(r"[×,/] *[(]?[BTHIO]\b", printed)
     assert "4N)" in printed
+
+
+def test_a_part_of_a_split_into_equal_sections_has_their_size():
+    """One is multiplied with the state; the other only gives its mean."""
+
+    def step(c, x, s):
+        a = tg.sigmoid((x @ c.U + s @ c.W)[:, : 2 * H])
+        r, z = tg.split(a, 2, -1)
+        return r * s + tg.mean(z, -1, keepdims=True)
+
+    found = lines(cell(step, U=(I, 3 * H), W=(H, 3 * H)))
+    assert any("mean_features(" in line and line.startswith("δ") for line in found)
+    assert not any("/ 4" in line for line in found)
+
+
+def test_positions_that_follow_each_other_are_a_slice():
+    found = lines(cell(lambda c, x, s: x @ c.U + tg.median(s, -1, True) * s, U=(I, H)))
+    assert any(line.endswith("vₜ[:, 1:2] + 0.5 (vₜ[:, 2:3] − vₜ[:, 1:2]))") for line in found)
+    assert any("put_along_axis([0, δ⁽¹⁾ₜ₊₁, δ⁽¹⁾ₜ₊₁, δ⁽²⁾ₜ₊₁], uₜ₊₁" in line for line in found)
+    assert any("isnan(vₜ[:, H−1:])" in line for line in found)
+    assert not any("reshape" in line or "scatter" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("at", "index"),
+    [([2, 3], "[:, 2:]"), ([0, 2], "[:, [0, 2]]"), ([3, 2], "[:, [3, 2]]"), ([-2, -1], "[:, 2:]")],
+)
+def test_an_index_of_positions(at, index):
+    found = lines(cell(lambda c, x, s: x @ c.U + s[:, at] @ c.W, U=(I, H), W=(2, H)))
+    assert f"sₜ = xₜ U + sₜ₋₁{index} W" in found
+
+
+def test_the_square_of_a_size():
+    def step(c, x, s):
+        pairs = tg.reshape(s[:, :, None] * s[:, None, :], (len(x), H * H))
+        return x @ c.U + pairs @ c.W
+
+    assert any("B × H²)" in line for line in lines(cell(step, U=(I, H), W=(H * H, H))))

@@ -232,7 +232,11 @@ class Axes:
                     pair = (value, part) if op in (V.STACK, V.CONCATENATE) else (part, value)
                     self._beside(*pair, axis, apart)
             if op is V.SPLIT:
-                self._in_a_row((*known[0], axis), [(*part, axis) for part in parts])
+                along = [(*output, axis) for output in parts]
+                self._in_a_row((*known[0], axis), along)
+                if not isinstance(node.params["at"], list | tuple):  # into equal sections
+                    for own in along[1:]:
+                        self._join(along[0], own)
             elif op is V.CONCATENATE:
                 held = node.saved or ()
                 parts_of = [
@@ -240,6 +244,11 @@ class Axes:
                     for i, value in enumerate(given)
                 ]
                 self._in_a_row((*whole, axis), parts_of)
+        elif op in (V.TAKE_ALONG_AXIS, V.PUT_ALONG_AXIS) and len(known) == 2:
+            x, positions = known
+            picked, within = (whole, x) if op is V.TAKE_ALONG_AXIS else (x, whole)
+            self._alike(picked, positions)
+            self._beside(picked, within, axis % len(shape), False)
         elif op.notation.form == "total" or op.kind == "reduction":
             self._reduced(whole, known[0], axis)
         elif op.kind == "structural" and len(given) == 1:

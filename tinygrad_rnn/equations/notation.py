@@ -249,7 +249,12 @@ def sized(count: Count) -> Box:
     pieces: list[str | Box] = []
     ordered = sorted(count.terms.items(), key=lambda term: (term[1] < 0, not term[0]))
     for letters, n in ordered:  # H−1, I+H+1
-        names = [_name(Symbol(letter, "size")) for letter in letters]
+        names = [
+            _name(Symbol(letter, "size"))
+            if (k := letters.count(letter)) == 1
+            else Box("raised", (_name(Symbol(letter, "size")), _number(k)))
+            for letter in dict.fromkeys(letters)
+        ]
         sign = "−" if n < 0 else "+" if pieces else ""
         times = str(abs(n.numerator)) if abs(n.numerator) != 1 or not names else ""
         pieces += [sign, times, *names, f"/{n.denominator}" if n.denominator != 1 else ""]
@@ -298,6 +303,8 @@ def _shown(value: Any) -> str | Box:
         return _number(value)
     if (count := counted(value)) is not None:
         return sized(count)
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.size <= 2 * SHORT:
+        return _row("[", _listed([_shown(n) for n in value.tolist()]), "]")
     return " ".join(str(value).split()).replace("-", "−")  # an array has lines
 
 

@@ -262,11 +262,15 @@ def _transpose(w: _Writer, e: Expr) -> str:
 
 
 def _cut(w: _Writer, e: Expr) -> str:
-    axis = e.params["axis"]
-    size = e.args[0].shape[axis]
-    start, stop = (w.place(size, e.params[end]) for end in ("start", "stop"))
-    before = "..., " if e.ndim > -axis else ""
-    return f"{w.code(e.args[0], _ATOM)}[{before}{start}:{stop}{', :' * (-1 - axis)}]"
+    x, ends = e.args[0], [e.params[end] for end in ("start", "stop")]
+    return f"{w.code(x, _ATOM)}[{_along(w, x, e.params['axis'], *ends)}]"
+
+
+def _along(w: _Writer, whole: Expr, axis: int, start: int, stop: int) -> str:
+    """The index of a range of one axis."""
+    first, last = (w.place(whole.shape[axis], k) for k in (start, stop))
+    before = "..., " if whole.ndim > -axis else ""
+    return f"{before}{first}:{last}{', :' * (-1 - axis)}"
 
 
 def _take(w: _Writer, e: Expr) -> str:
@@ -279,16 +283,16 @@ def _concatenated(w: _Writer, e: Expr) -> str:
 
 
 def _scatter(w: _Writer, e: Expr) -> str:
-    w.needs("put", _PUT)
-    return f"put({w.code(e.args[0])}, {_tuple(w, e.params['index'])}, {w._shape(e.shape)})"
+    return _put(w, e, w._index(e.params["index"]))
 
 
 def _placed(w: _Writer, e: Expr) -> str:
+    return _put(w, e, _along(w, e, *e.params["slice"]))
+
+
+def _put(w: _Writer, e: Expr, index: str) -> str:
     w.needs("put", _PUT)
-    axis, *ends = e.params["slice"]
-    start, stop = (w.place(e.shape[axis], k) for k in ends)
-    index = f"..., slice({start}, {stop}){', slice(None)' * (-1 - axis)}"
-    return f"put({w.code(e.args[0])}, ({index}), {w._shape(e.shape)})"
+    return f"put({w.code(e.args[0])}, np.s_[{index}], {w._shape(e.shape)})"
 
 
 def _over(w: _Writer, e: Expr) -> str:
@@ -312,9 +316,7 @@ def _put_along_axis(w: _Writer, e: Expr) -> str:
 
 
 def _put_rows(w: _Writer, e: Expr) -> str:
-    w.needs("put", _PUT)
-    x, rows = map(w.code, e.args)
-    return f"put({x}, {rows}, {w._shape(e.shape)})"
+    return _put(w, e, w.code(e.args[1]))
 
 
 def _on_diagonal(w: _Writer, e: Expr) -> str:
@@ -322,14 +324,6 @@ def _on_diagonal(w: _Writer, e: Expr) -> str:
         raise NoCounterpartError(f"{e.op.name}: NumPy makes square matrices only")
     offset = f", {e.params['offset']}" if e.params["offset"] else ""
     return f"np.diag({w.code(e.args[0])}{offset})"
-
-
-def _tuple(w: _Writer, index: Any) -> str:
-    parts = [
-        f"slice({p.start}, {p.stop}, {p.step})" if isinstance(p, slice) else w._literal(p)
-        for p in (index if isinstance(index, tuple) else (index,))
-    ]
-    return f"({', '.join(parts)},)"
 
 
 def _letters(e: Expr) -> str:

@@ -316,6 +316,7 @@ class Reader:
         given, other = dict(p.params), dict(q.params)
         s = self.simplify
         if op in (V.GETITEM, V.SCATTER):
+            given["index"], other["index"] = map(_as_slices, (given["index"], other["index"]))
             whole, part = (args[0].shape, shape) if op is V.GETITEM else (shape, args[0].shape)
             if np.prod(whole) == np.prod(part) and _is_basic(given["index"]):
                 return s.make(V.RESHAPE, args, shape)
@@ -412,6 +413,22 @@ def _axes(node: Node) -> list[Axis]:
     multiple = node.primitive is not None and node.primitive.multiple
     ports = range(len(node.shape) if multiple else 1)
     return [(node, port, k) for port in ports for k in range(len(node.output(port)[0]))]
+
+
+def _as_slices(index: Any) -> Any:
+    """The same index, its lists as arrays, and positions that follow each other as a slice: [2:4]
+    for [[2, 3]].
+    """
+    given = index if isinstance(index, tuple) else (index,)
+    parts = [np.asarray(part) if isinstance(part, list) else part for part in given]
+    arrays = [i for i, part in enumerate(parts) if isinstance(part, np.ndarray)]
+    if len(arrays) == 1 and not any(isinstance(part, int | np.integer) for part in parts):
+        at = parts[arrays[0]]
+        if at.ndim == 1 and at.size and at.dtype.kind in "iu" and (np.diff(at) == 1).all():
+            first, last = int(at[0]), int(at[-1])
+            if first >= 0 or last < 0:
+                parts[arrays[0]] = slice(first, last + 1 or None)
+    return tuple(parts) if isinstance(index, tuple) else parts[0]
 
 
 def _is_basic(index: Any) -> bool:

@@ -168,11 +168,13 @@ def without_effect(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def reshape_twice(e: Expr, s: Simplifier) -> Expr | None:
-    """reshape(reshape(x)) is one reshape; a sum that keeps its axes, without them, is a sum."""
+    """reshape(reshape(x)) is one reshape, and so is that of a row turned to a column; a sum that
+    keeps its axes, without them, is a sum.
+    """
     if e.op is not V.RESHAPE:
         return None
     (x,) = e.args
-    if x.op is V.RESHAPE:
+    if x.op is V.RESHAPE or (x.op is V.TRANSPOSE and 1 in x.shape[-2:]):
         return s.make(V.RESHAPE, x.args, e.shape)
     if x.op is V.SLICE:
         axis, start, stop = _range(x)
@@ -718,17 +720,6 @@ def _product(factors: Sequence[Expr], s: Simplifier) -> Expr:
     return product
 
 
-def cancelled_factor(e: Expr, s: Simplifier) -> Expr | None:
-    """(a b) / b is a."""
-    if e.op is not V.DIVIDE or e in s.forward or e.args[1].op is V.NUMBER:
-        return None
-    factors = _factors(e.args[0], s)
-    if e.args[1] not in factors:
-        return None
-    factors.remove(e.args[1])
-    return _fits(e, _product(factors, s))
-
-
 def over_length(e: Expr, s: Simplifier) -> Expr | None:
     """x 1[y != 0] / (y + 1[y = 0]) is x / y, but 0 where y is, for the length y of x."""
     if e.op is V.DIVIDE and _guarded(e.args[1]):
@@ -914,7 +905,6 @@ RULES: tuple[Rule, ...] = (
     numbers_first,
     numbers_outside,
     signs_outside,
-    cancelled_factor,
     over_length,
     of_powers,
     known_fraction,

@@ -42,6 +42,7 @@ PUT_ALONG_AXIS: Primitive = index._put
 PUT_ROWS: Primitive = index._put_rows
 INDEX_ADD: Primitive = index._index_add
 SCATTER: Primitive = index._scatter
+TAKE_ALONG_AXIS: Primitive = index._pick
 CONCATENATE: Primitive = join._concatenate
 SPLIT: Primitive = join._split
 STACK: Primitive = join._stack
@@ -108,6 +109,7 @@ __all__ = [
     "SUBTRACT",
     "SUM",
     "SWAPAXES",
+    "TAKE_ALONG_AXIS",
     "UNSTACK",
     "WHERE",
 ]
