@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -36,7 +37,7 @@ from ..equations.expr import (
 )
 from ..equations.sizes import broadcast
 from ..graph import Array
-from ..primitive import apply
+from ..primitive import Primitive, apply
 from ..tensor import tensor
 
 SENSELESS = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -47,6 +48,8 @@ EXTENTS: dict[str, Callable[[int, int], bool]] = {
     "at all steps but the first": lambda t, T: t > 1,
     "at the last step only": lambda t, T: t == T,
     "at all steps but the last": lambda t, T: t < T,
+    "at all steps but the last two": lambda t, T: t < T - 1,
+    "at all steps but the first two": lambda t, T: t > 2,
 }
 """The steps a change is made at."""
 
@@ -88,13 +91,18 @@ class Slope(NamedTuple):
     value    y = f(a)
     before   a
     factors  of f'(a) as they are written
-    name     of the activation
+    op       the activation
     """
 
     value: Expr
     before: Expr
     factors: tuple[Expr, ...]
-    name: str
+    op: Primitive
+
+    @property
+    def name(self) -> str:
+        """Of the activation."""
+        return self.op.name
 
 
 class Lines:
@@ -406,6 +414,7 @@ def _larger(a: Any, b: Any, whole: Any) -> Any:
 def _slopes(form: Form) -> list[Slope]:
     """The slopes of the activations of a cell, as its backward equations write them."""
     every = [e.value for e in form.backward] + [c.value for c in form.carries]
+    every += [g.term for g in form.parameters]
     products = [factors(e) for e in order(every) if e.op is V.MULTIPLY]
     found: list[Slope] = []
     for equation in form.forward:
@@ -427,7 +436,7 @@ def _slopes(form: Form) -> list[Slope]:
                     group = tuple(f for f in parts if (s := {*symbols([f])}) and s <= own)
                     known = any(slope.factors == group for slope in found)
                     if group and not known and _is_slope(value, y, a, group):
-                        found.append(Slope(y, a, group, value.op.name))
+                        found.append(Slope(y, a, group, value.op))
     return found
 
 
@@ -463,6 +472,9 @@ def _flat(e: Expr, known: Mapping[Expr, Any]) -> Any:
 
 _names: WeakKeyDictionary[Expr, frozenset[str]] = WeakKeyDictionary()
 
+
+KEPT = {"kept before": -1, "kept after": 1}
+"""Kinds of symbols: values as another step kept them, and how far away that is."""
 
 AT_THE_LOSS = "at the loss"
 """The name of values of the loss's step, in the step that it is followed to."""
@@ -668,6 +680,8 @@ class Trial:
             at = self.T
         elif symbol.kind == "at the loss":
             at = self._loss + symbol.time
+        elif symbol.kind in KEPT:  # what was kept in another step, the last for the one before 1
+            at = (t + KEPT[symbol.kind] - 1) % self.T + 1 + symbol.time
         elif symbol.kind == "reversed":
             at = self.T + 1 - at
         elif symbol.kind == "wrapped" and not (0 < at <= self.T):
@@ -818,16 +832,41 @@ class Trial:
         named = [f"{s.symbol.name}_0" for s in self.lines.states]
         return result | dict(zip(named, rest, strict=True))
 
+    def leaking(self, changes: Sequence[Change], order: Sequence[int]) -> dict[str, Array]:
+        """The gradients if every sequence begins with what the one before it has left.
+
+        order  of the sequences
+        """
+        carries = [line for line in self.lines.lines if line.kind == "carry"]
+        after = {
+            line.target.symbol.name: np.array(self._zero(line.value.shape)) for line in carries
+        }
+        got: dict[str, Array] = {}
+        for _ in range(self.B):
+            got = self.run(changes, after=after)
+            for line in carries:
+                left = got[f"{line.of}_0"]
+                for a, b in pairwise(order):
+                    after[line.target.symbol.name][b] = left[a]
+        return got
+
     def run(
-        self, changes: Sequence[Change], only: Container[str] | None = None
+        self,
+        changes: Sequence[Change],
+        only: Container[str] | None = None,
+        after: Mapping[str, Array] | None = None,
     ) -> dict[str, Array]:
-        """The gradients, with some lines changed; if `only` is given, not all of them."""
+        """The gradients, with some lines changed.
+
+        only   of what is between, these alone
+        after  what comes back from step T + 1, by the name of a carry; zeros if left out
+        """
         all_lines, T = self.lines.lines, self.T
         first = not self._sums
         by_line: dict[int, list[Change]] = {}
         for change in changes:
             by_line.setdefault(change.line, []).append(change)
-        if first:
+        if first or after is not None:
             dirty = frozenset(line.target.symbol.name for line in all_lines)
             dirty -= {
                 line.target.symbol.name for line in all_lines if line.kind in ("sum", "input")
@@ -837,10 +876,14 @@ class Trial:
         self._dirty = dirty
         now: dict[tuple[str, int], Any] = {}
         self._now = now
+        now |= {(label, T): g for label, g in (after or {}).items()}
         todo = [
             k
             for k, line in enumerate(all_lines)
-            if first or k in by_line or not dirty.isdisjoint(names_in(line.value))
+            if first
+            or after is not None
+            or k in by_line
+            or not dirty.isdisjoint(names_in(line.value))
         ]
         sums: dict[str, Any] = {}
         inputs: dict[tuple[str, int], Any] = {}

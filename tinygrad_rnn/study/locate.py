@@ -191,7 +191,7 @@ def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: A
     altered = _written(found.before, changes, candidate.forward)
     if altered:
         equation, instead = altered[-1 if step is None else 0]
-        if candidate.kind == "missing sum over batch":
+        if candidate.kind == "missing sum over batch" or ", in " in candidate.detail:
             instead = ""  # it is said in words
     back = asked.back
     explains = tuple(back.get(n, n) for n in found.explains)
@@ -199,7 +199,7 @@ def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: A
     late = {label for label, j in wrong if step is None or j >= step - 1}
     given = search.full.given
     seen = tuple(n for n in before if f"{n}_t" in given and f"{n}_t" not in late)
-    also = tuple(f"{c.kind}, {said(c, found.before)}" for c in found.also)
+    also = tuple(dict.fromkeys(f"{c.kind}, {said(c, found.before)}" for c in found.also))
     helper = candidate.kind != "forward pass" and name in found.before.helpers
     return Finding(
         candidate.kind, name, step, words, explains, equation, instead, seen, also, helper
@@ -220,7 +220,7 @@ def said(candidate: Candidate, lines: Lines) -> str:
     names = {
         line.target: line.of if line.of in lines.helpers else f"dL/d{line.of}"
         for line in lines.lines
-        if line.kind != "sum"
+        if line.kind not in ("sum", "input")
     }
     names |= {
         line.target: f"the part of dL/d{line.of} from step t+1"
@@ -253,6 +253,8 @@ def _first_wrong(
     the quantities that come before it."""
     lines, candidate = found.before, found.candidate
     base = Level(search.numbers, {}, 1e-9, Trial(lines, search.numbers), {}, found.sticky)
+    if candidate.leak:
+        return lines.states[0].symbol.name, search.full.trial.T, []
     if not (candidate.changes or candidate.forward or candidate.zero):  # parts of the table
         if candidate.kind == "truncated" and lines.states:
             return lines.states[0].symbol.name, None, []
@@ -308,6 +310,12 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, betwee
     words = "No rewrite of one line or two gives these numbers. "
     words += f"Right: {', '.join(f'dL/d{n}' for n in right) or 'none'}. "
     words += f"Wrong: {', '.join(f'dL/d{n}' for n in wrong) or 'none'}."
+    if not search.linear:
+        words += (
+            " The pass is not linear in e, as a backward pass is: of an e twice as large it does "
+            "not give gradients twice as large. So a gradient is clipped on the way, or a function "
+            "is taken of a gradient."
+        )
     place = search.full.trial.parted(given, search.full.close, search.full.sticky)
     if place is not None:
         line, t = place
@@ -376,7 +384,8 @@ def _nearest(search: Search) -> tuple[Line | None, bool, bool]:
     level = next((lv for lv in search.levels if lv.wrong(lv.run(None))), search.full)
     wrong = level.wrong(level.run(None))
     right = Level(level.numbers, level.run(None), 1e-9, level.trial, {}, level.sticky)
-    best: tuple[int, int, set[Item]] | None = None
+    names = {name for name, _ in wrong}
+    best: tuple[int, int, int, set[Item]] | None = None
     inputs = search.lines.inputs
     last = max((j for name, j in wrong if name in inputs), default=-1)
     for k, line in enumerate(search.lines.lines):
@@ -385,14 +394,15 @@ def _nearest(search: Search) -> tuple[Line | None, bool, bool]:
         twice = make(V.MULTIPLY, [number(1.5), line.value], line.value.shape)
         got = right.run(Candidate("", changes=(Change(k, twice),)))
         reached = {i for i in right.wrong(got) if i[0] in level.given}
-        if wrong <= reached and (best is None or (len(reached), -k) < best[:2]):
-            best = len(reached), -k, reached
+        spoiled = len({name for name, _ in reached} - names)
+        if wrong <= reached and (best is None or (spoiled, len(reached), -k) < best[:3]):
+            best = spoiled, len(reached), -k, reached
     everything = level.wrong({k: np.full(g.shape, np.nan) for k, g in level.given.items()})
     nothing = everything == wrong
     if best is None:
         return None, nothing, False
-    later = {(name, j) for name, j in best[2] if name in inputs and j > last}
-    return search.lines.lines[-best[1]], nothing, best[2] - later == wrong
+    later = {(name, j) for name, j in best[3] if name in inputs and j > last}
+    return search.lines.lines[-best[2]], nothing, best[3] - later == wrong
 
 
 def _merged(findings: list[Finding]) -> list[Finding]:

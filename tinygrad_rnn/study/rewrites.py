@@ -202,6 +202,13 @@ def _of_product(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         for text, wrong in wrong_slopes(slope, scope.lines.slopes):
             new = _shaped(product([*rest, wrong], e.shape), e)
             yield _rewrite("wrong f'(a)", new, f"{text} for the slope of {{}}", slope.value)
+        d = product(rest, slope.value.shape)
+        if d.shape == slope.value.shape and any(_is_backward(s) for s in symbols([d])):
+            for more, y in enumerate((make(slope.op, [d], d.shape), d)):
+                at = replaced(product(slope.factors, d.shape), {slope.value: y, slope.before: d})
+                new = product([*rest, at], e.shape)
+                text = "the slope at the gradient for the slope of {}"
+                yield _rewrite("wrong f'(a)", new, text, slope.value, more=0.2 + 0.2 * more)
 
 
 def _shaped(new: Expr, e: Expr) -> Expr:
@@ -225,6 +232,15 @@ def primitive_of(operator: Callable[..., Any]) -> Primitive:
 
 
 _primitives: dict[int, Primitive] = {}  # the operators live as long as the library
+
+
+def _within(x: Any) -> Any:
+    return ops.clip(x, -1, 1)
+
+
+def clipped(e: Expr, c: float) -> Expr:
+    """A value between -c and c."""
+    return make(primitive_of(_within), [e], e.shape, {"low": -c, "high": c})
 
 
 def wrong_slopes(slope: Slope, others: Sequence[Slope]) -> Iterator[tuple[str, Expr]]:
@@ -285,9 +301,23 @@ def wrong_slopes(slope: Slope, others: Sequence[Slope]) -> Iterator[tuple[str, E
     for shift in (-1, 1):
         moved = name(y.symbol._replace(time=(y.symbol.time or 0) + shift), shape)
         forms.append((f"that of step t{shift:+d}", replaced(right, {y: moved})))
+        forms += _mixed(slope, moved, f"with {y.symbol.name} of step t{shift:+d} in one factor")
+    for other in others:
+        if other.value is not y and other.value.shape == shape and other.name == slope.name:
+            of = other.value.symbol.name
+            forms += _mixed(slope, other.value, f"with {of} for {y.symbol.name} in one factor")
     for text, form in forms:
         if form is not right:
             yield text, form
+
+
+def _mixed(slope: Slope, other: Expr, text: str) -> Iterator[tuple[str, Expr]]:
+    """The slope with another value in one of its factors."""
+    for k, f in enumerate(slope.factors):
+        new = replaced(f, {slope.value: other})
+        if new is not f and len(slope.factors) > 1:
+            parts = [*slope.factors[:k], new, *slope.factors[k + 1 :]]
+            yield f"that {text}", product(parts, slope.value.shape)
 
 
 def on_one_path(e: Expr, scope: Scope) -> Iterator[Rewrite]:
@@ -320,14 +350,14 @@ def on_one_path(e: Expr, scope: Scope) -> Iterator[Rewrite]:
 
         for j, f in enumerate(rest):
             new = instead([g for k, g in enumerate(whole) if k != j])
-            text = "for the part {} of it, without the factor {}"
+            text = "{} is there without the factor {}"
             yield _rewrite("missing factor", new, text, path, f, more=0.5)
         if slope is None:
             continue
-        words = "for the part {} of it, none for the slope of {}"
+        words = "for {} alone, none for the slope of {}"
         yield _rewrite("missing f'(a)", instead(rest), words, path, slope.value, more=0.5)
         for text, other in wrong_slopes(slope, scope.lines.slopes):
-            words = f"for the part {{}} of it, {text} for the slope of {{}}"
+            words = f"for {{}} alone, {text} for the slope of {{}}"
             new = instead([*rest, other])
             yield _rewrite("wrong f'(a)", new, words, path, slope.value, more=0.5)
 
@@ -636,6 +666,7 @@ def insertions(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         ):
             new = replaced(e, {part: make(V.MULTIPLY, [part, f], part.shape)})
             yield _rewrite("extra factor", new, text + " is a factor", v, v)
+    yield from _at_the_output(e, scope)
     for value in scope.lines.forward:
         if value.shape == e.shape:
             for shift in (0, -1):
@@ -658,6 +689,28 @@ def insertions(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             if value.shape == e.shape:
                 more = make(V.MULTIPLY, [other, value], e.shape)
                 yield _rewrite("extra term", make(V.ADD, [e, more], e.shape), text, more, more=0.5)
+
+
+def _at_the_output(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """dL/do times the slope of a function of the output, which the loss has been through."""
+    form, line = scope.lines.form, scope.lines.lines[scope.k]
+    if line.kind != "error" or e not in form.errors:
+        return
+    o = form.outputs[form.errors.index(e)]
+    for function in (ops.softmax, ops.sigmoid, ops.tanh):
+        op = primitive_of(function)
+        params = {"axis": -1} if function is ops.softmax else {}
+        y = make(op, [o], e.shape, params)
+        square = make(V.MULTIPLY, [y, y], e.shape)
+        first = number(1) if function is ops.tanh else y
+        for text, factor in (
+            (f"the slope of {op.name}", make(V.SUBTRACT, [first, square], e.shape)),
+            (op.name, y),
+        ):
+            new = make(V.MULTIPLY, [e, factor], e.shape)
+            yield _rewrite(
+                "extra factor", new, f"{text} of the output is a factor of dL/do", more=-0.6
+            )
 
 
 def everywhere(e: Expr, scope: Scope) -> Iterator[Rewrite]:
@@ -755,6 +808,15 @@ def kept(
                 r.cost + 0.4,
                 {k: replaced(lines.lines[k].value, {s: r.value}) for k in at},
             )
+    timed = [u for u in used if u.symbol.time is not None]
+    inner = [u for u in timed if u.symbol.kind != "input"]
+    for some, but in ((timed, ""), (inner, " but the input")):
+        for kind, step in (("kept before", "before"), ("kept after", "after")):
+            moved = {u: name(u.symbol._replace(kind=kind), u.shape) for u in some}
+            text = f"all values kept from the forward pass{but} are those of the step {step}"
+            at = sorted({k for u in some for k in used[u]})
+            values = {k: replaced(lines.lines[k].value, moved) for k in at}
+            yield "off by one in time", (text, ()), 1.7, values
     for s in lines.forward:  # a list that begins one step early or late
         uses = [u for u in used if u.symbol.name == s.symbol.name]
         if len(uses) < 2:
@@ -866,6 +928,7 @@ __all__ = [
     "Rewrite",
     "Scope",
     "at_one_use",
+    "clipped",
     "insertions",
     "kept",
     "of_one_part",

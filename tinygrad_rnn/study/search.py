@@ -26,6 +26,7 @@ from .rewrites import (
     Scope,
     at_one_use,
     before_slopes,
+    clipped,
     everywhere,
     insertions,
     kept,
@@ -59,6 +60,8 @@ class Candidate:
     forward  to the equations of the forward pass, by number
     zero     whether the first state is taken to be zero
     whole    whether the backward pass is that of the other forward pass
+    leak     whether what is handed back is not reset between sequences: 1 from the first to the
+             last, -1 from the last to the first
     cost     how far-fetched it is
     """
 
@@ -69,6 +72,7 @@ class Candidate:
     forward: Mapping[int, Expr] = field(default_factory=dict)
     zero: bool = False
     whole: bool = False
+    leak: int = 0
     cost: float = 1.0
 
     def at(self, extent: str) -> Candidate:
@@ -115,7 +119,10 @@ class Level:
             if candidate.whole:
                 got = trial.differentiated()
                 return got | trial.values() if self.asks_values else got
-        got = trial.run(changes, self.given or None) if changes else trial.right
+        if candidate is not None and candidate.leak:
+            got = trial.leaking(changes, range(trial.B)[:: candidate.leak])
+        else:
+            got = trial.run(changes, self.given or None) if changes else trial.right
         return got | trial.values() if self.asks_values else got
 
     @property
@@ -225,7 +232,8 @@ class Search:
         self.numbers = numbers = numbers_of(problem)
         self.full = Level(numbers, given, close, Trial(lines, numbers), allowed)
         self.levels: list[Level] = []
-        for other in _smaller(problem, lines, call, given):
+        others, self.linear, self.bounds = _smaller(problem, lines, call, given)
+        for other in others:
             answer = call(other)
             if answer is None or set(answer) != set(given):
                 self.levels = []
@@ -280,7 +288,8 @@ class Search:
         level = self.full
         wrong = {label for label, _ in level.wrong(level.run(None))}
         initial = {g.of.symbol.name for g in self.lines.form.initial}
-        for candidate, got in told(level, level.run(None)):
+        right = level.run(None)
+        for candidate, got in told(level, right):
             mine = {label for label in wrong & set(got) if level.given[label].any()}
             left = {label for label, _ in level.wrong({label: got[label] for label in mine})}
             # the first state's gradient is in no table
@@ -289,6 +298,13 @@ class Search:
                 continue
             if mine and not left and wrong - mine <= _starts(self.lines):
                 explains = tuple(label for label in level.given if label in mine)
+                if candidate.kind == "truncated" and any(
+                    label in level.given and not _equal(got[label], right[label])
+                    for label in got.keys() - wrong
+                ):  # others, which it would change, are right
+                    alone = ", ".join(f"dL/d{label}" for label in explains)
+                    text = f"in {alone} alone: {candidate.detail}"
+                    candidate = Candidate("missing sum over time", text)
                 self.found.append(Found(candidate, explains, (), self.lines, level.sticky))
                 self.told = True
                 return True
@@ -331,7 +347,9 @@ class Search:
                     left = level.left(level.run(candidate), wrong)
                 except SENSELESS:
                     continue
-                if left is None or len(left) == len(wrong) or (left and candidate.whole):
+                if left is None or len(left) == len(wrong):
+                    continue
+                if left and (candidate.whole or candidate.leak):
                     continue
                 if candidate.whole and not self._all_explained([candidate]):
                     continue
@@ -376,28 +394,29 @@ class Search:
         """Whether one of them explains the larger problems too."""
         for candidate in candidates[:60]:
             for other in self._extents(candidate):
-                if not any(self._count(level, other) for level in self.levels[-2:]):
+                if all(self._still_wrong(level, other) == set() for level in self.levels[-2:]):
                     return True
         return False
 
-    def _count(self, level: Level, candidate: Candidate) -> int:
-        """How many parts are still wrong with a mistake."""
+    def _still_wrong(self, level: Level, candidate: Candidate) -> set[Item] | None:
+        """The parts that are still wrong with a mistake; None if it makes no sense."""
         self.effort += level.trial.T
         try:
-            return len(level.wrong(level.run(candidate)))
+            return level.wrong(level.run(candidate))
         except SENSELESS:
-            return 10**6
+            return None
 
     def _take(self, options: list[Candidate]) -> None:
         """Choose between mistakes by what they do on the larger problems."""
-        scored: list[tuple[list[int], float, int, Candidate]] = []
+        scored: list[tuple[list[int], float, int, Candidate, list[set[Item] | None]]] = []
         for candidate in options[:60]:
             for other in self._extents(candidate):
-                counts = [self._count(level, other) for level in self.levels[-2:]]
-                scored.append((counts, other.cost, len(scored), other))
+                left = [self._still_wrong(level, other) for level in self.levels[-2:]]
+                counts = [10**6 if some is None else len(some) for some in left]
+                scored.append((counts, other.cost, len(scored), other, left))
         scored.sort(key=lambda entry: entry[:3])
-        counts, _, _, chosen = scored[0]
-        also = [c for n, _, _, c in scored[1:] if n == counts and c.kind != chosen.kind]
+        _, _, _, chosen, left = scored[0]
+        also = [c for *_, c, some in scored[1:] if some == left and c.kind != chosen.kind]
         chosen = self._in_others_too(chosen)
         before = self.full.wrong(self.full.run(None))
         after = self.full.wrong(self.full.run(chosen))
@@ -408,7 +427,7 @@ class Search:
             Found(chosen, tuple(explains), tuple(also[:3]), self.lines, self.full.sticky)
         )
         self._accept(chosen)
-        self.told = chosen.whole
+        self.told = chosen.whole or chosen.leak != 0
 
     def _in_others_too(self, candidate: Candidate) -> Candidate:
         """The same slip in the last lines of other gradients, where it explains those."""
@@ -484,17 +503,21 @@ class Search:
         for k, line in enumerate(lines.lines):
             scope = Scope(lines, k)
             own = [*rewrites(line.value, scope), *of_gradient(k, lines)]
+            blocks = self._wrong_blocks(k, level, wrong)
             for r in own:
                 change = (Change(k, r.value),)
                 found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
+                if blocks and r.kind != "wrong gate order":
+                    found.append(self._in_blocks(k, r, blocks, level))
                 alike.setdefault(_alike(r, lines), []).append((k, r))
+            found += self._blocks_alone(k, blocks, level)
             if line.kind == "error":
                 continue
             zero = (Change(k, number(0, line.value.shape)),)
             if line.kind == "carry":
                 gone = Candidate("missing term", "without {}", (line.target,), zero, cost=1.0)
             else:
-                mark = "dL/d{}" if line.kind == "sum" else "{}"
+                mark = "dL/d{}" if line.kind in ("sum", "input") else "{}"
                 gone = Candidate("not computed", f"{mark} is zero", (line.target,), zero, cost=1.2)
             found.append(gone)
         for group in alike.values():
@@ -527,6 +550,74 @@ class Search:
         found += self._steps()
         return sorted(found, key=lambda c: c.cost)
 
+    def _wrong_blocks(self, k: int, level: Level, wrong: set[Item]) -> list[int]:
+        """The blocks of columns of a parameter's gradient that are wrong, if others are right."""
+        line = self.lines.lines[k]
+        label = line.target.symbol.name
+        if line.kind != "sum" or label not in level.given:
+            return []
+        every = _parts(label, level.given[label], level)
+        found = sorted(j for name, j in wrong if name == label)
+        return found if len(found) < len(every) else []
+
+    def _in_blocks(self, k: int, r: Rewrite, blocks: Sequence[int], level: Level) -> Candidate:
+        """A rewrite of some blocks of columns of a parameter's gradient: of some gates only."""
+        e = self.lines.lines[k].value
+        width = level.numbers.starts[0].shape[-1]
+        shape = (*e.shape[:-1], width)
+        parts = [
+            make(
+                V.SLICE, [r.value if j in blocks else e], shape,
+                {"axis": -1, "start": j * width, "stop": (j + 1) * width},
+            )
+            for j in range(e.shape[-1] // width)
+        ]  # fmt: skip
+        value = make(V.CONCATENATE, parts, e.shape, {"axis": -1})
+        text, expressions = r.detail
+        text += f", in {' and '.join(self._block(e, j, len(parts)) for j in blocks)}"
+        return Candidate(r.kind, text, expressions, (Change(k, value),), cost=r.cost + 0.3)
+
+    def _blocks_alone(self, k: int, blocks: Sequence[int], level: Level) -> Iterator[Candidate]:
+        """Blocks of columns of a gradient as wholes: zero, times a number, or another block."""
+        if not blocks:
+            return
+        line = self.lines.lines[k]
+        e, label, width = line.value, line.target.symbol.name, level.numbers.starts[0].shape[-1]
+        right = level.run(None)[label]
+        parts = [np.split(g, e.shape[-1] // width, -1) for g in (level.given[label], right)]
+        c = constant(*[[some[j] for j in blocks] for some in parts])
+        detail = "dL/d{} is zero", (line.target,)
+        zero = Rewrite("not computed", number(0, e.shape), detail, 1.2)
+        yield self._in_blocks(k, zero, blocks, level)
+        if c is not None and c not in (0, 1):
+            kind, text, cost = _said(c, level, True)
+            detail = text.replace("{}", "dL/d{}"), (line.target,)
+            yield self._in_blocks(k, Rewrite(kind, _times(c, e), detail, cost), blocks, level)
+        for m in range(len(parts[0])) if len(blocks) == 1 else ():
+            if m not in blocks:
+                rolled = np.roll(np.arange(len(parts[0])), blocks[0] - m)
+                shape = (*e.shape[:-1], width)
+                moved = [
+                    make(
+                        V.SLICE, [e], shape,
+                        {"axis": -1, "start": int(i) * width, "stop": (int(i) + 1) * width},
+                    )
+                    for i in rolled
+                ]  # fmt: skip
+                value = make(V.CONCATENATE, moved, e.shape, {"axis": -1})
+                text = f"{self._block(e, m, len(parts[0]))} is there"
+                r = Rewrite("wrong operand", value, (text, ()), 1.3)
+                yield self._in_blocks(k, r, blocks, level)
+
+    def _block(self, e: Expr, j: int, n: int) -> str:
+        """The name of a block of a product: that of the cotangent in it, or its number."""
+        made = {line.target: line for line in self.lines.lines if line.kind == "backward"}
+        for s in symbols([e]):
+            joined = made[s].value if s in made else e
+            if joined.op is V.CONCATENATE and len(joined.args) == n and joined.args[j] in made:
+                return f"the block of dL/d{made[joined.args[j]].of}"
+        return f"block {j + 1} of {n}"
+
     def _at_some_steps(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
         """The likely ones at the first or last step only, or at all others."""
         if level.trial.T == 1:
@@ -541,19 +632,35 @@ class Search:
         found: list[Candidate] = []
         for k, line in enumerate(self.lines.lines):
             scope = Scope(self.lines, k)
+            blocks = self._wrong_blocks(k, level, wrong)
             for make_ in (before_slopes, on_one_path, at_one_use, everywhere, insertions):
                 for r in make_(line.value, scope):
                     change = (Change(k, r.value),)
                     found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
+                    if blocks:
+                        found.append(self._in_blocks(k, r, blocks, level))
+            for c in self.bounds if line.kind in ("backward", "carry") else ():
+                change = (Change(k, clipped(line.value, c)),)
+                text = f"every entry of {{}} is clipped to {c:.6g}"
+                found.append(Candidate("clipped", text, (line.target,), change, cost=1.5))
         return sorted(found, key=lambda c: c.cost)
 
     def _fitted(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
         """A line or a term times a number: what number, the given gradients say."""
         base = level.run(None)
         for k, line in enumerate(self.lines.lines):
+            label = line.target.symbol.name
+            if line.kind == "sum" and any(name == label for name, _ in wrong):
+                more = level.given[label] - base[label]
+                c = constant([more], [level.numbers.parameters[label]]) if more.size > 1 else None
+                if c:
+                    value = make(V.ADD, [line.value, _times(c, line.target)], line.value.shape)
+                    change = (Change(k, value, "at step 1 only"),)
+                    text = f"{c:.6g} {{}} is added once: weight decay"
+                    yield Candidate("extra term", text, (line.target,), change, cost=1.5)
             parts = terms(line.value)
             zero = number(0, line.value.shape)
-            mark = "dL/d{}" if line.kind == "sum" else "{}"
+            mark = "dL/d{}" if line.kind in ("sum", "input") else "{}"
             cases: list[tuple[Expr, Callable[[float], Expr], Expr]] = [
                 (zero, lambda c, v=line.value: _times(c, v), line.target)  # type: ignore[misc]
             ]
@@ -620,6 +727,9 @@ class Search:
                 yield Candidate(kind, "in dL/d{}: " + text, (lines[k].target,), (change,), cost=1.0)
             if len(sums) > 1:
                 yield Candidate(kind, "in every gradient: " + text, (), every, cost=1.2)
+        for leak, side in ((1, "before"), (-1, "after")) if self.full.trial.B > 1 else ():
+            text = f"every sequence begins with what the sequence {side} it has handed back"
+            yield Candidate("accumulator not reset", text, leak=leak, cost=1.4)
         stop = [
             Change(k, number(0, line.value.shape), "at step 1 only")
             for k, line in enumerate(lines)
@@ -652,9 +762,9 @@ class Search:
                     (Change(k, kept),), cost=1.4,
                 )  # fmt: skip
         for k, line in enumerate(lines):
-            if line.kind != "error":
-                continue
             e = line.value
+            if line.kind != "error" or e.op is not V.SYMBOL:
+                continue
             for shift in (-1, 1):
                 other = make(V.SYMBOL, (), e.shape, {"symbol": e.symbol._replace(time=shift)})
                 yield Candidate(
@@ -832,6 +942,10 @@ def _renamed(new: Expr, old: Expr) -> bool:
     return new.symbol.name == old.symbol.name
 
 
+def _equal(a: Array, b: Array) -> bool:
+    return bool(np.abs(a - b).max(initial=0.0) <= 1e-9 * np.abs(b).max(initial=0.0))
+
+
 def _alike(r: Rewrite, lines: Lines) -> Any:
     """What the same mistake made in other lines has in common with this one."""
     text, parts = r.detail
@@ -900,12 +1014,14 @@ def _smaller(
     lines: Lines,
     call: Callable[[Numbers], dict[str, Array] | None],
     given: Mapping[str, Array],
-) -> Iterator[Numbers]:
-    """Random problems of one, two and three steps, if the function can be asked about such."""
+) -> tuple[list[Numbers], bool, list[float]]:
+    """Random problems of one, two and three steps, if the function can be asked about such; whether
+    its gradients are linear in dL/do_t; and if not, what the first state's may be clipped to.
+    """
     rng = np.random.default_rng(0)
     own = numbers_of(problem)
     if lines.form.initial or any(x.dtype.kind != "f" or x.ndim < 3 for x in own.inputs):
-        return
+        return [], True, []
 
     def near(p: Array) -> Array:
         spread = 0.3 if p.ndim < 2 else 0.5 / np.sqrt(p.shape[0])
@@ -926,16 +1042,25 @@ def _smaller(
         parameters = own.parameters  # the function has its own
     doubled = asked(errors=[2.0 * e for e in own.errors])
     if doubled is None or same(doubled, given):
-        return  # it computes dL/do itself
-    if not all(np.allclose(doubled[k], 2 * given[k], rtol=1e-5, atol=1e-12) for k in given):
-        return
-    for T in (1, 2, 3):
-        yield Numbers(
+        return [], True, []  # it computes dL/do itself
+    labels = [k for k in given if not k.endswith(" value")]
+    linear = all(np.allclose(doubled[k], 2 * given[k], rtol=1e-5, atol=1e-12) for k in labels)
+    bounds: list[float] = []
+    if not linear:
+        huge = asked(errors=[1e6 * e for e in own.errors]) or {}
+        starts = [np.abs(huge[k]) for k in _starts(lines) & huge.keys()]
+        bounds = [float(g.max()) for g in starts if (g > 0.999 * g.max()).sum() > 1]
+        bounds = [_nice(c) for c in bounds] + [c * 10.0**k for k in range(-3, 3) for c in (1, 2, 5)]
+    found = [
+        Numbers(
             parameters,
             [rng.normal(size=(T, *x.shape[1:])) for x in own.inputs],
             [np.asarray(rng.normal(0, 0.7, s.shape)) for s in own.starts],
             [rng.normal(size=(T, *e.shape[1:])) for e in own.errors],
         )
+        for T in (1, 2, 3)
+    ]
+    return found, linear, bounds
 
 
 __all__ = ["Candidate", "Found", "Search", "constant", "numbers_of"]
