@@ -2,10 +2,11 @@
 
     python benchmarks/lab.py [WORKLOAD ...] [--repeats N] [--hand] [--study]
 
-By hand: the same forward and backward pass twice, once recorded and swept, once as it stands in
-`tinygrad_rnn.study.handwritten`: float32, from the same dL/do to the same gradients (all
-parameters, x and the initial state), which are compared first. The two take turns; the ratio is the
-median over the turns. Autodiff also computes o_t = s_t V + c, which the pass by hand does not need.
+By hand: the same forward and backward pass three times: recorded and swept, compiled by `scan`, and
+as it stands in `tinygrad_rnn.study.handwritten`: float32, from the same dL/do to the same gradients
+(all parameters, x and the initial state), which are compared first. They take turns; a ratio, over
+the pass by hand, is the median over the turns. Autodiff also computes o_t = s_t V + c, which the
+pass by hand does not need.
 
 "record" is the rest of the difference when there is nothing to compute: the same two passes
 with every size 1, so that only nodes, calls and small arrays remain.
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ HAND: dict[str, Callable[..., Any]] = {
 Pass = Callable[[], dict[str, Any]]
 
 
-def passes(w: Workload) -> tuple[Pass, Pass]:
-    """One forward and backward pass, by autodiff and by hand: {name: gradient}."""
+def passes(w: Workload) -> tuple[Pass, Pass, Pass]:
+    """One forward and backward pass, recorded, compiled and by hand: {name: gradient}."""
     rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> Any:
@@ -53,9 +54,9 @@ def passes(w: Workload) -> tuple[Pass, Pass]:
     parameters = cell.parameters() | {"V": V, "c": c}
     arrays = {name: p.numpy() for name, p in parameters.items()}
 
-    def by_autodiff() -> dict[str, Any]:
+    def by_autodiff(of: Callable[..., Any]) -> dict[str, Any]:
         x, *state = tg.tensor(xs), *map(tg.tensor, start)
-        run = tg.unroll(cell, x, tuple(state) if len(state) > 1 else state[0])
+        run = of(cell, x, tuple(state) if len(state) > 1 else state[0])
         found = [*parameters.values(), x, *state]
         gradients = tg.gradients(run.outputs @ V + c, found, e)
         return dict(zip((*parameters, "x", *names), gradients, strict=True))
@@ -64,7 +65,7 @@ def passes(w: Workload) -> tuple[Pass, Pass]:
         gradients, _ = HAND[w.cell](arrays, xs, start if len(start) > 1 else start[0], e)
         return dict(gradients)
 
-    return by_autodiff, by_hand
+    return lambda: by_autodiff(tg.unroll), lambda: by_autodiff(tg.scan), by_hand
 
 
 def clock(run: Callable[[], Any], times: int = 1) -> float:
@@ -74,27 +75,31 @@ def clock(run: Callable[[], Any], times: int = 1) -> float:
     return (time.perf_counter() - start) / times
 
 
-def take_turns(a: Pass, b: Pass, repeats: int) -> tuple[float, float, float]:
-    """Seconds of a, seconds of b, and the median of their ratio."""
-    times = max(1, round(0.1 / clock(b)))
-    turns = [(clock(a, times), clock(b, times)) for _ in range(repeats)]
-    first, second = (float(np.median([turn[i] for turn in turns])) for i in (0, 1))
-    return first, second, float(np.median([x / y for x, y in turns]))
+def take_turns(ways: Sequence[Pass], repeats: int) -> tuple[list[float], list[float]]:
+    """Seconds of each, and the medians of their ratios to the last."""
+    times = max(1, round(0.1 / clock(ways[-1])))
+    turns = [[clock(way, times) for way in ways] for _ in range(repeats)]
+    seconds = np.median(turns, axis=0)
+    ratios = np.median([[t / turn[-1] for t in turn] for turn in turns], axis=0)
+    return seconds.tolist(), ratios.tolist()
 
 
 def against_hand(names: list[str], repeats: int) -> None:
-    print(f"{'workload':12} {'autodiff ms':>11} {'by hand ms':>11} {'ratio':>6} {'record ms':>10}")
+    print(f"{'workload':12} {'unroll ms':>10} {'scan ms':>8} {'by hand ms':>11} "
+          f"{'unroll':>7} {'scan':>6} {'record ms':>10}")  # fmt: skip
     for name in names:
         w = WORKLOADS[name]
-        a, b = passes(w)
-        found, wanted = a(), b()
-        assert set(found) == set(wanted), (set(found), set(wanted))
-        for key, g in wanted.items():
-            assert np.abs(found[key] - g).max() <= 2e-3 * np.abs(g).max(), (name, key)
-        x, y, ratio = take_turns(a, b, repeats)
-        small = take_turns(*passes(w._replace(B=1, I=1, H=1, O=1)), 3)
-        record = 1e3 * (small[0] - small[1])
-        print(f"{name:12} {1e3 * x:11.2f} {1e3 * y:11.2f} {ratio:6.2f} {record:10.2f}", flush=True)
+        ways = passes(w)
+        *others, wanted = (way() for way in ways)
+        for found in others:
+            assert set(found) == set(wanted), (set(found), set(wanted))
+            for key, g in wanted.items():
+                assert np.abs(found[key] - g).max() <= 2e-3 * np.abs(g).max(), (name, key)
+        seconds, ratios = take_turns(ways, repeats)
+        small, _ = take_turns(passes(w._replace(B=1, I=1, H=1, O=1)), 3)
+        x, y, z = (1e3 * s for s in seconds)
+        print(f"{name:12} {x:10.2f} {y:8.2f} {z:11.2f} {ratios[0]:7.2f} {ratios[1]:6.2f} "
+              f"{1e3 * (small[0] - small[-1]):10.2f}", flush=True)  # fmt: skip
 
 
 SIZES = [(25, 64), (50, 64), (100, 64), (100, 32), (100, 128)]

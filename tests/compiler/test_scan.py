@@ -531,3 +531,20 @@ def test_a_parameter_may_have_any_name(name, backend):
         for run in (tg.scan, tg.unroll)
     )
     same(found, wanted)
+
+
+class Twice(Named):
+    """Its output is computed as its state is, once more."""
+
+    def step(self, x, s):
+        s = x + s @ getattr(self, self.word)
+        return 0.1 * tg.tanh(s), 0.1 * tg.tanh(s)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_output_equal_to_the_state_has_a_cotangent_of_its_own(loss, backend):
+    cell, xs = Twice("W"), np.random.default_rng(1).normal(size=(5, 2, 3))
+    found, wanted = (
+        looked_at(run, cell, xs, initial(cell, 2), LOSSES[loss]) for run in (tg.scan, tg.unroll)
+    )
+    same(found, wanted)

@@ -11,7 +11,7 @@ import builtins
 import keyword
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -161,6 +161,7 @@ class Emitter:
         self.read: dict[Var, None] = {}
         self.buffered: dict[Var, None] = {}
         self.strided: set[Var] = set()
+        self.instead: dict[Var, Var] = {}
 
     # -- atoms ----------------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class Emitter:
         """A value of all steps of the block; axes to broadcast as one step's value would."""
         if isinstance(atom, Constant) or self.level[atom] == "once":
             return self.once(atom)
-        name = f"b_{self.w.name(atom)}"
+        name = f"b_{self.w.name(self.instead.get(atom, atom))}"
         if ndim is not None and 0 < len(atom.shape) < ndim:
             return f"{name}[:, {', '.join(['None'] * (ndim - len(atom.shape)))}]"
         if ndim and not atom.shape:
@@ -183,6 +184,7 @@ class Emitter:
         """A value in one step."""
         if isinstance(atom, Constant) or self.level[atom] == "once":
             return self.once(atom)
+        atom = self.instead.get(atom, atom)
         self.read.setdefault(atom)
         return self.w.name(atom)
 
@@ -213,7 +215,8 @@ class Emitter:
         """A product in one step; `dot` asks less before it begins."""
         shapes = [np.ndim(x.value) if isinstance(x, Constant) else len(x.shape) for x in e.inputs]
         dtypes = {x.dtype for x in (*e.inputs, *e.outputs) if isinstance(x, Var)}
-        if shapes == [2, 2] and len(dtypes) == 1 and e.outputs[0] not in self.strided:
+        contiguous = self.instead.get(e.outputs[0], e.outputs[0]) not in self.strided
+        if shapes == [2, 2] and len(dtypes) == 1 and contiguous:
             return f"{given[0]}.dot({given[1]}, {out})"
         return self.w.call(np.matmul, given, out)
 
@@ -252,13 +255,13 @@ class Emitter:
         if e.outputs[0] in self.written:
             return
         self.written.update(e.outputs)
-        v = e.outputs[0]
+        v = self.instead.get(e.outputs[0], e.outputs[0])
         name = f"b_{self.w.name(v)}"
         there = self.place.get(v)
         if len(e.outputs) == 1 and there is not None:
-            self.buffered.setdefault(v)
-            if there == "block":
+            if there == "block" and v not in self.buffered:
                 self.w.line(depth, f"{name} = blk_{self.w.name(v)}[:n]")
+            self.buffered.setdefault(v)
             lines = self.values(e, self.many, name, len(v.shape))
             if not lines and _flat_product(e, self.level):
                 a, b = e.inputs
@@ -540,6 +543,47 @@ def targets(loop: Sequence[Equation], need: dict[Var, Place], taken: set[Var]) -
                 place[a] = place[whole]
             start += size
     return Targets(place, parts, views)
+
+
+def in_place(
+    equations: Sequence[Equation],
+    uses: Mapping[Var, int],
+    places: Mapping[Var, Place],
+    sharing: Collection[Any],
+    late: Collection[Var],
+    strided: Collection[Var],
+) -> dict[Var, Var]:
+    """Values that are in the memory of the one that is made of them, as nothing else reads them.
+
+    uses     how often every value is read
+    places   of the values
+    sharing  values whose memory is a part of another's, or has parts
+    late     values whose memory has something else before they are computed
+    strided  values whose memory is part of another's, where products are slow
+    """
+    makers = {v: e for e in equations for v in e.outputs}
+    found: dict[Var, Var] = {}
+    for e in reversed(equations):
+        u = e.outputs[0]
+        f = e.primitive.value
+        if not isinstance(f, np.ufunc) or e.params or e.primitive is MATMUL:
+            continue
+        if u in late or u not in places:
+            continue
+        for v in e.inputs:
+            if (
+                isinstance(v, Var)
+                and v in makers
+                and uses[v] == 1
+                and v not in sharing
+                and not (u in strided and makers[v].primitive is MATMUL)
+                and places.get(v) in ("fixed", "block")
+                and _RANK[places[v]] <= _RANK[places[u]]
+                and (v.shape, v.dtype) == (u.shape, u.dtype)
+            ):
+                found[v] = found.get(u, u)
+                break
+    return found
 
 
 def is_view(e: Equation) -> bool:

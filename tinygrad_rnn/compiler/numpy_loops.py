@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from .numpy_code import (
     Place,
     Targets,
     Writer,
+    in_place,
     targets,
     width,
 )
+from .numpy_rewrite import factored, of_wholes
 from .split import Part, Split
 
 
@@ -31,8 +34,20 @@ class _Loop:
     """What both directions have in common: buffers, views and the lines of a step."""
 
     def __init__(
-        self, w: Writer, part: Part, need: dict[Var, Place], taken: set[Var], native: bool
+        self,
+        w: Writer,
+        part: Part,
+        need: dict[Var, Place],
+        taken: set[Var],
+        native: bool,
+        ends: Sequence[Any] = (),
+        late: Collection[Var] = (),
     ) -> None:
+        """Choose where values are.
+
+        ends   what is read after the loop
+        late   values whose memory has something else before they are computed
+        """
         self.w = w
         self.part = part
         self.targets: Targets = targets(part.loop, need, taken)
@@ -48,14 +63,29 @@ class _Loop:
         self.emit.strided.update(
             v for v, (_, index, _) in self.targets.parts.items() if index.startswith(":")
         )
+        if not native:
+            self._share_memory([*ends, *need], late)
         self.packs: list[str] = []
         self.given: set[Var] | None = None  # what a native loop reads and writes
         self.viewed = {v for e in self.targets.views for v in e.outputs}
         self.own = [
             v
             for v in places
-            if v not in self.viewed and v not in self.targets.parts and v not in taken
+            if v not in self.viewed
+            and v not in self.targets.parts
+            and v not in taken
+            and v not in self.emit.instead
         ]
+
+    def _share_memory(self, ends: Iterable[Any], late: Collection[Var]) -> None:
+        """Values that only one operation reads are in the memory of its result."""
+        part, emit = self.part, self.emit
+        read = [a for e in (*part.before, *part.loop, *part.after) for a in e.inputs]
+        uses = Counter(a for a in (*read, *ends) if isinstance(a, Var))
+        sharing: set[Any] = {*self.targets.parts, *(v for v, _, _ in self.targets.parts.values())}
+        sharing.update(a for e in self.targets.views for a in (*e.inputs, *e.outputs))
+        for equations in (part.before, part.loop, part.after):
+            emit.instead |= in_place(equations, uses, self.places, sharing, late, emit.strided)
 
     def root(self, v: Var) -> Var:
         """The value whose buffer holds this one."""
@@ -327,6 +357,8 @@ def _forward(s: Split, keep: bool, machine: Machine | None) -> Compiled:
     need: dict[Var, Place] = {}
     if machine is not None:
         part = sunk(part, {*kept, *j.results}, _rows(s))
+    else:
+        part = of_wholes(part, [*kept, *j.results])
     for e in part.after:
         need |= {a: "block" for a in e.inputs if isinstance(a, Var) and part.level[a] == "loop"}
     need |= dict.fromkeys(kept, "stack")
@@ -339,7 +371,8 @@ def _forward(s: Split, keep: bool, machine: Machine | None) -> Compiled:
         if len(maker.outputs) == 1 and not _view(maker, makers):
             home[c.after] = k
     need |= {v: "stack" for v in j.results if v not in home}
-    loop = _Loop(w, part, need, set(home), machine is not None)
+    ends = [*kept, *j.results, *(c.after for c in s.carries)]
+    loop = _Loop(w, part, need, set(home), machine is not None, ends)
     emit = loop.emit
     w.line(0, "def forward(T, xs, s0, outside, constants):")
     _unpack(w, "all_", j.xs, "xs")
@@ -416,17 +449,19 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
     w, j, part = Writer(), s.joint, s.backward
     kept = [v for v in s.kept if v not in (*j.xs, *j.states)]
     need: dict[Var, Place] = {}
+    ends = [a for _, a in (*s.totals, *s.to_x)] + [c.back for c in s.carries]
     if machine is not None:
-        ends = [a for _, a in (*s.totals, *s.to_x)] + [c.back for c in s.carries]
         part = sunk(part, {a for a in ends if isinstance(a, Var)}, _rows(s))
+    else:
+        part = factored(part, [a for a in ends if isinstance(a, Var)])
     after_reads: list[Any] = [a for e in part.after for a in e.inputs]
     after_reads += [a for _, a in (*s.totals, *s.to_x)]
     for a in after_reads:
         if isinstance(a, Var) and part.level[a] == "loop":
             need[a] = "block"
     made = {v: e for e in (*part.loop, *part.after) for v in e.outputs}
-    whole = [a for _, a in s.to_x if isinstance(a, Var) and a in made]
-    need |= dict.fromkeys(whole, "stack")
+    given = [a for _, a in s.to_x if isinstance(a, Var) and a in made]
+    need |= dict.fromkeys(given, "stack")
     home: dict[Var, int] = {}
     makers = {v: e for e in part.loop for v in e.outputs}
     for k, c in enumerate(s.carries):
@@ -440,7 +475,7 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
             and not _view(e, makers)
         ):
             home[c.back] = k
-    loop = _Loop(w, part, need, set(home), machine is not None)
+    loop = _Loop(w, part, need, set(home), machine is not None, ends, home)
     emit = loop.emit
     seeds = [
         (r, g) for r, g in enumerate(j.seeds) if g is not None and part.level.get(g) is not None
@@ -471,12 +506,17 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
             w.line(1, f"{w.name(c.back)} = r{k}")
             loop.places[c.back] = "fixed"
     fixed: set[Var] = set()
+    there: dict[int, int] = {}
     for r, g in seeds:
         dtype = w.put(g.dtype, f"{g.dtype}")
         if (r, g) in carried:
             if g not in need:
-                w.line(1, f"{w.name(g)} = np.empty({g.shape}, {dtype})")
+                leaf = _accumulator(s, part, home, r, g) if machine is None else None
+                memory = f"np.empty({g.shape}, {dtype})" if leaf is None else f"r{leaf}"
+                w.line(1, f"{w.name(g)} = {memory}")
                 fixed.add(g)
+                if leaf is not None:
+                    there[r] = leaf
         elif present[r]:
             w.line(1, f"all_{w.name(g)} = G[{r}]")
         else:
@@ -501,8 +541,7 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
     ahead = [g for r, g in seeds if (r, g) not in carried]
     loop.block([v for v in (*j.xs, *j.states, *kept, *ahead) if v in used])
     carries = {
-        r: [k for k, c in enumerate(s.carries) if c.after is j.results[r] and c.live]
-        for r, _ in carried
+        r: [k for k, c in enumerate(s.carries) if c.result == r and c.live] for r, _ in carried
     }
     others = [
         (k, c)
@@ -536,6 +575,8 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
         add = w.put(np.add, "add")
         for r, g in carried:
             out, words = w.name(g), [f"r{k}" for k in carries[r]]
+            if r in there and len(words) == 1 and not present[r]:
+                continue
             if present[r]:
                 rows.append((w.free("G"), _each(g, f"b_G{r}")))
                 words.insert(0, rows[-1][0])
@@ -569,6 +610,17 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
         w.line(1, f"give({_list(used_blocks)})")
     w.line(1, f"return {_list(to_x)}, {_list(first)}, {_list(totals)}")
     return w.done("backward")
+
+
+def _accumulator(s: Split, part: Part, home: dict[Var, int], r: int, g: Var) -> int | None:
+    """The leaf of the state whose accumulator the whole cotangent of a result may stand in: it is
+    not read any more when the accumulator gets its new value."""
+    for k, c in enumerate(s.carries):
+        if c.result == r and c.live and isinstance(c.back, Var) and home.get(c.back) == k:
+            makes = [c.back in e.outputs for e in part.loop].index(True)
+            reads = [n for n, e in enumerate(part.loop) if g in e.inputs]
+            return k if all(n < makes for n in reads) else None
+    return None
 
 
 def _summed(parts: Sequence[Var], out: Var) -> list[Equation]:

@@ -33,13 +33,15 @@ class Carry(NamedTuple):
     """One leaf of the state.
 
     before  its value before the step
-    after   the result that it is after the step
+    after   its value after the step
+    result  the number of the result that this is; another may be the same value
     back    the cotangent of `before`, or None
     live    whether anything that is asked for depends on that cotangent
     """
 
     before: Var
     after: Var
+    result: int
     back: Atom | None
     live: bool
 
@@ -96,7 +98,7 @@ def split(joint: Joint, equations: Sequence[Equation], wanted: Sequence[bool]) -
     ]
     known = {v for e in ahead for v in e.outputs}
     back = ancestors(equations, ends)
-    carried = {c.after for c in carries if c.live}
+    carried = {c.result for c in carries if c.live}
     level = dict.fromkeys(fixed, "once")
     level |= dict.fromkeys([*joint.xs, *joint.states], "before")
     once = [e for e in back if e.outputs[0] in known and forward.level[e.outputs[0]] == "once"]
@@ -104,9 +106,7 @@ def split(joint: Joint, equations: Sequence[Equation], wanted: Sequence[bool]) -
         for v in e.outputs:
             level[v] = "once" if forward.level[v] == "once" else "before"
     level |= {
-        g: "loop" if result in carried else "before"
-        for g, result in zip(joint.seeds, joint.results, strict=True)
-        if g is not None
+        g: "loop" if r in carried else "before" for r, g in enumerate(joint.seeds) if g is not None
     }
     rest = [e for e in back if e.outputs[0] not in known]
     backward = _parted(rest, level, [c.back for c in carries if isinstance(c.back, Var)])
@@ -126,8 +126,8 @@ def _carries(
     wanted   whether those of the first state are
     """
     n, m = len(joint.xs), len(joint.states)
-    new = [joint.results[p] for p in joint.places[len(joint.places) - m :]]
-    seeds = [joint.seeds[p] for p in joint.places[len(joint.places) - m :]]
+    places = joint.places[len(joint.places) - m :]
+    seeds = [joint.seeds[p] for p in places]
     floats = [v.dtype.kind == "f" for v in joint.states]
     live = [w and f for w, f in zip(wanted, floats, strict=True)]
     while True:
@@ -140,8 +140,8 @@ def _carries(
             break
         live = more
     return [
-        Carry(v, after, joint.back[n + k] if live[k] else None, live[k])
-        for k, (v, after) in enumerate(zip(joint.states, new, strict=True))
+        Carry(v, joint.results[r], r, joint.back[n + k] if live[k] else None, live[k])
+        for k, (v, r) in enumerate(zip(joint.states, places, strict=True))
     ]
 
 

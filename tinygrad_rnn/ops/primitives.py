@@ -20,6 +20,7 @@ EXP: Primitive = PRIMITIVES["exp"]
 LOG: Primitive = PRIMITIVES["log"]
 LOGADDEXP: Primitive = PRIMITIVES["logaddexp"]
 SIGMOID: Primitive = PRIMITIVES["sigmoid"]
+TANH: Primitive = PRIMITIVES["tanh"]
 EQUAL: Primitive = compare.EQUAL
 GREATER: Primitive = compare.GREATER
 GREATER_EQUAL: Primitive = compare.GREATER_EQUAL
@@ -110,6 +111,7 @@ __all__ = [
     "SUM",
     "SWAPAXES",
     "TAKE_ALONG_AXIS",
+    "TANH",
     "UNSTACK",
     "WHERE",
 ]

@@ -284,16 +284,21 @@ def apply1(primitive: Primitive, x: Any) -> Any:
         return primitive.value(x)
     state = current()
     node = x._node
-    if node is None or not state.recording or state.inspectors:
+    if state.inspectors:
         return apply(primitive, (x,), _NO_PARAMS)
     value = x._value
+    recorded = node is not None and state.recording
     try:
         y = primitive.value(value)
     except TypeError as error:  # minus of truth values
+        if not recorded:
+            return apply(primitive, (x,), _NO_PARAMS)
         _fail(primitive, state, (x,), (value,), _NO_PARAMS, error)
     dtype = y.dtype
     if dtype is not value.dtype or (dtype is not _SINGLE and dtype is not _DOUBLE):
         return apply(primitive, (x,), _NO_PARAMS)  # not of floats, or in an unusual form
+    if node is None or not state.recording:
+        return _unrecorded(y)
     keep_x, keep_y = primitive.kept.get(_RECORDED1) or primitive.keeps(_RECORDED1)
     saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
     shape = y.shape
@@ -304,6 +309,15 @@ def apply1(primitive: Primitive, x: Any) -> Any:
 
 
 _new = object.__new__
+
+
+def _unrecorded(y: Any) -> Tensor:
+    """`_tensor(y, None, 0)`, in the same way as `_recorded`."""
+    tensor = _new(_tensor)
+    tensor._value = y
+    tensor._node = None
+    tensor._port = 0
+    return tensor
 
 
 def _recorded(
@@ -361,19 +375,23 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
             x = _constant(a, z.dtype, primitive, state)
     else:
         return primitive.value(a, b)
-    if (a_node is None and b_node is None) or not state.recording or state.inspectors:
+    if state.inspectors:
         return apply(primitive, (a, b), _NO_PARAMS)
+    unrecorded = (a_node is None and b_node is None) or not state.recording
     try:
         y = primitive.value(x, z)
     except (ValueError, TypeError) as error:
+        if unrecorded:
+            return apply(primitive, (a, b), _NO_PARAMS)
         if a_node is None or b_node is None or x.dtype is z.dtype:
             _fail(primitive, state, (a, b), (x, z), _NO_PARAMS, error)
         return apply(primitive, (a, b), _NO_PARAMS)
     dtype = y.dtype
-    if (dtype is not _SINGLE and dtype is not _DOUBLE) or (
-        dtype is not (z if a_node is None else x).dtype
-    ):
+    first = isinstance(a, Recorded) if unrecorded else a_node is not None
+    if (dtype is not _SINGLE and dtype is not _DOUBLE) or dtype is not (x if first else z).dtype:
         return apply(primitive, (a, b), _NO_PARAMS)  # not of floats, or of several dtypes
+    if unrecorded:
+        return _unrecorded(y)
     marks = None
     if a_node is None:
         keep_a, keep_b, keep_y = primitive.kept.get(_SECOND) or primitive.keeps(_SECOND)
