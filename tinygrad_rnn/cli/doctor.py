@@ -22,7 +22,7 @@ KERNELS = {
     "AMD64": ("Haswell", "SkylakeX", "Zen"),
 }
 BETTER = 1.15
-"""How much faster another kernel has to be to be worth a line in the shell."""
+"""How much faster a setting has to be to be worth a line in the shell."""
 
 PRODUCT = """
 import time, numpy as np
@@ -35,10 +35,22 @@ for _ in range(8):
 print(2e-9 * a.size * b.shape[1] / best)
 """
 
+STEP = """
+import time, numpy as np, tinygrad_rnn as tg
+cell, xs = tg.LSTMCell(16, 64, rng=0), np.ones((100, 16, 16), np.float32)
+best = 1e9
+for _ in range(40):
+    start = time.perf_counter()
+    tg.square(tg.scan(cell, xs).outputs).sum().backward()
+    best = min(best, time.perf_counter() - start)
+print(1e3 * best)
+"""
+"""A training step of a small LSTM: threads that wait for its small products only spin."""
+
 
 def command(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not try the BLAS library's other kernels.")
+        bool, typer.Option("--quick", help="Measure nothing: no other kernels, no threads.")
     ] = False,
 ) -> None:
     """Show what this machine computes with, and whether a setting would make it faster."""
@@ -56,6 +68,13 @@ def command(
         f"{'products':15}{now:.0f} GFLOP/s in single precision" + (f"; as {shown}" if shown else "")
     )
     print(advice(now, speeds))
+    if threads_matter():
+        default, one = (timed(STEP, **setting) for setting in ({}, ONE_THREAD))
+        if default is None or one is None:
+            print(f"{'small steps':15}could not be timed")
+            return
+        print(f"{'small steps':15}{default:.2f} ms; {one:.2f} with one thread of the BLAS library")
+        print(threads_advice(default, one))
 
 
 def report() -> dict[str, str]:
@@ -86,6 +105,26 @@ def report() -> dict[str, str]:
 
 SETTINGS = ("TINYGRAD_RNN_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
             "OPENBLAS_CORETYPE")  # fmt: skip
+
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+
+
+def threads_matter() -> bool:
+    """Whether NumPy's OpenBLAS may use several threads."""
+    given = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
+    return bool(_kernel()) and given != "1" and (os.cpu_count() or 1) > 1
+
+
+def threads_advice(now: float, one: float) -> str:
+    """The line for one's shell, if small steps are faster with one thread."""
+    if now < BETTER * one:
+        return "Threads of the BLAS library do not slow small steps down."
+    return (
+        f"One thread is {now / one:.1f} times as fast for small models (large products want all "
+        "of them). Put\nthis into your shell, before Python starts:\n"
+        "    export OPENBLAS_NUM_THREADS=1"
+    )
 
 
 def _installed(package: str) -> str:
@@ -136,16 +175,20 @@ def products() -> dict[str, float]:
     found = {}
     others = KERNELS.get(platform.machine(), ()) if _kernel() else ()
     for kernel in ("", *others):
-        environment = dict(os.environ)
-        if kernel:
-            environment["OPENBLAS_CORETYPE"] = kernel
-        done = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-c", PRODUCT],
-            capture_output=True, text=True, env=environment, check=False,
-        )  # fmt: skip
-        if done.returncode == 0:  # a kernel for another processor ends with a signal
-            found[kernel] = float(done.stdout)
+        speed = timed(PRODUCT, **({"OPENBLAS_CORETYPE": kernel} if kernel else {}))
+        if speed is not None:
+            found[kernel] = speed
     return found
+
+
+def timed(code: str, **settings: str) -> float | None:
+    """The number that a process of its own prints; None if it fails, as with a kernel for another
+    processor."""
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, env=os.environ | settings, check=False,
+    )  # fmt: skip
+    return None if done.returncode else float(done.stdout)
 
 
 def advice(now: float, others: dict[str, float]) -> str:
