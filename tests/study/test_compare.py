@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import study
+from tinygrad_rnn import study, tree
 from tinygrad_rnn.study import comparison, handwritten
 from tinygrad_rnn.study.comparison import ENTRIES
 from tinygrad_rnn.study.problem import Problem
@@ -276,3 +276,32 @@ def test_targets_for_another_number_of_steps(rng):
 def test_no_loss_at_all(rng):
     with pytest.raises(ValueError, match="no step has a loss"):
         study.compare(tg.ElmanCell(3, 4, rng=0), rng.normal(size=(2, 2, 3)), [None, None])
+
+
+@pytest.mark.parametrize("name", ["elman tanh", "lstm", "gru after"])
+@pytest.mark.parametrize("given", ["nothing", "arrays", "tensors", "tensors without names"])
+def test_the_first_state_is_called_by_its_name_or_by_its_place(name, given, rng):
+    """However it was given: a pass that is right stays right."""
+    cell = CELLS[name](3, 4, rng)
+    own = cell.initial_state(2)
+    made = {
+        "nothing": lambda s: None,
+        "arrays": lambda s: rng.normal(size=s.shape),
+        "tensors": lambda s: tg.tensor(rng.normal(size=s.shape), s.name),
+        "tensors without names": lambda s: tg.tensor(rng.normal(size=s.shape)),
+    }[given]
+    state = None if given == "nothing" else tree.map_leaves(made, own)
+    xs, ys = rng.normal(size=(3, 2, 3)), rng.normal(size=(3, 2, 4))
+    hand = comparison.written_for(cell)
+    names = [part.name for part in tree.leaves(own)]
+    for called in (names, tree.paths(own, "s_0")):
+
+        def renamed(*args, called=called):
+            found = hand(*args)[0]
+            return {dict(zip(names, called, strict=True)).get(n, n): g for n, g in found.items()}
+
+        found = study.compare(cell, xs, ys, hand=renamed, state=state)
+        assert found.agrees, str(found)
+        assert all(row.hand is not None for row in found.rows)
+    with pytest.raises(ValueError, match="gives 'z_0', which this cell does not have"):
+        study.compare(cell, xs, ys, hand=lambda *a: {**hand(*a)[0], "z_0": 1}, state=state)

@@ -194,13 +194,14 @@ def compare(
              squared error summed over all entries for floats
     hand     your own backward pass, `hand(p, xs, s_0, e)`: p is {name: array} of the parameters, xs
              the array (T, B, I), s_0 the state before the first step (an array, or in the cell's
-             own structure), e (T, B, O) the gradient of each step's loss with respect to the
-             output of that step. It gives {name: gradient} for every parameter and, if it likes,
-             for "x" and the initial state ("s_0"; "h_0" and "c_0" of an LSTM); beside it, if it
-             likes, a second dict with the gradients (T, ...) of named quantities in between, one
-             entry per step, which lets mistakes be located more sharply, and a third with values
-             (T, ...) of the forward pass by name. It should be able to work with other numbers of
-             steps: mistakes are looked for by asking it about short problems too.
+             own structure), e (T, B, O) the gradient of each step's loss with respect to the output
+             of that step. It gives {name: gradient} for every parameter and, if it likes, for "x"
+             and the initial state ("s_0", "s_0.h", or the cell's own names, as "h_0" and "c_0" of
+             an LSTM); beside it, if it likes, a second dict with the gradients (T, ...) of named
+             quantities in between, one entry per step, which lets mistakes be located more sharply,
+             and a third with values (T, ...) of the forward pass by name. It should be able to work
+             with other numbers of steps: mistakes are looked for by asking it about short problems
+             too.
              If left out: the pass of `study.handwritten` for the built-in cells, none for others
     state    s_0; `cell.initial_state(B)` if left out
     rtol, atol  what counts as agreement of the pass by hand: |by hand - autodiff| is at most atol +
@@ -415,6 +416,7 @@ def _checked(
             f"{type(given).__name__}"
         )
     found, between, forward = (*parts, {}, {})[:3]
+    found = {name if name in wanted else problem.start_called(name): g for name, g in found.items()}
     names = ", ".join(wanted)
     unknown = [name for name in found if name not in wanted]
     missing = [name for name in problem.cell.parameters() if name not in found]

@@ -230,6 +230,21 @@ class Problem:
         """The names of the tensors of s_0."""
         return list(self._start)
 
+    def start_called(self, name: str) -> str:
+        """The name of a part of s_0 that is called by its place ("s_0", "s_0.h") or as the cell's
+        own first state calls it ("h_0"); any other name as it is.
+        """
+        called = [tree.paths(self._structure, "s_0")]
+        try:
+            own = first_state(self.cell, self.B)
+        except Exception:  # a cell that is always given its state
+            own = self._structure
+        called.append(_state_labels(own, self.cell.parameters()))
+        for names in called:
+            if name in names and len(names) == len(self._start) and name not in self.leaves():
+                return self.starts[names.index(name)]
+        return name
+
     def state_of(self, arrays: Sequence_[Array]) -> Any:
         """Arrays in the structure of the state."""
         return tree.rebuild(self._structure, iter(arrays))
