@@ -337,7 +337,7 @@ def broken(*rules: Any) -> Any:
         (broken(lambda g, k=1.0, b=2.0: g * b), "'b' comes after 'k', which has a value of its"),
         (broken(lambda: 1.0), "takes no cotangent"),
         (broken(lambda *, g: g), "takes no cotangent"),
-        (lambda: elementwise("e", np.sin, lambda *a: a[0]), r"takes \*a, which does not tell"),
+        (lambda: elementwise("e", np.sin, lambda *a: a[0]), r"takes \*a, which names no values"),
         (lambda: elementwise("e", np.sin, None), "is a NoneType; wanted a function or a number"),
         (lambda: elementwise("e", np.sin, np.ones(3)), "is a ndarray; wanted a function"),
         (lambda: elementwise("e", np.sin, "cos"), "is a str; wanted a function"),

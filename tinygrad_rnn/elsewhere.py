@@ -1,4 +1,4 @@
-"""Names that PyTorch, Keras and NumPy have for what is called something else here, and ours.
+"""Names that PyTorch, Keras and NumPy have for things with another name here, and ours.
 
 Nothing of theirs is there under two names. Who writes one from memory is told ours in a sentence.
 """
@@ -349,7 +349,7 @@ OPTIMISERS = {
 
 
 class Substituted:
-    """An attribute that a class has not: asked for, it raises, and says what to use."""
+    """An attribute that a class has not: asked for, it raises, and names its substitute."""
 
     def __init__(self, name: str, use: str, what: str = "a tensor") -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Packages that only some programs need: what is said when one is missing."""
+"""Packages that only some programs need: the error when one is missing."""
 
 from __future__ import annotations
 

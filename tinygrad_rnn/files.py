@@ -1,4 +1,4 @@
-"""Writing a file as a whole: what was there stays until all of the new one is written."""
+"""Writing a file as a whole: the old one stays until all of the new one is written."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def together(folder: str | Path) -> Iterator[Path]:
 
 
 def _mode(path: str | Path, target: Path) -> int | None:
-    """The kind and permissions of what is there; OSError if it is no place to write to."""
+    """The kind and permissions of the old file; OSError if it is no place to write to."""
     try:
         mode = os.stat(path).st_mode
     except OSError:

@@ -84,7 +84,7 @@ class Place:
 
 
 class Inspector:
-    """Is shown what is computed while it is set. It changes nothing, but may raise.
+    """Is shown every operation while it is set. It changes nothing, but may raise.
 
     whole   whether `stop_gradient` is to be recorded as an operation, instead of cutting the record
     """
@@ -388,7 +388,7 @@ class timesteps(timestep):  # noqa: N801
 
 
 class belonging(_Setting):  # noqa: N801
-    """Steps marked in this block belong to one sequence; what is marked in no step, to none."""
+    """Steps marked in this block belong to one sequence; operations of no step, to none."""
 
     __slots__ = ("_sequence",)
 

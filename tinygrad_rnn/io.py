@@ -162,7 +162,7 @@ def _flat(what: Any, path: str, states: dict[str, Any]) -> list[tuple[str, Array
 
 
 ARRAY = "array of this file"
-"""The key of what stands for an array in the state of an optimiser."""
+"""The key of the text that stands for an array in the state of an optimiser."""
 
 
 def _apart(state: Any, path: str, found: dict[str, Array]) -> Any:

@@ -156,7 +156,7 @@ def _is_users(kind: type) -> bool:
 
 
 class Change(NamedTuple):
-    """Something that is not as it was: its name, the value that changed, what is new in it."""
+    """Something that is not as it was: its name, the value that changed, the new part of it."""
 
     name: str
     holder: Any

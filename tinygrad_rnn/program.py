@@ -235,7 +235,7 @@ class Trace:
             ]
             forward = [n for n in record_order(t._node for t in ends if t._node) if n.primitive]
             number = {node: k for k, node in enumerate(forward)}
-            served: dict[int, tuple[int, int]] = {}  # serial -> what it serves
+            served: dict[int, tuple[int, int]] = {}  # serial -> forward operation and argument
             begun = 0
 
             def enter(node: Node, i: int) -> None:
@@ -299,7 +299,7 @@ def placeholders(values: Sequence[Array], names: Sequence[str]) -> list[Tensor]:
 
 
 def _placeholder(like: Any, name: str, precision: np.dtype[Any]) -> Tensor:
-    """A new tensor of an array's value; integers and truth values stay what they are."""
+    """A new tensor of an array's value; integers and truth values keep their dtype."""
     made = Tensor(like, Leaf("tensor", like.shape, like.dtype, name, 0, like), 0)
     return of_precision(made, precision)
 

@@ -1,4 +1,4 @@
-"""Refusals: only what a function records in the same way every time can be a program.
+"""Refusals: only a function that records the same operations every time can be a program.
 
 A function is run twice on placeholders. Anything it does beside recording (look at values, draw
 random numbers, detach, change something that outlives the call) or otherwise the second time is

@@ -238,7 +238,7 @@ def _refuse_changing(cell: Cell, step: Step) -> None:
             raise ValueError(
                 f"{type(cell).__name__}.step: the state {old.name} went in as {old.shape} "
                 f"{old.dtype} and came out as {new.shape} {new.dtype}; a compiled loop needs a "
-                f"state that stays what it is: give such a state; or {UNROLL}"
+                f"state that keeps both: give such a state; or {UNROLL}"
             )
 
 

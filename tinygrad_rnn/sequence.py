@@ -200,7 +200,7 @@ def sequence(
     that stands there is computed with: neither a NaN, nor a class number that there is not.
 
     Raises ValueError for shapes that do not fit together, no steps, lengths out of range; TypeError
-    for what is no array.
+    for anything but arrays.
     """
     if not hasattr(start, "__index__"):
         raise TypeError(f"{who}: start={start!r}; wanted an integer, the number of the first step")

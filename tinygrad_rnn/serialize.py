@@ -180,6 +180,6 @@ def _short(name: str) -> str:
 
 
 def _line(error: object) -> str:
-    """An error of another library in one line: what it quotes from the file may be anything."""
+    """An error of another library in one line: its quotations from the file may be anything."""
     text = "".join(c if c.isprintable() else " " for c in " ".join(str(error).split()))
     return text if len(text) <= 200 else text[:196] + " ..."

@@ -188,10 +188,10 @@ def pullback(
 
 
 class Shared(NamedTuple):
-    """What a sweep adds up, for several sweeps to do it as one: each over a part of a record.
+    """The sums of a sweep, for several sweeps to add up as one: each over a part of a record.
 
-    The sweeps over the parts, last part first, give what one over the whole gives, to the last bit:
-    contributions come in the same order, and products of older matrices are held back over all.
+    The sweeps over the parts, last part first, give the gradients of one over the whole to the last
+    bit: contributions come in its order, and products of older matrices are held back over all.
 
     since       serial number of the nodes that they share: those not younger than it
     cotangents  so far
@@ -338,7 +338,7 @@ def _to_differentiate(roots: Iterable[Node], since: int = 0) -> list[Node]:
 
 
 def _again(stale: Leaf, order: list[Node]) -> str:
-    """What to do about a parameter that has another value by now than in a record."""
+    """The remedy for a parameter that has another value by now than in a record."""
     used = [node for node in order if stale in node.inputs]
     if used and _is_carried_over(used[-1], order):
         return f"that was in an unroll before, whose state was carried over: {_FROM_HERE}"
@@ -643,7 +643,7 @@ def pushforward(
 
 
 def _tangent(part: Any, node: Node, i: int) -> Any:
-    """What a tangent rule gave, if it is no plain array: a tensor, a number, or a fault."""
+    """The result of a tangent rule, if it is no plain array: a tensor, a number, or a fault."""
     if isinstance(part, float | int):
         return np.asarray(part, node.dtype)
     if hasattr(part, "shape") and hasattr(part, "dtype"):

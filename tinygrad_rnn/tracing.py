@@ -37,7 +37,7 @@ def trace(f: Any = None, *like: Any, step: int | None = None) -> Any:
 
     Raises ValueDependenceError (a TypeError) for a function that looks at values, draws random
     numbers, detaches, changes something outside itself, or does other things the second time, with
-    the line that does it; TypeError for a result that is not recorded. What it changed is put back.
+    the line that does it; TypeError for a result that is not recorded. Its changes are put back.
 
     >>> import tinygrad_rnn as tg, numpy as np
     >>> program = tg.trace(lambda x, W: tg.tanh(x @ W), np.ones((1, 3)), np.ones((3, 2)))

@@ -57,7 +57,7 @@ def unroll(
                  cell's weights and of tensors in `state`, promoted; without any they keep theirs
     state        s_0; `cell.initial_state(B)` if left out
     lengths      (B,): how many steps each sequence has, 0 to T. After its end its state stays as it
-                 is and its outputs are zeros, as if it had been run alone; what stands in its
+                 is and its outputs are zeros, as if it had been run alone; the numbers in its
                  padding does not matter
     mask         (T, B) truth values instead: where False, the state stays and the output is zero
     reverse      run from the end of each sequence to its beginning: s_{t-1} follows from s_t. Times
@@ -342,7 +342,7 @@ def detach(state: Any) -> Any:
 
 
 def check_cell(who: str, cell: Any) -> None:
-    """Refuse what is no cell, in words: the class, a function, a module that is called."""
+    """Refuse anything but a cell, in words: the class, a function, a module that is called."""
     if callable(getattr(cell, "step", None)) and not isinstance(cell, type):
         return
     if isinstance(cell, type):
@@ -361,9 +361,9 @@ def check_cell(who: str, cell: Any) -> None:
 
 
 def step_by_step(who: str, cell: Any, why: str) -> None:
-    """Refuse what is no cell, and a model that needs the whole sequence.
+    """Refuse anything but a cell, and a model that needs the whole sequence.
 
-    why  what is to be said of that: "which a window is not"
+    why  the reason, in words: "which a window is not"
     """
     check_cell(who, cell)
     if getattr(cell, "over", None) is not None:

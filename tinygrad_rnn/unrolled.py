@@ -1,4 +1,4 @@
-"""What comes of running a cell over a sequence."""
+"""The results of running a cell over a sequence."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Unrolled(Generic[Output, State]):
     states   (s_0, s_1, ..., s_T): states[k] is the state after k steps were run; of a reversed
              sequence these are the last k
     times    the numbers of the steps in the order in which they were run: (1, ..., T)
-    sequences  what the steps' operations are known by in the record, as `node.place.sequence`
+    sequences  the marks of the steps' operations in the record, `node.place.sequence`
     parts    the runs that this one is made of: of the two directions, of the layers; or none
     active   (T, B) truth values, which steps each sequence has; None if all have all
     """

@@ -1,4 +1,4 @@
-"""What is measured: cells of certain sizes, in this library, in PyTorch and in JAX.
+"""The workloads: cells of certain sizes, in this library, in PyTorch and in JAX.
 
 A training step is: forward, backward, plain gradient descent; cross entropy summed over all steps
 of o_t = s_t V + c. All libraries get the same weights and data.

@@ -1,7 +1,7 @@
 """Long sequences: truncated BPTT, exact BPTT in little memory, gradients that run forward in time.
 
-Each says exactly what it computes. Nothing here has rules of differentiation of its own: records
-are made of single steps or windows, and the engine's sweeps do the rest.
+Each states exactly the gradient it computes. Nothing here has rules of differentiation of its own:
+records are made of single steps or windows, and the engine's sweeps do the rest.
 """
 
 from .checkpointed import Checkpointed, checkpointed

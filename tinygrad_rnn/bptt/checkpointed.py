@@ -72,7 +72,7 @@ class Checkpointed(Whole):
 
     @property
     def states(self) -> Any:
-        """Not there: they are what is not kept."""
+        """Not there: outputs are not kept."""
         raise AttributeError(
             "checkpointed keeps no states but the last (.state) and those of its slots; use "
             "tg.unroll to have all of them"
@@ -207,13 +207,13 @@ def _of_cell(
 
 
 def _state_bytes(model: Cell, state: Any) -> int:
-    """What a kept state takes."""
+    """The bytes of a kept state."""
     arrays = [x._value for x in tree.leaves(state) if isinstance(x, Tensor)]
     return sum([int(v.nbytes) + TENSOR for v in arrays]) + GENERATOR * len(generators([model]))
 
 
 def _record_bytes(model: Cell, inputs: Sequence, state: Any) -> int:
-    """What the record of a step takes, by recording the first one."""
+    """The bytes of a step's record, by recording the first one."""
     draws = [(g, g.bit_generator.state) for g in generators([model])]
     since, first = now(), inputs.order()[0]
     with recorded(), timestep(inputs.time(first)), replayed(draws):

@@ -2,7 +2,7 @@
 
     M_t = J_t M_{t-1} + D_t,        dL_t/dtheta = (direct part) + dL_t/ds_t M_t
 
-(`recorded_step` says what J and D are.) The exact rule is real-time recurrent learning. M has N P
+(`recorded_step` defines J and D.) The exact rule is real-time recurrent learning. M has N P
 numbers, and the product with J costs N^2 P, for a full matrix W of H x H some H^4 a step; every
 other rule here gives something up for that.
 """
@@ -121,7 +121,7 @@ class Masked(RTRL):
     large enough.
 
     Local rules follow an influence only where it does not pass through a product that mixes the
-    state's entries, so J is what leaks, gates and the like make of it: e-prop (Bellec et al., "A
+    state's entries, so J is that of leaks, gates and the like: e-prop (Bellec et al., "A
     solution to the learning dilemma for recurrent networks of spiking neurons", Nature
     Communications 11, 2020, equations 2 to 4, with the derivative of the loss as learning signal)
     and RFLO (Murray, "Local online learning in recurrent networks with random feedback", eLife 8,

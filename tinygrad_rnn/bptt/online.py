@@ -100,7 +100,7 @@ class Learner:
         return float(loss.item())
 
     def gradients(self) -> dict[str, Array]:
-        """What the steps have added up by now, by the parameters' paths in the model.
+        """The sums over the steps so far, by the parameters' paths in the model.
 
         Those since the last update by an optimiser: the sum of dL_t/dtheta. Zeros before.
         """
@@ -186,10 +186,10 @@ def online(
 
         M_t = J_t M_{t-1} + d+s_t/dtheta,    J_t = ds_t/ds_{t-1}
 
-    and dL_t/dtheta is dL_t/ds_t M_t with what reaches the loss by other ways. Both derivatives come
+    and dL_t/dtheta is dL_t/ds_t M_t and the derivative along other ways. Both derivatives come
     from the record of one step, so the rules hold for any cell. "rtrl" is BPTT over the whole past,
     as long as the weights stay as they are; the others give up something of M (`influence` says
-    what, and where it is from). Memory does not grow with the number of steps.
+    which part, with sources). Memory does not grow with the number of steps.
 
     The learner has `.step(x, target)`, which gives the loss and adds to the parameters' `.grad`,
     `.gradients()`, `.state` and `.reset()`.

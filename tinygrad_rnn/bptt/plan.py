@@ -1,4 +1,4 @@
-"""What exact BPTT in little memory will cost, before it begins."""
+"""The cost of exact BPTT in little memory, before it begins."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def slots_of(state: int, record: int, slots: int | str | None, memory: str | int
             'checkpointed: slots="sqrt" for inputs from an iterator, whose length is not known; '
             "wanted a number of states, or a list of the inputs"
         )
-    planned(1, state, record, slots, memory)  # refuses what is no number of states
+    planned(1, state, record, slots, memory)  # refuses anything but a number of states
     return _number(slots) if memory is None else (parsed(memory) - record) // state
 
 

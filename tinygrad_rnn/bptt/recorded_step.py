@@ -1,4 +1,4 @@
-"""The derivatives of one recorded step: what every rule that runs forward in time is made from.
+"""The derivatives of one recorded step, which every rule that runs forward in time is made from.
 
 A state is one row vector here, of n numbers for each of the B sequences: its leaves, flattened and
 joined, N = B n in all. With theta the parameters, P numbers in all,
@@ -164,7 +164,7 @@ class RecordedStep:
     def local(self, vector: Vector, seeds: Array) -> Array:
         """Rows of J without the paths through products that mix the state's entries (s W).
 
-        What is left is how an entry goes on by itself: through leaks, gates and other operations
+        The rest are the paths of an entry by itself: through leaks, gates and other operations
         entry by entry.
         """
         behind, uncut = set(self._before), []
@@ -202,7 +202,7 @@ class RecordedStep:
         return pullback([(y, part) for y, part in pairs if y.recorded], wanted, keep=True)
 
     def of_loss(self, loss: Tensor, vector: Vector) -> tuple[Array, Array, dict[Node, Any]]:
-        """What a loss computed from the output gives, apart from what flows back through s_t.
+        """The gradients of a loss of the output, apart from those that flow back through s_t.
 
         Gives dL/ds_t, with s_t held as a variable of its own (N,); dL/ds_{t-1} by paths that do not
         lead through s_t (N,); and the same for the leaves of the record. The record is cut at s_t

@@ -140,7 +140,7 @@ class Rerun(Call):
     def first_run(
         self, stand_ins: Sequence[Any], since: int
     ) -> tuple[Any, Collection[Node | None]]:
-        """The forward pass: every step is recorded once, to see what it is made from."""
+        """The forward pass: every step is recorded once, to see the values it is made from."""
         if self._streamed is None:
             (xs, state), _ = self.arguments(stand_ins)
             outputs = _Outputs(self.plan.steps)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 
 class Action(NamedTuple):
-    """From a kept state run forward; then keep the state that is reached, or record what follows.
+    """From a kept state run forward; then keep the state that is reached, or record the next step.
 
     start  number of the kept state to begin with; those after it are not needed any more
     reach  the state to run to
@@ -34,7 +34,7 @@ class Action(NamedTuple):
 
 
 def actions(parts: Sequence[int], slots: int) -> Iterator[Action]:
-    """What to do to go back over a sequence, in order, with as few forward steps as possible.
+    """The actions to go back over a sequence, in order, with as few forward steps as possible.
 
     parts  the kept states' distances, the last one's to the end: [T] for a sequence of T steps of
            which s_0 is kept
@@ -63,7 +63,7 @@ def split(steps: int, slots: int) -> int:
     """How far to run before the next state is kept, with room for it (slots >= 2, steps >= 2).
 
     The first part may be run r - 1 times more with all slots, the second r times with one less;
-    each is to be neither longer nor shorter than what that number of runs is best for.
+    each is to be neither longer nor shorter than the length that number of runs is best for.
     """
     r = repetitions(steps, slots)
     return max(1, comb(slots + r - 2, slots), steps - comb(slots - 1 + r, slots - 1))

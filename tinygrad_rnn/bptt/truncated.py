@@ -57,7 +57,7 @@ class Window:
 
 
 class StepData(NamedTuple):
-    """What a step is given: its input, its target, and which samples begin anew with it.
+    """The data of a step: its input, its target, and which samples begin anew with it.
 
     active  which sequences have it, if not all do
     """
@@ -106,7 +106,7 @@ class Windows:
 
     @property
     def state(self) -> Any:
-        """The state after the last window, cut from the past: what another call goes on with."""
+        """The state after the last window, cut from the past, for another call to go on with."""
         return self._kept.get(self._done, self._given)
 
     @property
@@ -196,7 +196,7 @@ class Windows:
     def _scan(
         self, begin: int, recorded: int, end: int, earliest: int
     ) -> tuple[dict[int, Any], Any]:
-        """The same by scans: of what is recorded, of what is not, and from reset to reset."""
+        """The same by scans: of recorded steps, of others, and from reset to reset."""
         state, batch = self._before(begin)
         states, outputs = {begin: state}, []
         resets = [self._steps[at - self._first].reset for at in range(begin, end)]
@@ -292,8 +292,8 @@ def truncated(
     with today's weights: so a gradient belongs to one set of weights. (Records that are kept over
     an update would be differentiated at weights that are no longer there; detaching every k1 steps
     gives k2 = k1 whatever k2 is called.) That costs k2 / k1 forward steps per step. With k2 < k1
-    the steps that no gradient reaches are not recorded; of their losses only what `loss` itself
-    does with parameters (a readout in it) is differentiated.
+    the steps that no gradient reaches are not recorded; of their losses only the use of
+    parameters in `loss` itself (a readout in it) is differentiated.
 
     Memory does not grow with T: it is that of the record of max(k1, k2) steps.
 

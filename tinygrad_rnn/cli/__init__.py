@@ -79,7 +79,7 @@ def explained(cell: str = "", *known: type[Exception]) -> Iterator[None]:
 
     cell   as on the command line. If it is FILE.py:Class, every error is the user's, and the line
            of that file, or of one beside it, stands below
-    known  otherwise, besides OSError, what bad input raises
+    known  otherwise, besides OSError, the errors of bad input
     """
     try:
         yield

@@ -78,7 +78,7 @@ def command(
 
 
 def report() -> dict[str, str]:
-    """What is used, by name."""
+    """The versions and settings in use, by name."""
     goal = native.target()
     found = {
         "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} processors",

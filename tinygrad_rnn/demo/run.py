@@ -191,7 +191,7 @@ def run(
                 drawing.save(new / PICTURE)
                 write(new / PAGE, page.render("demo/page.html.j2", values))
         except Exception:
-            save(model, out / MODEL)  # what took the time is not lost with the page
+            save(model, out / MODEL)  # the training is not lost with the page
             raise
         names = ("page", "drawing", "picture", "model")
         paths = {name: out / file for name, file in zip(names, OUTPUTS, strict=True)}

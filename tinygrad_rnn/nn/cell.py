@@ -141,7 +141,7 @@ def first_state(cell: Any, batch_size: int, dtype: DTypeLike | None = None) -> A
 
 
 def state_argument(step: Callable[..., Any]) -> str | None:
-    """What a step calls the state it is given; None if that is just `state`, or not known."""
+    """The name that a step gives the state; None if that is just `state`, or not known."""
     code = getattr(step, "__code__", None)
     if code is None:
         return None

@@ -178,7 +178,7 @@ class LayerNorm(Module):
 
 
 class Sequential(Module):
-    """Layers one after the other: each is given what the one before it gave.
+    """Layers one after the other: each is given the output of the one before it.
 
     layers   modules, or functions such as `tg.tanh`
 

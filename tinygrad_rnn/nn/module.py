@@ -448,8 +448,8 @@ def unlisted(
 ) -> str | None:
     """A sentence about parameters that a module uses and does not list; None if there are none.
 
-    used          leaves of a record. If left out, what the module holds is taken for used: its
-                  attributes and what they hold in turn, but not the variables of functions
+    used          leaves of a record. If left out, all the module holds counts as used: its
+                  attributes and all that they hold in turn, but not the variables of functions
     reached_only  of these leaves only those that the module's code can get at: others may belong to
                   another model that made the record too
     """
@@ -540,7 +540,7 @@ def _inside(
 
 
 def _parts(value: Any, path: str = "", asked: bool = False) -> Iterable[tuple[Any, Any]]:
-    """What a module, an object with `parameters()` or a container holds, by name."""
+    """The parts of a module, an object with `parameters()` or a container, by name."""
     if isinstance(value, Module):
         its_own = asked and type(value).parameters is not Module.parameters
         return (value.parameters() if its_own else vars(value)).items()
@@ -574,7 +574,7 @@ def _numbers(value: Any, found: list[Any], around: tuple[Any, ...] = ()) -> list
 
 
 def _listed(parameters: Callable[[], Any]) -> list[tuple[Any, Any]]:
-    """What an object that is no module lists as its parameters."""
+    """The parameters that an object which is no module lists."""
     given = parameters()
     return list(given.items() if isinstance(given, Mapping) else enumerate(given))
 

@@ -178,8 +178,8 @@ class RecurrentLayer(Stacked):
     def load_torch_state_dict(self, values: Mapping[str, Any]) -> None:
         """Give the parameters the values of a `torch.nn` layer with the same arguments.
 
-        values  its `state_dict()`: by name, NumPy arrays or what turns into them. The two halves of
-                a bias are added
+        values  its `state_dict()`: by name, NumPy arrays or tensors that turn into them. The
+                two halves of a bias are added
 
         Raises ValueError, and changes nothing, for values that are missing, unexpected, of another
         shape, or that would be rounded.

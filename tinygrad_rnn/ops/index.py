@@ -390,7 +390,7 @@ def one_hot(indices: Any, num_classes: int, dtype: DTypeLike | None = None) -> A
 
     A plain array; or a tensor if the class numbers are one (`argmax`), so that it is recorded.
 
-    dtype   left out, float32, or the precision of what the class numbers were computed from
+    dtype   left out, float32, or the precision of the tensors that the class numbers come from
 
     Raises IndexError for class numbers outside 0..num_classes-1.
 

@@ -62,7 +62,7 @@ def _same_shape(name: str, first: str, a: Any, second: str, b: Any) -> None:
 
 
 def _exchanged(shape: Shape, wanted: Shape) -> str:
-    """What is to be said of batch and time in the other order."""
+    """A hint for batch and time in the other order."""
     if len(wanted) > 1 and shape == (wanted[1], wanted[0], *wanted[2:]):
         return ": the first two axes are exchanged (of a sequence's outputs time is the first)"
     return ""

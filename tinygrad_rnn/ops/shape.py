@@ -159,8 +159,8 @@ _astype = converts(
 def astype(x: Any, dtype: DTypeLike) -> Any:
     """The same numbers in another precision: float32 or float64.
 
-    dtype   Python's `float` makes numbers of truth values and integers, in the precision of what
-            they were computed from
+    dtype   Python's `float` makes numbers of truth values and integers, in the precision of the
+            tensors they were computed from
 
     Raises TypeError for a tensor and another dtype: integers have no gradient, and half precision
     cannot count past 2048.

@@ -19,8 +19,8 @@ parameters, and further
 `y`       the result (unless the value itself has a parameter of that name)
 `shape`   the shape of the argument that is being differentiated
 
-The record keeps what the rules name and nothing else. NumPy's ufuncs do not name their arguments:
-they are called x, or a and b (and c).
+The record keeps the values that rules name and nothing else. NumPy's ufuncs do not name their
+arguments: they are called x, or a and b (and c).
 
 Rules are written with operators and with this library's own functions. Those compute directly on
 arrays and record on tensors, so one rule serves the first derivative at full speed and every

@@ -106,7 +106,7 @@ def sources_of(name: str, rule: Rule, told: int, value: Signature, argument: int
         raise TypeError(f"{name}: the rule {rule!r} takes no cotangent or tangent to begin with")
     if starred and not told:
         raise TypeError(
-            f"{name}: a rule takes *{starred[0].name}, which does not tell what it needs; name it"
+            f"{name}: a rule takes *{starred[0].name}, which names no values; name those it needs"
         )
     found: list[Source] = []
     left: str | None = None  # the first parameter that keeps its own default

@@ -251,7 +251,7 @@ def joint(
     for source, word in ((-1, "y"), ("shape", "shape")):
         if source in sources:
             raise TypeError(
-                f"{name}: the backward pass asks for {word}; what it needs, beside arguments and "
+                f"{name}: the backward pass asks for {word}; values it needs, beside arguments and "
                 "parameters, is to be among the residuals"
             )
     fetch = fetcher(sources, 0)

@@ -36,7 +36,7 @@ class Primitive:
     gathers     the cotangent of the second argument is a^T g, a sum over rows: a sweep may collect
                 such products over many uses of the argument and do them as one
     parts       (cotangent, node) -> the cotangents of all arguments, where they are parts of an
-                array: what the rules give one by one
+                array: the result of the rules one by one
     into        (buffer, cotangent, params): add the argument's cotangent into an array, where that
                 is cheaper than making one (indexing touches a part of it)
     by_rules    whether a sweep has only rules: neither `together` nor one of the last three

@@ -220,7 +220,7 @@ def _run(
     flat   the tensors among the arguments are all such; numbers that they become, as in a fraction
            or a choice between numbers, are of that precision, unless another is asked for
     """
-    if primitive.together is not None:  # what it leaves as residuals may be its arguments
+    if primitive.together is not None:  # its residuals may be its arguments
         values = [
             v.copy() if type(v) is np.ndarray and n is None and v.nbytes <= COPIED_BYTES else v
             for v, n in zip(values, nodes, strict=True)

@@ -63,7 +63,7 @@ def report(
 
     Gives the path of the page. Needs jinja2 and matplotlib (the extra `demo`).
 
-    Raises NotFiniteError for weights that are NaN, OSError, and what a step of the cell raises.
+    Raises NotFiniteError for weights that are NaN, OSError, and the errors of the cell's step.
 
     >>> from tinygrad_rnn.report import report, subject
     >>> report(subject("gru", steps=20), "report")     # doctest: +SKIP
@@ -112,7 +112,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 def results(subject: Subject, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Everything on the page: results of the study functions, pictures, equations.
 
-    What cannot be made is a `Missing`; "missing" has the reasons.
+    A part that cannot be made is a `Missing`; "missing" has the reasons.
     """
     step_by_step("report", subject.cell, "and a page follows one cell: give it each of its cells")
     if tree.entries(subject.xs) is not None:

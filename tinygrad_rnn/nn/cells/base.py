@@ -1,4 +1,4 @@
-"""What most cells have in common: two sizes, parameters drawn evenly, a first state of zeros."""
+"""The common part of most cells: two sizes, parameters drawn evenly, a first state of zeros."""
 
 from __future__ import annotations
 
