@@ -135,8 +135,25 @@ class RowsAndColumns(Gated):
         return h, (h, m)
 
 
+class Delayed(Gated):
+    """A state that is the other one of the step before."""
+
+    def step(self, x, s):
+        h, m = s
+        new = tg.tanh(x @ self.U[:, :3] + m @ self.V)
+        return new, (new, h)
+
+
+class PassedOn(Gated):
+    """States that change places."""
+
+    def step(self, x, s):
+        h, m = s
+        return h * m, (m, tg.tanh(h @ self.V + x @ self.U[:, :3]))
+
+
 CELLS = [AllKinds, SumIsAResult, GateIsAResult, PartReadTwice, OtherKinds, Apart, NothingAdded,
-         Linear, RowsAndColumns]  # fmt: skip
+         Linear, RowsAndColumns, Delayed, PassedOn]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", CELLS)

@@ -615,6 +615,8 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
 def _accumulator(s: Split, part: Part, home: dict[Var, int], r: int, g: Var) -> int | None:
     """The leaf of the state whose accumulator the whole cotangent of a result may stand in: it is
     not read any more when the accumulator gets its new value."""
+    if any(c.back is g for c in s.carries):  # handed on after the step
+        return None
     for k, c in enumerate(s.carries):
         if c.result == r and c.live and isinstance(c.back, Var) and home.get(c.back) == k:
             makes = [c.back in e.outputs for e in part.loop].index(True)
