@@ -286,6 +286,7 @@ def called(name, arguments, values, t):
         "deviation": lambda a, axis: a - a.mean(axis=axis, keepdims=True),
         "softmax": lambda a, axis=-1: tg.softmax(a, axis),
         "stop": lambda a: a,
+        "logsoftmax": tg.log_softmax,
         "stack": lambda *parts, axis: np.stack(parts, axis),
         "concatenate": lambda *parts, axis: np.concatenate(parts, axis),
     }

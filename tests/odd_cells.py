@@ -1026,6 +1026,33 @@ class SquaredSoftmax(Odd):
         return s, s
 
 
+class Reservoir(Odd):
+    """A fixed random reservoir with a learned leak; the readout is not the state's size."""
+
+    def __init__(self):
+        super().__init__(a=(1,), V=(H, 2), c=(2,))
+        rng = np.random.default_rng(1)
+        self.W_in, self.W_res = rng.normal(size=(I, H)), rng.normal(0, 0.3, (H, H))
+
+    def step(self, x, s):
+        leak = tg.sigmoid(self.a)
+        s = (1 - leak) * s + leak * tg.tanh(x @ self.W_in + s @ self.W_res)
+        return tg.softplus(s @ self.V + self.c), s
+
+
+class Entropy(Odd):
+    """A gate by the entropy of a softmax."""
+
+    def __init__(self):
+        super().__init__(U=(I, H), W=(H, H))
+
+    def step(self, x, s):
+        p = tg.softmax(x @ self.U + s @ self.W)
+        e = -tg.sum(p * tg.log(p), -1, keepdims=True) / np.log(H)
+        s = e * s + (1 - e) * p
+        return tg.concatenate([s, e], -1), s
+
+
 ODD = {
     cell.__name__: cell
     for cell in list(vars().values())

@@ -341,9 +341,13 @@ def test_other_bad_steps():
     assert "sₜ = " in derive(AnySize(), input_size=2).unicode()
 
 
-@pytest.mark.parametrize("name", USERS)
+REGISTERED = {name: info for name, info in tg.cells().items() if name != "reservoir"}
+"""Without the reservoir, whose input meets no parameter."""
+
+
+@pytest.mark.parametrize("name", [*USERS, *REGISTERED])
 def test_no_cell_has_to_be_told_its_input_size(name):
-    cell = USERS[name]()
+    cell = USERS[name]() if name in USERS else REGISTERED[name].make(I, H)
     vars(cell).pop("input_size", None)
     assert cell.input_size == I
 
@@ -437,6 +441,60 @@ def test_thresholds_attributes_and_sizes_are_what_they_are():
         derivation.source()
 
 
+class Threshold(tg.Cell):
+    """A choice by a value that is not the one chosen from."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.hidden_size = H
+        self.U, self.W, self.theta = (parameter(rng, *s) for s in ((I, H), (H, H), (H,)))
+
+    def step(self, x, s):
+        a = (x @ self.U + s @ self.W).named("a")
+        gate = (a * a - 0.5 * s).named("gate")
+        s = tg.where(gate > self.theta, tg.tanh(a), s)
+        return s, s
+
+
+def test_a_choice_is_by_its_own_condition():
+    def by(threshold):
+        return Stepping(lambda c, x, s: tg.where(s @ c.W > threshold, tg.tanh(s @ c.W), 0.2 * x))
+
+    for threshold in (0.02, -1.5, 0.0):
+        written = f"{threshold:g}".replace("-", "−")
+        assert f"sₜ = where(uₜ > {written}, vₜ, 0.2 xₜ)" in derive(by(threshold)).unicode()
+    text = derive(Threshold()).unicode()
+    assert "gateₜ = aₜ² − 0.5 sₜ₋₁" in text
+    assert "gateₜ > θ" in text
+    picture = tg.draw(Threshold()).svg
+    assert "θ" in picture
+    run = tg.unroll(Threshold(), np.ones((2, 1, I)))
+    assert "θ" in tg.draw(run.state.sum()).svg
+
+
+def test_only_a_derivative_of_the_loss_is_a_delta():
+    """tanh(softplus(u)), in the slope of mish, is none."""
+    derivation = derive(Stepping(lambda c, x, s: tg.mish(s @ c.W + x)))
+    known = {meaning.delta for meaning in derivation.form.meanings}
+    made = [target for e in derivation.form.backward for target in e.targets]
+    assert known == {t for t in made if t.symbol.name.startswith("delta")}
+    (helper,) = [e for e in derivation.form.backward if e.target not in known]
+    assert "= tanh(softplus(uₜ))" in derivation.unicode()
+    assert len(helper.target.symbol.name) == 1
+
+
+def test_a_transpose_is_no_part_of_a_label():
+    class Labelled(Stepping):
+        def step(self, x, s):
+            s = tg.tanh(x + s @ self.W_f)
+            return s, s
+
+    cell = Labelled(None)
+    cell.W_f = cell.W
+    del cell.W
+    assert "δₜ₊₁ (W_f)ᵀ" in derive(cell).unicode()
+
+
 def test_every_derivation_is_checked_with_or_without_a_program():
     wrong = tg.custom.elementwise("wrong", lambda v: v * v * v, lambda v: 3 * v * v)
     cell = Stepping(lambda c, x, s: wrong(s @ c.W + x))
@@ -448,6 +506,14 @@ def test_every_derivation_is_checked_with_or_without_a_program():
     broken = form._replace(backward=doubled)
     with pytest.raises(AssertionError, match="the equations give another gradient"):
         check(cell, broken)
+
+
+def test_values_that_a_step_computes_in_float32_are_no_fault():
+    def step(c, x, s):
+        scale = tg.tensor(np.full(H, 0.3, np.float32))
+        return tg.tanh(x + s @ c.W) / (1 + tg.sigmoid(scale))
+
+    assert "/ (1 + σ(0.3" in derive(Stepping(step)).unicode()
 
 
 def test_what_a_custom_operation_says_of_itself_is_printed():

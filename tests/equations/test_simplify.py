@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_rnn.equations import vocabulary as V
 from tinygrad_rnn.equations.expr import Symbol, make, name, number, order
-from tinygrad_rnn.equations.simplify import RULES, Simplifier, cut
+from tinygrad_rnn.equations.simplify import RULES, Simplifier, amid_zeros, cut
 from tinygrad_rnn.ops.registry import PRIMITIVES
 
 VALUE = {
@@ -45,16 +45,9 @@ def value(root):
         elif expr.op.name == "scatter":
             found = np.zeros(expr.shape)
             found[expr.params["index"]] = args[0]
-        elif expr.op.name in ("slice", "placed"):
-            axis, start, stop = expr.params.get("slice") or (
-                expr.params["axis"], expr.params["start"], expr.params["stop"],
-            )  # fmt: skip
-            index = (..., slice(start, stop), *[slice(None)] * (-1 - axis))
-            if expr.op.name == "slice":
-                found = args[0][index]
-            else:
-                found = np.zeros(expr.shape)
-                found[index] = args[0]
+        elif expr.op.name == "slice":
+            axis, start, stop = (expr.params[key] for key in ("axis", "start", "stop"))
+            found = args[0][(..., slice(start, stop), *[slice(None)] * (-1 - axis))]
         else:
             found = VALUE[expr.op.name](*args, **expr.params)
         assert found.shape == expr.shape, expr
@@ -306,6 +299,12 @@ CASES = {
     "x + y + z - x": (
         m("subtract", m("add", m("add", X, Y), Z), X), m("add", Y, Z)
     ),
+    "(x y) / x": (m("divide", m("multiply", X, Y), X), Y),
+    "-x - y": (m("subtract", NEG, Y), m("negative", m("add", X, Y))),
+    "flip of -x": (m("flip", NEG, axis=-1), m("negative", m("flip", X, axis=-1))),
+    "flip of 2 x": (
+        m("flip", m("multiply", TWO, X), axis=-1), m("multiply", TWO, m("flip", X, axis=-1))
+    ),
     "x w + y w": (
         m("add", m("matmul", X, W, shape=(4, 2)), m("matmul", Y, W, shape=(4, 2))),
         m("matmul", m("add", X, Y), W, shape=(4, 2)),
@@ -418,18 +417,9 @@ CASES = {
     "(x / y) / c": (m("divide", m("divide", X, Y), C), m("divide", m("divide", X, C), Y)),
     "x (2 / y)": (m("multiply", X, m("divide", TWO, Y)), m("multiply", TWO, m("divide", X, Y))),
     "x (1 / y)": (m("multiply", X, m("divide", ONE, Y)), m("divide", X, Y)),
-    "scattered": (
-        m("placed", LEFT, shape=(4, 6), slice=(-1, 0, 2)), joined(LEFT, number(0, (4, 4)))
-    ),
-    "scattered amid": (
-        m("placed", LEFT, shape=(4, 6), slice=(-1, 1, 3)),
-        joined(number(0, (4, 1)), LEFT, number(0, (4, 3))),
-    ),
-    "scattered parts added": (
-        m("add", m("placed", RIGHT, shape=(4, 6), slice=(-1, 2, 6)),
-          m("placed", LEFT, shape=(4, 6), slice=(-1, 0, 2))),
-        joined(LEFT, RIGHT),
-    ),
+    "scattered entries added": (m("add", entry(SUMS, 1), entry(ROW, 0)), m(
+        "stack", ROW, SUMS, shape=(2, 6), axis=-2
+    )),
 }  # fmt: skip
 
 
@@ -456,6 +446,15 @@ def test_gates_are_taken_apart_where_their_parts_are_known():
     found = simplified(before, s)
     assert found is joined(by(LEFT, u), by(RIGHT, v))
     np.testing.assert_allclose(value(found), value(before), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "zeros"), [(0, 2, (0, 4)), (1, 3, (1, 3)), (4, 6, (4, 0))]
+)
+def test_a_slice_amid_zeros(start, stop, zeros):
+    found = amid_zeros(Simplifier(), LEFT, -1, start, stop, (4, 6))
+    before, after = (number(0, (4, n)) for n in zeros)
+    assert found is joined(*[part for part in (before, LEFT, after) if part.shape[1]])
 
 
 def test_nothing_is_cut_that_was_not_cut_before():

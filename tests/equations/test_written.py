@@ -226,3 +226,33 @@ def test_the_square_of_a_size():
         return x @ c.U + pairs @ c.W
 
     assert any("B × H²)" in line for line in lines(cell(step, U=(I, H), W=(H * H, H))))
+
+
+def test_a_cotangent_that_is_broadcast_keeps_its_sign_and_its_name():
+    found = lines(ODD["Entropy"]())
+    assert "δᵘₜ = δˢₜ ⊙ (1 − pₜ) − δᵖₜ ⊙ vₜ − δᵖₜ" in found
+    assert any(line.startswith("pₜ = (−Σ_features uₜ ⊙ vₜ) / ") for line in found)
+    assert not any("broadcast_to" in line for line in found)
+
+
+def test_signs_and_numbers_stand_before_what_only_moves_entries():
+    whitened = cell(lambda c, x, s: tg.solve(c.L @ c.L.T, (x @ c.U + s).T).T, U=(I, H), L=(H, H))
+    assert "∂L/∂L = −Σₜ (vₜ + vₜᵀ) L" in lines(whitened)
+    found = lines(cell(lambda c, x, s: x @ c.U + 0.3 * tg.roll(s, 1, -1), U=(I, H)))
+    assert "δₜ = eₜ + 0.3 roll(δₜ₊₁, shift=−1, axis=−1)" in found
+
+
+def test_one_number_needs_no_index():
+    gradient = next(line for line in lines(ODD["Reservoir"]()) if line.startswith("∂L/∂a"))
+    assert gradient == ("∂L/∂a = Σₜ (Σ_entries δˢₜ ⊙ vₜ − Σ_entries δˢₜ ⊙ sₜ₋₁) ⊙ u ⊙ (1 − u)")
+
+
+def test_a_stack_along_the_last_axis_is_no_concatenation():
+    found = lines(cell(lambda c, x, s: tg.max(tg.stack([x @ c.U, s], -1), -1), U=(I, H)))
+    assert any("stack(xₜ U, sₜ₋₁, axis=−1)" in line for line in found)
+
+
+def test_a_sum_over_the_rows_of_a_parameter_is_not_one_over_the_batch():
+    found = lines(ODD["Sinkhorn"]())
+    assert "y = sum(p, axis=0)" in found
+    assert "δʷₜ = (δᶻₜ − sum(δᶻₜ ⊙ z, axis=0)) / r" in found

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import Array
 from . import vocabulary as V
-from .expr import Equation, Expr, Form, labels, order
+from .expr import Equation, Expr, Form, labels, order, results, symbols
 from .sizes import Size
 
 Values = dict[Expr, Any]
@@ -46,11 +46,6 @@ def _computed(expr: Expr, args: list[Any], batch: int) -> Any:
         return np.reshape(args[0], shape)
     if expr.op is V.BROADCAST_TO:
         return np.broadcast_to(args[0], shape)
-    if expr.op is V.PLACED:
-        axis, start, stop = _sized(expr.params["slice"], batch)
-        whole: Any = np.zeros(shape)
-        whole[(..., slice(start, stop), *([slice(None)] * (-1 - axis)))] = args[0]
-        return whole
     params = {k: _sized(v, batch) for k, v in expr.params.items()}
     if expr.op in V.SUMS:  # truths count as 1 and 0, which NumPy's do not
         args = [1.0 * arg if np.asarray(arg).dtype.kind == "b" else arg for arg in args]
@@ -78,8 +73,7 @@ def passes(
     fixed: Values = {g.of: given[g.of.symbol.name] for g in form.parameters}
     steps: list[Values] = []
     before = starts
-    symbols = _leaves(form)
-    for expr in symbols:
+    for expr in symbols(results(form)):
         if expr.symbol.kind == "constant":
             fixed[expr] = form.constants[expr.symbol.name]
         elif expr.symbol.kind == "scalar":
@@ -128,9 +122,3 @@ def _assign(equation: Equation, known: Values, batch: int) -> None:
     axis = next(i for i, n in enumerate(equation.value.shape) if n != shapes[0][i])
     ends = np.cumsum([shape[axis] for shape in shapes])[:-1]
     known.update(zip(equation.targets, np.split(value, ends.tolist(), axis), strict=True))
-
-
-def _leaves(form: Form) -> list[Expr]:
-    ends = [e.value for e in [*form.forward, *form.backward]] + [c.value for c in form.carries]
-    ends += [*form.outputs, *(g.term for g in [*form.parameters, *form.inputs, *form.initial])]
-    return [expr for expr in order(ends) if expr.op is V.SYMBOL]

@@ -285,6 +285,13 @@ def symbols(roots: Iterable[Expr]) -> list[Expr]:
     return [expr for expr in order(roots) if expr.op is V.SYMBOL]
 
 
+def results(form: Form) -> list[Expr]:
+    """All that is computed: right-hand sides, outputs and gradients."""
+    ends = [e.value for e in [*form.forward, *form.backward]] + [c.value for c in form.carries]
+    gradients = [*form.parameters, *form.inputs, *form.initial]
+    return [*ends, *form.outputs, *(g.term for g in gradients)]
+
+
 class Recursion(NamedTuple):
     """The backward pass as it is printed: without carries, in terms of step t+1.
 

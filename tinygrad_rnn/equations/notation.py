@@ -207,6 +207,8 @@ def _told(expr: Expr, key: str, value: Any) -> Any:
 def _reshaped(expr: Expr, arg: Box) -> Box:
     """a[:, None] where axes of size 1 are put in, a[:, 0] where they go, else reshape(a, sizes)."""
     before, after = expr.args[0].shape, expr.shape
+    if arg.kind == "over" and arg.inside[0] == "entries" and math.prod(after) == 1:
+        return arg  # a number, whatever its axes
     index = _ones(before, after, "None") or _ones(after, before, "0")
     if expr.op is V.RESHAPE and index:
         return Box("part", (_at_least(arg, ATOM), _row(index)))
@@ -410,11 +412,8 @@ def _total(e: Expr, args: list[Box]) -> Box | None:
 
 
 def _brackets(e: Expr, args: list[Box]) -> Box | None:
-    return Box("join", tuple(args)) if e.params["axis"] == -1 else None
-
-
-def _stacked(e: Expr, args: list[Box]) -> Box | None:
-    return Box("join", tuple(args)) if e.ndim == 1 else None  # numbers
+    beside = e.ndim == 1 or (e.op is V.CONCATENATE and e.params["axis"] == -1)
+    return Box("join", tuple(args)) if beside else None
 
 
 def _part(arg: Box, index: Box) -> Box:
@@ -456,12 +455,20 @@ def _entries(e: Expr, args: list[Box]) -> Box:
 
 
 def _signed(e: Expr, args: list[Box]) -> Box:
-    return Box("signed", (e.op.notation.symbol, _at_least(args[0], TIMES)), SUM)
+    (arg,) = args
+    inside = arg if arg.kind == "over" else _at_least(arg, TIMES)
+    return Box("signed", (e.op.notation.symbol, inside), SUM)
 
 
 def _indicator(e: Expr, args: list[Box]) -> Box:
-    inside = [_at_least(_bare(arg), SUM) for arg in args]
-    return Box("holds", (inside[0], e.op.notation.symbol, inside[1]))
+    left, right = (_at_least(_bare(arg), SUM) for arg in args)
+    sign = e.op.notation.symbol
+    if _at_times(e.args[1]) and not _at_times(e.args[0]):  # what is compared with comes last
+        left, sign, right = right, _MIRRORED.get(sign, sign), left
+    return Box("holds", (left, sign, right))
+
+
+_MIRRORED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 
 
 def _bare(box: Box) -> Box:
@@ -505,7 +512,6 @@ _OWN: dict[Primitive, Callable[[Expr, list[Box]], Box | None]] = {
     V.MULTIPLY: _multiply,
     V.MATMUL: _matmul,
     V.EINSUM: _einsum,
-    V.STACK: _stacked,
     V.SLICE: _slice,
     V.TAKE: _entry,
     V.PART: _output,

@@ -16,7 +16,7 @@ import numpy as np
 from ..notation import PRODUCT, SIGN, SUM, TIMES
 from ..primitive import Primitive
 from . import vocabulary as V
-from .expr import Equation, Expr, Form, Gradient, Symbol, labels, order, recursion
+from .expr import Equation, Expr, Form, Gradient, Symbol, labels, order, recursion, results
 from .notation import Line, boxed, left_side
 from .print_text import line, text
 from .simplify import is_truth
@@ -59,7 +59,7 @@ class _Writer:
         self.helpers: dict[str, str] = {}
         self._helpers_of = {
             *("put", "put_along_axis", "over"),
-            *(_helper(e.op) for e in order(_everything(form)) if _is_helper(e.op)),
+            *(_helper(e.op) for e in order(results(form)) if _is_helper(e.op)),
         }
         self.letters: dict[str, str] = {}  # of sizes that occur, as the program calls them
         self.starts: dict[Symbol, str] = {}
@@ -262,15 +262,10 @@ def _transpose(w: _Writer, e: Expr) -> str:
 
 
 def _cut(w: _Writer, e: Expr) -> str:
-    x, ends = e.args[0], [e.params[end] for end in ("start", "stop")]
-    return f"{w.code(x, _ATOM)}[{_along(w, x, e.params['axis'], *ends)}]"
-
-
-def _along(w: _Writer, whole: Expr, axis: int, start: int, stop: int) -> str:
-    """The index of a range of one axis."""
-    first, last = (w.place(whole.shape[axis], k) for k in (start, stop))
-    before = "..., " if whole.ndim > -axis else ""
-    return f"{before}{first}:{last}{', :' * (-1 - axis)}"
+    (x,), axis = e.args, e.params["axis"]
+    start, stop = (w.place(x.shape[axis], e.params[end]) for end in ("start", "stop"))
+    before = "..., " if e.ndim > -axis else ""
+    return f"{w.code(x, _ATOM)}[{before}{start}:{stop}{', :' * (-1 - axis)}]"
 
 
 def _take(w: _Writer, e: Expr) -> str:
@@ -284,10 +279,6 @@ def _concatenated(w: _Writer, e: Expr) -> str:
 
 def _scatter(w: _Writer, e: Expr) -> str:
     return _put(w, e, w._index(e.params["index"]))
-
-
-def _placed(w: _Writer, e: Expr) -> str:
-    return _put(w, e, _along(w, e, *e.params["slice"]))
 
 
 def _put(w: _Writer, e: Expr, index: str) -> str:
@@ -340,7 +331,6 @@ _OWN: dict[Primitive, Callable[[_Writer, Expr], str]] = {
     V.CONCATENATE: _concatenated,
     V.STACK: _concatenated,
     V.SCATTER: _scatter,
-    V.PLACED: _placed,
     V.OVER: _over,
     V.RAISED: _raised,
     V.LOGARITHM: _logarithm,
@@ -354,11 +344,6 @@ _OWN: dict[Primitive, Callable[[_Writer, Expr], str]] = {
     V.PERMUTE: lambda w, e: f"np.transpose({w.code(e.args[0])}, {e.params['axes']})",
 }
 """Operations whose code depends on the shape or on more than their arguments."""
-
-
-def _everything(form: Form) -> list[Expr]:
-    ends = [e.value for e in [*form.forward, *form.backward]] + [c.value for c in form.carries]
-    return [*ends, *form.outputs, *(g.term for g in [*form.parameters, *form.inputs])]
 
 
 def _kept(form: Form) -> set[tuple[str, str]]:

@@ -21,7 +21,7 @@ from . import vocabulary as V
 from .axes import Axes, Axis, taken_ranges
 from .expr import SHAPES, Expr, Symbol, make, name, number, order
 from .scalar import Scalar
-from .simplify import RULES, TIDY, Simplifier, cut
+from .simplify import RULES, TIDY, Simplifier, amid_zeros, cut
 from .sizes import Count, Size, counted, grows
 from .step import Traced
 
@@ -330,7 +330,7 @@ class Reader:
             if found is not None and op is V.GETITEM:
                 return cut(s, args[0], *found, shape)
             if found is not None:
-                return s.make(V.PLACED, args, shape, {"slice": found})
+                return amid_zeros(s, args[0], *found, shape)
         indicator = self._indicator(op, args, shape, given)
         if indicator is not None:
             return indicator

@@ -275,7 +275,7 @@ def broadcast_by_itself(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def _not_broadcast(e: Expr, s: Simplifier) -> Expr:
-    """An expression without the axes that broadcasting adds as well."""
+    """An expression before what broadcasting does as well."""
     if e.op is V.BROADCAST_TO or (e.op is V.RESHAPE and _led_by_ones(e)):
         return e.args[0]
     if e.op is V.NUMBER:
@@ -283,11 +283,11 @@ def _not_broadcast(e: Expr, s: Simplifier) -> Expr:
     if e.op in (V.SUM, V.MEAN) and _led_by_sums(e):
         rest = e.shape[len(e.params["axis"]) :]
         return make(e.op, e.args, rest, {**e.params, "keepdims": False})
-    if by_entries(e.op) and e not in s.named and (len(e.args) == 1 or e.shape[:1] == (1,)):
+    alone = e.shape[:1] == (1,) or sum(arg.shape != () for arg in e.args) == 1
+    if by_entries(e.op) and e not in s.named and alone:
         args = [_not_broadcast(arg, s) for arg in e.args]
         shape = broadcast(*(arg.shape for arg in args))
-        if len(shape) < e.ndim and shape == tuple(e.shape[e.ndim - len(shape) :]):
-            return s.make(e.op, args, shape, e.params)
+        return e if shape == e.shape else s.make(e.op, args, shape, e.params)
     return e
 
 
@@ -393,7 +393,7 @@ def zeros_and_ones(e: Expr, s: Simplifier) -> Expr | None:
         return number(0, e.shape)
     if e.op is V.DIVIDE and _is(a, 0):
         return number(0, e.shape)
-    if e.op in (V.SUM, V.MEAN, V.PLACED, V.SCATTER, V.SLICE, V.TAKE) and _is(a, 0):
+    if e.op in (V.SUM, V.MEAN, V.SCATTER, V.SLICE, V.TAKE) and _is(a, 0):
         return number(0, e.shape)
     return None
 
@@ -465,7 +465,7 @@ def _given(e: Expr) -> bool:
 
 def numbers_outside(e: Expr, s: Simplifier) -> Expr | None:
     """A number before what is summed, reshaped or multiplied stands before the whole."""
-    if e.op not in (V.SUM, V.MEAN, V.RESHAPE, V.TRANSPOSE, V.BROADCAST_TO, V.MATMUL, V.EINSUM):
+    if not _moves(e) and e.op not in (V.MATMUL, V.EINSUM):
         return None
     for i, arg in enumerate(e.args):
         if _scaled(arg) and arg not in s.whole:
@@ -474,6 +474,15 @@ def numbers_outside(e: Expr, s: Simplifier) -> Expr | None:
                 whole = s.make(e.op, [*e.args[:i], rest, *e.args[i + 1 :]], e.shape, e.params)
                 return s.make(V.MULTIPLY, [k, whole], e.shape)
     return None
+
+
+def _moves(e: Expr) -> bool:
+    """Whether an operation only moves, repeats or adds entries of its one argument.
+
+    Zeros beside a part are left to the rules for parts, which know the part's name.
+    """
+    linear = e.op.kind in ("structural", "linear") and e.op is not V.SCATTER
+    return len(e.args) == 1 and (linear or e.op in (V.SUM, V.MEAN))
 
 
 def signs_outside(e: Expr, s: Simplifier) -> Expr | None:
@@ -494,16 +503,15 @@ def signs_outside(e: Expr, s: Simplifier) -> Expr | None:
     elif e.op is V.SUBTRACT:
         if b.op is V.NEGATIVE:
             return s.make(V.ADD, [a, b.args[0]], e.shape)
+        if a.op is V.NEGATIVE and a not in s.whole:
+            return s.make(V.NEGATIVE, [s.make(V.ADD, [a.args[0], b], e.shape)], e.shape)
     elif e.op in (V.MULTIPLY, V.DIVIDE, V.OVER, V.MATMUL, V.EINSUM):
         for i, arg in enumerate(e.args):
             own = arg in s.whole and arg.args and arg.args[0] not in s.whole
             if arg.op is V.NEGATIVE and not own:
                 args = [*e.args[:i], arg.args[0], *e.args[i + 1 :]]
                 return s.make(V.NEGATIVE, [s.make(e.op, args, e.shape, e.params)], e.shape)
-    elif (
-        e.op in (V.SUM, V.MEAN, V.SLICE, V.RESHAPE, V.TRANSPOSE, V.BROADCAST_TO)
-        and a.op is V.NEGATIVE
-    ):
+    elif _moves(e) and a.op is V.NEGATIVE:
         return s.make(V.NEGATIVE, [s.make(e.op, [a.args[0]], e.shape, e.params)], e.shape)
     return None
 
@@ -720,6 +728,17 @@ def _product(factors: Sequence[Expr], s: Simplifier) -> Expr:
     return product
 
 
+def cancelled_factor(e: Expr, s: Simplifier) -> Expr | None:
+    """(a b) / b is a."""
+    if e.op is not V.DIVIDE or e in s.forward or e.args[1].op is V.NUMBER:
+        return None
+    factors = _factors(e.args[0], s)
+    if e.args[1] not in factors:
+        return None
+    factors.remove(e.args[1])
+    return _fits(e, _product(factors, s))
+
+
 def over_length(e: Expr, s: Simplifier) -> Expr | None:
     """x 1[y != 0] / (y + 1[y = 0]) is x / y, but 0 where y is, for the length y of x."""
     if e.op is V.DIVIDE and _guarded(e.args[1]):
@@ -791,18 +810,15 @@ def factored(e: Expr, s: Simplifier) -> Expr | None:
 # Gates: cotangents of slices
 
 
-def scattered_slice(e: Expr, s: Simplifier) -> Expr | None:
-    """The transpose of a slice puts zeros around it."""
-    if e.op is not V.PLACED:
-        return None
-    axis, start, stop = e.params["slice"]
-    total = e.shape[axis]
-    parts = [*e.args]
+def amid_zeros(s: Simplifier, part: Expr, axis: int, start: int, stop: int, shape: Shape) -> Expr:
+    """Zeros, but for one slice along an axis: the transpose of a slice."""
+    total = shape[axis]
+    parts = [part]
     if start:
-        parts.insert(0, number(0, _with_size(e.shape, axis, between(total, 0, start))))
+        parts.insert(0, number(0, _with_size(shape, axis, between(total, 0, start))))
     if stop < total:
-        parts.append(number(0, _with_size(e.shape, axis, between(total, stop, total))))
-    return s.make(V.CONCATENATE, parts, e.shape, {"axis": axis})
+        parts.append(number(0, _with_size(shape, axis, between(total, stop, total))))
+    return s.make(V.CONCATENATE, parts, shape, {"axis": axis})
 
 
 def scattered_entry(e: Expr, s: Simplifier) -> Expr | None:
@@ -815,7 +831,7 @@ def scattered_entry(e: Expr, s: Simplifier) -> Expr | None:
     axis, k = found
     k = k + e.shape[axis] if k < 0 else k
     one = s.make(V.RESHAPE, e.args, _with_size(e.shape, axis, 1))
-    return s.make(V.PLACED, [one], e.shape, {"slice": (axis, k, k + 1)})
+    return amid_zeros(s, one, axis, k, k + 1, e.shape)
 
 
 def _one_entry(index: Any, ndim: int) -> tuple[int, int] | None:
@@ -905,6 +921,7 @@ RULES: tuple[Rule, ...] = (
     numbers_first,
     numbers_outside,
     signs_outside,
+    cancelled_factor,
     over_length,
     of_powers,
     known_fraction,
@@ -919,7 +936,6 @@ RULES: tuple[Rule, ...] = (
     over_the_same,
     outside_of_sums,
     scattered_entry,
-    scattered_slice,
     by_parts,
     gathered,
     stacked,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..notation import TIMES, Notation, hidden
+from ..notation import TIMES, Notation
 from ..ops import primitives
 from ..ops.primitives import *
 from ..primitive import Primitive
@@ -46,8 +46,6 @@ RAISED = _own("raised", lambda a, b, guard: a ** (b + guard), Notation("raised")
 """a^b in the derivative of a power; where that has the factor 0, the guard is 1."""
 LOGARITHM = _own("logarithm", lambda a, guard: np.log(a + guard), Notation())
 """log(a) in the derivative of a power; where that has the factor 0, the guard is 1."""
-PLACED = _own("placed", _refused, hidden())
-"""Zeros, but for one slice: the transpose of a slice."""
 
 FRACTIONS = (DIVIDE, OVER)
 SUMS = (ADD, SUBTRACT, NEGATIVE, MATMUL, EINSUM)
@@ -56,6 +54,6 @@ LOGICAL = (LOGICAL_AND, LOGICAL_OR, LOGICAL_XOR, LOGICAL_NOT)
 SAME = (MULTIPLY, SLICE, TAKE, TRANSPOSE, RESHAPE, BROADCAST_TO, PERMUTE)
 """Operations that give truths if they are given truths."""
 
-__all__ = ["FRACTIONS", "LOGARITHM", "LOGICAL", "NUMBER", "OVER", "PART", "PLACED", "RAISED"]
+__all__ = ["FRACTIONS", "LOGARITHM", "LOGICAL", "NUMBER", "OVER", "PART", "RAISED"]
 __all__ += ["SAME", "SLICE", "SUMS", "SYMBOL", "TAKE", "TRANSPOSE"]
 __all__ += primitives.__all__

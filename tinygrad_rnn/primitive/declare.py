@@ -267,8 +267,7 @@ def joint(
     def together(g: Any, saved: Any, node: Node) -> Sequence[Any]:
         *given, residuals = saved
         if any(isinstance(value, Recorded) for value in given):
-            result, residuals = value(*given, **node.params)
-            saved = (*given, result)
+            _, residuals = value(*given, **node.params)
         parts = backward(g, residuals, *fetch(saved, node))
         if not isinstance(parts, Sequence) or len(parts) != arguments:
             raise TypeError(
