@@ -29,7 +29,7 @@ class Part(NamedTuple):
     level: dict[Var, Level]
 
 
-class Carry(NamedTuple):
+class StateLeaf(NamedTuple):
     """One leaf of the state.
 
     before  its value before the step
@@ -59,7 +59,7 @@ class Split(NamedTuple):
     """
 
     joint: Joint
-    carries: list[Carry]
+    carries: list[StateLeaf]
     forward: Part
     backward: Part
     kept: list[Var]
@@ -119,7 +119,7 @@ def split(joint: Joint, equations: Sequence[Equation], wanted: Sequence[bool]) -
 
 def _carries(
     joint: Joint, equations: Sequence[Equation], ends: Sequence[Atom], wanted: Sequence[bool]
-) -> list[Carry]:
+) -> list[StateLeaf]:
     """The leaves of the state; a cotangent that nothing asked for depends on is no part of it.
 
     ends     the cotangents asked for, of x and of values from outside
@@ -140,7 +140,7 @@ def _carries(
             break
         live = more
     return [
-        Carry(v, joint.results[r], r, joint.back[n + k] if live[k] else None, live[k])
+        StateLeaf(v, joint.results[r], r, joint.back[n + k] if live[k] else None, live[k])
         for k, (v, r) in enumerate(zip(joint.states, places, strict=True))
     ]
 

@@ -28,7 +28,7 @@ from .expr import (
     order,
     replaced,
 )
-from .read import Output, Reader
+from .read import Reader
 from .simplify import by_entries
 
 LONGEST = 12
@@ -474,4 +474,4 @@ def folded(reader: Reader, cell: str) -> Form:
     return Folder(reader, cell).form()
 
 
-__all__ = ["Output", "folded"]
+__all__ = ["folded"]

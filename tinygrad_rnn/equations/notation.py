@@ -39,7 +39,7 @@ SHORT = 6
 """Entries of an array that are written one by one."""
 
 
-class Box(NamedTuple):
+class Formula(NamedTuple):
     """A piece of an equation: its kind, its parts, and how tightly it holds together.
 
     name      (base, label, time): the label is a superscript if there is a time, else a subscript
@@ -69,21 +69,21 @@ class Box(NamedTuple):
     level: int = ATOM
 
 
-class Line(NamedTuple):
+class FormulaLine(NamedTuple):
     """left = right, or just words if `left` is None."""
 
-    left: Box | None
-    right: Box
+    left: Formula | None
+    right: Formula
 
 
 class Section(NamedTuple):
     """A heading and lines."""
 
     title: str
-    lines: list[Line]
+    lines: list[FormulaLine]
 
 
-def _name(symbol: Symbol) -> Box:
+def _name(symbol: Symbol) -> Formula:
     path = symbol.name.replace(".", "_")
     base, _, label = path.partition("_")
     stem = base.rstrip("0123456789")
@@ -92,7 +92,7 @@ def _name(symbol: Symbol) -> Box:
     time = "" if symbol.time is None else _time(symbol)
     if time and label.isdigit():
         label = f"({label})"  # not a power
-    return Box("name", (base, label.replace("_", ","), time))
+    return Formula("name", (base, label.replace("_", ","), time))
 
 
 def _time(symbol: Symbol) -> str:
@@ -102,14 +102,14 @@ def _time(symbol: Symbol) -> str:
     return "t" if symbol.time == 0 else f"t{symbol.time:+d}".replace("-", "−")
 
 
-def _number(value: float) -> Box:
+def _number(value: float) -> Formula:
     if value < 0:
-        return Box("signed", ("−", _number(-value)), SUM)
+        return Formula("signed", ("−", _number(-value)), SUM)
     if value == int(value) and value < 1e6:
-        return Box("number", (str(int(value)),))
+        return Formula("number", (str(int(value)),))
     near = Fraction(value).limit_denominator(1000)
     if near.denominator > 1 and float(near) == value and len(f"{value!r}") > 6:
-        return Box("fraction", (_number(near.numerator), _number(near.denominator)))
+        return Formula("fraction", (_number(near.numerator), _number(near.denominator)))
     for known, box in _CONSTANTS.items():
         if abs(known - value) <= 4 * np.finfo(float).eps * value:
             return box
@@ -117,28 +117,32 @@ def _number(value: float) -> Box:
     same = abs(float(short) - value) <= 4 * np.finfo(float).eps * value
     digits, _, exponent = (short if same else repr(value)).partition("e")
     if not exponent or not math.isfinite(value):
-        return Box("number", (digits,))
-    power = Box("raised", (_number(10), _number(int(exponent))))
-    return power if digits == "1" else Box("infix", (Box("number", (digits,)), "·", power), TIMES)
+        return Formula("number", (digits,))
+    power = Formula("raised", (_number(10), _number(int(exponent))))
+    return (
+        power
+        if digits == "1"
+        else Formula("infix", (Formula("number", (digits,)), "·", power), TIMES)
+    )
 
 
-_PI, _TWO = Box("name", ("pi", "", "")), Box("number", ("2",))
-_ROOT_OF_2_PI = Box("root", (Box("scaled", (_TWO, _PI), TIMES),))
+_PI, _TWO = Formula("name", ("pi", "", "")), Formula("number", ("2",))
+_ROOT_OF_2_PI = Formula("root", (Formula("scaled", (_TWO, _PI), TIMES),))
 _CONSTANTS = {
     math.pi: _PI,
-    math.sqrt(2): Box("root", (_TWO,)),
-    1 / math.sqrt(2 * math.pi): Box("fraction", (Box("number", ("1",)), _ROOT_OF_2_PI)),
-    2 / math.sqrt(math.pi): Box("fraction", (_TWO, Box("root", (_PI,)))),
+    math.sqrt(2): Formula("root", (_TWO,)),
+    1 / math.sqrt(2 * math.pi): Formula("fraction", (Formula("number", ("1",)), _ROOT_OF_2_PI)),
+    2 / math.sqrt(math.pi): Formula("fraction", (_TWO, Formula("root", (_PI,)))),
 }
 """Numbers that are in the rules of the normal distribution and of the error function."""
 
 
-def group(box: Box) -> Box:
+def group(box: Formula) -> Formula:
     """The same in brackets."""
-    return Box("group", (box,))
+    return Formula("group", (box,))
 
 
-def _at_least(box: Box, level: int) -> Box:
+def _at_least(box: Formula, level: int) -> Formula:
     return box if box.level >= level else group(box)
 
 
@@ -147,7 +151,7 @@ def is_number(expr: Expr) -> bool:
     return expr.shape == ()
 
 
-def boxed(expr: Expr) -> Box:
+def boxed(expr: Expr) -> Formula:
     """An expression as boxes."""
     if expr.op is V.SYMBOL:
         return _name(expr.symbol)
@@ -159,7 +163,7 @@ def boxed(expr: Expr) -> Box:
     return _call(expr, args) if box is None else box
 
 
-def _call(expr: Expr, args: list[Box]) -> Box:
+def _call(expr: Expr, args: list[Formula]) -> Formula:
     """symbol(a, b, parameter=...)."""
     if expr.op.notation.form == "hidden":
         return _reshaped(expr, args[0])
@@ -167,12 +171,12 @@ def _call(expr: Expr, args: list[Box]) -> Box:
     name = expr.op.notation.symbol or expr.op.name
     one = expr.args[0] if len(args) == 1 else None
     if told == [("axis", -2)] and one is not None and one.ndim == 2 and grows(one.shape[0]):
-        return Box("over", ("batch", group(args[0]), name))
+        return Formula("over", ("batch", group(args[0]), name))
     if dict(told) in ({"axis": axis, "keepdims": True} for axis in (-1, (-1,))) and one is not None:
-        return Box("over", ("features", group(args[0]), name))
+        return Formula("over", ("features", group(args[0]), name))
     extra = [_row(f"{GREEK.get(k, k)}=", _shown(_told(expr, k, v))) for k, v in told]
     symbol = "" if expr.op.notation.form in ("total", "brackets") else expr.op.notation.symbol
-    return Box("call", (symbol or expr.op.name, *args, *extra))
+    return Formula("call", (symbol or expr.op.name, *args, *extra))
 
 
 def _needless(expr: Expr, key: str, value: Any) -> bool:
@@ -204,15 +208,15 @@ def _told(expr: Expr, key: str, value: Any) -> Any:
     return counted if isinstance(value, tuple) else counted[0]
 
 
-def _reshaped(expr: Expr, arg: Box) -> Box:
+def _reshaped(expr: Expr, arg: Formula) -> Formula:
     """a[:, None] where axes of size 1 are put in, a[:, 0] where they go, else reshape(a, sizes)."""
     before, after = expr.args[0].shape, expr.shape
     if arg.kind == "over" and arg.inside[0] == "entries" and math.prod(after) == 1:
         return arg  # a number, whatever its axes
     index = _ones(before, after, "None") or _ones(after, before, "0")
     if expr.op is V.RESHAPE and index:
-        return Box("part", (_at_least(arg, ATOM), _row(index)))
-    return Box("call", (expr.op.notation.symbol or expr.op.name, arg, sizes(after)))
+        return Formula("part", (_at_least(arg, ATOM), _row(index)))
+    return Formula("call", (expr.op.notation.symbol or expr.op.name, arg, sizes(after)))
 
 
 def _ones(few: Shape, many: Shape, mark: str) -> str:
@@ -229,32 +233,32 @@ def _ones(few: Shape, many: Shape, mark: str) -> str:
     return ", ".join(written) if not left else ""
 
 
-def _row(*pieces: str | Box) -> Box:
+def _row(*pieces: str | Formula) -> Formula:
     """Text and boxes side by side."""
-    boxes: list[Box] = []
+    boxes: list[Formula] = []
     for piece in pieces:
-        own = Box("words", (piece,)) if isinstance(piece, str) else piece
+        own = Formula("words", (piece,)) if isinstance(piece, str) else piece
         for box in own.inside if own.kind == "row" else [own]:
             if box.kind == "words" and boxes and boxes[-1].kind == "words":
-                boxes[-1] = Box("words", (boxes[-1].inside[0] + box.inside[0],))
+                boxes[-1] = Formula("words", (boxes[-1].inside[0] + box.inside[0],))
             elif box.inside != ("",):
                 boxes.append(box)
-    return boxes[0] if len(boxes) == 1 else Box("row", tuple(boxes))
+    return boxes[0] if len(boxes) == 1 else Formula("row", tuple(boxes))
 
 
-def _listed(pieces: Sequence[str | Box], between: str = ", ") -> Box:
+def _listed(pieces: Sequence[str | Formula], between: str = ", ") -> Formula:
     return _row(*[part for piece in pieces for part in (between, piece)][1:])
 
 
-def sized(count: Count) -> Box:
+def sized(count: Count) -> Formula:
     """A number of entries: 3H, H/2, I+H+1."""
-    pieces: list[str | Box] = []
+    pieces: list[str | Formula] = []
     ordered = sorted(count.terms.items(), key=lambda term: (term[1] < 0, not term[0]))
     for letters, n in ordered:  # H−1, I+H+1
         names = [
             _name(Symbol(letter, "size"))
             if (k := letters.count(letter)) == 1
-            else Box("raised", (_name(Symbol(letter, "size")), _number(k)))
+            else Formula("raised", (_name(Symbol(letter, "size")), _number(k)))
             for letter in dict.fromkeys(letters)
         ]
         sign = "−" if n < 0 else "+" if pieces else ""
@@ -263,12 +267,12 @@ def sized(count: Count) -> Box:
     return _row(*pieces) if pieces else _row("0")
 
 
-def sizes(shape: Shape) -> Box:
+def sizes(shape: Shape) -> Formula:
     """A shape: B × 3H."""
     return _listed([_factor(n) for n in shape], " × ") if shape else _row("1")
 
 
-def _factor(size: int) -> str | Box:
+def _factor(size: int) -> str | Formula:
     """A size among others, in brackets if it is a sum."""
     count = counted(size)
     if count is None:
@@ -276,7 +280,7 @@ def _factor(size: int) -> str | Box:
     return sized(count) if len(count.terms) == 1 else _row("(", sized(count), ")")
 
 
-def _range(size: int, start: int, stop: int) -> Box:
+def _range(size: int, start: int, stop: int) -> Formula:
     """start:stop of an axis, in letters where both are known; an end of the axis is not written."""
     ends = [k for k in (start, stop) if 0 < k < size]
     counts = [count for k in ends if (count := place(size, k)) is not None]
@@ -292,7 +296,7 @@ def _range(size: int, start: int, stop: int) -> Box:
     return _row(first, ":", last)
 
 
-def _shown(value: Any) -> str | Box:
+def _shown(value: Any) -> str | Formula:
     if isinstance(value, tuple):
         inside = _listed([_shown(part) for part in value])
         return inside if len(value) == 1 else _row("(", inside, ")")
@@ -310,29 +314,29 @@ def _shown(value: Any) -> str | Box:
     return " ".join(str(value).split()).replace("-", "−")  # an array has lines
 
 
-def _infix(e: Expr, args: list[Box]) -> Box:
+def _infix(e: Expr, args: list[Formula]) -> Formula:
     """A sign between two arguments, with brackets where it binds more tightly than they do."""
     notation = e.op.notation
     left = _at_least(args[0], notation.binds)
     right = _at_least(args[1], notation.binds + 1)
-    return Box("infix", (left, notation.symbol, right), notation.binds)
+    return Formula("infix", (left, notation.symbol, right), notation.binds)
 
 
-def _plus(e: Expr, args: list[Box]) -> Box:
+def _plus(e: Expr, args: list[Formula]) -> Formula:
     left, right = args
     first = right
     while first.kind in ("plus", "minus"):
         first = first.inside[0]
     signed = first.kind == "signed"
-    return Box("plus", (left, group(right) if signed else right), SUM)
+    return Formula("plus", (left, group(right) if signed else right), SUM)
 
 
-def _minus(e: Expr, args: list[Box]) -> Box:
+def _minus(e: Expr, args: list[Formula]) -> Formula:
     left, right = args
-    return Box("minus", (left, right if right.kind == "over" else _at_least(right, TIMES)), SUM)
+    return Formula("minus", (left, right if right.kind == "over" else _at_least(right, TIMES)), SUM)
 
 
-def _multiply(e: Expr, args: list[Box]) -> Box:
+def _multiply(e: Expr, args: list[Formula]) -> Formula:
     left, right = args
     if e.args[0] is e.args[1]:
         return _squared(e, args)
@@ -344,54 +348,56 @@ def _multiply(e: Expr, args: list[Box]) -> Box:
         left = left if left.kind == "scaled" else _at_least(left, ATOM)
         if right.kind == "fraction" and right.inside[0].kind != "number":
             above, below = right.inside
-            return Box("fraction", (_scaled(left, above), below))
+            return Formula("fraction", (_scaled(left, above), below))
         return _scaled(left, right)
     left = left if left.kind in ("odot", "scaled") else _at_least(left, ATOM)
     right = right if right.kind == "odot" else _at_least(right, ATOM)
-    return Box("odot", (left, right), TIMES)
+    return Formula("odot", (left, right), TIMES)
 
 
-def _scaled(number: Box, box: Box) -> Box:
+def _scaled(number: Formula, box: Formula) -> Formula:
     if box.kind == "holds":
-        return Box("infix", (number, "·", box), TIMES)
-    return Box("scaled", (number, _at_least(box, TIMES)), TIMES)
+        return Formula("infix", (number, "·", box), TIMES)
+    return Formula("scaled", (number, _at_least(box, TIMES)), TIMES)
 
 
-def _fraction(e: Expr, args: list[Box]) -> Box:
+def _fraction(e: Expr, args: list[Formula]) -> Formula:
     """a / b / c with one bar."""
     above, below = e.args
     if above.op in V.FRACTIONS:
         while above.op in V.FRACTIONS:
             above, inner = above.args
             below = make(V.MULTIPLY, [inner, below], broadcast(inner.shape, below.shape))
-        return Box("fraction", (boxed(above), boxed(below)))
-    return Box("fraction", tuple(args))
+        return Formula("fraction", (boxed(above), boxed(below)))
+    return Formula("fraction", tuple(args))
 
 
-def _matmul(e: Expr, args: list[Box]) -> Box:
+def _matmul(e: Expr, args: list[Formula]) -> Formula:
     if e.args[1].ndim == 1:  # no matrix, and no row: an inner product
-        return Box("infix", (_at_least(args[0], PRODUCT), "·", _at_least(args[1], ATOM)), PRODUCT)
+        return Formula(
+            "infix", (_at_least(args[0], PRODUCT), "·", _at_least(args[1], ATOM)), PRODUCT
+        )
     left, right = args
     if not (left.kind == "scaled" and left.inside[1].level >= PRODUCT):  # (k a) b is k (a b)
         left = _at_least(left, PRODUCT)
-    return Box("product", (left, _at_least(right, PRODUCT)), PRODUCT)
+    return Formula("product", (left, _at_least(right, PRODUCT)), PRODUCT)
 
 
-def _raised(e: Expr, args: list[Box]) -> Box:
-    return Box("raised", (_at_least(args[0], ATOM), args[1]))
+def _raised(e: Expr, args: list[Formula]) -> Formula:
+    return Formula("raised", (_at_least(args[0], ATOM), args[1]))
 
 
-def _squared(e: Expr, args: list[Box]) -> Box:
-    return Box("raised", (_at_least(args[0], ATOM), _number(2)))
+def _squared(e: Expr, args: list[Formula]) -> Formula:
+    return Formula("raised", (_at_least(args[0], ATOM), _number(2)))
 
 
-def _turned(e: Expr, args: list[Box]) -> Box | None:
+def _turned(e: Expr, args: list[Formula]) -> Formula | None:
     if e.op is not V.TRANSPOSE:
         return None  # axes in another order, which no sign says
-    return Box("turned", (_at_least(args[0], ATOM),))
+    return Formula("turned", (_at_least(args[0], ATOM),))
 
 
-def _total(e: Expr, args: list[Box]) -> Box | None:
+def _total(e: Expr, args: list[Formula]) -> Formula | None:
     """A sum or mean over the batch, over the features, or over all entries."""
     (x,), (arg,) = e.args, args
     if not isinstance(e.params.get("axis"), tuple):
@@ -407,44 +413,44 @@ def _total(e: Expr, args: list[Box]) -> Box | None:
         return None
     sign = e.op.notation.symbol
     if len(sign) > 1:  # a word: it is written as a function
-        return Box("over", (over, group(arg), sign))
-    return Box("over", (over, _at_least(arg, TIMES), sign), SUM)
+        return Formula("over", (over, group(arg), sign))
+    return Formula("over", (over, _at_least(arg, TIMES), sign), SUM)
 
 
-def _brackets(e: Expr, args: list[Box]) -> Box | None:
+def _brackets(e: Expr, args: list[Formula]) -> Formula | None:
     beside = e.ndim == 1 or (e.op is V.CONCATENATE and e.params["axis"] == -1)
-    return Box("join", tuple(args)) if beside else None
+    return Formula("join", tuple(args)) if beside else None
 
 
-def _part(arg: Box, index: Box) -> Box:
-    return Box("part", (_at_least(arg, ATOM), index))
+def _part(arg: Formula, index: Formula) -> Formula:
+    return Formula("part", (_at_least(arg, ATOM), index))
 
 
-def _along(axis: int, ndim: int, index: str | Box) -> Box:
+def _along(axis: int, ndim: int, index: str | Formula) -> Formula:
     """An index along one axis, counted from the end; axes after it are whole."""
     return _row(":, " * (ndim + axis), index)
 
 
-def _slice(e: Expr, args: list[Box]) -> Box:
+def _slice(e: Expr, args: list[Formula]) -> Formula:
     axis = e.params["axis"]
     entries = _range(e.args[0].shape[axis], e.params["start"], e.params["stop"])
     return _part(args[0], _along(axis, e.ndim, entries))
 
 
-def _entry(e: Expr, args: list[Box]) -> Box:
+def _entry(e: Expr, args: list[Formula]) -> Formula:
     return _part(args[0], _along(e.params["axis"], e.args[0].ndim, str(e.params["index"])))
 
 
-def _output(e: Expr, args: list[Box]) -> Box:
+def _output(e: Expr, args: list[Formula]) -> Formula:
     return _part(args[0], _row(str(e.params["port"] + 1)))
 
 
-def _entries(e: Expr, args: list[Box]) -> Box:
+def _entries(e: Expr, args: list[Formula]) -> Formula:
     index, shape = e.params["index"], e.args[0].shape
     parts = [*index] if isinstance(index, tuple) else [index]
     ranges = iter(taken_ranges(index, len(shape)))
     explicit = not any(part is Ellipsis for part in parts)
-    shown: list[str | Box] = []
+    shown: list[str | Formula] = []
     for part in parts:
         axis, _, entries = next(ranges, (0, 0, None)) if isinstance(part, slice) else (0, 0, None)
         if explicit and entries is not None and entries.step in (None, 1):
@@ -454,59 +460,59 @@ def _entries(e: Expr, args: list[Box]) -> Box:
     return _part(args[0], _listed(shown))
 
 
-def _signed(e: Expr, args: list[Box]) -> Box:
+def _signed(e: Expr, args: list[Formula]) -> Formula:
     (arg,) = args
     inside = arg if arg.kind == "over" else _at_least(arg, TIMES)
-    return Box("signed", (e.op.notation.symbol, inside), SUM)
+    return Formula("signed", (e.op.notation.symbol, inside), SUM)
 
 
-def _indicator(e: Expr, args: list[Box]) -> Box:
+def _indicator(e: Expr, args: list[Formula]) -> Formula:
     left, right = (_at_least(_bare(arg), SUM) for arg in args)
     sign = e.op.notation.symbol
     if _at_times(e.args[1]) and not _at_times(e.args[0]):  # what is compared with comes last
         left, sign, right = right, _MIRRORED.get(sign, sign), left
-    return Box("holds", (left, sign, right))
+    return Formula("holds", (left, sign, right))
 
 
 _MIRRORED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 
 
-def _bare(box: Box) -> Box:
+def _bare(box: Formula) -> Formula:
     """A relation inside another, which need not be turned into 1 or 0 first."""
-    return group(Box("relation", box.inside, SUM)) if box.kind == "holds" else box
+    return group(Formula("relation", box.inside, SUM)) if box.kind == "holds" else box
 
 
-def _choice(e: Expr, args: list[Box]) -> Box:
+def _choice(e: Expr, args: list[Formula]) -> Formula:
     condition = args[0]
     if condition.kind == "holds":
-        condition = Box("relation", condition.inside, SUM)
-    return Box("call", (e.op.name, condition, *args[1:]))
+        condition = Formula("relation", condition.inside, SUM)
+    return Formula("call", (e.op.name, condition, *args[1:]))
 
 
-def _einsum(e: Expr, args: list[Box]) -> Box:
+def _einsum(e: Expr, args: list[Formula]) -> Formula:
     """A product with its indices, summed over those that the result does not have."""
     left, right, to = (e.params[key] for key in ("left", "right", "to"))
     if "t" in left + right:  # that is the time
         other = next(c for c in "njmlqrsuvwpkabcdefghi" if c not in left + right)
         left, right, to = (letters.replace("t", other) for letters in (left, right, to))
     factors = [
-        _part(arg, _listed([Box("name", (letter, "", "")) for letter in letters]))
+        _part(arg, _listed([Formula("name", (letter, "", "")) for letter in letters]))
         for arg, letters in zip(args, (left, right), strict=True)
     ]
-    product = Box("product", tuple(factors), PRODUCT)
+    product = Formula("product", tuple(factors), PRODUCT)
     summed = [c for c in dict.fromkeys(left + right) if c not in to]
-    return Box("over", (",".join(summed), product, "Σ"), SUM) if summed else product
+    return Formula("over", (",".join(summed), product, "Σ"), SUM) if summed else product
 
 
-def _logarithm(e: Expr, args: list[Box]) -> Box:
-    return Box("call", ("log", args[0]))
+def _logarithm(e: Expr, args: list[Formula]) -> Formula:
+    return Formula("call", ("log", args[0]))
 
 
-def _enclosed(kind: str) -> Callable[[Expr, list[Box]], Box]:
-    return lambda e, args: Box(kind, tuple(args))
+def _enclosed(kind: str) -> Callable[[Expr, list[Formula]], Formula]:
+    return lambda e, args: Formula(kind, tuple(args))
 
 
-_OWN: dict[Primitive, Callable[[Expr, list[Box]], Box | None]] = {
+_OWN: dict[Primitive, Callable[[Expr, list[Formula]], Formula | None]] = {
     V.ADD: _plus,
     V.SUBTRACT: _minus,
     V.MULTIPLY: _multiply,
@@ -518,7 +524,7 @@ _OWN: dict[Primitive, Callable[[Expr, list[Box]], Box | None]] = {
     V.LOGARITHM: _logarithm,
 }
 """Operations whose sign depends on their arguments."""
-_FORMS: dict[Arrangement, Callable[[Expr, list[Box]], Box | None]] = {
+_FORMS: dict[Arrangement, Callable[[Expr, list[Formula]], Formula | None]] = {
     "infix": _infix,
     "sign": _signed,
     "fraction": _fraction,
@@ -541,31 +547,36 @@ _FORMS: dict[Arrangement, Callable[[Expr, list[Box]], Box | None]] = {
 
 def page(form: Form) -> list[Section]:
     """All that is said about a cell, in order."""
-    forward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in form.forward]
+    forward = [FormulaLine(left_side(eq.targets), boxed(eq.value)) for eq in form.forward]
     equations, starts, parameters, inputs, carried = recursion(form)
     meanings = [
-        Line(boxed(e), Box("partial", (boxed(o), True)))
+        FormulaLine(boxed(e), Formula("partial", (boxed(o), True)))
         for e, o in zip(form.errors, form.outputs, strict=True)
     ]
     for meaning in [*carried, *form.meanings]:
-        box = Box("partial", (boxed(meaning.of), False))
+        box = Formula("partial", (boxed(meaning.of), False))
         if not meaning.whole:
-            box = Box("noted", (box, Box("words", ("the part from later steps",))))
+            box = Formula("noted", (box, Formula("words", ("the part from later steps",))))
         elif _at_times(meaning.delta) and not _at_times(meaning.of):
-            box = Box("noted", (box, Box("words", ("the part from step t",))))
+            box = Formula("noted", (box, Formula("words", ("the part from step t",))))
         if meaning.definition is not None:
-            box = Box("given", (box, boxed(meaning.of), boxed(meaning.definition)))
-        meanings.append(Line(boxed(meaning.delta), box))
-    backward = [Line(left_side(eq.targets), boxed(eq.value)) for eq in equations]
+            box = Formula("given", (box, boxed(meaning.of), boxed(meaning.definition)))
+        meanings.append(FormulaLine(boxed(meaning.delta), box))
+    backward = [FormulaLine(left_side(eq.targets), boxed(eq.value)) for eq in equations]
     first = {g.of: boxed(simplified(g.term)) for g in initial_gradients(form, starts)}
     time = "steps" if "T" in {*(g.of.symbol.name for g in parameters), *form.constants} else "time"
     sums = [
-        Line(Box("partial", (boxed(g.of), False)), _with_initial(g, first.get(g.of), time))
+        FormulaLine(
+            Formula("partial", (boxed(g.of), False)), _with_initial(g, first.get(g.of), time)
+        )
         for g in parameters
     ]
     learned = {e for g in form.initial for e in order([g.term])}
     starts = [g for g, s in zip(starts, form.starts, strict=True) if s not in learned]
-    rest = [Line(Box("partial", (boxed(g.of), False)), boxed(g.term)) for g in [*inputs, *starts]]
+    rest = [
+        FormulaLine(Formula("partial", (boxed(g.of), False)), boxed(g.term))
+        for g in [*inputs, *starts]
+    ]
     return [
         Section("Forward, from the first step to the last", forward),
         Section(
@@ -597,7 +608,7 @@ def reversed_in_time(page: list[Section]) -> list[Section]:
     """The same of a cell that runs from the last step to the first: s_t follows from s_{t+1}."""
 
     def turned(part: Any) -> Any:
-        if isinstance(part, Box):
+        if isinstance(part, Formula):
             if part.kind == "name":
                 base, label, time = part.inside
                 return part._replace(inside=(base, label, _OTHER_WAY.get(time, time)))
@@ -609,7 +620,7 @@ def reversed_in_time(page: list[Section]) -> list[Section]:
     return [
         Section(
             _TITLES.get(title, title),
-            [Line(turned(line.left), turned(line.right)) for line in lines],
+            [FormulaLine(turned(line.left), turned(line.right)) for line in lines],
         )
         for title, lines in page
     ]
@@ -618,44 +629,44 @@ def reversed_in_time(page: list[Section]) -> list[Section]:
 def _fixed(form: Form) -> list[Section]:
     """Arrays that the step uses and that have no name of the cell's own."""
     lines = [
-        Line(_name(Symbol(label, "constant")), _array(array))
+        FormulaLine(_name(Symbol(label, "constant")), _array(array))
         for label, array in form.constants.items()
         if label in form.unnamed
     ]
     return [Section("Arrays without a name in the cell", lines)] if lines else []
 
 
-def _array(array: Array) -> Box:
+def _array(array: Array) -> Formula:
     """The numbers of a short row, or how many there are."""
     if array.ndim == 1 and array.size <= SHORT and array.dtype.kind in "fiu":
-        return Box("join", tuple(map(_number, array.tolist())))
-    return Box("words", (" × ".join(map(str, array.shape)) + " fixed numbers",))
+        return Formula("join", tuple(map(_number, array.tolist())))
+    return Formula("words", (" × ".join(map(str, array.shape)) + " fixed numbers",))
 
 
-def left_side(targets: tuple[Expr, ...]) -> Box:
+def left_side(targets: tuple[Expr, ...]) -> Formula:
     """One name, or several in brackets."""
     boxes = [boxed(target) for target in targets]
-    return boxes[0] if len(boxes) == 1 else Box("join", tuple(boxes))
+    return boxes[0] if len(boxes) == 1 else Formula("join", tuple(boxes))
 
 
-def _with_initial(g: Gradient, first: Box | None, time: str) -> Box:
+def _with_initial(g: Gradient, first: Formula | None, time: str) -> Formula:
     """A gradient as a sum over the steps, and the part through the first state."""
     if first is None:
         return _over_time(g, time)
     if g.term.op is V.NUMBER:
         return first
-    return Box("plus", (_over_time(g, time), _at_least(first, TIMES)), SUM)
+    return Formula("plus", (_over_time(g, time), _at_least(first, TIMES)), SUM)
 
 
-def _over_time(g: Gradient, time: str) -> Box:
+def _over_time(g: Gradient, time: str) -> Formula:
     term = boxed(g.term)
     if g.term.op is V.NUMBER:
         return term
     if term.kind == "signed":
         sign, inside = term.inside
-        return Box("signed", (sign, Box("over", (time, inside, "Σ"), SUM)), SUM)
+        return Formula("signed", (sign, Formula("over", (time, inside, "Σ"), SUM)), SUM)
     inner = term if term.kind == "over" else _at_least(term, TIMES)
-    return Box("over", (time, inner, "Σ"), SUM)
+    return Formula("over", (time, inner, "Σ"), SUM)
 
 
-__all__ = ["Box", "Line", "Section", "boxed", "group", "left_side", "page", "sizes"]
+__all__ = ["Formula", "FormulaLine", "Section", "boxed", "group", "left_side", "page", "sizes"]

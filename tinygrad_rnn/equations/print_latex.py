@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ..notation import GREEK
-from .notation import Box, Line, Section
+from .notation import Formula, FormulaLine, Section
 
 _FUNCTIONS = "arccos arcsin arctan cos cosh exp log max min sin sinh tan tanh"
 """Functions that LaTeX has a command for."""
@@ -16,10 +16,10 @@ _ESCAPED = str.maketrans({c: f"\\{c}" for c in "#$%&_{}"} | {"\\": r"\backslash 
                           "×": r"\times ", "~": r"\sim ", "^": r"\hat{}"})  # fmt: skip
 
 
-def latex(box: Box) -> str:
+def latex(box: Formula) -> str:
     """One box."""
     kind, inside = box.kind, box.inside
-    parts = [latex(part) if isinstance(part, Box) else part for part in inside]
+    parts = [latex(part) if isinstance(part, Formula) else part for part in inside]
     if kind == "call":
         return rf"{_function(parts[0])}\left({', '.join(parts[1:])}\right)"
     if kind in ("turned", "raised"):
@@ -118,7 +118,7 @@ _WRITE: dict[str, Any] = {
 }
 
 
-def line(of: Line) -> str:
+def line(of: FormulaLine) -> str:
     """left &= right, for an align environment."""
     left = "" if of.left is None else latex(of.left)
     return rf"{left} &= {latex(of.right)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ..notation import GREEK
-from .notation import Box, Section
+from .notation import Formula, Section
 
 FACES = (
     '"STIX Two Math", "Cambria Math", "Latin Modern Math", "Libertinus Math", "Asana Math", '
@@ -56,10 +56,10 @@ def _name(base: str, label: str, time: str) -> Element:
     return _word(base) if below is None else _with("msub", _word(base), below)
 
 
-def mathml(box: Box) -> Element:
+def mathml(box: Formula) -> Element:
     """One box."""
     kind, inside = box.kind, box.inside
-    parts = [mathml(part) for part in inside if isinstance(part, Box)]
+    parts = [mathml(part) for part in inside if isinstance(part, Formula)]
     signs = {"plus": "+", "minus": "−", "odot": "⊙", "product": "\u2062", "scaled": "\u2062"}
     if kind in signs:
         sign = _op(signs[kind], **({"rspace": "0.2em"} if signs[kind] == "\u2062" else {}))

@@ -17,7 +17,7 @@ from ..notation import PRODUCT, SIGN, SUM, TIMES
 from ..primitive import Primitive
 from . import vocabulary as V
 from .expr import Equation, Expr, Form, Gradient, Symbol, labels, order, recursion, results
-from .notation import Line, boxed, left_side
+from .notation import FormulaLine, boxed, left_side
 from .print_text import line, text
 from .simplify import is_truth
 from .sizes import Count, counted, place
@@ -428,7 +428,7 @@ def _described(form: Form, w: _Writer, sequences: dict[Expr, str]) -> Iterable[s
 
 
 def _commented(equation: Equation) -> str:
-    return f"# {_prose(line(Line(left_side(equation.targets), boxed(equation.value))))}"
+    return f"# {_prose(line(FormulaLine(left_side(equation.targets), boxed(equation.value))))}"
 
 
 def _prose(words: str) -> str:

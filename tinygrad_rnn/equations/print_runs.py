@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from ..notation import ATOM, GREEK
-from .notation import Box, Line
+from .notation import Formula, FormulaLine
 
 
 class Run(NamedTuple):
@@ -24,12 +24,12 @@ _TIGHT = ("odot", "scaled", "product", "infix", "turned", "raised", "part", "ove
 _BETWEEN = {"plus": " + ", "minus": " − ", "odot": " ⊙ ", "scaled": " ", "product": " "}
 
 
-def line(of: Line) -> Runs:
+def line(of: FormulaLine) -> Runs:
     """left = right."""
     return runs(of.right) if of.left is None else (*runs(of.left), Run(" = "), *runs(of.right))
 
 
-def runs(box: Box, within: str = "") -> Runs:
+def runs(box: Formula, within: str = "") -> Runs:
     """One box on one line.
 
     within   the kind of the box around it
@@ -46,9 +46,11 @@ def runs(box: Box, within: str = "") -> Runs:
     if box.kind == "partial":
         of_step = (Run("t", "i", -1),) if inside[1] else ()
         return (Run("∂"), Run("L", "i"), *of_step, Run("/∂"), *runs(inside[0]))
-    parts = [runs(part, box.kind) if isinstance(part, Box) else (Run(part),) for part in inside]
+    parts = [runs(part, box.kind) if isinstance(part, Formula) else (Run(part),) for part in inside]
     if box.kind in _BETWEEN:
-        joined = box.kind == "product" and isinstance(inside[1], Box) and inside[1].kind == "join"
+        joined = (
+            box.kind == "product" and isinstance(inside[1], Formula) and inside[1].kind == "join"
+        )
         between = " · " if joined else _BETWEEN[box.kind]  # W [a, b] would be a part of W
         return (*parts[0], Run(between), *parts[1])
     written: Runs = _WRITE[box.kind](*parts)
@@ -81,11 +83,11 @@ def _bracketed(inside: Runs, left: str = "(", right: str = ")") -> Runs:
     return Run(left), *inside, Run(right)
 
 
-def _listed(boxes: tuple[Box, ...]) -> Runs:
+def _listed(boxes: tuple[Formula, ...]) -> Runs:
     return tuple(chain.from_iterable((Run(", "), *runs(box)) for box in boxes))[1:]
 
 
-def _part_of_fraction(box: Box) -> Runs:
+def _part_of_fraction(box: Formula) -> Runs:
     alone = box.level == ATOM and box.kind != "fraction"
     return runs(box) if alone else _bracketed(runs(box))
 

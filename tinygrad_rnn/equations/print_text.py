@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..notation import ATOM, GREEK
-from .notation import Box, Line, Section
+from .notation import Formula, FormulaLine, Section
 
 _SUPERSCRIPT = dict(zip(
     "0123456789abcdefghijklmnoprstuvwxyz,()",
@@ -19,13 +19,13 @@ _LETTERS |= dict(zip("βγρφχ", "ᵦᵧᵨᵩᵪ", strict=True))
 _BOUND = ("odot", "scaled", "product", "turned", "raised", "part")
 
 
-def text(box: Box, within: str = "") -> str:
+def text(box: Formula, within: str = "") -> str:
     """One box on one line."""
     kind, inside = box.kind, box.inside
-    parts = [text(part, kind) if isinstance(part, Box) else str(part) for part in inside]
+    parts = [text(part, kind) if isinstance(part, Formula) else str(part) for part in inside]
     if kind == "fraction":
         above, below = (
-            p if isinstance(b, Box) and b.level == ATOM and b.kind != "fraction" else f"({p})"
+            p if isinstance(b, Formula) and b.level == ATOM and b.kind != "fraction" else f"({p})"
             for p, b in zip(parts, inside, strict=True)
         )
         return f"({above} / {below})" if within in _BOUND else f"{above} / {below}"
@@ -104,7 +104,7 @@ _WRITE: dict[str, Any] = {
 }
 
 
-def line(of: Line) -> str:
+def line(of: FormulaLine) -> str:
     """left = right."""
     return text(of.right) if of.left is None else f"{text(of.left)} = {text(of.right)}"
 

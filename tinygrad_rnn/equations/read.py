@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..graph import Array, Leaf, Node, Shape, record_order
+from ..graph import Array, Leaf, Node, Output, Shape, record_order
 from ..primitive import Primitive
 from ..refusals import ValueDependenceError
 from ..tensor import Tensor
@@ -25,7 +25,6 @@ from .simplify import RULES, TIDY, Simplifier, amid_zeros, cut
 from .sizes import Count, Size, counted, grows
 from .step import Traced
 
-Output = tuple[Node, int]
 BATCH = ("B", "N", "batch", "batch_size")
 """Letters for the size of the batch: the first that is no name of the cell's."""
 ROWS = "rows"

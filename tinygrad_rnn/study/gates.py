@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..graph import Array, Node, record_order
+from ..graph import Array, Node, Output, record_order
 from ..ops.primitives import WHERE
 from ..tensor import Tensor
 from ..unrolled import Unrolled
@@ -22,8 +22,6 @@ FREED = (
     "this record was differentiated before, and its saved values were freed then; pass "
     "keep_record=True the first time, or unroll again"
 )
-Output = tuple[Node, int]
-"""A node and one of its outputs."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import numpy as np
 
 from .. import ops, tree
 from ..autodiff import gradients
-from ..graph import Array, Node, current, record_order
+from ..graph import Array, Node, Output, current, record_order
 from ..ops.primitives import WHERE
 from ..ops.registry import values as plain
 from ..sweep import as_tensors
 from ..tensor import Tensor
 from ..unrolled import Unrolled
-from .gates import FREED, Output, cut_out, named_outputs, nodes_of, without_step
+from .gates import FREED, cut_out, named_outputs, nodes_of, without_step
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from .shapes import INDENT, Group, Plate, Scene, Stroke, Words
 from .svg import number, rounded
 from .xdot import FACES, cubic, dashes, operations, point
 
-LAYOUTS = ("nop2", "dot")
 TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
 BRACKET = {"]": "&#93;"}
 """Text that ends in this sign, plainly written, is refused by older versions of Graphviz."""
@@ -376,4 +375,4 @@ def _holds(outer: Rect, inner: Rect) -> bool:
     return upright and outer.left <= inner.x <= outer.right
 
 
-__all__ = ["LAYOUTS", "digraph"]
+__all__ = ["digraph"]

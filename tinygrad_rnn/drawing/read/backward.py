@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...graph import Leaf, Node, Place
+from ...graph import Leaf, Node, Output, Place
 from ...primitive import Primitive, wrap
 from ...sweep import as_tensors
 from ...tensor import Tensor
@@ -41,8 +41,6 @@ GRADIENT = _kind("gradient")
 MANY = 3
 """From here on the rules of all arguments are one box."""
 
-Source = tuple[Node, int]
-
 
 class Backward:
     """The backward pass through a part of a record.
@@ -54,7 +52,7 @@ class Backward:
 
     def __init__(
         self,
-        roots: Sequence[Source],
+        roots: Sequence[Output],
         order: Sequence[Node],
         near: Sequence[Node],
         column: dict[Node, int],
@@ -69,7 +67,7 @@ class Backward:
         self.parts: dict[tuple[Node, int], tuple[Node, int]] = {}
         self._forward, self._forward_column = key, column
         self._states, self._sums, self._shown = states, sums, shown
-        self._pieces: dict[Source, list[tuple[Source, tuple[Node, int] | None]]] = {}
+        self._pieces: dict[Output, list[tuple[Output, tuple[Node, int] | None]]] = {}
         self._slots: dict[Key, dict[Key, int]] = {}
         self._same: dict[tuple[Key, int], bool] = {}
         wanted = [n for n in order if is_parameter(n)]
@@ -95,7 +93,7 @@ class Backward:
             if pieces:
                 self._gradient(leaf, pieces, k)
 
-    def _made(self, kind: Primitive, inputs: Sequence[Source | None], of: Node, i: int) -> Node:
+    def _made(self, kind: Primitive, inputs: Sequence[Output | None], of: Node, i: int) -> Node:
         shape, dtype = (
             of.output(i if kind is not PULLBACK else 0) if kind is not PULLBACKS else ((), ())
         )
@@ -120,7 +118,7 @@ class Backward:
 
     # -- the sum at a value ------------------------------------------------------------------------
 
-    def _total(self, node: Node, port: int) -> Source | None:
+    def _total(self, node: Node, port: int) -> Output | None:
         """The cotangent of a value, after all contributions to it; None if there are none."""
         pieces = self._pieces.pop((node, port), [])
         column = self._forward_column[node]
@@ -139,8 +137,8 @@ class Backward:
         return total
 
     def _passed_on(
-        self, kind: Primitive, total: Source | None, pieces: list[Any], node: Node, port: int
-    ) -> Source:
+        self, kind: Primitive, total: Output | None, pieces: list[Any], node: Node, port: int
+    ) -> Output:
         made = self._made(kind, [total], node, port)
         if len(pieces) == 1:
             self.parts[made, 0] = pieces[0][1]
@@ -149,7 +147,7 @@ class Backward:
     def _sum(self, pieces: list[Any], of: Node, port: int) -> Node:
         """A sum; corresponding contributions of different steps have the same slot in it."""
         slots = self._slots.setdefault((port, *self._forward[of]), {})
-        placed: dict[int, tuple[Source, Any]] = {}
+        placed: dict[int, tuple[Output, Any]] = {}
         for (source, i), part in pieces:
             like = (self.key[source], i, self._lag(source, of))
             placed[slots.setdefault(like, len(slots))] = ((source, i), part)
@@ -190,7 +188,7 @@ class Backward:
             source = node.inputs[i]
             assert source is not None
             if together is not None:
-                piece: Source = (together, i)
+                piece: Output = (together, i)
             elif len(totals) == 1 and totals[0] is not None and self._unchanged(node, i):
                 piece = totals[0]
             else:

@@ -30,12 +30,12 @@ from ...equations.expr import (
 from ...equations.fold import Folder
 from ...equations.notation import boxed, left_side
 from ...equations.print_runs import runs
-from ...graph import Leaf, Node
+from ...graph import Leaf, Node, Output
 from ..model import Model
 from ..text import Run, Runs
 from .columns import AFTER, BEFORE
 from .names import at_time, batch_of, needed, when
-from .replay import Replay, UnreadableError, Value
+from .replay import Replay, UnreadableError
 from .targets import has_targets, readable, target_letter
 
 ELLIPSIS = name(Symbol("\N{MIDLINE HORIZONTAL ELLIPSIS}", "carry"), ())
@@ -46,7 +46,7 @@ Part = tuple[int, int]
 """A step, and which part of it, in the order of the data."""
 
 
-class Form(NamedTuple):
+class PartForm(NamedTuple):
     """The equations of a part of a step.
 
     forward   (equation, operation that makes its left side)
@@ -57,8 +57,8 @@ class Form(NamedTuple):
 
     forward: list[tuple[Equation, Node | None]]
     backward: list[Equation]
-    terms: dict[Value, Expr]
-    carries: dict[Expr, Value]
+    terms: dict[Output, Expr]
+    carries: dict[Expr, Output]
 
     def targets(self) -> list[Expr]:
         """All left sides."""
@@ -83,8 +83,8 @@ class Derived:
         }
         self.members: dict[Part, list[Node]] = {}
         self.parts_of: dict[int, list[Part]] = {}  # of a step, in the order of the data
-        self.users: dict[Value, list[Part]] = {}
-        self.reading: dict[Value, list[Node]] = {}
+        self.users: dict[Output, list[Part]] = {}
+        self.reading: dict[Output, list[Node]] = {}
         for node, part in self.part_of.items():
             self.members.setdefault(part, []).append(node)
             for source, port in zip(node.inputs, node.ports, strict=True):
@@ -93,12 +93,12 @@ class Derived:
                     self.reading.setdefault((source, port), []).append(node)
         for part in sorted(self.members):
             self.parts_of.setdefault(part[0], []).append(part)
-        self.alike: dict[Any, tuple[int, Form]] = {}  # of parts that do the same
+        self.alike: dict[Any, tuple[int, PartForm]] = {}  # of parts that do the same
         self.batch = batch_of(model)
         self.needed = needed(model.order)
         self.target = target_letter(model.order)
         self.targets = [self.target, f"{self.target}'"] if has_targets(model.order) else []
-        self.labels: dict[int, dict[Value, str]] = {}  # of one step
+        self.labels: dict[int, dict[Output, str]] = {}  # of one step
         self.known = {  # the user's names
             *(label for node in model.order for label in (node.names or {}).values()),
             *(str(node.name()) for node in model.order if isinstance(node, Leaf) and node.name()),
@@ -108,7 +108,7 @@ class Derived:
         self.letters: dict[int, dict[Any, str]] = {}  # made here, of the values of a part
         self.instead: dict[int, dict[str, str]] = {}  # of those that other layers have too
         self.replays: dict[Part, Replay | None] = {}
-        self.forms: dict[Part, Form] = {}
+        self.forms: dict[Part, PartForm] = {}
         self.handed: dict[Part, tuple[list[Equation], dict[Expr, Expr]]] = {}
         for part in sorted(self.members, reverse=True):  # from the end: see `_seeds`
             if part[0] in model.near and backward:
@@ -116,7 +116,7 @@ class Derived:
 
     # -- names -----------------------------------------------------------------------------------
 
-    def _leaving(self, column: int) -> dict[Value, str]:
+    def _leaving(self, column: int) -> dict[Output, str]:
         """The values of a step that other parts use, or that are drawn as outputs, by name."""
         if column in self.labels:
             return self.labels[column]
@@ -195,9 +195,9 @@ class Derived:
                 )  # fmt: skip
         return self.replays[part]
 
-    def _seeds(self, leaving: Iterable[Value]) -> dict[Value, float]:
+    def _seeds(self, leaving: Iterable[Output]) -> dict[Output, float]:
         """The cotangents from elsewhere that are just numbers, such as that of a loss."""
-        found: dict[Value, float] = {}
+        found: dict[Output, float] = {}
         for value in leaving if self.backward else ():
             total: float | None = self.model.roots.count(value)
             for part in self._others(value):
@@ -215,7 +215,7 @@ class Derived:
                 found[value] = total
         return found
 
-    def _term(self, part: Part, value: Value) -> Expr:
+    def _term(self, part: Part, value: Output) -> Expr:
         """The cotangent that a part hands back to a value."""
         replay = self._replay(part)
         if replay is None:
@@ -224,7 +224,7 @@ class Derived:
             return self._form(part).terms[value]
         return self._at(_short(replay.term(value)), part[0])
 
-    def _passed_on(self, value: Value) -> float | None:
+    def _passed_on(self, value: Output) -> float | None:
         """1 for a sum that runs on through steps that are not drawn, up to an output."""
         while True:
             node, port = value
@@ -237,12 +237,12 @@ class Derived:
                 return None
             value = users[0], 0
 
-    def _others(self, value: Value) -> list[Part]:
+    def _others(self, value: Output) -> list[Part]:
         """The other parts that use a value."""
         own = self.part_of[value[0]]
         return [part for part in dict.fromkeys(self.users.get(value, ())) if part != own]
 
-    def _form(self, part: Part) -> Form:
+    def _form(self, part: Part) -> PartForm:
         """The equations of a part; names that several layers make have the layer's number."""
         if part not in self.forms:
             form, (column, k) = self._plain_form(part), part
@@ -282,7 +282,7 @@ class Derived:
         return self.instead[k][label]
 
     @cache  # noqa: B019 - it lives as long as the drawing of one picture
-    def _plain_form(self, part: Part) -> Form:
+    def _plain_form(self, part: Part) -> PartForm:
         """The equations of a part by itself; a readout's names are none of the layers'.
 
         Without a backward pass, parts that do the same have the same equations, at another time.
@@ -301,7 +301,7 @@ class Derived:
             (_later(equation, column - first), node and mine[node])
             for equation, node in form.forward
         ]
-        return Form(forward, [], {}, {})
+        return PartForm(forward, [], {}, {})
 
     def _likeness(self, part: Part) -> Any:
         """The same for parts of different steps that do the same with values of the same names."""
@@ -345,11 +345,11 @@ class Derived:
         below = self.parts_of[part[0]] if part[1] == self.layers else []
         return {t.symbol.name for p in below if p[1] < part[1] for t in self._form(p).targets()}
 
-    def _read_form(self, part: Part) -> Form:
+    def _read_form(self, part: Part) -> PartForm:
         column, k = part
         replay = self._replay(part)
         if replay is None:
-            return Form([], [], {}, {})
+            return PartForm([], [], {}, {})
         states = {
             name(Symbol(label, "state", 0), replay.expr(value).shape): value
             for value, label in replay.leaving.items()
@@ -359,7 +359,7 @@ class Derived:
             for s, value in states.items()
         }
         if column in (BEFORE, AFTER):  # no box has its equations, so nothing is named in it
-            return Form([], [], {}, carries)
+            return PartForm([], [], {}, carries)
         if column != self.middle:  # whose letters are those of all steps
             for other in sorted(self.parts_of.get(self.middle, ())):
                 self._plain_form(other)
@@ -401,7 +401,7 @@ class Derived:
             if symbol is not None and symbol.time is None:
                 timeless[self._at(state, column)] = name(symbol, state.shape)
         equations = [self._equation(equation, column) for equation in backward]
-        return _renamed(Form(found, equations, terms, carries), timeless)
+        return _renamed(PartForm(found, equations, terms, carries), timeless)
 
     def _letter(self, k: int, place: Any) -> str | None:
         """The letter of a value in other steps. A step beside those that are drawn is one part."""
@@ -454,7 +454,7 @@ class Derived:
         uses = order([*(e.value for e in form.backward), *ends])
         taken = {t.symbol.name for e in form.backward for t in e.targets}
         in_ends = set(symbols(ends))
-        late: list[tuple[Expr, Value]] = []
+        late: list[tuple[Expr, Output]] = []
         for placeholder, value in form.carries.items():
             times = sum(expr.args.count(placeholder) for expr in uses) + ends.count(placeholder)
             if times > 1 or placeholder in in_ends:
@@ -473,7 +473,7 @@ class Derived:
                 by[placeholder] = _short(outside) if part[0] in (BEFORE, AFTER) else outside
         return self.handed[part]
 
-    def _outside(self, value: Value) -> Expr:
+    def _outside(self, value: Output) -> Expr:
         """The cotangent that other parts hand to a value."""
         roots = self.model.roots.count(value)
         rest: list[Expr] = [number(roots)] if roots else []
@@ -501,7 +501,7 @@ class Derived:
     def back(self, column: int, gradients: Mapping[Node, Runs]) -> list[Runs]:
         """The equations of the backward pass in a step, and what it adds to some gradients."""
         lines: list[Runs] = []
-        ends: dict[Value, tuple[Runs, list[Expr]]] = {}
+        ends: dict[Output, tuple[Runs, list[Expr]]] = {}
         for part in reversed(self.parts_of[column]):
             form, (named, by) = self._form(part), self._handed(part)
             equations = [Equation(e.targets, replaced(e.value, by)) for e in form.backward]
@@ -557,13 +557,13 @@ def _frozen(param: Any, batch: int | None) -> Any:
     return type(param).__name__, repr(param)
 
 
-def _renamed(form: Form, by: Mapping[Expr, Expr]) -> Form:
+def _renamed(form: PartForm, by: Mapping[Expr, Expr]) -> PartForm:
     """The same equations with other names."""
 
     def renamed(equation: Equation) -> Equation:
         return Equation(tuple(by.get(t, t) for t in equation.targets), replaced(equation.value, by))
 
-    return Form(
+    return PartForm(
         [(renamed(equation), node) for equation, node in form.forward],
         [renamed(equation) for equation in form.backward],
         {value: replaced(term, by) for value, term in form.terms.items()},

@@ -10,15 +10,12 @@ import numpy as np
 from ... import tree
 from ...autodiff import checked_seeds
 from ...equations import vocabulary as V
-from ...graph import Node
+from ...graph import Node, Output
 from ...sweep import output_of, pullback
 from .. import text
 from ..model import Link, Model
 from ..source import LINES
 from .backward import COPY, COTANGENT, SUM
-
-Value = tuple[Node, int]
-"""A node and which of its outputs."""
 
 
 class _Flow:
@@ -29,8 +26,8 @@ class _Flow:
     """
 
     def __init__(self) -> None:
-        self._of: dict[tuple[Node, int], tuple[Link, Value]] = {}
-        self._sums: dict[Link, dict[Value, Any]] = {}
+        self._of: dict[tuple[Node, int], tuple[Link, Output]] = {}
+        self._sums: dict[Link, dict[Output, Any]] = {}
 
     def expect(self, link: Link, node: Node, i: int) -> None:
         """The cotangent of argument `i` of a node flows along this link."""
@@ -44,7 +41,7 @@ class _Flow:
             link, value = self._of[node, i]
             self.add(link, value, part)
 
-    def add(self, link: Link, value: Value, part: Any) -> None:
+    def add(self, link: Link, value: Output, part: Any) -> None:
         sums = self._sums.setdefault(link, {})
         sums[value] = sums[value] + part if value in sums else part
 
@@ -94,7 +91,7 @@ def backward_norms(outputs: Sequence[Any], model: Model) -> None:
     back = model.back
     assert back is not None
     flow = _Flow()
-    totals: dict[tuple[Link, Value], None] = {}
+    totals: dict[tuple[Link, Output], None] = {}
     links = [link for link in model.links if link.kind == "back"]
     for link in links:
         for part in link.parts or [link]:

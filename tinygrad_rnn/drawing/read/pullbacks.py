@@ -8,13 +8,13 @@ from itertools import count as count_from
 from ...equations.expr import Expr, Symbol, name, replaced
 from ...equations.notation import boxed
 from ...equations.print_runs import runs
-from ...graph import Leaf, Node
+from ...graph import Leaf, Node, Output
 from .. import text
 from ..model import Model
 from ..text import Run, Runs
 from .backward import PULLBACK, PULLBACKS
 from .names import at_time, batch_of
-from .replay import Replay, UnreadableError, Value
+from .replay import Replay, UnreadableError
 from .signs import symbol
 from .targets import readable, target_letter
 
@@ -99,7 +99,7 @@ class _Rules:
             )  # fmt: skip
         return self.read[node]
 
-    def _value(self, value: Value, depth: int) -> Expr | None:
+    def _value(self, value: Output, depth: int) -> Expr | None:
         """A value by its name, or by how it is computed from values with names."""
         node, port = value
         shape = node.output(port)[0]

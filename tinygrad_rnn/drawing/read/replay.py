@@ -20,14 +20,12 @@ import numpy as np
 from ...equations.expr import Expr, Symbol, number
 from ...equations.read import Reader
 from ...equations.step import BATCHES, Traced
-from ...graph import Leaf, Node
+from ...graph import Leaf, Node, Output
 from ...primitive import apply, wrap
 from ...sweep import pullback
 from ...tensor import Tensor
 from .columns import is_parameter
 
-Value = tuple[Node, int]
-"""A node and which of its outputs."""
 Naming = Callable[[Node, int], Symbol]
 
 
@@ -51,10 +49,10 @@ class Replay:
     def __init__(
         self,
         nodes: Sequence[Node],
-        leaving: Mapping[Value, str],
+        leaving: Mapping[Output, str],
         entering: Naming,
         constant: Naming,
-        seeds: Mapping[Value, float],
+        seeds: Mapping[Output, float],
         batch: int | None,
         *,
         backward: bool = True,
@@ -63,8 +61,8 @@ class Replay:
         self.nodes, self.leaving, self.seeds = nodes, leaving, seeds
         self._name_of, self._name_of_constant = entering, constant
         self._batch, self._backward, self._apart = batch, backward, apart
-        self.values: dict[Value, Tensor] = {}
-        self.entering: dict[Value, Tensor] = {}
+        self.values: dict[Output, Tensor] = {}
+        self.entering: dict[Output, Tensor] = {}
         self.arguments: dict[tuple[Node, int], Tensor] = {}
         self._rules: list[tuple[int, Node, int]] = []  # from which serial number on each was run
         sizes = {n for node in nodes for shape in _shapes(node) for n in shape}
@@ -86,7 +84,7 @@ class Replay:
             names = dict.fromkeys(node.primitive.name for node in self.nodes if node.primitive)
             raise UnreadableError(f"{', '.join(names)}: {error}") from error
 
-    def expr(self, value: Value) -> Expr:
+    def expr(self, value: Output) -> Expr:
         """A value, of these operations or entering."""
         return self.reader.of(self.values[value])
 
@@ -101,7 +99,7 @@ class Replay:
         g = None if t is None else self.reader.a.cotangents.get(t._node)  # type: ignore[arg-type]
         return self.reader.of(g) if isinstance(g, Tensor) and g.recorded else None
 
-    def term(self, value: Value) -> Expr:
+    def term(self, value: Output) -> Expr:
         """The cotangent that these operations hand to an entering value; 0 if none."""
         leaf = self.entering[value]._node
         assert leaf is not None

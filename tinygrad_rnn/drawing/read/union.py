@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...graph import Leaf, Node, Place, record_order
+from ...graph import Leaf, Node, Output, Place, record_order
 from ..source import LINES
 from .align import Key, correspondence
 from .columns import AFTER, BEFORE, columns, is_parameter
@@ -22,7 +22,6 @@ from .given import fixed_places
 
 FARTHEST = 8
 """How many steps back a value may come from and still be drawn."""
-Value = tuple[Node, int]
 Source = tuple[Key, int, int]
 """Key of an operation, which output, and how many steps before."""
 
@@ -44,7 +43,7 @@ class Union(NamedTuple):
     fixed     places with the same numbers in several steps: (key of an operation, argument)
     """
 
-    roots: list[Value]
+    roots: list[Output]
     order: list[Node]
     column: dict[Node, int]
     key: dict[Node, Key]
@@ -52,13 +51,13 @@ class Union(NamedTuple):
     span: list[int]
     uses: dict[Node, int]
     when: dict[Node, list[int]]
-    more: list[tuple[Node, int, Value]]
+    more: list[tuple[Node, int, Output]]
     captions: dict[int, str]
     cut: dict[Key, list[int]]
     fixed: set[tuple[Key, int]]
 
 
-def union_of(roots: Sequence[Value]) -> Union | None:
+def union_of(roots: Sequence[Output]) -> Union | None:
     """The union of the steps behind some outputs; None if there is one step, or none."""
     record = record_order(node for node, _ in roots)
     column, captions = columns(record)
@@ -69,7 +68,7 @@ def union_of(roots: Sequence[Value]) -> Union | None:
 class _Maker:
     def __init__(
         self,
-        roots: Sequence[Value],
+        roots: Sequence[Output],
         record: Sequence[Node],
         column: dict[Node, int],
         captions: dict[int, str],
@@ -126,7 +125,7 @@ class _Maker:
 
     # -- copies ----------------------------------------------------------------------------------
 
-    def _copy(self, node: Node, inputs: Iterable[Value | None], column: int, key: Key) -> Node:
+    def _copy(self, node: Node, inputs: Iterable[Output | None], column: int, key: Key) -> Node:
         pairs = list(inputs)
         alike = self.alike.get(key, [node])
         place = Place(column if column in self.window else None, common_scopes(alike))
@@ -172,7 +171,7 @@ class _Maker:
 
     def _made(self, key: Key, column: int) -> Node:
         node = self.first[key]
-        arguments: list[Value | None] = []
+        arguments: list[Output | None] = []
         for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
             found = self.sources[key][i]
             if found:
@@ -200,10 +199,10 @@ class _Maker:
 
     def _behind(self, node: Node) -> Node:
         """An operation after the steps, on the union."""
-        arguments: dict[Value | None, None] = {}
-        plain: list[Value | None] = []
+        arguments: dict[Output | None, None] = {}
+        plain: list[Output | None] = []
         for source, port in zip(node.inputs, node.ports, strict=True):
-            value: Value | None = None if source is None else (source, port)
+            value: Output | None = None if source is None else (source, port)
             if source is not None and self.column.get(source) in self.rank:
                 value = (self._in_step(self.key[source], self.middle), port)
             elif source in self.outside:
@@ -248,7 +247,7 @@ class _Maker:
             fixed_places(self.inside, self.column, self.key),
         )
 
-    def _root(self, node: Node, port: int) -> Value:
+    def _root(self, node: Node, port: int) -> Output:
         if self.column.get(node) in self.rank:
             return self._in_step(self.key[node], self.middle), port
         return self.outside.get(node, node), port
@@ -272,8 +271,8 @@ class _Maker:
                         found.setdefault(made, set()).add(self.column[node])
         return {key: sorted(steps) for key, steps in found.items()}
 
-    def _more(self) -> list[tuple[Node, int, Value]]:
-        found: list[tuple[Node, int, Value]] = []
+    def _more(self) -> list[tuple[Node, int, Output]]:
+        found: list[tuple[Node, int, Output]] = []
         for key, listed in self.sources.items():
             user = self.made[key, self.middle]
             for i, sources in enumerate(listed):
@@ -289,7 +288,7 @@ class _Maker:
         return found
 
 
-def _saved(node: Node, inputs: Sequence[Value | None]) -> tuple[Any, ...] | None:
+def _saved(node: Node, inputs: Sequence[Output | None]) -> tuple[Any, ...] | None:
     """Saved values of an operation that may have fewer arguments now, or one for a number."""
     if node.saved is None:
         return None
