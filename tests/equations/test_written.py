@@ -256,3 +256,14 @@ def test_a_sum_over_the_rows_of_a_parameter_is_not_one_over_the_batch():
     found = lines(ODD["Sinkhorn"]())
     assert "y = sum(p, axis=0)" in found
     assert "δʷₜ = (δᶻₜ − sum(δᶻₜ ⊙ z, axis=0)) / r" in found
+
+
+def test_pairs_are_stacked_backward_as_forward():
+    def step(c, x, s):
+        p = tg.reshape(s, (len(x), H // 2, 2))
+        a, b = p[:, :, 0], p[:, :, 1]
+        u = x @ c.U
+        return tg.reshape(tg.stack([a - u * b, u * a + b], -1), (len(x), H))
+
+    gradient = next(g for g in lines(cell(step, U=(I, H // 2))) if g.startswith("∂L/∂s₀"))
+    assert gradient.startswith("∂L/∂s₀ = reshape(stack(")

@@ -849,11 +849,13 @@ def _one_entry(index: Any, ndim: int) -> tuple[int, int] | None:
 
 
 def stacked(e: Expr, s: Simplifier) -> Expr | None:
-    """Concatenated slices of size 1 are a stack, but for those along the features of rows."""
-    if e.op is not V.CONCATENATE or len(e.args) < 2 or (e.params["axis"] == -1 and e.ndim > 1):
+    """Concatenated slices of size 1 are a stack; of those along the features, if they were none."""
+    if e.op is not V.CONCATENATE or len(e.args) < 2:
         return None
     axis = e.params["axis"]
     if any(arg.shape[axis] != 1 or arg.op is V.NUMBER for arg in e.args):
+        return None
+    if axis == -1 and any(a.op is not V.RESHAPE or a.args[0].shape != a.shape[:-1] for a in e.args):
         return None
     without = tuple(n for i, n in enumerate(e.shape) if i - e.ndim != axis)
     parts = [s.make(V.RESHAPE, [arg], without) for arg in e.args]

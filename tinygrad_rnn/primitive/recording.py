@@ -77,12 +77,11 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
     dtype: Any = None
     recorded = several = False
     for argument in arguments:
-        if isinstance(argument, Recorded):
+        if isinstance(argument, Recorded) and (found := argument._value.dtype) is not dtype:
             recorded = True
-            own_dtype = argument._value.dtype
-            if own_dtype.kind == "f":
-                several = several or (dtype is not None and own_dtype != dtype)
-                dtype = own_dtype
+            if found.kind == "f":
+                several = several or (dtype is not None and found != dtype)
+                dtype = found
     if not recorded:
         y = primitive.value(*arguments, **params)
         return y if primitive.together is None else y[0]
