@@ -151,9 +151,10 @@ def scan(
     """
     check_cell("scan", cell)
     model: Any = cell
+    dtype = run_dtype(model, state)
     inputs = sequence(
         xs,
-        run_dtype(model, state),
+        dtype,
         lengths=lengths,
         mask=mask,
         reverse=reverse,
@@ -176,20 +177,25 @@ def scan_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool
     stacked = _stacked(xs)
     if state is None:
         state = first_state(cell, xs.batch_size, run_dtype(cell, stacked))
-    values = [_value(leaf) for leaf in (*tree.leaves(stacked), *tree.leaves(state))]
-    foreign = any(type(v) is not np.ndarray and hasattr(v, "__array_ufunc__") for v in values)
-    if current().inspectors or foreign or watched.get() is not None:
+    inputs = tree.leaves(stacked)
+    leaves = [*inputs, *tree.leaves(state)]
+    now = current()
+    foreign = [v for v in map(_value, leaves) if type(v) is not np.ndarray]
+    if now.inspectors or watched.get() is not None or any(map(_is_array, foreign)):
         return _recorded(cell, xs, state)
+    numbers = [_numbers(cell, leaf) for leaf in leaves]
     first = xs.order()[0]
-    x = tree.rebuild(stacked, iter([_numbers(cell, leaf)[first] for leaf in tree.leaves(stacked)]))
-    x = (x,) if xs.active is None else (x, xs.active[first])
-    s = tree.map_leaves(lambda leaf: _numbers(cell, leaf), state)
-    outer = current().place
-    given = (cell, x, s, xs.batch_size, Place(xs.time(first), outer.scopes, outer.sequence))
-    sizes = tuple([(v.shape, v.dtype) for v in (*tree.leaves(x), *tree.leaves(s))])
+    firsts = [v[first] for v in numbers[: len(inputs)]]
+    x: tuple[Any, ...] = (tree.rebuild(stacked, iter(firsts)),)
+    if xs.active is not None:
+        firsts.append(xs.active[first])
+        x = (*x, firsts[-1])
+    s = tree.rebuild(state, iter(numbers[len(inputs) :]))
+    place = Place(xs.time(first), now.place.scopes, now.place.sequence)
+    sizes = tuple([(v.shape, v.dtype) for v in (*firsts, *numbers[len(inputs) :])])
     with for_one_state(cell, state, xs):
-        step = _step(given, sizes)
-    return _Scan(cell, xs, stacked, state, step).first_time(keep_states)
+        step = _step((cell, x, s, xs.batch_size, place), sizes)
+    return _Scan(cell, xs, stacked, state, step, leaves).first_time(keep_states)
 
 
 def _recorded(cell: Cell, xs: Sequence, state: Any) -> Scanned:
@@ -211,6 +217,10 @@ def _stacked(xs: Sequence) -> Any:
                 f"wanted the same in all steps; or {UNROLL}"
             ) from error
         raise
+
+
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "__array_ufunc__")
 
 
 def _value(x: Any) -> Any:
@@ -324,25 +334,28 @@ class _Scan(Call):
 
     kind = "scan"
 
-    def __init__(self, cell: Cell, xs: Sequence, stacked: Any, state: Any, step: Step) -> None:
+    def __init__(
+        self, cell: Cell, xs: Sequence, stacked: Any, state: Any, step: Step, leaves: list[Any]
+    ) -> None:
         from .compiler.program import program_for
 
-        given: Any = ((stacked, state), {})
-        leaves = tree.leaves(given)
         self.name = type(cell).__name__
         self.precisions = {k: precision(v) for k, v in enumerate(leaves) if isinstance(v, Tensor)}
         self.arrays = list(range(len(leaves)))
-        self.leaves = [None] * len(leaves)
-        self.pattern = tree.rebuild(given, iter(range(len(leaves))))
         self.draws = []
         self.seen = []
         self.captured = step.outside
-        self.cell, self.xs, self.state, self.given = cell, xs, state, leaves
-        self.inputs = len(tree.leaves(stacked))
+        self.cell, self.xs, self.stacked, self.state, self.given = cell, xs, stacked, state, leaves
+        self.inputs = step.inputs - (xs.active is not None)
         self.outside, self.constants = step.values, step.constants
         self.structure = step.structure
         self.program: Program = program_for(step)
         self.f = self._step_by_step
+
+    def arguments(self, stand_ins: Sequence_[Any]) -> Any:
+        """Inputs and state, with others in place of their tensors and arrays."""
+        parts = iter(stand_ins)
+        return (tree.rebuild(self.stacked, parts), tree.rebuild(self.state, parts)), {}
 
     def _step_by_step(self, stacked: Any, state: Any) -> list[Any]:
         run = run_steps(self.cell, self.xs.of(stacked), state)
@@ -363,6 +376,8 @@ class _Scan(Call):
 
     def _by_input(self, each: Sequence_[bool]) -> tuple[bool, ...]:
         """Something of every source, with that of the mask after those of the inputs."""
+        if self.xs.active is None:
+            return tuple(each)
         n = self.inputs
         return (*each[:n], *[False] * (self.xs.active is not None), *each[n:])
 

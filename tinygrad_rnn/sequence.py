@@ -204,6 +204,9 @@ def sequence(
     """
     if not hasattr(start, "__index__"):
         raise TypeError(f"{who}: start={start!r}; wanted an integer, the number of the first step")
+    usual = (type(xs) is np.ndarray or type(xs) is Tensor) and xs.ndim > 2 and len(xs) > 0
+    if usual and not time_axis and lengths is mask is batch_size is None:
+        return Sequence(None, _of(xs, dtype, f"{who}: xs"), xs.shape[1], None, start, reverse)
     steps, stacked = _apart(xs, dtype, time_axis, who)
     if steps is not None:
         steps = [_arrays(step, dtype, f"{who}: step {start + i}") for i, step in enumerate(steps)]

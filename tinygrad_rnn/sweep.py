@@ -18,6 +18,7 @@ import numpy as np
 
 from . import ops
 from .graph import Leaf, Node, Shape, current, record_order
+from .kernels import rows_gathered, rows_product
 from .primitive import Recorded, fingerprint, of_precision, transposes, wrap
 
 if TYPE_CHECKING:
@@ -512,6 +513,10 @@ def _is_matrix(node: Node) -> bool:
     return len(node.shape) == 2
 
 
+def _of_steps(a: Any, g: Any) -> Any:
+    return a.T @ g
+
+
 class _Products:
     """Matrix products of a sweep with matrices that are used again and again.
 
@@ -530,7 +535,8 @@ class _Products:
     def back(self, b: Any, g: Any) -> Any:
         """g b^T; from the second use of b on with a transposed copy, which BLAS reads faster."""
         if g.ndim > 2 and b.ndim == 2 and g.size and g.flags.c_contiguous:  # in place of many
-            return self.back(b, g.reshape(-1, g.shape[-1])).reshape(*g.shape[:-1], len(b))
+            found = rows_product(g.reshape(-1, g.shape[-1]), b.T)
+            return found.reshape(*g.shape[:-1], len(b))
         known, transposed = self._transposed.get(id(b), (None, None))
         if known is not b:
             if len(self._transposed) >= MATRICES_KEPT:
@@ -559,7 +565,8 @@ class _Products:
             key = tuple(map(id, g))
             if key not in joined:
                 joined[key] = self._rows(g, 1 + len(joined))
-            _contribute(cotangents, owned, weight, 0, self._rows(a, 0).T @ joined[key])
+            product = rows_gathered if a[0].ndim > 2 else _of_steps
+            _contribute(cotangents, owned, weight, 0, product(self._rows(a, 0), joined[key]))
         self.pending.clear()
         self._bytes = 0
 

@@ -565,7 +565,10 @@ class _Held(Tensor):
     def _replace(self, array: Array) -> None:
         old = self._node
         assert isinstance(old, Leaf)
-        self._begin(array, old.name(), old.fixed)
+        self._begin(array, None, old.fixed)
+        if old.names is not None:  # looked at when it was given
+            assert self._node is not None
+            self._node.names = old.names.copy()
         self.version += 1
 
     def __repr__(self) -> str:

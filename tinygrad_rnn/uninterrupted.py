@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 from typing import Any
+
+# behind `signal`, which makes enumerations of numbers, in ten times the time
+_plain: Any = importlib.import_module("_signal")
 
 
 class Uninterrupted:
@@ -15,11 +19,11 @@ class Uninterrupted:
 
     def __enter__(self) -> None:
         self._waiting = False
-        self._before: Any = signal.getsignal(signal.SIGINT)
+        self._before: Any = _plain.getsignal(_plain.SIGINT)
         if self._before is None:  # installed by another program that Python runs in
             return
         try:
-            signal.signal(signal.SIGINT, self._wait)
+            _plain.signal(_plain.SIGINT, self._wait)
         except ValueError:  # not the main thread
             self._before = None
 
@@ -28,6 +32,6 @@ class Uninterrupted:
 
     def __exit__(self, *_: object) -> None:
         if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+            _plain.signal(_plain.SIGINT, self._before)
             if self._waiting:
                 signal.raise_signal(signal.SIGINT)

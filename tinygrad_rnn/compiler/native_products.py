@@ -31,21 +31,22 @@ ALONE = 50_000_000
 
 
 @cache
-def _function(text: Callable[[Kind, Machine], str], dtype: np.dtype[Any]) -> Any:
+def compiled_for(text: Callable[[Kind, Machine], str], dtype: np.dtype[Any]) -> Any:
+    """The function "run" of some IR for numbers of a dtype; None if there is no compiler."""
     goal = target()
-    if goal is None:
+    if goal is None or dtype.kind != "f" or dtype.itemsize not in (4, 8):
         return None
     return compiled(text(kind_of(dtype, goal.machine), goal.machine), "run")
 
 
 def has_many(dtype: np.dtype[Any]) -> bool:
     """Whether `many` can be had for numbers of a dtype."""
-    return _function(_product_text, dtype) is not None
+    return compiled_for(_product_text, dtype) is not None
 
 
 def has_totals(dtype: np.dtype[Any]) -> bool:
     """Whether `totals` can be had for numbers of a dtype."""
-    return _function(_totals_text, dtype) is not None
+    return compiled_for(_totals_text, dtype) is not None
 
 
 def flat(a: Any) -> tuple[Any, int]:
@@ -61,7 +62,8 @@ def flat(a: Any) -> tuple[Any, int]:
     return a, a.shape[-1]
 
 
-def _address(a: Any) -> int:
+def address(a: Any) -> int:
+    """Of an array's first entry."""
     found: int = a.__array_interface__["data"][0]
     return found
 
@@ -73,11 +75,11 @@ def many(a: Any, b: Any, out: Any) -> None:
     held, lda = flat(a)
     rows = math.prod(a.shape[:-1])
     panels = pack(b, width)
-    run = _function(_product_text, out.dtype)
+    run = compiled_for(_product_text, out.dtype)
     numbers = np.array([lda, b.shape[0], out.shape[-1], b.shape[1]], np.int64)
-    arrays = np.array([_address(held), _address(panels), _address(out)], np.uintp)
-    given = _address(arrays), _address(numbers), 1
-    _shared(functools.partial(run, *given), rows, rows * b.size)
+    arrays = np.array([address(held), address(panels), address(out)], np.uintp)
+    given = address(arrays), address(numbers), 1
+    shared(functools.partial(run, *given), rows, rows * b.size)
 
 
 def totals(sources: Sequence[Any], g: Any, sums: Sequence[Any]) -> None:
@@ -87,30 +89,30 @@ def totals(sources: Sequence[Any], g: Any, sums: Sequence[Any]) -> None:
     rows, across = math.prod(g.shape[:-1]), g.shape[-1]
     g, ldg = flat(g)
     held: list[Any] = [g]
-    addresses, numbers = [_address(g), 0, 0], [ldg, across, len(sums)]
+    addresses, numbers = [address(g), 0, 0], [ldg, across, len(sums)]
     total = 0
     for a, c in zip(sources, sums, strict=True):
         a, lda = (np.ones(1, g.dtype), 0) if a is None else flat(a)
         held.append(a)
-        addresses += [_address(a), _address(c)]
+        addresses += [address(a), address(c)]
         numbers += [lda, c.shape[0], across]
         total += c.shape[0]
     room = DEPTH * (total + width + machine.bytes // size)
-    run = _function(_totals_text, g.dtype)
+    run = compiled_for(_totals_text, g.dtype)
     given = np.array(numbers, np.int64)
 
     def part(first: int, last: int) -> None:
         scratch = pool.take((room,), g.dtype)
         own = np.array(addresses, np.uintp)
-        own[1] = _address(scratch)
+        own[1] = address(scratch)
         own[2] = own[1] + DEPTH * width * size
-        run(_address(own), _address(given), rows, first, last)
+        run(address(own), address(given), rows, first, last)
         pool.give([scratch])
 
-    _shared(part, -(-across // width), rows * total * across)
+    shared(part, -(-across // width), rows * total * across)
 
 
-def _shared(part: Callable[[int, int], None], count: int, work: int) -> None:
+def shared(part: Callable[[int, int], None], count: int, work: int) -> None:
     """Do parts of a whole: by one thread, or by several."""
     shares = min(threads.count(), count) if work > ALONE else 1
     ends = [count * k // shares for k in range(shares + 1)]
@@ -121,18 +123,20 @@ def _shared(part: Callable[[int, int], None], count: int, work: int) -> None:
 # Text
 
 
-def _argument(t: Text, k: int | str) -> str:
+def argument(t: Text, k: int | str) -> str:
+    """The address that "run" is given in place k."""
     return t.let(f"load ptr, ptr {t.let(f'getelementptr ptr, ptr %args, i64 {k}')}")
 
 
-def _count(t: Text, k: int | str) -> str:
+def number(t: Text, k: int | str) -> str:
+    """The number that "run" is given in place k."""
     return t.let(f"load i64, ptr {t.let(f'getelementptr i64, ptr %numbers, i64 {k}')}")
 
 
 def _product_text(kind: Kind, machine: Machine) -> str:
     t = Text(kind)
-    a, b, c = (_argument(t, k) for k in range(3))
-    lda, depth, ldc, across = (_count(t, k) for k in range(4))
+    a, b, c = (argument(t, k) for k in range(3))
+    lda, depth, ldc, across = (number(t, k) for k in range(4))
     t.do(
         f"call void @product(ptr {a}, i64 {lda}, ptr {b}, i64 {depth}, ptr {c}, i64 {ldc}, "
         f"i64 {across}, i64 %first, i64 %last)"
@@ -146,8 +150,8 @@ def _totals_text(kind: Kind, machine: Machine) -> str:
     """ "run": n rows, columns in panels from %first to %last; arguments as `totals` gives them."""
     t = Text(kind)
     lanes, size, width = kind.lanes, kind.size, kind.lanes * machine.across
-    g, panel, packed = (_argument(t, k) for k in range(3))
-    ldg, across, count = (_count(t, k) for k in range(3))
+    g, panel, packed = (argument(t, k) for k in range(3))
+    ldg, across, count = (number(t, k) for k in range(3))
 
     def at(base: str, index: str) -> str:
         return t.let(f"getelementptr {kind.scalar}, ptr {base}, i64 {index}")
@@ -164,9 +168,9 @@ def _totals_text(kind: Kind, machine: Machine) -> str:
         t.do(f"store i64 0, ptr {where}")
         with t.loop(count) as s:
             first = add(times(s, 2), 3)
-            a, c = _argument(t, first), _argument(t, add(first, 1))
+            a, c = argument(t, first), argument(t, add(first, 1))
             size_at = add(times(s, 3), 3)
-            lda, columns = _count(t, size_at), _count(t, add(size_at, 1))
+            lda, columns = number(t, size_at), number(t, add(size_at, 1))
 
             def fits(rows: int) -> str:
                 end = add(t.let(f"load i64, ptr {column}"), rows)

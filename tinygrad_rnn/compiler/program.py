@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..program import Constant, Equation, Var
-from . import numpy_loops
+from . import native_rows, numpy_loops
 from .llvm_text import Machine
 from .native import target
 from .numpy_code import Compiled
@@ -107,7 +107,10 @@ class Program:
 
 def _machine() -> Machine | None:
     goal = target()
-    return None if goal is None else goal.machine
+    if goal is None:
+        return None
+    native_rows.install()
+    return goal.machine
 
 
 _programs: OrderedDict[Any, Program] = OrderedDict()

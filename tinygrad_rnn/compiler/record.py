@@ -8,6 +8,7 @@ numbers are part of the program.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence as Sequence_
 from contextvars import copy_context
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import tree
-from ..graph import Inspector, Leaf, Node, Place, State, _state
+from ..graph import Inspector, Leaf, Node, Place, State, _state, serials
 from ..primitive import Primitive, of_precision
 from ..program import Trace, Var, placeholders, program_of
 from ..refusals import (
@@ -124,15 +125,14 @@ def record_step(
     UncompiledError for a result that is not recorded, and whatever `cell.step` raises.
     """
     leaves = [*tree.leaves(x), *tree.leaves(state)]
-    names = [*_names(x), *tree.paths(state, "s")]
-    given = placeholders(leaves, names)
-    subject, parts = step_of(cell), iter(given)
+    given = placeholders(leaves, [*_names(x), *tree.paths(state, "s")])
+    parts = iter(given)
     own_x, own_s = tree.rebuild(x, parts), tree.rebuild(state, parts)
-    watch = _Watch(subject.who)
-    since = Leaf("tensor", (), FLOAT, None).serial
+    watch = _Watch(step_of(cell).who) if watched else None
+    since = next(serials)
 
     def run() -> Any:
-        _state.set(State(place, True, (watch,) if watched else ()))
+        _state.set(State(place, True, () if watch is None else (watch,)))
         try:
             return _stepped(cell, own_x, own_s, batch_size)
         except TypeError as error:
@@ -142,78 +142,112 @@ def record_step(
 
     result = copy_context().run(run)
     results = tree.leaves(result)
-    own = {t._node for t in given}
-    ends = [t._node for t in results if t._node is not None]
-    nodes: dict[Node, None] = dict.fromkeys(n for n in ends if n.serial > since and n not in own)
+    structure = tree.rebuild(result, iter(range(len(results))))
+    step = Step(
+        given,
+        len(leaves) - len(tree.leaves(state)),
+        [],
+        [],
+        [],
+        [],
+        {},
+        _since([t._node for t in results if t._node is not None], since),
+        results,
+        structure,
+        since,
+        None,
+    )
+    return step._replace(key=_read(step, watch, tuple(tree.paths(result))))
+
+
+def _since(ends: list[Node], since: int) -> list[Node]:
+    """The operations behind some nodes that were recorded since a serial number, in order."""
+    nodes: dict[Node, None] = dict.fromkeys(n for n in ends if n.serial > since)
     stack = list(nodes)
     while stack:
         for source in stack.pop().inputs:
             if source is not None and source.serial > since and source not in nodes:
                 nodes[source] = None
                 stack.append(source)
-    order = sorted((n for n in nodes), key=lambda n: n.serial)
-    operations = [n for n in order if n.primitive is not None]
-    found: dict[Source, Any] = {}
-    constants: list[Any] = []
-    made: dict[Node, int] = {}  # tensors made in the step, and the number of their constant
-    slots: list[tuple[Node, int, int]] = []
+    return sorted([n for n in nodes if n.primitive is not None], key=_serial)
 
-    def constant(leaf: Leaf) -> int:
-        if leaf not in made:
+
+_serial = operator.attrgetter("serial")
+
+
+def _read(step: Step, watch: _Watch | None, names: tuple[str, ...]) -> Any:
+    """Find what a step takes from outside, and give its key: its operations, with a number for
+    every value.
+
+    watch   who has seen the values; without, those of parameters and constants are known
+    names   of the results
+    """
+    since, constants, made, outside = step.since, step.constants, step.made, step.outside
+    numbers: dict[Source, int] = {}
+    for t in step.given:
+        assert t._node is not None
+        numbers[t._node, 0] = len(numbers)
+    count = len(numbers)
+
+    def number(source: Node, port: int, value: Any) -> int:
+        """Of something that is no result of the step's operations."""
+        nonlocal count
+        leaf = source if isinstance(source, Leaf) else None
+        if watch is None and value is None and leaf is not None:
+            value = leaf.value()
+        if value is None:
+            raise UnknownError
+        if source.serial > since and leaf is not None:
+            found = numbers[source, port] = -1 - len(constants)
             made[leaf] = len(constants)
-            constants.append(leaf.value())
-            if constants[-1] is None:
-                raise UnknownError
-        return made[leaf]
+            constants.append(value)
+            kinds.append((value.shape, value.dtype))
+            return found
+        outside.append((source, port))
+        step.values.append(value)
+        kinds.append((np.shape(value), value.dtype, count))
+        found = numbers[source, port] = count
+        count += 1
+        return found
 
-    for node in operations:
-        values = watch.values[node] if watched else _values(node)
-        for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+    kinds: list[Any] = [(t.shape, t.dtype) for t in step.given]
+    rows: list[Any] = []
+    for node in step.nodes:
+        values = node.saved if watch is None else watch.values[node]
+        assert values is not None
+        arguments: list[Any] = []
+        i = -1
+        for source in node.inputs:
+            i += 1
             if source is None:
-                if isinstance(values[i], np.ndarray):
-                    slots.append((node, i, len(constants)))
-                    constants.append(values[i])
-            elif source.serial < since and source not in own:
-                if values[i] is None:
-                    raise UnknownError
-                found.setdefault((source, port), values[i])
-            elif isinstance(source, Leaf) and source not in own:
-                slots.append((node, i, constant(source)))
-    for t in results:
-        if t._node is not None and t._node.serial < since and t._node not in own:
-            found.setdefault((t._node, t._port), t._value)
-        elif isinstance(t._node, Leaf) and t._node not in own:
-            constant(t._node)
-    structure = tree.rebuild(result, iter(range(len(results))))
-    step = Step(
-        given,
-        len(tree.leaves(x)),
-        list(found),
-        list(found.values()),
-        constants,
-        slots,
-        made,
-        operations,
-        results,
-        structure,
-        since,
-        None,
-    )
-    return step._replace(key=_key(step, tree.paths(result)))
-
-
-def _values(node: Node) -> list[Any]:
-    """The arguments of an operation that are constants or leaves; others are not looked for."""
-    found: list[Any] = []
-    assert node.saved is not None
-    for saved, source in zip(node.saved, node.inputs, strict=False):
-        if source is None:
-            found.append(saved)
-        elif isinstance(source, Leaf):
-            found.append(source.value())
-        else:
-            found.append(None)
-    return found
+                value = values[i]
+                if isinstance(value, np.ndarray):
+                    step.slots.append((node, i, len(constants)))
+                    constants.append(value)
+                    arguments.append((value.shape, value.dtype))
+                else:
+                    arguments.append((type(value), value))
+                continue
+            found = numbers.get((source, node.ports[i]))
+            if found is None:
+                found = number(source, node.ports[i], values[i])
+            if found < 0:
+                step.slots.append((node, i, -1 - found))
+            arguments.append(found)
+        primitive = node.primitive
+        assert primitive is not None
+        params = tuple([(k, frozen(v)) for k, v in node.params.items()]) if node.params else ()
+        rows.append((primitive, tuple(arguments), params, node.shape, node.dtype))
+        for port in range(len(node.shape) if primitive.multiple else 1):
+            numbers[node, port] = count
+            count += 1
+    ends: list[int] = []
+    for t in step.results:
+        if t._node is None:
+            continue
+        end = numbers.get((t._node, t._port))
+        ends.append(number(t._node, t._port, t._value) if end is None else end)
+    return (tuple(kinds), step.inputs, tuple(rows), tuple(ends), names)
 
 
 def _names(x: Any) -> list[str]:
@@ -240,40 +274,6 @@ def check_step(cell: Any, x: Any, state: Any, batch_size: int, place: Place) -> 
     except Exception:
         record_step(cell, x, state, batch_size, place)  # the same error, with the step
         raise
-
-
-def _key(step: Step, names: Sequence_[str]) -> Any:
-    """A number for every value, and the operations in those numbers."""
-    numbers: dict[Any, int] = {}
-    kinds: list[Any] = []
-    for t in step.given:
-        numbers[t._node, 0] = len(numbers)
-        kinds.append((t.shape, t.dtype))
-    for output, value in zip(step.outside, step.values, strict=True):
-        numbers[output] = len(numbers)
-        kinds.append((np.shape(value), value.dtype))
-    for leaf, k in step.made.items():
-        numbers[leaf, 0] = -1 - k
-    kinds.extend((c.shape, c.dtype) for c in step.constants)
-    rows: list[Any] = []
-    for node in step.nodes:
-        assert node.primitive is not None
-        arguments: list[Any] = []
-        for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
-            if source is not None:
-                arguments.append(numbers[source, port])
-                continue
-            value = None if node.saved is None else node.saved[i]
-            if isinstance(value, np.ndarray):
-                arguments.append((value.shape, value.dtype))
-            else:
-                arguments.append((type(value), value))
-        params = tuple((k, frozen(v)) for k, v in node.params.items()) if node.params else ()
-        rows.append((node.primitive, tuple(arguments), params, node.shape, node.dtype))
-        for port in range(len(node.shape) if node.primitive.multiple else 1):
-            numbers[node, port] = len(numbers)
-    ends = tuple(numbers.get((t._node, t._port)) for t in step.results)
-    return (tuple(kinds), step.inputs, tuple(rows), ends, tuple(names))
 
 
 def frozen(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Shape, current
+from ..kernels import rows_product
 from ..notation import PRODUCT, call, infix
 from ..primitive import apply, apply2, bilinear, linear
 from .elementwise import multiply
@@ -64,6 +65,15 @@ def _explain(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
     return f"{a} @ {b}: the leading axes {a[:-2]} and {b[:-2]} do not broadcast together"
 
 
+def _computed(a: Any, b: Any) -> Any:
+    """np.matmul, which would take the leading axes of a one by one though b has none."""
+    if a.ndim > 2 and type(a) is type(b) is np.ndarray and b.ndim == 2 and a.flags.c_contiguous:
+        shape = a.shape
+        if shape[-1] == b.shape[0] and a.size:
+            return rows_product(a.reshape(-1, shape[-1]), b).reshape(*shape[:-1], b.shape[1])
+    return np.matmul(a, b)
+
+
 _matmul = bilinear(
     "matmul",
     np.matmul,
@@ -73,6 +83,7 @@ _matmul = bilinear(
     gathers=True,
     explain=_explain,
 )
+_matmul.computed = _computed
 
 
 @of_two("a @ b", "to a: g @ b^T; to b: a^T @ g")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..graph import Array, Shape, current
+from ..kernels import KERNELS
 from ..notation import call
 from ..primitive import apply, apply1, apply2, elementwise, general
 from .activation import sigmoid
@@ -77,6 +78,10 @@ def _pick(classes: Array) -> tuple[Any, ...]:
 
 
 def _cross_entropy_value(x: Any, classes: Array) -> Any:
+    if KERNELS.cross_entropy is not None:
+        found = KERNELS.cross_entropy(x, classes)
+        if found is not None:
+            return found
     y = below_top(x, -1)
     right = y[_pick(classes)]
     ones = np.ones_like(y, shape=y.shape[-1:])  # a product adds up short rows faster than np.sum
@@ -84,6 +89,10 @@ def _cross_entropy_value(x: Any, classes: Array) -> Any:
 
 
 def _cross_entropy_pull(g: Any, x: Any, classes: Array) -> Any:
+    if KERNELS.cross_entropy_pull is not None:
+        found = KERNELS.cross_entropy_pull(g, x, classes)
+        if found is not None:
+            return found
     # not exp(x - x[target] - y): the losses hold the sum of exponentials, but only as well as
     # they are rounded, and not at all where they are infinite
     p = softmax(x, -1)
@@ -121,7 +130,8 @@ def _class_numbers(
     if ignore_index is not None:
         counted = classes != ignore_index
         classes = np.where(counted, classes, 0)
-    if classes.size and not (classes.min() >= 0 and classes.max() < shape[-1]):
+    # a number below 0 is a large one without a sign
+    if classes.size and classes.view(f"u{classes.itemsize}").max() >= shape[-1]:
         raise IndexError(
             f"{where}: targets are from {classes.min()} to {classes.max()}, "
             f"wanted 0 to {shape[-1] - 1}"

@@ -149,7 +149,7 @@ class Optimizer:
         ]
         generation = leaf_of(todo[0][0]).generation
         if generation is not None and self._modules:
-            self._check_all_listed(generation)
+            self._check_all_listed(generation, len(found))
         with Uninterrupted(), np.errstate(all="ignore"):
             for p, value, g, options in todo:
                 state = self.state[p]
@@ -160,10 +160,17 @@ class Optimizer:
             if generation is not None:  # None: set by hand
                 used_up(generation)
 
-    def _check_all_listed(self, generation: Generation) -> None:
-        """Refuse a step that would leave out parameters which the modules given use."""
+    def _check_all_listed(self, generation: Generation, found: int) -> None:
+        """Refuse a step that would leave out parameters which the modules given use.
+
+        found   how many of the optimiser's parameters have a gradient of this generation
+        """
+        reached = parameters_of(generation)
+        if len(reached) == found and generation.number == generation.training.number:
+            self._others = 0
+            return  # those with a gradient are among them, and no others
         own = {p._node for p in self.state}
-        others = [leaf for leaf in parameters_of(generation) if leaf not in own]
+        others = [leaf for leaf in reached if leaf not in own]
         if len(others) == self._others:
             return  # those of other models: looked at before
         for module in self._modules:
@@ -304,6 +311,8 @@ def _groups(parameters: Trainable) -> list[Mapping[str, Any]]:
 
 def _within(limit: float | tuple[float, ...], value: Any, what: str) -> Any:
     """An option as a number, or as several, of at least 0 and below a limit."""
+    if type(value) is float and type(limit) is float and 0 <= value < limit:
+        return value
     if isinstance(limit, tuple):
         if not isinstance(value, tuple | list) or len(value) != len(limit):
             raise ValueError(f"{what}: given {value!r:.60}, wanted {len(limit)} numbers")

@@ -19,6 +19,7 @@ class Primitive:
 
     name        as in error messages and pictures
     value       (*arrays, **params) -> array, or a tuple of arrays if `multiple`
+    computed    of two arguments without parameters: what is called for it, if that is not the value
     pulls       per argument, the pullback rule: (cotangent, saved, node) -> cotangent of the
                 argument; None for an argument that has no derivative
     pushes      per argument, the pushforward rule: (tangent, saved, node) -> tangent of the
@@ -47,6 +48,7 @@ class Primitive:
         "_reads",
         "activation",
         "by_rules",
+        "computed",
         "explain",
         "gathers",
         "into",
@@ -89,6 +91,7 @@ class Primitive:
     ) -> None:
         self.name = name
         self.value = value
+        self.computed = value
         self.pulls = pulls
         self.pushes = pushes
         self.needs = needs

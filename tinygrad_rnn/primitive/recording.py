@@ -378,7 +378,7 @@ def apply2(primitive: Primitive, a: Any, b: Any) -> Any:
         return apply(primitive, (a, b), _NO_PARAMS)
     unrecorded = (a_node is None and b_node is None) or not state.recording
     try:
-        y = primitive.value(x, z)
+        y = primitive.computed(x, z)
     except (ValueError, TypeError) as error:
         if unrecorded:
             return apply(primitive, (a, b), _NO_PARAMS)
