@@ -172,7 +172,9 @@ def test_the_numbers_are_those_of_unroll(kind, loss):
 def test_blocks_of_a_few_steps(kind, monkeypatch):
     from tinygrad_rnn.compiler import numpy_loops
 
-    monkeypatch.setattr(numpy_loops, "BLOCK_BYTES", 2000)
+    for name in ("BLOCK_BYTES", "CACHE_BYTES"):
+        monkeypatch.setattr(numpy_loops, name, 2000)
+    monkeypatch.setattr(numpy_loops, "STEPS", 1)
     cell, xs = kind(), np.random.default_rng(1).normal(size=(11, 4, 2))
     found, wanted = (
         looked_at(run, cell, xs, initial(cell, 4), LOSSES["everything"])

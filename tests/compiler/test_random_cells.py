@@ -72,7 +72,7 @@ def looked_at(f, cell, xs, s0, options):
 
 
 @pytest.mark.parametrize("seed", range(3_000, 3_024))
-def test_a_random_cell(seed):
+def test_a_random_cell(seed, backend):
     T, B, options = WAYS[seed % len(WAYS)]
     for dtype, tolerance in ((np.float64, 1e-11), (np.float32, 2e-5)):
         H = 4 + seed % 14

@@ -106,7 +106,9 @@ def test_one_step_and_one_example(name, T, B):
 def test_blocks_of_a_few_steps_give_the_same(name, monkeypatch):
     from tinygrad_rnn.compiler import numpy_loops, program
 
-    monkeypatch.setattr(numpy_loops, "BLOCK_BYTES", 1000)
+    for limit in ("BLOCK_BYTES", "CACHE_BYTES"):
+        monkeypatch.setattr(numpy_loops, limit, 1000)
+    monkeypatch.setattr(numpy_loops, "STEPS", 1)
     monkeypatch.setattr(program, "_programs", type(program._programs)())
     cell = cells.ALL[name]()
     xs, s0 = cells.sequence(cell, 23), initial(cell, 2)

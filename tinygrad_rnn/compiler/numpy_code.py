@@ -25,7 +25,11 @@ from .optimise import turned
 from .split import Part
 
 BLOCK_BYTES = 4 << 20
-"""How many bytes the values of one block of steps may take."""
+"""How many bytes the values of one block of steps may take, in native loops."""
+CACHE_BYTES = 1 << 19
+"""The same in loops of NumPy's, where a value goes to memory and back in every operation."""
+STEPS = 16
+"""So many steps a block has there at least: products over their rows are slow if they are few."""
 
 Place = Literal["fixed", "block", "stack"]
 """Where a value of the loop is: one buffer, one for every step of a block, or of the sequence."""

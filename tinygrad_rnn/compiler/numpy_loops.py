@@ -17,6 +17,8 @@ from .lower import Store, UnsupportedError
 from .native_loops import inside, native_loop, sunk
 from .numpy_code import (
     BLOCK_BYTES,
+    CACHE_BYTES,
+    STEPS,
     Compiled,
     Emitter,
     Place,
@@ -114,7 +116,8 @@ class _Loop:
         outside = {v for e in (*self.part.before, *self.part.after) for v in e.outputs}
         own = [v for v in self.own if v not in outside or v in self.emit.buffered]
         size = width([*(v for v in own if self.places[v] != "fixed"), *more])
-        w.line(1, f"K = min(T, {max(1, BLOCK_BYTES // max(1, size))})")
+        steps = (BLOCK_BYTES if self.emit.native else CACHE_BYTES) // max(1, size)
+        w.line(1, f"K = min(T, {max(steps, 1 if self.emit.native else STEPS)})")
         for v in more:
             dtype = w.put(v.dtype, f"{v.dtype}")
             w.line(1, f"blk_{w.name(v)} = take((K, {_sizes(v)}), {dtype})")
