@@ -2,16 +2,18 @@
 
     python benchmarks/cells.py [CELL ...] [--sizes small|mid] [--repeats N]
 
-The step of a cell is traced; JAX gets the same operations by its own names, in jax.lax.scan under
-jax.jit, forward and backward with plain gradient descent. The loss is the sum of squares of the
-outputs. Processor time on one thread, the shortest of turns; losses are compared first. Sizes are
-those of lstm_small and lstm_mid. JAX is looked for in $JAX_PYTHON if that is set.
+The step of a cell is traced; JAX gets the same operations by its own names, and the surrogate
+derivative of spikes, in jax.lax.scan under jax.jit, forward and backward with plain gradient
+descent. The loss is the sum of squares of the outputs. Processor time on one thread, the shortest
+of turns; losses are compared first. Sizes are those of lstm_small and lstm_mid. JAX is looked for
+in $JAX_PYTHON if that is set.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import json
 import math
 import os
@@ -69,6 +71,15 @@ def in_jax(name: str, size: str) -> Any:
         tree.map_leaves(lambda t: t.numpy(), state),
     )  # fmt: skip
 
+    @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+    def spike(x: Any, sharpness: float) -> Any:
+        return (x > 0).astype(x.dtype)
+
+    @spike.defjvp
+    def surrogate(sharpness: float, given: Any, tangents: Any) -> Any:
+        (x,), (t,) = given, tangents
+        return spike(x, sharpness), t / (1 + sharpness * jnp.abs(x)) ** 2
+
     def call(e: Any, values: list[Any]) -> Any:
         p, word = e.primitive, e.primitive.name
         params = dict(e.params)
@@ -91,6 +102,10 @@ def in_jax(name: str, size: str) -> Any:
             return jax.nn.sigmoid(values[0])
         if word == "where":
             return jnp.where(*values)
+        if word == "expm":
+            return jax.scipy.linalg.expm(values[0])
+        if word == "spike":
+            return spike(values[0], params["sharpness"])
         if isinstance(p.value, np.ufunc):
             return getattr(jnp, p.value.__name__)(*values)
         text = p.notation.numpy
