@@ -1,4 +1,9 @@
-"""Tensors and parameters: the values a program handles while it is being recorded."""
+"""Tensors and parameters: the values a program handles while it is being recorded.
+
+`Tensor` is one class because it is one object to its users: attributes of the array, ways into and
+out of NumPy, the record (`backward`, `named`, `detach`), and the operators of `ops` as methods.
+After it come the leaves of a model (`Parameter`, `Buffer`) and functions that make tensors.
+"""
 
 from __future__ import annotations
 

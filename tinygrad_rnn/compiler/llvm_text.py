@@ -19,7 +19,7 @@ Value = str
 
 
 class Machine(NamedTuple):
-    """What code is generated for.
+    """The processor that code is generated for.
 
     bytes   of a vector register
     rows    heights of the tiles of a product, largest first
@@ -327,7 +327,7 @@ class Text:
         return self.select(self.compare("ogt", a, k.splat(0.0)), k.splat(1.0), y)
 
     def remainder(self, a: Value, b: Value) -> Value:
-        """What is left of a by whole multiples of b, of b's sign."""
+        """The rest of a by whole multiples of b, of b's sign."""
         k = self.kind
         r = self.library("fmod", a, b)
         zero = k.splat(0.0)

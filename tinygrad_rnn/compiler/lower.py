@@ -82,7 +82,7 @@ Segment = tuple[Var, int]
 
 
 class Loop(NamedTuple):
-    """What is left to be compiled and called.
+    """A loop as text, to be compiled and called.
 
     text      the module, whose function is "run"
     arrays    the values whose arrays it is given, in order
@@ -931,7 +931,7 @@ def product(kind: Kind, machine: Machine) -> str:
 
 
 def declared_by_tiles(kind: Kind) -> list[str]:
-    """What the functions of tiles call."""
+    """The functions that those of tiles call."""
     v, bits = kind.vector, kind.bits
     return [
         f"declare {v} @llvm.fma.{kind.suffix}({v}, {v}, {v})",

@@ -128,7 +128,7 @@ class Writer:
         self.lines.append("    " * depth + text)
 
     def done(self, name: str) -> Compiled:
-        """Compile what was written."""
+        """Compile the lines written so far."""
         source = "\n".join(self.lines) + "\n"
         scope = dict(self.scope)
         exec(compile(source, f"<{name} of a scan>", "exec"), scope)  # noqa: S102

@@ -33,7 +33,7 @@ from .split import Part, Split
 
 
 class _Loop:
-    """What both directions have in common: buffers, views and the lines of a step."""
+    """The common part of both directions: buffers, views and the lines of a step."""
 
     def __init__(
         self,

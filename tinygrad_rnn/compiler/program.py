@@ -78,7 +78,7 @@ class Program:
         return "\n".join([*lines, f"kept for the backward pass: {kept}", "", *code])
 
     def forward(self, wanted: Sequence[bool], keep: bool) -> Compiled:
-        """The forward loop; it keeps what the backward pass reads, or nothing."""
+        """The forward loop; it keeps the values that the backward pass reads, or nothing."""
         if not keep:
             wanted = [False] * len(self.joint.back)
         key = ("forward", tuple(wanted), keep)

@@ -1,4 +1,4 @@
-"""What generated code calls: an operation for all steps at once, or a sum of it over the steps."""
+"""Functions for generated code: an operation for all steps at once, or its sum over the steps."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def _of_cells_in(model: Module) -> Derivation:
 
 
 def forward_mathml(cell: Cell) -> str:
-    """The equations of a cell's step, for a notebook; raises what `derive` raises."""
+    """The equations of a cell's step, for a notebook; raises the errors of `derive`."""
     return print_mathml.small(print_mathml.fragment(derive(cell)._page(1)))
 
 

@@ -1,4 +1,4 @@
-"""Axes that have one size because of what they are, not by chance.
+"""Axes that have one size by their meaning, not by chance.
 
 A size is written with a letter, H or I, where it is that of the state or of the input. That two
 axes have 4 entries each does not make them the same; that one is added to the other does. Every

@@ -356,7 +356,7 @@ def recursion(form: Form) -> Recursion:
 
 
 def labels(form: Form) -> list[str]:
-    """What the gradients are called in a program: as the parameters, as x, and s_0."""
+    """The names of the gradients in a program: those of the parameters, x, and s_0."""
     found = [g.of.symbol.name for g in [*form.parameters, *form.inputs]]
     for carry in form.carries:
         label = f"{carry.state.symbol.name}_0"

@@ -3,6 +3,10 @@
 Every rule takes an expression and gives an equal one, or None where it does not apply. `TIDY` are
 the rules that only remove operations without effect; they are used on the forward pass too, which
 is otherwise left as the cell's author wrote it.
+
+`Simplifier` applies them from the parts to the whole until none applies. The rules follow in three
+groups: operations without effect; numbers, signs and zeros; parts of gates. The lists stand at the
+end.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def _trace(cell: Cell, inputs: Any, batch: int, seed: int, backward: bool = True
 
 
 def _behind(begin: Any) -> list[Node]:
-    """What a first state is made of."""
+    """The record behind a first state."""
     node = begin._node if isinstance(begin, Tensor) else None
     return [] if node is None else record_order([node])
 

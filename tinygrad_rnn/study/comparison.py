@@ -309,7 +309,7 @@ def _called(problem: Called) -> Comparison:
 def _allowed(
     problem: Problem, autodiff: dict[str, Array], by_hand: dict[str, Array]
 ) -> tuple[dict[str, Array], list[str]]:
-    """What each entry of a correct pass may differ by, for the precision that it was done in."""
+    """The difference that each entry of a correct pass may have in the precision it was done in."""
     off = {name: np.abs(g - autodiff[name]) for name, g in by_hand.items()}
     scales = {name: np.abs(g).max(initial=0.0) for name, g in autodiff.items()}
 
@@ -348,7 +348,7 @@ def _not_numbers(
     autodiff: dict[str, Array],
     by_hand: dict[str, Array],
 ) -> list[str]:
-    """What is said of gradients that are not numbers."""
+    """The note on gradients that are not numbers."""
     notes = []
     if not np.isfinite(problem.total):
         notes.append(

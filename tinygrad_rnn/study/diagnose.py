@@ -155,7 +155,7 @@ class Diagnosis:
         return Table(("remedy", "helps", "evidence"), rows)
 
     def _stability(self) -> list[str]:
-        """The largest Lyapunov exponent, and what follows for evaluation in parallel over time."""
+        """The largest Lyapunov exponent, and whether steps could run in parallel."""
         value, error = self.exponent
         if not math.isfinite(value) or not math.isfinite(error):
             return []

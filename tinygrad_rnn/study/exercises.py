@@ -165,7 +165,7 @@ class Exercise:
         raise KeyError(f"exercise: no question {name!r}; there are {known}")
 
     def _given(self, question: Question, t: int) -> dict[str, Any]:
-        """What an answer may use: values of the forward pass, and the lines above."""
+        """The names an answer may use: values of the forward pass, and the lines above."""
         lines, trial = self._lines, self._trial
         found: dict[str, Any] = dict(trial.numbers.parameters)
         found |= {k: np.asarray(v) for k, v in lines.form.constants.items()} | lines.form.scalars

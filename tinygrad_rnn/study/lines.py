@@ -2,7 +2,10 @@
 
 The equations of `derive` are cut finer: a cotangent before the slope of an activation has a line of
 its own (dL/di = dL/dc * g, then dL/da_i = dL/di * i (1 - i)), dL/do_t enters by a line, and so does
-each gradient. Values are kept, so that a run with a change computes only what depends on it.
+each gradient. Values are kept, so that a run with a change computes only the lines behind it.
+
+`Lines` makes the list of lines from a derivation, the functions after it take sums and products
+apart and put them together, and `Trial` runs the lines.
 """
 
 from __future__ import annotations

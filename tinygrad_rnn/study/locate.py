@@ -103,13 +103,13 @@ class Asked:
         between: Mapping[str, Array],
         forward: Mapping[str, Array],
     ) -> dict[str, Array]:
-        """What was given, under the names of the lines; what these do not have is left out."""
+        """The given gradients, under the names of the lines; others are left out."""
         found = {self.names[n]: np.asarray(g, np.float64) for n, g in gradients.items()}
         found |= {self.between[n]: g for n, g in between.items() if n in self.between}
         return found | {self.forward[n]: v for n, v in forward.items() if n in self.forward}
 
     def __call__(self, numbers: Numbers) -> dict[str, Array] | None:
-        """What the function gives for other numbers; None if it cannot."""
+        """The results of the function for other numbers; None if it cannot."""
         try:
             return self.renamed(*self._call(numbers))
         except Exception:

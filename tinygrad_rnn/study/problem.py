@@ -110,7 +110,7 @@ def is_called(model: Any) -> bool:
 
 
 def called(model: Any, xs: Any) -> Any:
-    """What a module gives for xs, or for a tuple of arguments, whose floats become float64."""
+    """The output of a module for xs, or for a tuple of arguments, whose floats become float64."""
     given = tree.map_leaves(lambda part: part if isinstance(part, Tensor) else _floats(part), xs)
     return model(*given) if isinstance(given, tuple) else model(given)
 

@@ -1,4 +1,10 @@
-"""Small rewrites of an expression: the mistakes that can be made in one line."""
+"""Small rewrites of an expression: the mistakes that can be made in one line.
+
+`rewrites` visits every part of a line and asks the functions that know mistakes of its kind: in
+sums, products, products of matrices, pieces, numbers, operands mistaken for others. The further
+functions without an underscore are called by the search: mistakes at all places at once, at one use
+of a value, in the order of parts. `COSTS` says which of several that fit is said.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,13 @@
-"""The search for mistakes: rewrites of the derived backward pass that give what was given.
+"""The search for mistakes: rewrites of the derived backward pass with the given gradients.
 
 The backward pass of somebody who made a mistake is a small rewrite of the right one. Rewrites are
 run and compared with the given numbers, on small random problems first, where the function itself
-is asked for its gradients: one step, in which only what lies within a step can be wrong; then two
+is asked for its gradients: one step, in which only the lines within a step can be wrong; then two
 and three, with the recursion; then the problem that was given.
+
+A `Level` is one such problem with the values of its lines, a `Candidate` is a change of lines, and
+`Search` goes from the likely candidates to the unlikely. The functions after it put mistakes into
+words (`told`) and make the small problems.
 """
 
 from __future__ import annotations
@@ -140,7 +144,7 @@ class Level:
         return found
 
     def left(self, got: Mapping[str, Array], wrong: set[Item]) -> set[Item] | None:
-        """What is still wrong of that; None if something else is wrong now."""
+        """The items of that which are still wrong; None if others are wrong now."""
         found: set[Item] = set()
         for label, given in self.given.items():
             mine = got.get(label)
@@ -947,7 +951,7 @@ def _equal(a: Array, b: Array) -> bool:
 
 
 def _alike(r: Rewrite, lines: Lines) -> Any:
-    """What the same mistake made in other lines has in common with this one."""
+    """The common mark of the same mistake made in other lines."""
     text, parts = r.detail
     slopes = {s.value: s.name for s in lines.slopes}
     if r.kind in ("missing f'(a)", "wrong f'(a)") and parts and parts[-1] in slopes:

@@ -96,7 +96,7 @@ def truncation(
     lengths: Any = None,
     mask: Any = None,
 ) -> Truncation:
-    """What truncated BPTT makes of the gradient: its bias and its direction against BPTT's.
+    """The gradient of truncated BPTT: its bias and its direction against BPTT's.
 
     The weights stay as they are, so that the gradients of all windows of a sequence add up to one
     that can be compared with the full gradient G = dL/dW.

@@ -1,4 +1,4 @@
-"""Scopes as bands: the rectangles of the grid that hold what was recorded in a scope, and no more.
+"""Scopes as bands: the rectangles of the grid that hold the boxes of a scope, and no others.
 
 A scope is one rectangle where its boxes stand together. Where others stand between them it is
 several, each with its title.
@@ -17,7 +17,7 @@ from ..read.template import Key
 from .grid import GridCell
 
 PAD = 6.0
-"""Between a band and what is in it."""
+"""Between a band and its boxes."""
 MOST = 3
 """In how many parts at most a scope is drawn."""
 TITLE = 17.0
@@ -80,12 +80,12 @@ def _nested(bands: list[Band]) -> list[Band]:
 
 
 def _told(box: Box) -> str:
-    """What matters of a box for whether a scope around it alone is worth a band."""
+    """The facts of a box that decide whether a scope around it alone is worth a band."""
     return f"cell {text.plain(box.label)}" if box.kind == "cell" else box.kind
 
 
 class Member(NamedTuple):
-    """What a band depends on of a box."""
+    """The facts of a box that a band depends on."""
 
     scopes: Scope
     back: bool

@@ -1,4 +1,11 @@
-"""The whole picture's geometry: steps are equal columns in time order, parameters are rails."""
+"""The whole picture's geometry: steps are equal columns in time order, parameters are rails.
+
+One step is laid out that stands for all (`grid`), with room in each place for the largest box that
+any step has there; a step's boxes are its rectangles, moved by one pitch per step. Rows of the grid
+and tracks share the height: a track is a level line between two rows, for the rail of a parameter
+or for a value that is handed on over several steps. Boxes outside of time form grids of their own,
+at the left, at the right, or in the gap where steps are left out.
+"""
 
 from __future__ import annotations
 

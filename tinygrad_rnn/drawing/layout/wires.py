@@ -1,4 +1,10 @@
-"""The ways of all links: routed once for a step, repeated, and fitted to the boxes."""
+"""The ways of all links: routed once for a step, repeated, and fitted to the boxes.
+
+The router sees one step, so that a link has the same corners in every step: a value from the step
+before comes from one pitch to the left. Straight and short links are routed first, and the others
+around them. A rail is one level line with a drop at each use; its drops, too, are the same in every
+step. Where a step lacks a box or has a smaller one, only the end of a way is fitted.
+"""
 
 from __future__ import annotations
 
@@ -144,7 +150,7 @@ class Wires:
         return found
 
     def _name(self, link: Link) -> Any:
-        """What the way of a link into a step is called: the same in all steps; None if it is not
+        """The name of the way of a link into a step: the same in all steps; None if it is not
         repeated.
 
         A box that stands for one of another step is called by that, if the steps that are drawn
@@ -207,7 +213,7 @@ class Wires:
         return way
 
     def _words(self, inside: dict[Any, Way]) -> dict[Link, Point]:
-        """Where names of what lines carry stand: above or below a level piece with room."""
+        """Places for the names of values beside lines: above or below a level piece with room."""
         alike: dict[Any, list[Link]] = {}
         for link in self.ways:
             name = self._name(link) if link.label else None

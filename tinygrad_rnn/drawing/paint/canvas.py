@@ -1,4 +1,8 @@
-"""The shapes of a scene, painted by Matplotlib."""
+"""The shapes of a scene, painted by Matplotlib.
+
+A scene's y grows downwards and Matplotlib's upwards, so one transformation turns it over and scales
+it. Words are set run by run, each beginning where the one before ends.
+"""
 
 from __future__ import annotations
 

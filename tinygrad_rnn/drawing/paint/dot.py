@@ -69,7 +69,7 @@ class _Writer:
     # -- the page ----------------------------------------------------------------------------------
 
     def _page(self) -> dict[str, str]:
-        """The layout, and what is drawn behind the graph: the page, the legend, words in gaps."""
+        """The layout, and the drawing behind the graph: the page, the legend, words in gaps."""
         s = self.scene
         sheet = Plate(
             Rect(s.left + s.width / 2, s.top + s.height / 2, s.width, s.height), 0, "page"
@@ -158,7 +158,7 @@ class _Writer:
         graph.node(name, **attributes, **self._beside(name, group))
 
     def _beside(self, name: str, group: Group) -> dict[str, str]:
-        """What stands beside a node: the shape of a parameter, a mark that values are kept."""
+        """The words beside a node: the shape of a parameter, a mark that values are kept."""
         found: dict[str, str] = {}
         for mark in group.shapes:
             if isinstance(mark, Plate) and mark.style == "kept":

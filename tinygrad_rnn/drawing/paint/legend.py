@@ -1,4 +1,8 @@
-"""The meanings of the shapes of a picture: only of those that are there."""
+"""The meanings of the shapes of a picture: only of those that are there.
+
+Entries are set like words, from the left, each as wide as its icon and its text; one that would
+reach beyond the picture begins a new row.
+"""
 
 from __future__ import annotations
 

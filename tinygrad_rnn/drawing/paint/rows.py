@@ -1,6 +1,6 @@
 """Long pictures in several rows, as music is written: a line that ends on the right goes on below.
 
-Nothing is laid out anew. The finished shapes are cut between two steps, and what follows is moved
+Nothing is laid out anew. The finished shapes are cut between two steps, and the rest is moved
 to the left and down, so every line goes on at the height at which it ended.
 """
 

@@ -1,4 +1,10 @@
-"""A layout as shapes, from which every format is written."""
+"""A layout as shapes, from which every format is written.
+
+Shapes are painted from the back to the front: plates of steps and scopes, rails, lines, boxes, then
+the legend. Points are those of the layout, turned by a quarter if time runs downwards; only words
+are placed here, beside the shape that they belong to. A scene that is too wide is cut into rows
+when all is placed (`rows`).
+"""
 
 from __future__ import annotations
 
@@ -157,7 +163,7 @@ class Painter:
                 self.groups.append(Group(f"time step t{times}", "", shapes, data))
 
     def _caption(self, step: int) -> str:
-        """What is said of a step besides its number."""
+        """The words about a step besides its number."""
         model = self.layout.model
         if not model.rolled:
             return model.captions.get(step, "")
@@ -173,7 +179,7 @@ class Painter:
         return Words(plate.left - 10, plate.y + down - 14, runs, size, "soft", "end", face)
 
     def _scopes(self) -> None:
-        """What was recorded in a scope, on a plate with its name."""
+        """The operations of a scope, on a plate with its name."""
         layout = self.layout
         upright: dict[int, list[tuple[float, float, float]]] = {}
         for link, way in [*layout.ways.items(), *(w for rail in layout.rails for w in rail.ways)]:
@@ -414,6 +420,6 @@ class Painter:
 
 
 def _title(box: Box) -> str:
-    """What a box is called by those who point at it."""
+    """The name of a box for those who point at it."""
     called = box.name if box.kind == "op" else ()
     return " = ".join(text.plain(words) for words in (called, box.label) if words) or "readout"

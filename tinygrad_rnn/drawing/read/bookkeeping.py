@@ -18,7 +18,7 @@ NEUTRAL = {
 
 
 def without(boxes: list[Box], links: list[Link]) -> tuple[list[Box], list[Link]]:
-    """The same graph without them: what leads out of one leads out of what it was made from."""
+    """The same graph without them: links out of one lead out of the box it was made from."""
     into: dict[Box, list[Link]] = {}
     for link in links:
         into.setdefault(link.target, []).append(link)

@@ -39,7 +39,7 @@ from .replay import Replay, UnreadableError
 from .targets import has_targets, readable, target_letter
 
 ELLIPSIS = name(Symbol("\N{MIDLINE HORIZONTAL ELLIPSIS}", "carry"), ())
-"""Stands for what comes from steps that are not drawn, or would be too long."""
+"""Stands for terms from steps that are not drawn, or that would be too long."""
 SHORT = 6
 """How many symbols an expression from outside of the steps may have."""
 Part = tuple[int, int]
@@ -409,7 +409,7 @@ class Derived:
         return next((table[place] for table in tables if place in table), None)
 
     def _place(self, replay: Replay, folder: Folder, expr: Expr, made: Mapping[Expr, Node]) -> Any:
-        """What a value is in its step: the same in all steps, whatever has a name there."""
+        """The identity of a value in its step: the same in all steps, whatever has a name there."""
         path: list[Any] = []
         while True:
             if expr in made:
@@ -499,7 +499,7 @@ class Derived:
         return [_line(equation) for equation in mine_alone]
 
     def back(self, column: int, gradients: Mapping[Node, Runs]) -> list[Runs]:
-        """The equations of the backward pass in a step, and what it adds to some gradients."""
+        """The equations of the backward pass in a step, and the terms it adds to some gradients."""
         lines: list[Runs] = []
         ends: dict[Output, tuple[Runs, list[Expr]]] = {}
         for part in reversed(self.parts_of[column]):

@@ -112,7 +112,7 @@ def _box(members: list[Box], path: Path, n: int) -> Box:
 
 
 def only(model: Model, names: Collection[str]) -> Model:
-    """A model of what was recorded in some scopes, and of what it reads from elsewhere."""
+    """A model of the boxes of some scopes, and of those they read from elsewhere."""
     mine = {box for box in model.boxes if named_in(box.scopes, names) and not is_ghost(box)}
     mine |= {box for box in model.boxes if box.kind == "cell" and box.back}
     links = [link for link in model.links if link.target in mine]

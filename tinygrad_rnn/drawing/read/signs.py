@@ -1,4 +1,4 @@
-"""How an operation looks in a picture, read from what its primitive says of itself."""
+"""How an operation looks in a picture, read from its primitive's own notation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The union of all steps, as a record of its own: what the rolled form of a picture shows.
+"""The union of all steps, as a record of its own, which the rolled form of a picture shows.
 
 Corresponding operations of all steps are one operation, which has the arguments it has in most
 steps. A few copies of that union, one for each step that values are handed over, make a record like
