@@ -594,3 +594,28 @@ def test_what_lines_between_steps_carry_is_written_on_no_box():
     assert max(widths) > min(widths)
     for (x, y), width in zip(layout.words.values(), widths, strict=True):
         assert not any(meet(Rect(x, y, width, 11), rect) for rect in layout.rects.values())
+
+
+def test_a_value_has_one_name_in_all_steps():
+    """Also where a part of the network is not there in every step, or a name is d."""
+    drawing = tg.draw(NETWORKS["clockwork"](), level="step", backward=True)
+    told = [plain(line) for box in drawing.model.boxes if box.back for line in box.lines]
+    delta = "\N{GREEK SMALL LETTER DELTA}"
+    for t in range(1, 7):
+        assert f"{delta}_{t} = softmax(u_{t}) \N{MINUS SIGN} y_{t}" in told
+        assert any(line.startswith(f"{delta}_{t}^(2) = ({delta}_{t} V^T") for line in told)
+    hyper = tg.draw(NETWORKS["hypernetwork"](), level="step")
+    lines = [plain(line) for box in hyper.model.boxes for line in box.lines]
+    assert {f"d_{t} = z_{t} P" for t in (1, 2, 3)} <= set(lines)
+    past = tg.draw(NETWORKS["attention_over_the_past"](), level="step")
+    assert "c_1 = \N{GREEK SMALL LETTER ALPHA}_1 s_0" in [
+        plain(line) for box in past.model.boxes for line in box.lines
+    ]
+
+
+def test_nothing_is_handed_back_over_a_cut():
+    """But the 1 of the sum of losses, which no equation names."""
+    model = tg.draw(NETWORKS["truncated"](), level="step", backward=True).model
+    handed = [k for k in model.links if k.kind == "back" and k.source.kind == k.target.kind]
+    assert {(k.source.column, k.target.column) for k in handed} == {(2, 1), (4, 3), (6, 5)}
+    assert all(link.label for link in handed)

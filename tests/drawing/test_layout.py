@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from drawing.geometry import lines, overlapping, run_through
+from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.layout.route import Rect, hits, meet, segments
@@ -167,3 +168,16 @@ def test_parts_of_a_split_that_have_names_are_told_apart(gallery):
         words = Rect(x, y, width(link.label, WORDS), WORDS)
         assert not any(meet(words, rect) for rect in layout.rects.values())
         assert not any(hits(p, words, 0.0) for _, _, way in lines(layout) for p in segments(way))
+
+
+def test_the_first_term_of_a_sum_runs_along_its_row():
+    """And does not join the second term's line below the plus."""
+    for name in ("unmarked", "memory_cell", "clockwork"):
+        layout = tg.draw(NETWORKS[name](), steps="all").layout
+        begun = [way for link, way in layout.ways.items()
+                 if link.target.kind == "circle" and link.source.column < link.target.column
+                 and (link.target.key, link.source.column)
+                 not in {(box.key, box.column) for box in layout.rects}]  # fmt: skip
+        assert begun
+        for way in begun:
+            assert way[-1][1] == way[-2][1], name  # it arrives from the left

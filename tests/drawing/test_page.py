@@ -371,7 +371,7 @@ def test_a_step_is_named_by_its_equations(losses, page, show):
 def test_a_collapsed_cell_says_what_steps_it_stands_for(losses, page, show):
     show(tg.draw(losses["elman"](), level="rolled"))
     page.evaluate("collapse('3')")
-    assert page.evaluate("folded.get('3').textContent").startswith("time step t = 1, …, 4")
+    assert page.evaluate("folded.get('3').textContent").startswith("time step t = 1, …, T = 4")
 
 
 def test_only_its_own_script_may_run(losses, page, problems, tmp_path):

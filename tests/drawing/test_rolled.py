@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 from drawing.geometry import overlapping
-from drawing.zoo import NETWORKS
+from drawing.zoo import NETWORKS, H, I, inputs, parameters
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.drawing.read.template import is_ghost
 from tinygrad_rnn.drawing.read.union import said
 from tinygrad_rnn.drawing.text import plain
 
@@ -34,8 +35,8 @@ def test_a_loss_at_the_end_is_shown_with_its_readout():
 def test_a_slow_part_says_when_and_how_long_before():
     drawing = rolled("clockwork")
     assert set(notes(drawing).values()) == {"t = 2, 4, 6"}
-    assert delays(drawing) == ["one step later", "one step later", "two steps later"]
-    assert "m_t−2" in {plain(box.label) for box in drawing.model.boxes}
+    assert delays(drawing) == ["one step later"] * 3  # of m, s and the loss
+    assert {"m_t−1", "m_t−2"} <= {plain(box.label) for box in drawing.model.boxes}
 
 
 def test_a_sequence_that_runs_backward_hands_its_state_to_the_step_before():
@@ -80,6 +81,114 @@ def test_one_branch_of_a_condition_is_not_all():
     assert found["s_t−1 W"] == "not t = 3, 6"
     (bend,) = [box for box in drawing.model.boxes if plain(box.label) == "tanh"]
     assert len([link for link in drawing.model.links if link.target is bend]) == 2
+
+
+def sources_of(drawing, label):
+    return {
+        plain(k.source.label): plain(k.label)
+        for k in drawing.model.links
+        if plain(k.target.label) == label and k.source.kind != "parameter"
+    }
+
+
+def test_a_value_of_different_steps_says_in_which():
+    """At odd steps R is given the slow state of the step before."""
+    assert sources_of(rolled("clockwork"), "· R") == {"m_t": "", "m_t−1": "t = 1, 3, 5"}
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_the_backward_pass_has_the_gradient_of_every_parameter(name):
+    whole = tg.draw(NETWORKS[name](), backward=True, steps="all", max_nodes=100_000)
+    gradients = [box.id for box in whole.model.boxes if box.kind == "gradient"]
+    drawing = rolled(name, backward=True)
+    assert [box.id for box in drawing.model.boxes if box.kind == "gradient"] == gradients
+    into = {link.target for link in drawing.model.links}
+    assert not [b.id for b in drawing.model.boxes if b.kind == "gradient" and b not in into]
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_operation_has_all_its_arguments(name, backward):
+    drawing = rolled(name, backward=backward)
+    into = {}
+    for link in drawing.model.links:
+        into.setdefault(link.target, set()).add(link.i)
+    for box in drawing.model.boxes:
+        if box.kind in ("op", "circle") and box.node and not box.back and not is_ghost(box):
+            wanted = {i for i, source in enumerate(box.node.inputs) if source is not None}
+            assert wanted <= into.get(box, set()), box.id
+
+
+def one_of_two_branches():
+    """s_t = tanh(x U + s W) or s + relu(s R), as the input says."""
+    U, W, R = parameters(U=(I, H), W=(H, H), R=(H, H))
+    s = tg.zeros((1, H), "s_0")
+    for t, x in enumerate(inputs(6), start=1):
+        with tg.timestep(t):
+            s = (s + tg.relu(s @ R) if t in (2, 6) else tg.tanh(x @ U + s @ W)).named("s")
+    return tg.square(s).sum()
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_state_that_branches_make_is_one_state(backward):
+    drawing = tg.draw(one_of_two_branches(), level="rolled", backward=backward)
+    values = [b for b in drawing.model.boxes if b.kind == "value" and not b.back]
+    assert sorted(plain(b.label) for b in values) == ["L", "s_t", "s_t−1"]
+    (state,) = [b for b in values if plain(b.label) == "s_t"]
+    makers = [k.source for k in drawing.model.links if k.target is state]
+    assert sorted(plain(b.label) for b in makers) == ["+", "tanh"]
+    if backward:
+        rules = [plain(b.label) for b in drawing.model.boxes if b.kind == "pullback"]
+        assert "⊙ (1 − s_t^2)" in rules
+        assert {"· W^T", "· R^T"} <= set(rules)
+
+
+@pytest.mark.parametrize("level", ["op", "step"])
+def test_a_state_that_branches_make_is_on_one_line(level):
+    drawing = tg.draw(one_of_two_branches(), level=level)
+    at = {plain(b.label): r.y for b, r in drawing.layout.rects.items() if b.kind == "value"}
+    assert len({y for label, y in at.items() if label != "L"}) == 1
+    assert set(at) == {"L", *(f"s_{t}" for t in range(7))}
+
+
+def test_what_reads_all_steps_before_says_so():
+    past = rolled("attention_over_the_past")
+    assert notes(past)["[ , ]"] == "of all steps before"
+    assert list(sources_of(past, "[ , ]")) == ["s_t−1"]
+    memory = rolled("translation_with_attention", backward=True)
+    assert notes(memory)["[ , ]"] == "only t = 4, of all steps before"
+    names = [plain(box.name) for box in memory.model.boxes if box.name]
+    assert "memory" in names  # of no step
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_state_that_begins_with_a_parameter_keeps_its_name(backward):
+    drawing = rolled("learnt_first_state", backward=backward)
+    labels = {plain(box.label) for box in drawing.model.boxes}
+    assert {"s_t−1 W", "s_0"} <= labels
+    assert ("∂s_0" in labels) is backward
+    (first,) = [k for k in drawing.model.links if plain(k.source.label) == "s_0"]
+    assert (plain(first.target.label), plain(first.label)) == ("s_t−1 W", "only t = 1")
+
+
+def test_a_first_state_that_many_read_is_one_circle():
+    """An LSTM, gate by gate, with a learnt first state; its steps are alike."""
+    gates = "ifgo"
+    shapes = {f"{m}_{g}": s for g in gates for m, s in (("U", (I, H)), ("W", (H, H)))}
+    *weights, h, c = parameters(**shapes, h_0=(1, H), c_0=(1, H))
+    for t, x in enumerate(inputs(3), start=1):
+        with tg.timestep(t):
+            i, f, g, o = (x @ weights[2 * k] + h @ weights[2 * k + 1] for k in range(4))
+            c = (tg.sigmoid(f) * c + tg.sigmoid(i) * tg.tanh(g)).named("c")
+            h = (tg.sigmoid(o) * tg.tanh(c)).named("h")
+    drawing = tg.draw(tg.square(h).sum())
+    values = [plain(b.label) for b in drawing.model.boxes if b.kind == "value"]
+    assert sorted(values) == ["L", *(f"{n}_{t}" for n in "ch" for t in range(4))]
+    keys = {}
+    for box in drawing.model.boxes:
+        if box.kind == "op" and box.step:
+            keys.setdefault(box.step, set()).add(box.key)
+    assert keys[1] == keys[2] < keys[3]  # the loss
 
 
 @pytest.mark.parametrize(
@@ -130,3 +239,12 @@ def test_numbers_of_one_step_say_so():
         drawing = rolled("truncated", **look)
         assert ">numbers of step 4<" in drawing.svg
     assert "numbers of step" not in rolled("truncated").svg
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("runge_kutta", "1, 2   (× 2)"), ("memory_cell", "1, 2, 3   (× 3)"),
+     ("clockwork", "1, …, T = 6   (× 6)")],
+)  # fmt: skip
+def test_the_steps_that_one_stands_for(name, words):
+    assert f" = {words}" in rolled(name).svg

@@ -64,6 +64,7 @@ class Link:
     label  which of several named outputs of its source it is
     parts  the links it stands for, if several were merged
     lost   of a cut: the norm of the gradient that would have gone on; None if not known
+    past   that it leads past boxes that stand between its ends in other steps
     """
 
     source: Box
@@ -75,6 +76,7 @@ class Link:
     label: Runs = ()
     parts: list[Link] = field(default_factory=list)
     lost: float | None = None
+    past: bool = False
 
 
 @dataclass

@@ -235,7 +235,12 @@ def band_of(template: Template, core: Sequence[Key]) -> dict[Key, GridCell]:
     """The grid of one recurrent layer, or of boxes that stand outside of time."""
     mine = set(core)
     after = {
-        n: [s for s in template.next[n] if s in mine and not template.bypassed(n, s)] for n in core
+        n: [
+            s
+            for s in template.next[n]
+            if s in mine and (n, s) not in template.past and not template.bypassed(n, s)
+        ]
+        for n in core
     }
     lanes = _lanes(template, core, mine, after)
     chains = [*lanes, *_chains([n for n in core if not any(n in x for x in lanes)], after)]
@@ -265,9 +270,20 @@ def _lanes(
     first = {a: min(order[b] for b in users) for a, users in entries.items()}
     taken: set[Key] = set()
     found: dict[Key, list[Key]] = {}
-    reach = {a: _path(entries[a], a, after, set()) for a in entries}
-    for a in sorted(entries, key=lambda a: (len(reach[a] or core), order[a])):
-        path = _path(entries[a], a, after, (taken | set(entries)) - {a}) or [a]
+    most = max((len(template.steps.get(n, ())) for n in core), default=0)
+    rare = {n for n in core if 2 * len(template.steps.get(n, ())) < most}
+    reach = {a: _path(entries[a], a, after, rare) or _path(entries[a], a, after, set())
+             for a in entries}  # fmt: skip
+    crossed = {a: max(len(template.crossed.get((a, b), ())) for b in entries[a]) for a in entries}
+    often = max(crossed.values(), default=0)
+
+    def rank(a: Key) -> tuple[bool, int, int, int]:
+        return 2 * crossed[a] < often, len(reach[a] or core), lags[a], order[a]
+
+    for a in sorted(entries, key=rank):
+        others = (taken | set(entries)) - {a}
+        path = _path(entries[a], a, after, others | rare - {a})
+        path = path or _path(entries[a], a, after, others) or [a]
         found[a] = path
         taken.update(path)
     return [found[a] for a in sorted(found, key=first.__getitem__)]

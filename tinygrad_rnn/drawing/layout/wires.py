@@ -87,6 +87,7 @@ class Wires:
         self.model = layout.model
         self.ways: dict[Link, Way] = {}
         self.delays: list[Delay] = []
+        self.there = {(box.key, box.column) for box in layout.rects}
         self.template = {key: layout.rect(key) for key in layout.template.nodes}
         self.router = Router(self.template, layout.pitch, layout.channels, layout.tracks)
         self.drops: dict[Any, Way] = {}
@@ -170,6 +171,8 @@ class Wires:
         name = self._name(link)
         if name is None:
             return self._skipping(link)
+        if begun := self._beginning(link):
+            return begun
         way = _moved(inside[name], self.layout.origin[b.column])
         fitted = self._fitted(self._fitted_start(way, a), b)
         if is_ghost(a) and self._in_the_way_of(fitted, a):
@@ -181,6 +184,18 @@ class Wires:
             way = self._beside(b.column).link(_net(link, -name[-1]), start, end)
             return _moved(way, origin)
         return fitted
+
+    def _beginning(self, link: Link) -> Way:
+        """From what a running sum begins with, along the row of that sum; empty if it is none."""
+        a, b, rects = link.source, link.target, self.layout.rects
+        start, end = rects[a], rects[b]
+        alone = b.kind == "circle" and (b.key, a.column) not in self.there
+        if not alone or self.layout.lag(a, b) != 1 or is_ghost(a) or end.y > start.top:
+            return []
+        way = [(start.x, start.top), (start.x, end.y), (end.left, end.y)]
+        others = (rect for box, rect in rects.items() if box is not a and box is not b)
+        free = not any(hits(piece, rect, 2.0) for rect in others for piece in segments(way))
+        return way if free else []
 
     def _beside(self, step: int) -> Router:
         """A router for one step and the boxes beside it that stand for those of others."""
@@ -217,12 +232,16 @@ class Wires:
         alike: dict[Any, list[Link]] = {}
         for link in self.ways:
             name = self._name(link) if link.label else None
-            if name is not None and name in inside and (not name[-1] or link.kind == "back"):
+            on_it = name is not None and (not name[-1] or link.kind == "back" or self.model.rolled)
+            if name in inside and on_it:
                 alike.setdefault(name, []).append(link)
         found = {}
         for name, links in alike.items():  # in every step at the same place, with room for all
             widest = max(text.width(link.label, WORDS) for link in links)
-            if spot := self._spot(inside[name], widest):
+            way = inside[name]
+            if self.model.rolled:
+                way = _moved(self.ways[links[0]], -self.layout.origin[links[0].target.column])
+            if spot := self._spot(way, widest):
                 for link in links:
                     found[link] = (spot[0] + self.layout.origin[link.target.column], spot[1])
         return found

@@ -153,7 +153,9 @@ class Painter:
                 times = f" = {column.step}"
                 if model.rolled:
                     steps = model.span or model.steps
-                    span = f"{steps[0]}, \N{HORIZONTAL ELLIPSIS}, {steps[-1]}"
+                    span = ", ".join(map(str, steps))
+                    if len(steps) > 3:
+                        span = f"{steps[0]}, \N{HORIZONTAL ELLIPSIS}, T = {steps[-1]}"
                     times = f" = {span}   (\N{MULTIPLICATION SIGN} {len(steps)})"
                 label = (Run("t", "i"), Run(times))
                 shapes: list[Any] = [Plate(plate, 8, "band"), self._beside(plate, label, 14.0)]

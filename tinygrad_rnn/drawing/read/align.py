@@ -23,11 +23,13 @@ class Token(NamedTuple):
     """An operation as it looks from outside.
 
     kind     operation and which arguments are which parameters: without that no match
-    name     of the result, by its user
+    started  arguments that are a parameter of this step only, as a first state is
+    name     of the result, by its user, if several steps have it: no match with another
     around   names of the operations that use it, and of those that made its arguments
     """
 
     kind: tuple[Any, ...]
+    started: tuple[int, ...]
     name: Any
     around: tuple[Any, ...]
 
@@ -58,12 +60,16 @@ def correspondence(order: Sequence[Node], column: dict[Node, int]) -> dict[Node,
 
 def _tokens(order: Sequence[Node], column: dict[Node, int]) -> dict[Node, Token]:
     numbers: dict[Node, int] = {}
+    steps: dict[Any, set[int]] = {}  # of parameters and names
     users: dict[Node, list[str]] = {}
     for node in order:
         assert node.primitive is not None
+        for name in (node.names or {}).values():
+            steps.setdefault(name, set()).add(column[node])
         for source in node.inputs:
             if source is not None and is_parameter(source):
                 numbers.setdefault(source, len(numbers))
+                steps.setdefault(source, set()).add(column[node])
             elif source in column and column[source] == column[node]:
                 users.setdefault(source, []).append(node.primitive.name)
     found: dict[Node, Token] = {}
@@ -75,22 +81,30 @@ def _tokens(order: Sequence[Node], column: dict[Node, int]) -> dict[Node, Token]
             else None
             for source in node.inputs
         ]
-        given = [(i, numbers[s]) for i, s in enumerate(node.inputs) if s in numbers]
-        kind = (node.primitive.name, *given)
-        names = tuple(sorted(node.names.items())) if node.names else None
-        found[node] = Token(kind, names, (tuple(users.get(node, ())), *made))
+        given = {i: numbers[s] for i, s in enumerate(node.inputs) if s in numbers}
+        started = tuple(i for i in given if len(steps[node.inputs[i]]) == 1)
+        names = tuple((k, n) for k, n in sorted((node.names or {}).items()) if len(steps[n]) > 1)
+        kind = (node.primitive.name, *given.items())
+        found[node] = Token(kind, started, names, (tuple(users.get(node, ())), *made))
     return found
 
 
 def _likeness(a: Token, b: Token) -> int:
     """How much two operations have in common; 0 if they cannot correspond."""
-    if a.kind != b.kind:
+    if a.name != b.name or _without(a, b.kind) != _without(b, a.kind):
         return 0
     if a == b:
         return 9
-    named = a.name is not None and a.name == b.name
+    named = bool(a.name)
     shared = [x for x, y in zip(a.around, b.around, strict=False) if x == y]
     return 2 + (3 if named else 0) + len(shared)
+
+
+def _without(token: Token, other: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A kind without first states, where another has no parameter."""
+    given = {entry[0] for entry in other[1:]}
+    kind, *entries = token.kind
+    return kind, *(e for e in entries if e[0] not in token.started or e[0] in given)
 
 
 def _merged(common: list[tuple[int, Token]], text: tuple[Token, ...]) -> list[int]:

@@ -7,7 +7,7 @@ has the gradient of every state, of every output and of every parameter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context
 from typing import Any
 
@@ -19,6 +19,7 @@ from ...sweep import as_tensors
 from ...tensor import Tensor
 from .align import Key
 from .columns import BEFORE, is_parameter
+from .either import EITHER
 
 
 def _kind(name: str, multiple: bool = False) -> Primitive:
@@ -60,14 +61,17 @@ class Backward:
         states: set[Key],
         sums: set[Key],
         shown: set[int],
+        when: Mapping[Node, list[int]],
+        one: Mapping[Key, Key],
     ) -> None:
         self.nodes: list[Node] = []
         self.column: dict[Node, int] = {}
         self.key: dict[Node, Key] = {}
         self.parts: dict[tuple[Node, int], tuple[Node, int]] = {}
         self._forward, self._forward_column = key, column
-        self._states, self._sums, self._shown = states, sums, shown
+        self._states, self._sums, self._shown, self._when = states, sums, shown, when
         self._pieces: dict[Output, list[tuple[Output, tuple[Node, int] | None]]] = {}
+        self._one = one
         self._slots: dict[Key, dict[Key, int]] = {}
         self._same: dict[tuple[Key, int], bool] = {}
         wanted = [n for n in order if is_parameter(n)]
@@ -82,7 +86,7 @@ class Backward:
                 seed = self._made(SEED, (), node, port)
                 for kind, keys in ((COPY, sums), (COTANGENT, states)):
                     if key.get(node) in keys:  # it stands where those of the other steps do
-                        self.key[seed] = (kind.name, port, *key[node])
+                        self.key[seed] = (kind.name, port, *one.get(key[node], key[node]))
                         break
                 self._pieces.setdefault((node, port), []).append(((seed, 0), None))
         for node in reversed(near):
@@ -113,8 +117,13 @@ class Backward:
         )
         self.nodes.append(node)
         self.column[node] = self._forward_column.get(of, BEFORE)
-        self.key[node] = (kind.name, i, *self._forward.get(of, ()))
+        self.key[node] = (kind.name, i, *self._value(of, kind is PULLBACK or kind is PULLBACKS))
         return node
+
+    def _value(self, of: Node, rule: bool) -> Key:
+        """The key of an operation; of its value, the same for all that make one state."""
+        key = self._forward.get(of, ())
+        return key if rule else self._one.get(key, key)
 
     # -- the sum at a value ------------------------------------------------------------------------
 
@@ -146,7 +155,7 @@ class Backward:
 
     def _sum(self, pieces: list[Any], of: Node, port: int) -> Node:
         """A sum; corresponding contributions of different steps have the same slot in it."""
-        slots = self._slots.setdefault((port, *self._forward[of]), {})
+        slots = self._slots.setdefault((port, *self._value(of, False)), {})
         placed: dict[int, tuple[Output, Any]] = {}
         for (source, i), part in pieces:
             like = (self.key[source], i, self._lag(source, of))
@@ -179,8 +188,9 @@ class Backward:
         if not any(totals):
             return
         arguments = [i for i, s in enumerate(node.inputs) if s in needed and _has_rule(node, i)]
+        either = node.primitive is EITHER
         together = None
-        if len(arguments) >= MANY:
+        if len(arguments) >= MANY and not either:
             together = self._made(PULLBACKS, totals, node, 0)
             together.shape = tuple(_output(node, i)[0] for i in range(len(node.inputs)))
             together.dtype = tuple(_output(node, i)[1] for i in range(len(node.inputs)))
@@ -193,11 +203,26 @@ class Backward:
                 piece = totals[0]
             else:
                 piece = (self._made(PULLBACK, totals, node, i), 0)
-            self._pieces.setdefault((source, node.ports[i]), []).append((piece, (node, i)))
+            pieces = self._pieces.setdefault((source, node.ports[i]), [])
+            alike = [k for k, (other, _) in enumerate(pieces) if other == piece]
+            for k in alike:
+                part = pieces[k][1]
+                if part is not None and self._apart(part[0], node):
+                    del pieces[k]  # it comes this way in another step
+                    break
+            pieces.append((piece, (node, i)))
+
+    def _apart(self, one: Node, other: Node) -> bool:
+        """Whether no step has both of two operations."""
+        when = self._when
+        both = one in when and other in when and set(when[one]).isdisjoint(when[other])
+        return both or one.primitive is EITHER
 
     def _unchanged(self, node: Node, i: int) -> bool:
         """Whether a gradient passes to an argument as it is, up to axes of length one."""
         name = (self._forward[node], i)
+        if node.primitive is EITHER:
+            return True
         if name not in self._same:
             g, part = Context().run(applied, node, i)  # recording, whatever is set outside
             size = int(np.prod(_output(node, i)[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ...equations import vocabulary as V
 from ..model import RAILED, Box, Link
 from .columns import BEFORE
+from .either import EITHER
 
 NEUTRAL = {
     (V.ADD, 0): 0.0, (V.ADD, 1): 0.0, (V.SUBTRACT, 1): 0.0,
@@ -46,6 +48,47 @@ def without(boxes: list[Box], links: list[Link]) -> tuple[list[Box], list[Link]]
     return [box for box in boxes if box not in instead], kept
 
 
+def dissolved(boxes: list[Box], links: list[Link]) -> tuple[list[Box], list[Link]]:
+    """The same without `EITHER`: a link from each of its arguments to each of its users."""
+    for either in [b for b in boxes if b.node is not None and b.node.primitive is EITHER]:
+        if either.kind == "value" or either.back:
+            continue
+        into = [link for link in links if link.target is either]
+        kept: list[Link] = []
+        onwards: dict[Box, list[Box]] = {}
+        for link in links:
+            if link.target is not either:
+                onwards.setdefault(link.source, []).append(link.target)
+        past = {one for one in into if _leads_to(one.source, {k.source for k in into}, onwards)}
+        for link in links:
+            if link.source is either:
+                for one in into:
+                    source, target = one.source, link.target
+                    same = source.column in (target.column, BEFORE)
+                    kind = one.kind if one.kind != "flow" or same else "state"
+                    label = one.label or link.label
+                    made = replace(link, source=source, kind=kind, label=label)
+                    made.past = link.past or one.past or one in past
+                    kept.append(made)
+            elif link.target is not either:
+                kept.append(link)
+        boxes, links = [box for box in boxes if box is not either], kept
+    return boxes, links
+
+
+def _leads_to(start: Box, ends: set[Box], onwards: dict[Box, list[Box]]) -> bool:
+    """Whether another of some boxes is made from one."""
+    seen, stack = {start}, [start]
+    while stack:
+        for box in onwards.get(stack.pop(), ()):
+            if box in ends and box is not start:
+                return True
+            if box not in seen and box.column == start.column:
+                seen.add(box)
+                stack.append(box)
+    return False
+
+
 def _is_bookkeeping(box: Box) -> bool:
     """Whether an operation leaves its only argument as it is, up to axes of length one."""
     node = box.node
@@ -71,4 +114,4 @@ def _is_bookkeeping(box: Box) -> bool:
     return number is not None and np.size(number) == 1 and bool(np.all(number == neutral))
 
 
-__all__ = ["without"]
+__all__ = ["dissolved", "without"]

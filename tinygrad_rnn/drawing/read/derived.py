@@ -104,7 +104,9 @@ class Derived:
             *(str(node.name()) for node in model.order if isinstance(node, Leaf) and node.name()),
         }
         steps = sorted({column for column, _ in self.members} & set(model.shown))
-        self.middle = steps[len(steps) // 2] if steps else BEFORE
+        half = len(steps) // 2
+        ranks = {step: (-len(self.parts_of[step]), abs(k - half)) for k, step in enumerate(steps)}
+        self.middle = min(steps, key=ranks.__getitem__, default=BEFORE)  # that has all parts
         self.letters: dict[int, dict[Any, str]] = {}  # made here, of the values of a part
         self.instead: dict[int, dict[str, str]] = {}  # of those that other layers have too
         self.replays: dict[Part, Replay | None] = {}
@@ -251,8 +253,9 @@ class Derived:
                 others = {
                     target.symbol.name
                     for other in range(self.layers)
-                    if other != k and (column, other) in self.members
-                    for target in self._plain_form((column, other)).targets()
+                    for at in {column, self.middle}  # alike in all steps
+                    if other != k and (at, other) in self.members
+                    for target in self._plain_form((at, other)).targets()
                 }
                 mine = {t for t in form.targets() if t.symbol.name in others}
                 by = {
@@ -342,7 +345,10 @@ class Derived:
 
     def _names_below(self, part: Part) -> set[str]:
         """The names that a readout finds taken by the layers of its step."""
-        below = self.parts_of[part[0]] if part[1] == self.layers else []
+        if part[1] != self.layers:
+            return set()
+        steps = {part[0], self.middle} if part[0] in self.model.shown else {part[0]}
+        below = [p for step in steps for p in self.parts_of.get(step, ())]
         return {t.symbol.name for p in below if p[1] < part[1] for t in self._form(p).targets()}
 
     def _read_form(self, part: Part) -> PartForm:
@@ -376,6 +382,7 @@ class Derived:
         own = {node.name(port) for node in self.members[part] for port in node.names or ()}
         folder.taken |= {*self._leaving(column).values(), *self.targets}
         folder.taken |= self.known - own
+        folder.taken -= {"d"} & own  # no derivative is called so in pictures
         tables = [letters] if column == self.middle else self.letters.values()
         folder.reserved |= {label for table in tables for label in table.values()}
         folder.taken |= self._names_below(part)

@@ -12,7 +12,7 @@ from ..layout.grid import layers
 from ..model import Box, Link, Model
 from ..text import Run, Runs
 from .align import Key
-from .backward import GRADIENT
+from .backward import COPY, GRADIENT, SEED
 from .derived import Derived
 from .lines import limited
 from .template import is_ghost, template_of
@@ -70,7 +70,18 @@ def by_step(model: Model, name: str) -> Model:
         a, b = link.source, link.target
         if link.kind == "back" and (a.kind, b.kind) == ("cell", "cell") and a.column != b.column:
             link.label = _handed_back(b.lines, a.column)
-    return replace(model, boxes=boxes, links=links)
+    return replace(model, boxes=boxes, links=[link for link in links if not _is_one(link)])
+
+
+def _is_one(link: Link) -> bool:
+    """Whether a link hands back only the 1 of a running sum, which no equation names."""
+    return (
+        link.kind == "back"
+        and (link.source.kind, link.target.kind) == ("cell", "cell")
+        and not link.label
+        and all(p.source.node is not None and p.source.node.primitive in (COPY, SEED)
+                for p in link.parts)
+    )  # fmt: skip
 
 
 def _handed_back(lines: list[Runs], step: int) -> Runs:

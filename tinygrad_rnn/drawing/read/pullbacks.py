@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from itertools import count as count_from
 
-from ...equations.expr import Expr, Symbol, name, replaced
+from ...equations.expr import Expr, Symbol, name, replaced, symbols
 from ...equations.notation import boxed
 from ...equations.print_runs import runs
 from ...graph import Leaf, Node, Output
@@ -13,6 +13,7 @@ from .. import text
 from ..model import Model
 from ..text import Run, Runs
 from .backward import PULLBACK, PULLBACKS
+from .either import EITHER
 from .names import at_time, batch_of
 from .replay import Replay, UnreadableError
 from .signs import symbol
@@ -26,6 +27,8 @@ DEEPEST = 6
 """How many operations without a name are written within each other."""
 ENTRYWISE = ("\N{CIRCLED DOT OPERATOR}", "/")
 """Before these the hole need not be written."""
+ARGUMENT = "argument "
+"""How names of placeholders begin."""
 PARTIAL = "\N{PARTIAL DIFFERENTIAL}"
 
 
@@ -76,14 +79,17 @@ class _Rules:
             return ()
         replay = self._replay(node)
         pulled = replay.cotangent(node, i)
-        known = self._arguments(node, 0)
-        if pulled is None or known is None:
+        if pulled is None:
             return ()
+        known = self._arguments(node, 0)
         y = self._value((node, 0), 0)
         by = known | {name(Symbol("dy0", "carry", 0), replay.expr((node, 0)).shape): _hole(node)}
         if y is not None:
             by[replay.expr((node, 0))] = y
-        rule = readable(replaced(pulled, by), self.target)
+        rule = replaced(pulled, by)
+        if any(e.symbol.name.startswith(ARGUMENT) for e in symbols([rule])):
+            return ()  # it reads a value without a name
+        rule = readable(rule, self.target)
         rule = at_time(rule, self.model, self.model.column[node])
         return runs(boxed(rule))
 
@@ -92,7 +98,7 @@ class _Rules:
             assert node.primitive is not None
             count = len(node.shape) if node.primitive.multiple else 1
             leaving = {(node, port): f"y{port}" for port in range(count)}
-            temporary = (Symbol(f"argument {k}", "input") for k in count_from(0))
+            temporary = (Symbol(f"{ARGUMENT}{k}", "input") for k in count_from(0))
             self.read[node] = Replay(
                 [node], leaving, lambda *_: next(temporary), lambda *_: next(temporary), {},
                 self.batch, apart=True,
@@ -106,11 +112,15 @@ class _Rules:
         known = self.model.symbol(node, port)
         if known is not None or isinstance(node, Leaf):
             return name(known or Symbol("x", "input"), shape)
-        arguments = None if depth > DEEPEST else self._arguments(node, depth + 1)
-        return None if arguments is None else replaced(self._replay(node).expr(value), arguments)
+        unknown = depth > DEEPEST or node.primitive is EITHER
+        if unknown:
+            return None
+        found = replaced(self._replay(node).expr(value), self._arguments(node, depth + 1))
+        unnamed = any(e.symbol.name.startswith(ARGUMENT) for e in symbols([found]))
+        return None if unnamed else found
 
-    def _arguments(self, node: Node, depth: int) -> dict[Expr, Expr] | None:
-        """Expressions for the placeholders of an operation's arguments."""
+    def _arguments(self, node: Node, depth: int) -> dict[Expr, Expr]:
+        """Expressions for the placeholders of an operation's arguments, if they can be written."""
         by: dict[Expr, Expr] = {}
         replay = self._replay(node)
         for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
@@ -121,9 +131,8 @@ class _Rules:
                 found: Expr | None = name(self.model.given(node, i), placeholder.shape)
             else:
                 found = self._value((source, port), depth)
-            if found is None:
-                return None
-            by[placeholder] = found
+            if found is not None:
+                by[placeholder] = found
         return by
 
 

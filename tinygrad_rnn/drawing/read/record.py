@@ -14,8 +14,9 @@ from ..model import Box, Link, Model
 from ..text import Run, Runs
 from .align import Key, correspondence
 from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
-from .bookkeeping import without
+from .bookkeeping import dissolved, without
 from .columns import AFTER, BEFORE, columns, is_parameter
+from .either import EITHER
 from .given import Given, identity
 from .norms import norms
 from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
@@ -28,6 +29,7 @@ LONGEST_INDEX = 12
 """How many characters of an index are written in a box."""
 WIDEST_PRODUCT = 14.0
 """In ems; of a wider product only one factor is named."""
+ALL_PAST = "of all steps before"
 LONGEST_LAG = 3
 """How many steps back a value may come from and still be drawn if its own step is not."""
 
@@ -70,6 +72,7 @@ class RecordReader:
         self.links: list[Link] = []
         self.box_of: dict[tuple[Node, int], Box] = {}  # of an output
         self.constants: dict[Any, Box] = {}  # arrays by their numbers and column
+        self.firsts: dict[Any, Box] = {}  # circles of first states that were computed
         self._count: dict[str, int] = {}
         self._keys()
         self.carried = Carried(self.near, self.column, self.rank, self.key)
@@ -113,6 +116,8 @@ class RecordReader:
             states,
             self.carried.running,
             self.visible,
+            {} if self.union is None else self.union.when,
+            self.carried.one,
         )
         self.back = back
         self.back_nodes = set(back.nodes)
@@ -153,6 +158,13 @@ class RecordReader:
                     uses[source] = uses.get(source, 0) + 1
         self.users = users
         self.by_serial = {n.serial: n for n in self.near}
+        self.begins = {  # {tensor: where it arrives as the first of some states}
+            source: (node, i)
+            for node in reversed(self.near)
+            for i, source in enumerate(node.inputs)
+            if isinstance(source, Leaf) and (self.key[node], i) in self.carried.arrivals
+            if self.column[node] in self.rank and self.column[node] in self.visible
+        }
         self.symbols = Symbols(self)
         self.given = Given(self)
         self.norms = norms(self.order)
@@ -163,16 +175,13 @@ class RecordReader:
             if node in self.back_nodes:
                 break
             self._operation(node)
-        if self.union is not None:
-            for user, i, value in self.union.more:
-                # with a backward pass its lines would run through boxes that stand for other steps
-                if not self.back_nodes or self.column[value[0]] != AFTER:
-                    self._another(user, i, value)
         for node, port in self.roots:
             self._output(node, port)
         for node in drawn:
             if node in self.back_nodes:
                 self._cotangent(node)
+        if self.union is not None:
+            self.boxes, self.links = dissolved(self.boxes, self.links)
         if not self.bookkeeping:
             self.boxes, self.links = without(self.boxes, self.links)
         if self.union is not None:
@@ -181,7 +190,7 @@ class RecordReader:
         counts = {n: uses.get(n, 0) for n in self.order if is_parameter(n)}
 
         directions = {
-            (("value", *key, 0) if key not in self.carried.running else key): delta
+            (("value", *self._state(key), 0) if key not in self.carried.running else key): delta
             for key, delta in self.carried.producers.items()
         }
         return Model(
@@ -212,6 +221,8 @@ class RecordReader:
             if cut and not box.back:
                 box.note = f"cut: {said(cut, union.span, union.captions).removeprefix('only ')}"
                 box.facts.append("detached there: no gradient flows back")
+            if box.node in union.all_past and not box.back:
+                box.note = ALL_PAST
             steps = union.when.get(box.node) if box.node is not None and not box.back else None
             if steps is None or box.kind == "value" or box.node is None:
                 continue
@@ -220,7 +231,7 @@ class RecordReader:
             before = [union.when.get(s) for s in box.node.inputs if s in self.column]
             begins = box.kind == "circle" and steps == union.span[1:]  # where a sum goes on
             if steps not in before and not begins:
-                box.note = told
+                box.note = f"{told}, {box.note}" if box.note == ALL_PAST else told
                 box.kind = "op" if box.kind == "circle" else box.kind
 
     def _parameters(self, parameters: list[Node]) -> None:
@@ -257,6 +268,8 @@ class RecordReader:
             label = (Run(scaled_by(number, sign, first=bool(numbers[0]))),)
             if primitive.notation.form == "raised" and numbers[-1]:
                 label = (Run("( )"), Run(number, shift=1))
+        if primitive is EITHER and self.union is not None and node in self.union.makes:
+            kind, label = "either", self.symbols.label(node)  # a state that begins with a parameter
         state = key in self.carried.producers and key not in self.carried.running
         if node.names and not state and (node, 0) not in self.roots and not primitive.multiple:
             number = self.namesakes.get(key, "")
@@ -288,25 +301,11 @@ class RecordReader:
         if state:
             self._value(node, 0, box)
 
-    def _another(self, node: Node, i: int, value: tuple[Node, int]) -> None:
-        """A link from where an argument comes from in some other steps."""
-        (source, port), box = value, self.box_of[node, 0]
-        box = next((k.source for k in self.links if k.target is box and k.i == -1), box)
-        found = self.box_of.get((source, port)) or self.box_of.get((source, 0))
-        if found is None and self.key.get(source) in self.drawn_keys:
-            kind, key = self._stand_in("ghost", self.key[source])
-            found = self._box(
-                "earlier", kind, key, self.column[source], self.symbols.label(source, port),
-                source, port,
-            )  # fmt: skip
-            self.box_of[source, port] = found
-        if found is not None:
-            kind = "flow" if self.same(found, self.column[node]) else "state"
-            self.links.append(Link(found, box, i, kind, node))
-
     def _output_label(self, node: Node, i: int) -> Runs:
         """Which of several outputs an argument is, if they have names."""
         source, port = node.inputs[i], node.ports[i]
+        if self.union is not None and (node, i) in self.union.apart:
+            return (Run(said(self.union.apart[node, i], self.union.span, self.union.captions)),)
         if source is None or source.primitive is None or not source.primitive.multiple:
             return ()
         name = source.name(port)
@@ -359,8 +358,9 @@ class RecordReader:
         """The circle that holds a state or an output."""
         label = self.symbols.label(node, port)
         box = self._box(
-            text.plain(label), "value", ("value", *maker.key, port), maker.column, label, node, port
-        )
+            text.plain(label), "value", ("value", *self._state(maker.key), port), maker.column,
+            label, node, port,
+        )  # fmt: skip
         self.box_of[node, port] = box
         self.links.append(Link(maker, box, -1, "flow", node))
         return box
@@ -396,6 +396,10 @@ class RecordReader:
         if found is not None:
             return found, "flow" if self.same(found, column) else "state"
         if isinstance(source, Leaf):
+            begun = None if arrives else self.begins.get(source)
+            if begun is not None:  # its circle is there for all its uses
+                box, kind = self._leaf(source, *begun, True)
+                return box, kind if kind == "cut" or self.same(box, column) else "state"
             return self._leaf(source, node, i, arrives)
         if not arrives or self.key.get(source) not in self.drawn_keys:
             return None  # a far step that is not shown: counted, see `_operation`
@@ -422,7 +426,11 @@ class RecordReader:
         """Kind and key of a box that stands for a state (or running sum) of another step."""
         if made in self.carried.running:
             return "circle", (how, *made)
-        return "value", (how, "value", *made, 0)
+        return "value", (how, "value", *self._state(made), 0)
+
+    def _state(self, key: Key) -> Key:
+        """What all operations that make one state have in common."""
+        return self.carried.one.get(key, key)
 
     def _first(self, made: Box, node: Node, i: int) -> Box:
         """The circle of a first state that was computed before the steps, or is a parameter."""
@@ -435,7 +443,11 @@ class RecordReader:
             return made
         label = text.named(symbol)
         key = self._stand_in("first", arriving)[1]
+        known = source, port, key, self.column[node]
+        if known in self.firsts:
+            return self.firsts[known]
         box = self._box(text.plain(label), "value", key, self.column[node], label, source, port)
+        self.firsts[known] = box
         box.lag = self.carried.lags[self.key[node], i]
         if not is_parameter(source):
             self.box_of[source, port] = box

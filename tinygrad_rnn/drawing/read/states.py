@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ...graph import Leaf, Node
 from .align import Key
+from .either import EITHER
 from .signs import is_sum
 
 
@@ -18,6 +19,7 @@ class Carried:
     lags       {(key of a user, argument): from how many steps before}
     running    of the producers those that are running sums, or begin one: no states
     upper      {key: "_1", "_2", ... for a state whose name others have too}
+    one        {key: the same for all operations that make one state, each in steps of its own}
     """
 
     def __init__(
@@ -71,18 +73,59 @@ class Carried:
             summed = _summed(near, key, key_of)
             sums |= summed if users[key] <= summed else set()
         self.running = {key for key in self.producers if users[key] <= sums}  # and their starts
-        # states of the same name get a number
-        names = [(key, made[key].name()) for key in self.producers if key not in self.running]
         steps: dict[Key, set[int]] = {}
         for node in near:
             steps.setdefault(key_of[node], set()).add(column_of[node])
+        named: dict[str, list[Key]] = {}
+        for key in self.producers:
+            name = made[key].name()
+            if name is not None and key not in self.running:
+                named.setdefault(name, []).append(key)
         self.upper: dict[Key, str] = {}
-        for key, name in names:
-            # those that no step has both of are one state, made in two ways
-            same = [k for k, other in names if other == name]
-            apart = all(steps[key].isdisjoint(steps[k]) for k in same if k != key)
-            if name is not None and not apart:
-                self.upper[key] = f"_{same.index(key) + 1}"
+        groups: list[list[Key]] = []
+        for name, keys in named.items():
+            if _apart(keys, keys, steps):
+                groups.append([*keys, *self._last(name, keys, made, steps, rank, column_of)])
+            else:
+                numbers = {key: f"_{k}" for k, key in enumerate(keys, start=1)}
+                self.upper |= {k: n for k, n in numbers.items() if not _apart([k], keys, steps)}
+        # what arrives at the same place, in different steps, is one state too
+        states = self.producers.keys() - self.running
+        groups += [[m for m in makers if m in states] for makers in arriving.values()]
+        self.one = _joined(groups, steps)
+
+    def _last(
+        self,
+        name: str,
+        keys: Sequence[Key],
+        made: dict[Key, Node],
+        steps: dict[Key, set[int]],
+        rank: dict[int, int],
+        column_of: dict[Node, int],
+    ) -> Iterator[Key]:
+        """Operations that make a state for no later step, in another way: producers too."""
+        for key, node in made.items():
+            own = node.name() == name and column_of[node] in rank and key not in self.producers
+            if own and _apart([key], keys, steps):
+                self.producers[key] = self.producers[keys[0]]
+                yield key
+
+
+def _joined(groups: Iterable[Sequence[Key]], steps: dict[Key, set[int]]) -> dict[Key, Key]:
+    """{operation: the first of those that make the same state}, if no step has two of these."""
+    of: dict[Key, list[Key]] = {}
+    for group in groups:
+        for key in group:
+            mine, others = of.setdefault(group[0], [group[0]]), of.get(key, [key])
+            if mine is not others and _apart(mine, others, steps):
+                mine += others
+                of.update(dict.fromkeys(mine, mine))
+    return {key: same[0] for key, same in of.items() if len(same) > 1}
+
+
+def _apart(some: Iterable[Key], others: Iterable[Key], steps: dict[Key, set[int]]) -> bool:
+    """Whether no step has two operations, one of some and one of others."""
+    return all(a == b or steps[a].isdisjoint(steps[b]) for a in some for b in others)
 
 
 def _of_one_step(
@@ -133,4 +176,5 @@ def namesakes(
 
 def _may_run_along(node: Node) -> bool:
     """Whether a node may be a running sum: a term is added or taken away, and it has no name."""
-    return node.primitive is not None and is_sum(node.primitive) and not node.names
+    kind = node.primitive
+    return kind is not None and (is_sum(kind) or kind is EITHER) and not node.names

@@ -29,6 +29,8 @@ class Symbols:
         column = reader.column.get(node)
         if column is None or column not in reader.rank or not reader.timed:
             return {}
+        if reader.union is not None and node in reader.union.untimed:
+            return {}
         if reader.rolled:
             return {"time": reader.rank[column] - reader.rank[reader.shown[0]]}
         return {"time": column, "fixed": True}
@@ -45,6 +47,8 @@ class Symbols:
             if origin is not None:
                 return self.of(origin)
             return self.leaves.get(node) or Symbol(text.cut(node.name() or "x"), "input")
+        if reader.union is not None and node in reader.union.makes:
+            return self.of(reader.union.makes[node])
         key = reader.key.get(node, ())
         root, scalar = (node, port) in reader.roots, node.output(port)[0] == ()
         state = key in reader.carried.producers and key not in reader.carried.running

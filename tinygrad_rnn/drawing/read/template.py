@@ -22,6 +22,8 @@ class Template:
     steps: dict[Key, set[int]] = field(default_factory=dict)
     inside: dict[tuple[Key, Key], set[int]] = field(default_factory=dict)
     across: dict[tuple[Key, Key], int] = field(default_factory=dict)  # -> steps on; < 0: reversed
+    crossed: dict[tuple[Key, Key], set[int]] = field(default_factory=dict)  # by which steps
+    past: set[tuple[Key, Key]] = field(default_factory=set)  # links past boxes of other steps
     direction: dict[Key, int] = field(default_factory=dict)  # of a value handed on
 
     def __post_init__(self) -> None:
@@ -78,24 +80,28 @@ def template_of(model: Model) -> Template:
     for box in model.boxes:
         if box.key in known:
             template.steps.setdefault(box.key, set()).add(box.column)
-    ghosts: list[tuple[Any, Any]] = []
+    ghosts: list[tuple[Any, Any, int | None]] = []
     for link in model.links:
         a, b = link.source, link.target
         if b.column not in rank or b.key not in known:
             continue
         if is_ghost(a):
-            ghosts.append((stands_for(a), b.key))
+            lag = rank[b.column] - rank[a.column] if model.rolled and a.column in rank else None
+            ghosts.append((stands_for(a), b.key, lag))
         elif a.column == b.column and a.key in known:
             template.inside.setdefault((a.key, b.key), set()).add(b.column)
+            if link.past:
+                template.past.add((a.key, b.key))
         elif a.column in rank:
             lag = rank[b.column] - rank[a.column]
+            template.crossed.setdefault((a.key, b.key), set()).add(b.column)
             known_lag = template.across.setdefault((a.key, b.key), lag)
             template.across[a.key, b.key] = min(lag, known_lag, key=abs)
             template.direction.setdefault(a.key, 1 if lag > 0 else -1)
-    for made, user in ghosts:
+    for made, user, lag in ghosts:
         if made in known:
             delta = template.direction.setdefault(made, model.directions.get(made, 1))
-            template.across.setdefault((made, user), delta)
+            template.across.setdefault((made, user), lag or delta)
     template.nodes = _topological(known, template)
     template.finish()
     return template

@@ -1,8 +1,9 @@
 """The union of all steps, as a record of its own, which the rolled form of a picture shows.
 
-Corresponding operations of all steps are one operation, which has the arguments it has in most
-steps. A few copies of that union, one for each step that values are handed over, make a record like
-any other. What only some steps have says when.
+Corresponding operations of all steps are one operation. A few copies of that union, one for each
+step that values are handed over, make a record like any other. What only some steps have says when.
+An argument that comes from different places in different steps, and a state that they make in
+different ways, is one or the other: `EITHER`, through which gradients flow, and which is not drawn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ...graph import Leaf, Node, Output, Place, record_order
 from ..source import LINES
 from .align import Key, correspondence
 from .columns import AFTER, BEFORE, columns, is_parameter
+from .either import EITHER
 from .given import fixed_places
 
 FARTHEST = 8
@@ -37,7 +39,11 @@ class Union(NamedTuple):
     span      the steps of the record
     uses      {leaf: number of uses in the whole record}
     when      {operation: the steps that have it}, for those that not all have
-    more      (operation, argument, value): other sources that an argument has in some steps
+    apart     {(operation `EITHER`, argument): its steps}, where its source doesn't say so
+    all_past  the operations that read a value of all steps before
+    makes     {operation: what its value is called after}: a state that it makes in some steps,
+              or a state that begins with a parameter
+    untimed   operations that do not belong to a step
     captions  {step: what it is in its sequence}
     cut       {key of a value that is handed on: the steps before which it is detached}
     fixed     places with the same numbers in several steps: (key of an operation, argument)
@@ -51,7 +57,10 @@ class Union(NamedTuple):
     span: list[int]
     uses: dict[Node, int]
     when: dict[Node, list[int]]
-    more: list[tuple[Node, int, Output]]
+    apart: dict[tuple[Node, int], list[int]]
+    all_past: set[Node]
+    makes: dict[Node, Node]
+    untimed: set[Node]
     captions: dict[int, str]
     cut: dict[Key, list[int]]
     fixed: set[tuple[Key, int]]
@@ -74,13 +83,16 @@ class _Maker:
         captions: dict[int, str],
         steps: list[int],
     ) -> None:
-        self.roots, self.record, self.column = roots, record, column
+        self.roots, self.record = roots, record
         self.captions, self.steps = captions, steps
         self.rank = {step: k for k, step in enumerate(steps)}
         self.middle = steps[len(steps) // 2]
         operations = [node for node in record if node.primitive is not None]
+        self.between = self._between(operations, column)
+        self.column = column = column | self.between
         self.key = correspondence(operations, column)
         self.inside = [node for node in operations if column[node] in self.rank]
+        self.rank_of = {node: self.rank[column[node]] for node in self.inside}
         self.users: dict[Node, set[int]] = {}  # steps that read a value from outside
         for node in self.inside:
             for source in node.inputs:
@@ -90,38 +102,119 @@ class _Maker:
         for node in self.inside:
             self.alike.setdefault(self.key[node], []).append(node)
         self.first = {key: min(of, key=self._far) for key, of in self.alike.items()}
+        self.either: dict[Key, dict[Source, set[int]]] = {}  # its arguments, and their steps
+        self.called: dict[Key, str] = {}
+        self.given: dict[
+            Key, Node
+        ] = {}  # parameters and values from before that a state began with
+        self.past: dict[Key, set[Key]] = {}  # {operation: which values of all steps before}
+        self.begun: dict[Node, set[Key]] = {}  # {tensor: the states that begin with it}
+        self.instead = self._states_made_in_several_ways()
         self.sources = {key: self._sources(key) for key in self.alike}
-        lags = [abs(s[2]) for found in self.sources.values() for one in found for s in one]
+        lags = [abs(s[2]) for found in self.sources.values() for s in found if s]
+        lags += [abs(s[2]) for found in self.either.values() for s in found]
         self.reach = min(max(lags, default=0), FARTHEST)
-        self.made: dict[tuple[Key, int], Node] = {}
+        self.made: dict[tuple[Key, int], Node | None] = {}
         self.open: set[tuple[Key, int]] = set()
         self.outside: dict[Node, Node] = {}
+        self.apart: dict[tuple[Node, int], list[int]] = {}
+        self.all_past: set[Node] = set()
+        self.makes: dict[Node, Node] = {}
         self.columns_made: dict[Node, int] = {}
         self.keys_made: dict[Node, Key] = {}
+
+    def _between(self, operations: Sequence[Node], column: dict[Node, int]) -> dict[Node, int]:
+        """What later steps read of several earlier ones, as a memory, in the first that does."""
+        readers: dict[Node, set[int]] = {}
+        found: dict[Node, int] = {}
+        for node in reversed(operations):
+            if column[node] == AFTER and node in readers:
+                found[node] = min(readers[node])
+            at = found.get(node, column[node])
+            if at in self.rank:
+                for source in node.inputs:
+                    if source is not None:
+                        readers.setdefault(source, set()).add(at)
+        return found
 
     def _far(self, node: Node) -> tuple[int, int]:
         """How far from the middle: what an operation looks like is said by the nearest."""
         by = self.rank[self.column[node]] - self.rank[self.middle]
         return abs(by), -by
 
-    def _sources(self, key: Key) -> list[list[Source]]:
-        """For each argument, where it comes from within the steps, most often first."""
-        count = max(len(node.inputs) for node in self.alike[key])
-        found: list[Counter[Source]] = [Counter() for _ in range(count)]
-        for node in self.alike[key]:
-            at = self.rank[self.column[node]]
+    def _states_made_in_several_ways(self) -> dict[Key, Key]:
+        """{operation: `EITHER`} for those that make one state, each in steps of its own."""
+        handed = {
+            self.key[source]
+            for node in self.inside
+            for source in node.inputs
+            if source in self.rank_of and self.rank_of[source] != self.rank_of[node]
+        }
+        named: dict[str, list[Key]] = {}
+        for key, node in self.first.items():
+            if (name := node.name()) is not None:
+                named.setdefault(name, []).append(key)
+        found: dict[Key, Key] = {}
+        for name, keys in named.items():
+            steps = {key: {self.column[node] for node in self.alike[key]} for key in keys}
+            apart = sum(map(len, steps.values())) == len(set().union(*steps.values()))
+            if len(keys) > 1 and apart and not handed.isdisjoint(keys):
+                key = self._new_either({(k, 0, 0): steps[k] for k in keys})
+                self.called[key] = name
+                found.update(dict.fromkeys(keys, key))
+        return found
+
+    def _new_either(self, sources: dict[Source, set[int]]) -> Key:
+        key = (len(self.either), 1)  # other keys end with 0
+        self.either[key] = sources
+        return key
+
+    def _sources(self, key: Key) -> list[Source | None]:
+        """For each argument, where it comes from within the steps."""
+        alike = self.alike[key]
+        counts = {len(node.inputs) for node in alike}
+        found: list[dict[Source, set[int]]] = [{} for _ in range(max(counts))]
+        lags: dict[Key, set[int]] = {}
+        for node in alike:
+            step = self.column[node]
             for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
-                if source is not None and self.column.get(source) in self.rank:
-                    lag = at - self.rank[self.column[source]]
+                if source is not None and source in self.rank_of:
+                    own = self.key[source]
+                    lag = 0 if source in self.between else self.rank[step] - self.rank_of[source]
                     if abs(lag) <= FARTHEST:
-                        found[i][self.key[source], port, lag] += 1
-        listed = []
-        for counter in found:
-            once: dict[tuple[Key, int], Source] = {}  # of one maker, as it mostly is
-            for one, _ in counter.most_common():
-                once.setdefault((one[0], one[1]), one)
-            listed.append(list(once.values()))
-        return listed
+                        one = (self.instead.get(own, own), port, lag)
+                        found[i].setdefault(one, set()).add(step)
+                        lags.setdefault(one[0], set()).add(lag)
+        for node in alike:  # what a state began with
+            step = self.column[node]
+            for sources, source, port in zip(found, node.inputs, node.ports, strict=False):
+                within = [s for s in sources if s[0] not in self.given]
+                if source is None or source in self.rank_of or not within:
+                    continue
+                if is_parameter(source) or source.primitive is not None:
+                    given = ("given", source.serial)
+                    self.given[given] = source
+                    sources.setdefault((given, port, 0), set()).add(step)
+                else:  # data stand for the value that is farthest before
+                    sources[max(within, key=lambda s: abs(s[2]))].add(step)
+                    self.begun.setdefault(source, set()).update(own for own, _, _ in within)
+        if len(counts) > 1 or alike[0] in self.between:  # as many as there are steps before
+            nearest = {own: min(of, key=abs) for own, of in lags.items() if len(of) > 1}
+            for sources in found:
+                for own, port, lag in list(sources):
+                    if own in nearest:
+                        self.past.setdefault(key, set()).add(own)
+                        steps = sources.pop((own, port, lag))
+                        sources.setdefault((own, port, nearest[own]), set()).update(steps)
+        return [self._one_source(key, sources) for sources in found]
+
+    def _one_source(self, key: Key, sources: dict[Source, set[int]]) -> Source | None:
+        """One place that an argument comes from: an `EITHER`, if there are several."""
+        if any(own == key for own, _, _ in sources):  # a sum goes on, whatever it began with
+            sources = {s: steps for s, steps in sources.items() if s[0] == key}
+        if len(sources) > 1:
+            return self._new_either(sources), 0, 0
+        return next(iter(sources), None)
 
     # -- copies ----------------------------------------------------------------------------------
 
@@ -153,11 +246,11 @@ class _Maker:
             if name in self.made:
                 stack.pop()
                 continue
+            listed = self.either.get(name[0]) or filter(None, self.sources.get(name[0], ()))
             wanted = [
-                (s[0], name[1] - s[2])
-                for found in self.sources[name[0]]
-                for s in found[:1]
-                if name[1] - s[2] in self.window
+                (own, name[1] - lag)
+                for own, _, lag in listed
+                if name[1] - lag in self.window and own not in self.given
             ]
             missing = [w for w in wanted if w not in self.made and w not in self.open]
             if missing and name not in self.open:
@@ -165,9 +258,41 @@ class _Maker:
                 stack.extend(missing)
                 continue
             self.open.discard(name)
-            self.made[name] = self._made(*name)
+            make = self._made_either if name[0] in self.either else self._made
+            self.made[name] = make(*name)
             stack.pop()
-        return self.made[key, column]
+        made = self.made[key, column]
+        assert made is not None
+        return made
+
+    def _made_either(self, key: Key, column: int) -> Node | None:
+        found = {
+            (made, port): steps
+            for (own, port, lag), steps in self.either[key].items()
+            if (made := self.given.get(own) or self.made.get((own, column - lag))) is not None
+        }
+        if not found:
+            return None
+        (first, port), *_ = found
+        shape, dtype = first.output(port)
+        place = Place(column, common_scopes(node for node, _ in found))
+        nodes, ports = zip(*found, strict=True)
+        node = Node(EITHER, nodes, ports, None, {}, shape, dtype, place)
+        node.names = {0: self.called[key]} if key in self.called else None
+        self.columns_made[node], self.keys_made[node] = column, key
+        if key in self.called:
+            self.makes.update(dict.fromkeys(nodes, node))
+        given = set(self.given.values())
+        within = [value for value in found if value[0] not in given]
+        for i, ((source, _), steps) in enumerate(found.items()):
+            own = {self.column[n] for n in self.alike.get(self.keys_made.get(source, ()), ())}
+            if source in given or (
+                len(within) > 1 and (own != steps or self.columns_made[source] != column)
+            ):
+                self.apart[node, i] = sorted(steps)
+        if len(within) == 1:
+            self.makes[node] = within[0][0]
+        return node
 
     def _made(self, key: Key, column: int) -> Node:
         node = self.first[key]
@@ -175,12 +300,14 @@ class _Maker:
         for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
             found = self.sources[key][i]
             if found:
-                own, out, lag = found[0]
+                own, out, lag = found
                 made = self.made.get((own, column - lag))
                 begins = any(
                     isinstance(n.inputs[i], Leaf) for n in self.alike[key] if i < len(n.inputs)
                 )  # with a state that was given, as no running sum does
-                edge = (_stand_in(self.first[own], out), 0) if begins else None
+                edge = None
+                if begins and own in self.first:
+                    edge = _stand_in(self.first[own], out), 0
                 arguments.append((made, out) if made else edge)
             elif source is None:
                 arguments.append(None)
@@ -188,7 +315,18 @@ class _Maker:
                 arguments.append((self._leaf(source, column), port))
             else:
                 arguments.append((source, port))  # from before the steps
-        return self._copy(node, arguments, column, key)
+        if key in self.past:
+            began = [
+                v is not None and self.begun.get(v[0], set()) & self.past[key] for v in arguments
+            ]
+            plain = [v for v, first in zip(arguments, began, strict=True) if not first]
+            arguments = list(dict.fromkeys(plain))
+        copy = self._copy(node, arguments, column, key)
+        if key in self.instead:
+            copy.names = None  # the state has it
+        if key in self.past:
+            self.all_past.add(copy)
+        return copy
 
     def _leaf(self, leaf: Node, column: int) -> Node:
         """A value from outside; the data of a step are other data in every copy."""
@@ -204,7 +342,8 @@ class _Maker:
         for source, port in zip(node.inputs, node.ports, strict=True):
             value: Output | None = None if source is None else (source, port)
             if source is not None and self.column.get(source) in self.rank:
-                value = (self._in_step(self.key[source], self.middle), port)
+                own = self.key[source]
+                value = (self._in_step(self.instead.get(own, own), self.middle), port)
             elif source in self.outside:
                 value = (self.outside[source], port)
             plain.append(value)
@@ -218,10 +357,8 @@ class _Maker:
         """The union, its copies one beside the other."""
         at = self.middle
         self.window = range(at - self.reach, at + self.reach + 1)
-        for key in self.alike:
-            self._in_step(key, at)
-        for column in self.window:
-            for key in self.alike:
+        for column in (at, *self.window):
+            for key in (*self.alike, *self.called):
                 self._in_step(key, column)
         for node in self.record:
             if self.column.get(node) == BEFORE:
@@ -241,7 +378,15 @@ class _Maker:
             self.steps,
             dict(uses),
             self._when(),
-            self._more(),
+            self.apart,
+            self.all_past,
+            self.makes,
+            {
+                n
+                for k in {self.key[m] for m in self.between}
+                for (o, _), n in self.made.items()
+                if o == k and n
+            },
             self.captions,
             self._cut(),
             fixed_places(self.inside, self.column, self.key),
@@ -249,16 +394,23 @@ class _Maker:
 
     def _root(self, node: Node, port: int) -> Output:
         if self.column.get(node) in self.rank:
-            return self._in_step(self.key[node], self.middle), port
+            own = self.key[node]
+            return self._in_step(self.instead.get(own, own), self.middle), port
         return self.outside.get(node, node), port
 
     def _when(self) -> dict[Node, list[int]]:
-        found = {}
+        found: dict[Node, list[int]] = {}
         for key, nodes in self.alike.items():
             steps = sorted({self.column[node] for node in nodes})
             if steps != self.steps:
-                found[self.made[key, self.middle]] = steps
+                made = self.made[key, self.middle]
+                assert made is not None
+                found[made] = steps
         return found
+
+    def _untimed(self) -> set[Node]:
+        memories = {self.key[node] for node in self.between}
+        return {made for (key, _), made in self.made.items() if key in memories and made}
 
     def _cut(self) -> dict[Key, list[int]]:
         found: dict[Key, set[int]] = {}
@@ -266,26 +418,10 @@ class _Maker:
             for node in nodes:
                 for i, source in enumerate(node.inputs):
                     handed = isinstance(source, Leaf) and source.kind == "detached"
-                    if handed and i < len(self.sources[key]) and self.sources[key][i]:
-                        made = self.sources[key][i][0][0]
-                        found.setdefault(made, set()).add(self.column[node])
+                    made = self.sources[key][i] if handed else None
+                    if made:
+                        found.setdefault(made[0], set()).add(self.column[node])
         return {key: sorted(steps) for key, steps in found.items()}
-
-    def _more(self) -> list[tuple[Node, int, Output]]:
-        found: list[tuple[Node, int, Output]] = []
-        for key, listed in self.sources.items():
-            user = self.made[key, self.middle]
-            for i, sources in enumerate(listed):
-                for own, port, lag in sources[1:]:
-                    made = self.made.get((own, self.middle - lag))
-                    if made is not None and i < len(user.inputs):
-                        found.append((user, i, (made, port)))
-            for i, (source, port) in enumerate(
-                zip(self.first[key].inputs, self.first[key].ports, strict=True)
-            ):
-                if source in self.outside and i < len(user.inputs):  # of earlier steps, as a memory
-                    found.append((user, i, (self.outside[source], port)))
-        return found
 
 
 def _saved(node: Node, inputs: Sequence[Output | None]) -> tuple[Any, ...] | None:
