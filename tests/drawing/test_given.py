@@ -132,3 +132,18 @@ def test_a_comma_stays_at_the_end_of_its_line():
     first, second = broken(tuple(words))
     assert text.plain(first).endswith("a,")
     assert text.plain(second).strip() == "b" * 40 + ")"
+
+
+def test_a_constant_matrix_on_the_left_is_no_data():
+    """A Kalman filter's measurement: H @ m, and y - H m also where no state follows."""
+    (F,) = parameters(F=(2, 2))
+    measured, m, loss = np.array([[1.0, 0.0]]), tg.tensor(np.zeros((2, 1)), "m_0"), 0.0
+    for t, y in enumerate(np.random.default_rng(6).normal(size=(3, 1, 1)), start=1):
+        with tg.timestep(t):
+            m = F @ m
+            v = y - measured @ m
+            m = (m + 0.5 * v).named("m")
+            loss = loss + tg.square(v).sum()
+    drawing = tg.draw(loss)
+    assert labels(drawing, "constant") == ["K"]
+    assert sorted(labels(drawing, "input")) == ["x_1", "x_2", "x_3"]

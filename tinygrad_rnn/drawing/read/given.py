@@ -69,7 +69,8 @@ class Given:
                 key[node] in carried.producers and key[node] not in carried.running
             ):
                 before.update(source for source in (node, *node.inputs) if source is not None)
-        return {node for node in self.forward if node not in before}
+        leading = {key[node] for node in before if node in key}
+        return {node for node in self.forward if key[node] not in leading}
 
     def _letter(self, node: Node, i: int) -> str:
         """The letter of an array, without its number."""
@@ -78,7 +79,9 @@ class Given:
         if value is not None and sequence is not None and any(value is x for x in sequence.inputs):
             return DATA
         if node.primitive.kind == "bilinear":
-            return MATRIX if i else DATA
+            fixed = (self.reader.key[node], i) in self.fixed
+            weighed = i == 0 and any(is_parameter(source) for source in node.inputs)
+            return DATA if i == 0 and (weighed or not fixed) else MATRIX
         if node.primitive.notation.form == "choice" and i == 0:
             return MASK
         if node.primitive is V.SUBTRACT and node in self.behind:
