@@ -155,6 +155,9 @@ def test_what_reads_all_steps_before_says_so():
     past = rolled("attention_over_the_past")
     assert notes(past)["[ , ]"] == "of all steps before"
     assert list(sources_of(past, "[ , ]")) == ["s_t−1"]
+    backward = rolled("attention_over_the_past", backward=True)
+    rules = {plain(b.label) for b in backward.model.boxes if b.kind == "pullback"}
+    assert "· s_t−1^T" not in rules  # that is one of the states that alpha weighs
     memory = rolled("translation_with_attention", backward=True)
     assert notes(memory)["[ , ]"] == "only t = 4, of all steps before"
     names = [plain(box.name) for box in memory.model.boxes if box.name]

@@ -101,6 +101,7 @@ class Model:
     key_of      operation -> what is the same for the corresponding operations of all steps
     span        the steps that the one that is shown stands for, if it is their union
     captions    {step: sequence and step in it} if several sequences follow each other
+    past        of a union, the operations that read a value of all steps before
     """
 
     steps: list[int]
@@ -121,3 +122,4 @@ class Model:
     key_of: Callable[[Node], Key]
     captions: dict[int, str] = field(default_factory=dict)
     span: list[int] = field(default_factory=list)
+    past: set[Node] = field(default_factory=set)

@@ -112,7 +112,8 @@ class _Rules:
         known = self.model.symbol(node, port)
         if known is not None or isinstance(node, Leaf):
             return name(known or Symbol("x", "input"), shape)
-        unknown = depth > DEEPEST or node.primitive is EITHER
+        several = node.primitive is EITHER or node in self.model.past
+        unknown = depth > DEEPEST or several
         if unknown:
             return None
         found = replaced(self._replay(node).expr(value), self._arguments(node, depth + 1))

@@ -212,6 +212,7 @@ class RecordReader:
             self.key.__getitem__,
             self.captions,
             [] if self.union is None else self.union.span,
+            set() if self.union is None else self.union.all_past,
         )
 
     def _say_when(self, union: Union) -> None:
