@@ -668,6 +668,22 @@ class Stabilised(Odd):
         return h, {"h": h, "c": c, "n": n, "m": m}
 
 
+class Averaged(Odd):
+    """A weighted average of all that was seen, by weights of its own (Ostmeyer & Cowell 2017)."""
+
+    def __init__(self):
+        super().__init__(U=(I, 2 * H), W=(H, 2 * H))
+
+    def initial_state(self, batch_size):
+        z = tg.zeros((batch_size, H))
+        return {"h": z, "c": z, "n": tg.ones((batch_size, H))}
+
+    def step(self, x, state):
+        i, z = tg.split(x @ self.U + state["h"] @ self.W, 2, -1)
+        c, n = state["c"] + tg.exp(i) * tg.tanh(z), state["n"] + tg.exp(i)
+        return c / n, {"h": c / n, "c": c, "n": n}
+
+
 class Averages(NamedTuple):
     """A state, its averages, and how many steps they are of."""
 

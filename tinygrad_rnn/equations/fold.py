@@ -27,9 +27,10 @@ from .expr import (
     number,
     order,
     replaced,
+    rewritten,
 )
 from .read import Reader
-from .simplify import by_entries
+from .simplify import Simplifier, by_entries, signs_outside
 
 LONGEST = 12
 """How many symbols and numbers an equation may have on its right-hand side."""
@@ -109,6 +110,11 @@ class Folder:
                 total = functools.reduce(lambda a, b: add(V.ADD, [a, b], a.shape), ordered)
                 if total in present and v not in self.cotangent_of[total]:
                     self.cotangent_of[total].append(v)
+        # a - k has no -k in it, though that may be the cotangent of a value and k of none
+        self.negatives = {g.args[0]: g for g in self.cotangent_of if g.op is V.NEGATIVE}
+        self.instead: dict[Expr, Expr] = {}  # of k, by the name of -k
+        self.signs = Simplifier()
+        self.signs.rules = [signs_outside]
 
     def _cotangent(self, node: Node | None, port: int) -> Expr | None:
         assert node is not None
@@ -142,7 +148,8 @@ class Folder:
 
     def leafy(self, expr: Expr) -> bool:
         part = expr.op is V.SLICE and expr.args[0] in self.groups
-        return part or expr in self.names or expr.op in (V.SYMBOL, V.NUMBER)
+        named = expr in self.names or expr in self.instead
+        return part or named or expr.op in (V.SYMBOL, V.NUMBER)
 
     def _cheap(self, expr: Expr) -> bool:
         """Short enough to be written again wherever it is used."""
@@ -268,7 +275,7 @@ class Folder:
                 if not (self.leafy(part) or self._cheap(part)):
                     self._name_delta(part)
             times = len(self.uses[expr]) + sum(g is expr for g in self.ends)
-            if times > 1 and expr not in self.names and not self._cheap(expr):
+            if times > 1 and not self.leafy(expr) and not self._cheap(expr):
                 self._name_delta(expr)
         self._plain_delta()
 
@@ -277,6 +284,12 @@ class Folder:
         wishes = self._wishes(expr)
         part = any(of[-1].op is not V.SYMBOL for of, _ in self._parts_of(expr))
         if not (wishes or expr in self.cotangent_of or part):
+            negative = self.negatives.get(expr)
+            if negative is not None and self._wishes(negative):
+                if negative not in self.names:
+                    self._name_delta(negative)
+                self.instead[expr] = make(V.NEGATIVE, [self.names[negative]], expr.shape)
+                return
             self._give(expr, self._letter(expr, *_LETTERS), "delta")
             return
         numbered = (f"delta_{k}" for k in range(1, 100))
@@ -347,8 +360,12 @@ class Folder:
         for expr in self.forward:  # in the order in which the cell computes them
             place.setdefault(expr, max((place[arg] for arg in expr.args), default=0))
         self.forward.sort(key=place.__getitem__)
-        after = [expr for expr in self.everything if expr not in self.before]
-        for expr in [*self.forward, *after]:
+        after = [
+            self.negatives[expr] if expr in self.instead else expr
+            for expr in self.everything
+            if expr not in self.before
+        ]
+        for expr in dict.fromkeys([*self.forward, *after]):
             if expr in self.groups:
                 targets = tuple(self.names[part] for part in self.groups[expr])
                 forward.append(Equation(targets, self._body(expr)))
@@ -417,10 +434,18 @@ class Folder:
         return found
 
     def _folded(self, expr: Expr) -> Expr:
-        return replaced(expr, self.names)
+        return self._with_names(expr, {**self.names, **self.instead})
 
     def _body(self, expr: Expr) -> Expr:
-        return replaced(expr, {e: n for e, n in self.names.items() if e is not expr})
+        own = (expr, expr.args[0]) if expr in self.negatives.values() else (expr,)
+        names = {**self.names, **self.instead}
+        return self._with_names(expr, {e: n for e, n in names.items() if e not in own})
+
+    def _with_names(self, expr: Expr, names: dict[Expr, Expr]) -> Expr:
+        found = replaced(expr, names)
+        if not self.instead or found is replaced(expr, self.names):
+            return found
+        return rewritten(found, lambda e: signs_outside(e, self.signs) or e)
 
     def _meanings(self) -> Iterable[Meaning]:
         for g, target in list(self.names.items()):
