@@ -216,6 +216,18 @@ def test_sizes_of_a_drawing(call, tmp_path):
     assert "5×28" in (tmp_path / "new" / "folder" / "lstm.svg").read_text()
 
 
+def test_parts_of_a_drawing(call, tmp_path):
+    """The scope of a cell is its class."""
+    for k, options in enumerate([("--scope", 0), ("--hide", "LSTMCell")]):
+        assert call("draw", "--cell", "lstm", *options, "--times", "-o", f"{k}.svg")[0] == 0
+    closed, hidden = ((tmp_path / f"{k}.svg").read_text() for k in (0, 1))
+    assert closed.count("operations in one box") == hidden.count("operations in one box") == 4
+    assert "\N{MICRO SIGN}s forward, when run again" in closed
+    assert call("draw", "--cell", "lstm", "--only", "LSTMCell", "-o", "only.svg")[0] == 0
+    assert ">L<" in closed
+    assert ">L<" not in (tmp_path / "only.svg").read_text()
+
+
 FIXED = """
 import tinygrad_rnn as tg
 class Fixed(tg.ElmanCell):
@@ -232,6 +244,9 @@ class Fixed(tg.ElmanCell):
         (["draw", "--renderer", "x"], "--renderer x: wanted own, graphviz"),
         (["draw", "--show", "9-12"], "no --show 9-12 in this record; its steps are 1 to 4"),
         (["draw", "--show", "1,77"], "no --show 77 in this record"),
+        (["draw", "--hide", "GRU"], "--hide 'GRU'; the record has 'ElmanCell'"),
+        (["draw", "--only", "layer 1"], "--only 'layer 1'; the record has 'ElmanCell'"),
+        (["draw", "--scope", -1], "--scope -1: wanted at least 0"),
         (["draw", "--layout", "dot"], "network.svg: the suffix says the format; given '.svg', "
          "wanted one of .dot, with --layout dot"),
         (["draw", "--steps", 0], "--steps 0: wanted at least 1"),

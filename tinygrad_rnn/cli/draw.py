@@ -12,6 +12,7 @@ import typer
 
 from .. import tree
 from ..drawing import SUFFIXES, Drawing, draw
+from ..drawing.read.norms import NORMS
 from ..graph import scope
 from ..nn.load import CellNameError, cell_named, make_cell, takes_sizes
 from ..unroll import unroll
@@ -33,6 +34,7 @@ WORDS = (
     (r"steps=\((\d+), (\d+)\)", r"--show \1-\2"),
     (r"no steps \[(.*?)\]", r"no --show \1"),
     (r"(level|layout|renderer|theme|edges|direction|width)='(\w+)'", r"--\1 \2"),
+    (r"(hide|only)=('[^']*')", r"--\1 \2"),
 )
 """Arguments of `draw` and `Drawing.save` in their errors, and the options of this command."""
 
@@ -58,6 +60,18 @@ def command(
     saved: Annotated[
         bool, typer.Option("--saved", help="Mark operations that keep values.")
     ] = False,
+    times: Annotated[
+        bool, typer.Option("--times", help="Tell times, measured by running operations again.")
+    ] = False,
+    scope: Annotated[
+        int | None, typer.Option(help="How many scopes within each other are open.")
+    ] = None,
+    hide: Annotated[
+        list[str] | None, typer.Option(help="A scope that is one box; may be given again.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A scope to draw alone; may be given again.")
+    ] = None,
     width: Annotated[str | None, typer.Option(help="Of the page, such as 16cm or 800px.")] = None,
     direction: Annotated[str, typer.Option(help="Of time: LR, or TB (downwards).")] = "LR",
     title: Annotated[str | None, typer.Option(help="Above the picture.")] = None,
@@ -72,7 +86,7 @@ def command(
 ) -> None:
     """Draw a cell unrolled over time."""
     at_least(1, steps=steps, hidden=hidden, input=inputs, batch=batch, max_nodes=max_nodes)
-    at_least(0, seed=seed)
+    at_least(0, seed=seed, scope=scope)
     look = {"level": level, "edges": edges, "theme": theme, "direction": direction}
     written: dict[str, Any] = {"renderer": renderer, "layout": layout}
     for option, given in {**look, **written}.items():
@@ -86,6 +100,10 @@ def command(
                 backward=backward,
                 values=values,
                 saved=saved,
+                times=times,
+                scope=scope,
+                hide=NORMS if hide is None else hide,
+                only=only or (),
                 max_nodes=max_nodes,
                 title=title,
                 width=width,

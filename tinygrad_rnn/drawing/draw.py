@@ -17,7 +17,15 @@ from .drawing import SUFFIXES, Drawing, Stats
 from .layout.positions import MARGIN
 from .model import Box, Link, Model
 from .paint.scene import Look
-from .read.flow import Values, backward_norms, describe, gradient_norms, value_norms
+from .read.flow import (
+    Values,
+    backward_norms,
+    describe,
+    gradient_norms,
+    measure,
+    tell_times,
+    value_norms,
+)
 from .read.levels import by_step
 from .read.pullbacks import write_rules
 from .read.record import RecordReader, too_many
@@ -52,6 +60,7 @@ def draw(
     values: bool = False,
     shapes: bool = True,
     saved: bool = False,
+    times: bool = False,
     bookkeeping: bool = False,
     title: str | None = None,
     theme: Literal["light", "dark", "auto"] = "light",
@@ -84,6 +93,9 @@ def draw(
     values     write the norm of each value that is known under its name
     shapes     write the shapes of parameters beside their names
     saved      mark the operations that keep values for the backward pass
+    times      tell the time of each operation of the forward pass in its tooltip. It is measured
+               now, by running the operation again (the fastest of three runs), where the record
+               still has the values it was computed from
     bookkeeping  draw what changes nothing too: 0 +, a division by 1, a sum over one, a view
     title      above the picture
     theme      "light", "dark", or "auto" (as the reader's system)
@@ -153,6 +165,8 @@ def draw(
             raise RuntimeError("draw: the outputs are data; nothing was computed from them")
         known = Values(model, tensors)
         describe(model, known, values=values, saved=saved)
+        if times:
+            measure(model.boxes, Values(model, tensors, leaves=True))
         if backward:
             write_rules(model)
         check(model, hide=closed_ones, only=chosen)
@@ -171,6 +185,7 @@ def draw(
             gradient_norms(tensors, model)
         elif edges == "magnitude":
             value_norms(model, known)
+        tell_times(model.boxes)
         for box in model.boxes:
             wanted = None if label is None else label(box)
             if wanted is not None:

@@ -28,6 +28,7 @@ class Box:
     lines    equations written in it (kind "cell"); note: a second line, small
     keeps    mark it as keeping values for the backward pass;  back: it is part of that pass
     scopes   that it was recorded in, the outer ones first
+    seconds  that its operations take, if they were measured
     """
 
     id: str
@@ -46,6 +47,7 @@ class Box:
     keeps: bool = False
     back: bool = False
     scopes: tuple[str, ...] = ()
+    seconds: float | None = None
     facts: list[str] = field(default_factory=list)
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import numpy as np
 from ... import tree
 from ...autodiff import checked_seeds
 from ...equations import vocabulary as V
-from ...graph import Node, Output
+from ...graph import Leaf, Node, Output
 from ...sweep import output_of, pullback
 from .. import text
-from ..model import Link, Model
+from ..model import Box, Link, Model
 from ..source import LINES
 from .backward import COPY, COTANGENT, SUM
+
+RUNS = 3
+"""How often an operation is run to measure its time: the fastest counts."""
 
 
 class _Flow:
@@ -125,9 +129,11 @@ class Values:
 
     A value is known where it was saved for the backward pass, by the operation that made it or by
     one that used it, or where it can be computed again from values that are known.
+
+    leaves   those that a parameter or a tensor has at present are known too
     """
 
-    def __init__(self, model: Model, outputs: Sequence[Any]) -> None:
+    def __init__(self, model: Model, outputs: Sequence[Any], leaves: bool = False) -> None:
         self.known: dict[tuple[Node, int], Any] = {}
         drawn = [link.node for link in model.links if link.node is not None]
         nodes = sorted(dict.fromkeys(drawn), key=lambda n: n.serial)
@@ -137,6 +143,9 @@ class Values:
             for source, port, value in zip(node.inputs, node.ports, node.saved, strict=False):
                 if source is not None and value is not None:
                     self.known[source, port] = value
+        for leaf in model.order if leaves else ():
+            if isinstance(leaf, Leaf) and (value := leaf.value()) is not None:
+                self.known[leaf, 0] = value
         for output in outputs:
             self.known[output._node, output._port] = output._value
         for node in nodes:
@@ -148,20 +157,37 @@ class Values:
             return
         y = None if primitive.together is not None else node.saved[-1]  # residuals are no result
         if y is None:
-            arguments = [
-                saved if source is None else self.known.get((source, port))
-                for source, port, saved in zip(node.inputs, node.ports, node.saved, strict=False)
-            ]
-            if any(a is None for a in arguments):
+            arguments = self._arguments(node)
+            if arguments is None:
                 return
             y = primitive.value(*arguments, **node.params)
             y = y if primitive.together is None else y[0]
         for port, part in enumerate(y if primitive.multiple else (y,)):
             self.known[node, port] = part
 
+    def _arguments(self, node: Node) -> list[Any] | None:
+        """The arguments of an operation, or None if one is not known."""
+        found = [
+            saved if source is None else self.known.get((source, port))
+            for source, port, saved in zip(node.inputs, node.ports, node.saved or (), strict=False)
+        ]
+        return None if not found or any(a is None for a in found) else found
+
     def of(self, node: Node | None, port: int) -> Any:
         """A value, or None if it is not known."""
         return None if node is None else self.known.get((node, port))
+
+    def seconds(self, node: Node) -> float | None:
+        """The time that an operation takes when it is run again; None if its arguments are gone."""
+        arguments = self._arguments(node)
+        if node.primitive is None or arguments is None:
+            return None
+        taken = []
+        for _ in range(RUNS):
+            began = time.perf_counter()
+            node.primitive.value(*arguments, **node.params)
+            taken.append(time.perf_counter() - began)
+        return min(taken)
 
 
 def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
@@ -192,6 +218,26 @@ def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
             box.keeps = saved
         if box.kind == "parameter":
             box.facts.append(f"{model.uses.get(box.node, 0)} uses")
+
+
+def measure(boxes: Iterable[Box], known: Values) -> None:
+    """Run the operation of each box again, and note its time."""
+    for box in boxes:
+        if box.kind in ("op", "circle") and box.node is not None and not box.back:
+            box.seconds = known.seconds(box.node)
+
+
+def together(boxes: Iterable[Box]) -> float | None:
+    """The time that the operations of some boxes take together, as far as it is known."""
+    found = [box.seconds for box in boxes if box.seconds is not None]
+    return sum(found) if found else None
+
+
+def tell_times(boxes: Iterable[Box]) -> None:
+    """Write the times that were measured into the facts."""
+    for box in boxes:
+        if box.seconds is not None:
+            box.facts.append(f"{box.seconds * 1e6:.3g} \N{MICRO SIGN}s forward, when run again")
 
 
 def operations(node: Node) -> int:

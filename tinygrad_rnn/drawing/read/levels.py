@@ -14,6 +14,7 @@ from ..text import Run, Runs
 from .align import Key
 from .backward import COPY, GRADIENT, SEED
 from .derived import Derived
+from .flow import together
 from .lines import limited
 from .template import is_ghost, template_of
 from .template import stands_for as key_of
@@ -182,6 +183,7 @@ class _Writer:
             lines = self.derived.forward(operations)
             box = self._cell(step, ("cell", rest[0]), title, lines)
             box.scopes = _scopes_of(operations)
+            box.seconds = together(members)
             return box
         outside = first.kind in ("op", "circle") and not first.back and not is_ghost(first)
         return self._named(first) if outside else first

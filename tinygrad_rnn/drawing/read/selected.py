@@ -9,6 +9,7 @@ from ...graph import Node
 from .. import text
 from ..model import Box, Model
 from ..text import Run
+from .flow import together
 from .levels import links_between
 from .norms import NORMS
 from .template import is_ghost
@@ -107,6 +108,7 @@ def _box(members: list[Box], path: Path, n: int) -> Box:
         scopes=path[:-1],
     )
     box.keeps = any(member.keeps for member in members)
+    box.seconds = together(members)
     box.facts.append(f"{len(members)} operations in one box")
     return box
 
