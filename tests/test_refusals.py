@@ -6,6 +6,7 @@ Every case is a step of a cell. `trace` and `derive` are to say the same of it.
 import collections
 import copy
 import functools
+import inspect
 import random
 import re
 from copy import deepcopy
@@ -95,7 +96,7 @@ def as_is(cell: Any) -> list[Any]:
 
 def line_of(own: Any, mark: str) -> str:
     """The line of this file that holds the mark, as a message names it."""
-    code = own.__code__
+    code = inspect.unwrap(own).__code__
     lines = HERE.read_text().splitlines()
     number = next(k for k in range(code.co_firstlineno, len(lines) + 1) if mark in lines[k - 1])
     return f"test_refusals.py, line {number}: `{lines[number - 1].strip()}`"

@@ -117,7 +117,8 @@ def _variables(function: FunctionType) -> list[Slot]:
     """The variables a function closes over or looks up, its defaults and its attributes."""
     code = function.__code__
     if is_library(code.co_filename):
-        return []
+        written = vars(function).get("__wrapped__")  # of a user's function, in one of ours
+        return [] if written is None else [Slot("{}", None, written)]
     cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
     known = function.__globals__
     return [

@@ -306,6 +306,7 @@ def _step(given: tuple[Any, Any, Any, int, Place], sizes: Any) -> Step:
 
     cell = given[0]
     number, function = id(cell), getattr(cell.step, "__func__", cell.step)
+    function = getattr(function, "__wrapped__", function)
     code = getattr(function, "__code__", function)
     owner, known = _known.get(number, (None, set()))
     if owner is None or owner() is not cell:

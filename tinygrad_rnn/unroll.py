@@ -19,6 +19,8 @@ from .elsewhere import answering
 from .graph import Leaf, Node, Unrolling, belonging, current, timesteps
 from .nn.cell import Cell, Stepping, first_state, state_argument
 from .nn.module import Module, counting, run_dtype
+from .nn.parts import plain
+from .nn.parts import run as run_parts
 from .nn.stacked import Stacked
 from .nn.wrappers import Wrapper
 from .sequence import Sequence, sequence
@@ -121,12 +123,13 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
     times: list[int] = []
     settled = xs.active is not None
     sequence = Unrolling(xs.reverse, _beginning(state, inputs), inputs)
-    with rare_collections, belonging(sequence), timesteps(xs.start) as at:
+    step = plain(cell.step)
+    with rare_collections, belonging(sequence), run_parts(cell), timesteps(xs.start) as at:
         for i in xs.order():
             t = xs.start + i
             at(t)
             try:
-                output, after = checked_pair(cell.step(inputs[i], state), structure, cell, t)
+                output, after = checked_pair(step(inputs[i], state), structure, cell, t)
             except _OF_STATES as error:
                 if times:
                     raise

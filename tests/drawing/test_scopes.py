@@ -67,6 +67,7 @@ def bidirectional():
 
 RECORDS = {
     "nested": nested,
+    "bare": lambda: bare(),
     "stack": stack,
     "bidirectional": bidirectional,
     "encoder_decoder": NETWORKS["encoder_decoder"],
@@ -82,6 +83,30 @@ def test_cells_in_cells_have_a_band_each_and_the_inner_lies_in_the_outer():
     plates = [drawing.layout.plate(band) for band in drawing.layout.bands]
     for outer, inner in [(0, 1), (1, 2), (3, 4), (4, 5)]:
         assert within(plates[outer], plates[inner])
+
+
+class Bare(Leak):
+    """The same without scopes of its own."""
+
+    def step(self, x, state):
+        inner, m = state
+        h, inner = self.inner.step(x, inner)
+        m = (m + self.a * (h - m)).named("m")
+        return m, (inner, m)
+
+
+def bare():
+    run = tg.unroll(Bare(), np.ones((3, 1, 3), np.float32))
+    return tg.square(run.steps[-1]).sum()
+
+
+def test_a_cell_that_a_cell_calls_has_a_band_by_itself():
+    assert titles(tg.draw(bare())) == [(str(t), "inner") for t in (1, 2, 3)]
+    drawing = tg.draw(bare(), level="step")
+    cells = [plain(box.label) for box in drawing.model.boxes if box.kind == "cell"]
+    assert cells[:2] == ["inner", "cell"]
+    closed = tg.draw(bare(), hide="inner", backward=True).model.boxes
+    assert [plain(b.label) for b in closed].count("inner") == 3
 
 
 @over_records

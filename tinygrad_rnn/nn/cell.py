@@ -142,7 +142,7 @@ def first_state(cell: Any, batch_size: int, dtype: DTypeLike | None = None) -> A
 
 def state_argument(step: Callable[..., Any]) -> str | None:
     """The name that a step gives the state; None if that is just `state`, or not known."""
-    code = getattr(step, "__code__", None)
+    code = getattr(getattr(step, "__wrapped__", step), "__code__", None)
     if code is None:
         return None
     names = code.co_varnames[: code.co_argcount]

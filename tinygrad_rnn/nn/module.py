@@ -17,6 +17,7 @@ from ..graph import Array, Leaf, Node
 from ..outside import reached
 from ..primitive import plain_array
 from ..tensor import FLOAT, Buffer, Parameter, Tensor
+from . import parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,10 +93,17 @@ class Module:
         return super().__new__(cls)
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """A method `forward` is run by a call of the module, as in PyTorch."""
+        """A method `forward` is run by a call of the module, as in PyTorch.
+
+        Steps, and calls of users' modules, look whether they are parts of a cell that is run.
+        """
         super().__init_subclass__(**options)
         if "forward" in vars(cls) and "__call__" not in vars(cls):
             cls.__call__ = vars(cls)["forward"]  # type: ignore[method-assign]
+        ours = cls.__module__.startswith(__package__.partition(".")[0] + ".")
+        for name in ("step",) if ours else ("step", "__call__"):
+            if isinstance(vars(cls).get(name), FunctionType):
+                setattr(cls, name, parts.named(vars(cls)[name]))
 
     # -- discovery -------------------------------------------------------------------------------
 

@@ -115,10 +115,17 @@ def _part(box: Box, layer: int | None, model: Model) -> Part:
 
 
 def _titles(name: str, count: int, scopes: dict[int, list[tuple[str, ...]]]) -> list[str]:
-    """Titles of layers: the scope that most operations of one are in, or numbers."""
-    most = [Counter(scopes.get(k) or [()]).most_common(1)[0][0] for k in range(count)]
-    if count > 1 and all(most) and len(set(most)) == count:
-        return [text.cut(scope[-1]) for scope in most]
+    """Titles of layers: the scope that more than half of a layer's operations are in, or numbers.
+
+    One layer may be outside of the scopes that the others have: that of the cell they are parts of.
+    """
+    most: list[tuple[str, ...]] = []
+    for k in range(count):
+        around = scopes.get(k) or [()]
+        scope, times = Counter(around).most_common(1)[0]
+        most.append(scope if 2 * times > len(around) else ())
+    if count > 1 and len(set(most)) == count:
+        return [text.cut(scope[-1]) if scope else "cell" for scope in most]
     return [f"{name} {k + 1}" if count > 1 else name for k in range(count)]
 
 
