@@ -81,12 +81,17 @@ class Symbols:
 
     def _of_first(self, key: Any) -> str | None:
         """The name of a state's initial value, without its step."""
-        reader, found = self.reader, None
-        for (user, i), made in reader.carried.arrivals.items():
-            for first in reader.near if made == key else ():
-                source = first.inputs[i] if i < len(first.inputs) else None
-                if reader.key[first] == user and isinstance(source, Leaf) and source.name():
-                    found = str(source.name()).removesuffix("0").removesuffix("_")
+        return self._first_names.get(key)
+
+    @cached_property
+    def _first_names(self) -> dict[Any, str]:
+        """{state: name of its initial value}: of a tensor that arrives where the state does."""
+        reader, found = self.reader, dict[Any, str]()
+        for node in reader.near:
+            for i, source in enumerate(node.inputs):
+                made = reader.carried.arrivals.get((reader.key[node], i))
+                if made is not None and isinstance(source, Leaf) and source.name():
+                    found[made] = str(source.name()).removesuffix("0").removesuffix("_")
         return found
 
     def first(self, node: Node, i: int) -> Symbol | None:
