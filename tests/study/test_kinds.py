@@ -212,3 +212,11 @@ def test_what_is_wrong_in_one_block_is_not_put_down_to_a_gate_that_is_right():
     new = "dW[k] += (before if k < 3 else before**3 + x).T @ a"
     (found,) = compared("lstm", "dW[k] += before.T @ a", new).mistakes
     assert (found.kind, found.name, found.step) == ("unknown", "W", None)
+
+
+def test_no_place_is_named_if_all_gradients_are_wrong_without_a_reason():
+    new = "d = back + e[t - 1, n] * np.arange(1, 4) ** 0.3 + 0.1 * t * e[0, 0]"
+    (found,) = compared("elman", "d = back + e[t - 1, n]", new).mistakes
+    assert (found.kind, found.name, found.step) == ("unknown", "", None)
+    assert str(found).startswith("not found. No rewrite")
+    assert "Right: none." in str(found)

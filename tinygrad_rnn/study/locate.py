@@ -24,7 +24,8 @@ class Finding:
 
     kind      "missing f'(a)", "missing transpose", "missing term", "off by one in time", "wrong
               sign", ..., or "unknown"
-    name      the quantity v whose gradient dL/dv is the first wrong one, walking back from the loss
+    name      the quantity v whose gradient dL/dv is the first wrong one, walking back from the loss;
+              "" if it was not found
     step      at which step, 1 for the first; None for the gradient of a parameter
     words     the mistake
     explains  the gradients that are wrong by exactly this mistake
@@ -52,7 +53,7 @@ class Finding:
         if self.kind == "forward pass":
             at = f"the forward pass, {self.name}"
         if self.kind == "unknown":
-            return f"{at}. {self.words}"
+            return f"{at if self.name else 'not found'}. {self.words}"
         text = f"{at}. {self.kind[0].upper()}{self.kind[1:]}: {self.words}."
         if self.instead:
             text += f" Computed was {self.instead}; right is {self.equation}."
@@ -360,7 +361,8 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, betwee
         t = None if near.kind == "sum" or not certain else t or search.full.trial.T
         helper = near.of in lines.helpers
         return Finding("unknown", back.get(near.of, near.of), t, words, helper=helper)
-    return Finding("unknown", wrong[0] if wrong else left[0], None, words)
+    alone = [back.get(n, n) for n in left] if len(left) == 1 else wrong
+    return Finding("unknown", alone[0] if len(alone) == 1 else "", None, words)
 
 
 def _of_error(line: Line, lines: Lines) -> bool:
