@@ -138,6 +138,13 @@ def test_one_box_per_step_holds_backpropagation_through_time(gallery):
     ]
 
 
+def test_a_loss_of_the_last_output_is_written_with_the_last_state():
+    run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((3, 2, 3)))
+    drawing = tg.draw(tg.square(run.outputs[-1]).sum(), backward=True, level="step")
+    assert lines(drawing, 3)[0] == "δ_3 = 2 s_3 ⊙ (1 − s_3^2)"
+    assert lines(drawing, 2)[0] == "δ_2 = (δ_3 W^T) ⊙ (1 − s_2^2)"
+
+
 class Normalised(tg.Cell):
     """Layer normalisation before the activation function."""
 

@@ -22,6 +22,7 @@ VALUE = {
     "concatenate": lambda *xs, axis: np.concatenate(xs, axis),
     "stack": lambda *xs, axis: np.stack(xs, axis),
     "entry": lambda x, axis, index: np.take(x, index, axis),
+    "getitem": lambda x, index: x[index],
     "einsum": lambda a, b, left, right, to: np.einsum(f"{left},{right}->{to}", a, b),
 }  # fmt: skip
 
@@ -227,6 +228,19 @@ CASES = {
     "one joined": (joined(X), X),
     "entry of a stack": (
         m("take", m("stack", X, Y, shape=(2, 4, 6), axis=-3), shape=(4, 6), axis=-3, index=1), Y
+    ),
+    "last entry of a stack": (
+        m("getitem", m("stack", X, Y, shape=(2, 4, 6), axis=-3), shape=(4, 6), index=-1), Y
+    ),
+    "entry of the second of two joined": (
+        m("take", m("concatenate", number(0, (1, 6)), X, shape=(5, 6), axis=-2),
+          shape=(6,), axis=-2, index=3),
+        m("take", X, shape=(6,), axis=-2, index=2),
+    ),
+    "entry of zeros": (
+        m("take", m("concatenate", X, number(0, (2, 6)), shape=(6, 6), axis=-2),
+          shape=(6,), axis=-2, index=4),
+        number(0, (6,)),
     ),
     "numbers": (m("add", TWO, m("multiply", TWO, TWO)), number(6)),
     "number moved": (m("transpose", number(3, (4, 6)), shape=(6, 4)), number(3, (6, 4))),

@@ -22,7 +22,7 @@ from ..graph import Shape
 from ..primitive import Primitive
 from . import vocabulary as V
 from .expr import Expr, make, number, order, symbols
-from .sizes import between, broadcast
+from .sizes import between, broadcast, grows
 
 
 def by_entries(op: Primitive) -> bool:
@@ -343,13 +343,31 @@ def concatenated_again(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def stacked_again(e: Expr, s: Simplifier) -> Expr | None:
-    """An entry of a stack is the value put there."""
-    if e.op is V.TAKE and e.args[0].op is V.STACK:
-        stack = e.args[0]
-        k: int = e.params["index"]
-        if stack.params["axis"] == e.params["axis"]:
-            return stack.args[k]
-    return None
+    """An entry of a stack is the value put there, one of concatenated arrays is an entry of one."""
+    found: tuple[int, int] | None
+    if e.op is V.TAKE:
+        found = e.params["axis"], e.params["index"]
+    elif e.op is V.GETITEM and e.args[0].op in (V.STACK, V.CONCATENATE):
+        found = _one_entry(e.params["index"], e.args[0].ndim)
+    else:
+        return None
+    (x,) = e.args
+    if found is None or x.op not in (V.STACK, V.CONCATENATE) or x.params["axis"] != found[0]:
+        return None
+    axis, k = found
+    if x.op is V.STACK:
+        return x.args[k]
+    sizes = [part.shape[axis] for part in x.args]
+    if any(grows(n) for n in sizes):
+        return None
+    k %= sum(sizes)
+    i = next(i for i in range(len(sizes)) if k < sum(sizes[: i + 1]))
+    part, n, k = x.args[i], sizes[i], k - sum(sizes[:i])
+    if part.op is V.NUMBER:
+        return number(part.value, e.shape)
+    if n == 1:
+        return s.make(V.RESHAPE, [part], e.shape)
+    return s.make(V.TAKE, [part], e.shape, {"axis": axis, "index": k})
 
 
 # ------------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ class Finding:
 
     kind      "missing f'(a)", "missing transpose", "missing term", "off by one in time", "wrong
               sign", ..., or "unknown"
-    name      the quantity v whose gradient dL/dv is the first wrong one, walking back from the loss;
-              "" if it was not found
+    name      the quantity v whose gradient dL/dv is the first wrong one, walking back from the
+              loss; "" if it was not found
     step      at which step, 1 for the first; None for the gradient of a parameter
     words     the mistake
     explains  the gradients that are wrong by exactly this mistake
