@@ -115,7 +115,7 @@ APART = {
     # NumPy's functions and Python's operators as instructions; "stack" is a place of a buffer
     *("compiler/lower.py", "compiler/numpy_code.py", "compiler/numpy_loops.py"),
     # LLVM's instructions
-    *("compiler/llvm_text.py",),
+    *("compiler/llvm_text.py", "compiler/native_rows.py"),
 }
 """Files that name such operators, and why."""
 
