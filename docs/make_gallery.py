@@ -204,6 +204,17 @@ def layers(T: int = 2) -> tg.Tensor:
     return tg.square(tg.unroll(stack, np.ones((T, 1, 3), np.float32)).steps[-1]).sum()
 
 
+def deep(T: int = 4, layers: int = 6) -> tg.Tensor:
+    """Six equal layers, and a readout in every step."""
+    rng = np.random.default_rng(0)
+    V, loss = tg.Parameter(rng.normal(size=(4, 2)), "V"), 0.0
+    stack = nn.Stacked(*(tg.LSTMCell(4 if k else 3, 4, rng=k, dtype="d") for k in range(layers)))
+    for t, output in enumerate(tg.unroll(stack, rng.normal(size=(T, 1, 3))).steps, start=1):
+        with tg.timestep(t):
+            loss = loss + tg.square(output @ V).sum()
+    return loss
+
+
 def normed(T: int = 3) -> tg.Tensor:
     """s_t = tanh(layer_norm(x_t U + s_{t-1} W))."""
     rng = np.random.default_rng(0)
@@ -263,6 +274,13 @@ def main(folder: Path) -> None:
         "elman_backward_gradient": tg.draw(
             linear(0.8, 6), backward=True, edges="gradient", title="W = 0.8 Q, the backward pass"
         ),
+        "elman_backward_rolled": tg.draw(
+            linear(0.8, 6),
+            backward=True,
+            edges="gradient",
+            level="rolled",
+            title="W = 0.8 Q, rolled up",
+        ),
         "elman_dark": tg.draw(loss, edges="gradient", theme="dark"),
         "elman_1000": tg.draw(by_hand(1000), title="A thousand steps"),
         "elman_cut": tg.draw(
@@ -289,6 +307,8 @@ def main(folder: Path) -> None:
         "layers": tg.draw(layers(), title="Two layers"),
         "layers_closed": tg.draw(layers(4), scope=0, edges="gradient"),
         "layers_only": tg.draw(layers(), only="layer 2"),
+        "folded": tg.draw(deep(2), fold=True, level="step", title="Six layers, drawn once"),
+        "folded_rolled": tg.draw(deep(), fold=True, level="rolled", edges="gradient"),
         "layer_norm": tg.draw(normed()),
         "downwards": tg.draw(
             unrolled(tg.LSTMCell(3, 4, rng=0)), direction="TB", title="Time runs downwards"

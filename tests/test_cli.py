@@ -246,6 +246,8 @@ class Fixed(tg.ElmanCell):
         (["draw", "--show", "1,77"], "no --show 77 in this record"),
         (["draw", "--hide", "GRU"], "--hide 'GRU'; the record has 'ElmanCell'"),
         (["draw", "--only", "layer 1"], "--only 'layer 1'; the record has 'ElmanCell'"),
+        (["draw", "--fold"], "--fold, but no layers are equal: wanted scopes that differ by a "),
+        (["draw", "--fold", "--backward"], "--fold with --backward: of folded layers only the "),
         (["draw", "--scope", -1], "--scope -1: wanted at least 0"),
         (["draw", "--layout", "dot"], "network.svg: the suffix says the format; given '.svg', "
          "wanted one of .dot, with --layout dot"),

@@ -237,13 +237,6 @@ def test_where_a_state_is_cut_is_told():
     assert (plain(ghost.label), ghost.note) == ("s_t\N{MINUS SIGN}1", "cut: t = 3, 5")
 
 
-def test_numbers_of_one_step_say_so():
-    for look in ({"values": True}, {"edges": "gradient"}):
-        drawing = rolled("truncated", **look)
-        assert ">numbers of step 4<" in drawing.svg
-    assert "numbers of step" not in rolled("truncated").svg
-
-
 @pytest.mark.parametrize(
     ("name", "words"),
     [("runge_kutta", "1, 2   (× 2)"), ("memory_cell", "1, 2, 3   (× 3)"),
@@ -251,3 +244,95 @@ def test_numbers_of_one_step_say_so():
 )  # fmt: skip
 def test_the_steps_that_one_stands_for(name, words):
     assert f" = {words}" in rolled(name).svg
+
+
+def elman(T=4):
+    cell = tg.ElmanCell(3, 4, rng=0, dtype=np.float64)
+    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(T, 2, 3)))
+    return cell, tg.square(run.outputs).sum()
+
+
+def norms(drawing):
+    """{(from, to): norms of the links}, without times."""
+    found = {}
+    for link in drawing.model.links:
+        ends = (re.sub(r"_t?[\d\N{MINUS SIGN}]+|_t", "", plain(box.label)) for box in
+                (link.source, link.target))  # fmt: skip
+        found.setdefault(tuple(ends), []).append(link.norm)
+    return found
+
+
+@pytest.mark.parametrize("edges", ["gradient", "magnitude"])
+def test_widths_are_those_of_all_steps_together(edges):
+    """Of different values side by side, so squares add up; a parameter is one value."""
+    cell, loss = elman()
+    every = norms(tg.draw(loss, edges=edges))
+    union = tg.draw(loss, edges=edges, level="rolled")
+    found = norms(union)
+    for ends in [("s", "s W"), ("s W", "+"), ("+", "+"), ("+", "tanh"), ("tanh", "s")]:
+        if None not in every[ends]:  # values that nothing keeps
+            together = np.sqrt(np.sum(np.square(every[ends])))
+            assert found[ends] == [pytest.approx(together, rel=1e-12)]
+    assert None not in every["s", "s W"]
+    loss.backward()
+    value = {p: p.grad if edges == "gradient" else p.numpy() for p in cell.parameters().values()}
+    for name, ends in [("W", "s W"), ("U", "x U"), ("b", "+")]:
+        if None not in every[name, ends]:
+            norm = np.linalg.norm(value[getattr(cell, name)])
+            assert found[name, ends] == [pytest.approx(norm, rel=1e-12)]
+    assert "along the edge, all steps together, log scale" in union.svg
+
+
+def test_norms_of_values_are_a_range():
+    _, loss = elman()
+    every = tg.draw(loss, values=True).model.boxes
+    each = [b.note for b in every if re.fullmatch(r"s_[1-4]", plain(b.label))]
+    (state,) = [b for b in tg.draw(loss, values=True, level="rolled").model.boxes
+                if plain(b.label) == "s_t"]  # fmt: skip
+    numbers = sorted(map(float, each))
+    assert len(numbers) == 4
+    low, high = (float(end) for end in state.note.split(" \N{HORIZONTAL ELLIPSIS} "))
+    assert (low, high) == (numbers[0], numbers[-1])
+
+
+def test_a_first_state_that_was_computed_has_a_line_and_a_width_of_its_own():
+    a, W = (tg.Parameter(p, name) for p, name in [(np.full((1, 2), 0.3), "a"), (np.eye(2), "W")])
+    s = tg.tanh(a)
+    for t in range(1, 4):
+        with tg.timestep(t):
+            s = tg.tanh(s @ W).named("s")
+    loss = tg.square(s).sum()
+    first, *later = norms(tg.draw(loss, edges="gradient"))["s", "s W"]
+    found = norms(tg.draw(loss, edges="gradient", level="rolled"))
+    loss.backward()
+    assert found["W", "s W"] == [pytest.approx(np.linalg.norm(W.grad), rel=1e-6)]
+    assert found["tanh", "s W"] == [pytest.approx(first, rel=1e-12)]
+    assert found["s", "s W"] == [pytest.approx(np.linalg.norm(later), rel=1e-12)]
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_what_makes_a_state_in_some_steps_has_their_widths_alone(backward):
+    W, V = (tg.Parameter(np.eye(2) * k, name) for k, name in [(0.5, "W"), (0.8, "V")])
+    s, loss = tg.tensor(np.full((1, 2), 0.3), name="s_0"), 0.0
+    for t in range(1, 7):
+        with tg.timestep(t):
+            s = (tg.tanh(s @ W) if t % 2 else tg.sigmoid(s @ V)).named("s")
+            loss = loss + tg.square(s).sum()
+    look = {"edges": "gradient", "backward": backward}
+    one = norms(tg.draw(loss, level="rolled", **look))
+    every = norms(tg.draw(loss, **look))
+    ways = [pair for pair in every if (pair[0] == "\N{PARTIAL DIFFERENTIAL}s" if backward else
+            pair[1] == "s")]  # fmt: skip
+    assert len(ways) == 2
+    for pair in ways:
+        assert one[pair] == [pytest.approx(np.linalg.norm(every[pair]), rel=1e-6)]
+
+
+def test_no_gradient_has_flowed_where_the_state_is_cut():
+    loss = NETWORKS["truncated"]()
+    every = [k for k in tg.draw(loss, edges="gradient").model.links if k.kind == "state"]
+    flowed = [k.norm for k in every if plain(k.target.label).endswith("W")]
+    found = norms(tg.draw(loss, edges="gradient", level="rolled"))
+    assert len(flowed) == 3  # of five
+    first = norms(tg.draw(loss, edges="gradient", steps=[1]))["s", "s W"]
+    assert found["s", "s W"] == [pytest.approx(np.linalg.norm([*flowed, *first]), rel=1e-6)]

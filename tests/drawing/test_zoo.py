@@ -22,6 +22,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.drawing.paint.shapes import Plate, Stroke
 from tinygrad_rnn.drawing.read.columns import AFTER, BEFORE, columns
 from tinygrad_rnn.drawing.read.template import is_ghost, stands_for
+from tinygrad_rnn.graph import record_order
 
 LEVELS = ["op", "rolled"]
 over_all = pytest.mark.parametrize("level", LEVELS)
@@ -209,12 +210,14 @@ def test_one_box_per_parameter_and_a_junction_per_use(name, level):
     boxes = [b for b in model.boxes if b.kind == "parameter"]
     assert len({b.node for b in boxes}) == len(boxes)
     uses = defaultdict(list)
-    for node, step in columns(model.order)[0].items():
+    for node, step in model.column.items():
         for source in node.inputs:
             uses[source].append(step in {*model.shown, BEFORE, AFTER})
+    record = record_order([loss_of(name)._node])
+    whole = Counter(source for node in record for source in node.inputs)
     junctions = {rail.box: len(rail.ways) for rail in drawing.layout.rails}
     for box in boxes:
-        assert model.uses[box.node] == len(uses[box.node])
+        assert model.uses[box.node] == whole[box.node]
         assert junctions.get(box, 0) == sum(uses[box.node]), box.id
 
 

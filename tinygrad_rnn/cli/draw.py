@@ -34,6 +34,7 @@ WORDS = (
     (r"steps=\((\d+), (\d+)\)", r"--show \1-\2"),
     (r"no steps \[(.*?)\]", r"no --show \1"),
     (r"(level|layout|renderer|theme|edges|direction|width)='(\w+)'", r"--\1 \2"),
+    (r"(fold|backward)=True", r"--\1"),
     (r"(hide|only)=('[^']*')", r"--\1 \2"),
 )
 """Arguments of `draw` and `Drawing.save` in their errors, and the options of this command."""
@@ -72,6 +73,7 @@ def command(
     only: Annotated[
         list[str] | None, typer.Option(help="A scope to draw alone; may be given again.")
     ] = None,
+    fold: Annotated[bool, typer.Option("--fold", help="Draw equal layers once.")] = False,
     width: Annotated[str | None, typer.Option(help="Of the page, such as 16cm or 800px.")] = None,
     direction: Annotated[str, typer.Option(help="Of time: LR, or TB (downwards).")] = "LR",
     title: Annotated[str | None, typer.Option(help="Above the picture.")] = None,
@@ -104,6 +106,7 @@ def command(
                 scope=scope,
                 hide=NORMS if hide is None else hide,
                 only=only or (),
+                fold=fold,
                 max_nodes=max_nodes,
                 title=title,
                 width=width,

@@ -71,6 +71,7 @@ def draw(
     scope: int | None = None,
     hide: str | Collection[str] = NORMS,
     only: str | Collection[str] = (),
+    fold: bool = False,
     max_nodes: int = 2000,
 ) -> Drawing:
     """Draw the record of some outputs: time as columns, weights as rails.
@@ -79,8 +80,8 @@ def draw(
                that is called with (T, B, I), which are then shown over three steps
     level      "op" every operation, "step" one box per step, "auto" the first of these that fits a
                page (of `width`, in at most three rows); "rolled" the cell once with its loop:
-               the union of all steps, and when each part applies (the middle step, where widths or
-               values are asked for);
+               the union of all steps, and when each part applies; widths and values are those of
+               all steps;
                the name on a step is the class of a cell, or the `scope` it was recorded in
     steps      "auto" (all up to 12, then the first and last three; fewer if they are wide), "all",
                (first, last), or a list
@@ -110,6 +111,9 @@ def draw(
     hide       scopes, by name or path ("encoder/attention"), that are one box each; `layer_norm`
                and `rms_norm` are scopes too ("layer norm", "rms norm"), open with hide=()
     only       scopes; no others are drawn, but for what these read from elsewhere
+    fold       draw equal layers once, with "x 6": scopes that differ by a number ("layer 1",
+               "layer 2", ...; those of `nn.Stacked`) with the same operations, each reading the
+               one below. Names have the layer's letter: h_t^l, and h_t^(l-1) of the layer below
     max_nodes  an error rather than a picture with more boxes than this
 
     Steps are those marked with `timestep`, by `unroll` or by hand. Without marks the k-th use of a
@@ -144,6 +148,11 @@ def draw(
     chosen = (only,) if isinstance(only, str) else tuple(only)
     pixels = _pixels(width)
     tensors = _tensors(outputs)
+    if fold and backward:
+        raise ValueError(
+            "draw: fold=True with backward=True: of folded layers only the forward pass is drawn; "
+            "edges='gradient' gives the gradients in it"
+        )
     if backward or edges == "gradient":
         _single_numbers(tensors)
     widest = WIDEST if pixels is None else pixels / SMALLEST
@@ -158,7 +167,7 @@ def draw(
             backward=backward,
             bookkeeping=bookkeeping or level == "step",
             namesakes=level != "step",
-            union=edges == "plain" and not values,  # else numbers of one step are shown
+            fold=fold,
         )
         model = reader.model()
         if not model.boxes:
@@ -179,13 +188,13 @@ def draw(
             raise ValueError(
                 too_many(len(model.boxes), "boxes", max_nodes, model.steps, model.shown)
             )
-        if backward and reader.union is None:
+        if backward:
             backward_norms(tensors, model)
         elif edges == "gradient" and not backward:
             gradient_norms(tensors, model)
         elif edges == "magnitude":
             value_norms(model, known)
-        tell_times(model.boxes)
+        tell_times(model)
         for box in model.boxes:
             wanted = None if label is None else label(box)
             if wanted is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..equations.expr import Symbol
 from ..graph import Node
 from .read.align import Key
 from .read.backward import Backward
 from .read.columns import AFTER, BEFORE
+from .read.stands import Stands
 from .text import Runs
 
 RAILED = ("parameter", "gradient")
@@ -81,6 +83,23 @@ class Link:
     past: bool = False
 
 
+class Stack(NamedTuple):
+    """Equal layers that are drawn once: a letter for their number, the first and the last.
+
+    above   the layers that others read, if all read the same
+    """
+
+    letter: str
+    first: int
+    last: int
+    above: str = ""
+
+    def some(self, first: int, last: int) -> str:
+        """Some of the layers: "l = 1", "l = 2 ... 6"."""
+        dots = f" \N{HORIZONTAL ELLIPSIS} {last}" if last > first else ""
+        return f"{self.letter} = {first}{dots}"
+
+
 @dataclass
 class Model:
     """The content of a picture.
@@ -102,6 +121,9 @@ class Model:
     given       (operation, argument) -> the name of an array that is no tensor
     key_of      operation -> what is the same for the corresponding operations of all steps
     span        the steps that the one that is shown stands for, if it is their union
+    stacks      equal layers that are drawn once
+    stands      what operations and links stand for
+    normed      whether norms of values are written in boxes
     captions    {step: sequence and step in it} if several sequences follow each other
     past        of a union, the operations that read a value of all steps before
     """
@@ -125,3 +147,6 @@ class Model:
     captions: dict[int, str] = field(default_factory=dict)
     span: list[int] = field(default_factory=list)
     past: set[Node] = field(default_factory=set)
+    stacks: list[Stack] = field(default_factory=list)
+    stands: Stands = field(default_factory=Stands)
+    normed: bool = False

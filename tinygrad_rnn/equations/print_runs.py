@@ -76,7 +76,8 @@ Run(text='h', style='i', shift=1))
 
 
 def _style(text: str) -> str:
-    return "i" if len(text) == 1 and text.isalpha() else "r"
+    letter = text.removesuffix("\N{MINUS SIGN}1")  # of a layer, and the one below
+    return "i" if len(letter) == 1 and letter.isalpha() else "r"
 
 
 def _bracketed(inside: Runs, left: str = "(", right: str = ")") -> Runs:

@@ -68,7 +68,7 @@ class Legend:
             on = [Stroke(way, "flow"), Stroke([(22.0, 0.0), (38.0, 0.0)], "flow")]
             self._entry("goes on in the next row, at the same height", 38, *on)
         if edges != "plain" and any(link.norm for link in model.links):
-            self._widths(edges, widths)
+            self._widths(edges, widths, model.stands.told)
         self.bottom = self.y + 10
 
     def _entry(self, words: str, wide: float, *icon: Any) -> None:
@@ -134,8 +134,13 @@ class Legend:
 
     def _words(self, model: Model) -> None:
         boxes = model.boxes
-        if any(box.note for box in boxes) and not model.span:
-            self._entry("second line: norm of the value", 0)
+        for stack in model.stacks:
+            words = f"{stack.letter}  layer, {stack.first} to {stack.last}: drawn once; "
+            words += f"{stack.letter}\N{MINUS SIGN}1: of the one below"
+            self._entry(words + (f"; what follows reads {stack.above}" if stack.above else ""), 0)
+        if model.normed and any(box.note for box in boxes):
+            ends = ", smallest and largest" if model.stands.told else ""
+            self._entry(f"second line: norm of the value{ends}", 0)
         if any(box.keeps for box in boxes):
             self._entry("keeps values for the backward pass", 8, Plate(Rect(4, 0, 7, 7), 0, "kept"))
         written = {box.symbol for box in boxes} | {
@@ -149,10 +154,14 @@ class Legend:
         if has_targets(model.order) and (letter := target_letter(model.order)) in written:
             self._entry(f"{letter}  targets, as 0 and 1", 0)
 
-    def _widths(self, edges: str, widths: Widths) -> None:
+    def _widths(self, edges: str, widths: Widths, told: str) -> None:
         value = "gradient that flowed back" if edges == "gradient" else "value"
         self._row()
-        self._entry(f"width: norm of the {value} along the edge, log scale", 0)
+        self._entry(f"width: norm of the {value} along the edge{told}, log scale", 0)
         low, high = widths.low, widths.high
-        for norm in [low] if high / low < 1.12 else [low, (low * high) ** 0.5, high]:
+        norms = [low] if high / low < 1.12 else [low, (low * high) ** 0.5, high]
+        samples = sum(56 + text.width((Run(f"{norm:.2g}"),), SMALL_FONT) for norm in norms)
+        if self.x + samples - 20 > self.end:
+            self._row()  # beside each other, wherever they stand
+        for norm in norms:
             self._entry(f"{norm:.2g}", 30, Stroke([(0, 0), (30, 0)], "flow", widths(norm)))

@@ -78,7 +78,7 @@ class Painter:
             self._way(link, way)
         for box, rect in layout.rects.items():
             self._box(box, layout.stands(rect))
-        captions = any(c.step is not None and self._caption(c.step) for c in layout.columns)
+        captions = any(c.step in self.layout.model.captions for c in layout.columns)
         room = self._shapes() if self.look.shapes else 0.0
         y = bottom + (26 if layout.model.timed else 6) + (14 if captions else 0)
         if layout.turned:
@@ -152,25 +152,17 @@ class Painter:
             elif model.timed:
                 times = f" = {column.step}"
                 if model.rolled:
-                    steps = model.span or model.steps
+                    steps = model.span
                     span = ", ".join(map(str, steps))
                     if len(steps) > 3:
                         span = f"{steps[0]}, \N{HORIZONTAL ELLIPSIS}, T = {steps[-1]}"
                     times = f" = {span}   (\N{MULTIPLICATION SIGN} {len(steps)})"
                 label = (Run("t", "i"), Run(times))
                 shapes: list[Any] = [Plate(plate, 8, "band"), self._beside(plate, label, 14.0)]
-                if caption := self._caption(column.step):
+                if caption := model.captions.get(column.step):
                     shapes.append(self._beside(plate, (Run(text.cut(caption)),), 30.0, "sans"))
                 data = {"kind": "band", "step": str(column.step)}
                 self.groups.append(Group(f"time step t{times}", "", shapes, data))
-
-    def _caption(self, step: int) -> str:
-        """The words about a step besides its number."""
-        model = self.layout.model
-        if not model.rolled:
-            return model.captions.get(step, "")
-        numbers = any(box.note for box in model.boxes) or any(k.norm for k in model.links)
-        return f"numbers of step {step}" if numbers and not model.span else ""
 
     def _beside(self, plate: Rect, runs: Runs, down: float, face: str = "serif") -> Words:
         """Words under a step; left of it, if time runs downwards."""

@@ -330,7 +330,7 @@ class Derived:
                     arguments.append(
                         (symbol, getattr(value, "shape", ()), entered.setdefault(i, len(entered)))
                     )
-            params = tuple((key, _frozen(v, self.batch)) for key, v in node.params.items())
+            params = tuple((key, frozen(v, self.batch)) for key, v in node.params.items())
             names = tuple(sorted((node.names or {}).items()))
             lines.append((node.primitive, params, tuple(arguments), names, node.shape))
             place[node] = len(place)
@@ -552,10 +552,10 @@ def _later(equation: Equation, steps: int) -> Equation:
     return Equation(tuple(map(later, equation.targets)), rewritten(equation.value, later))
 
 
-def _frozen(param: Any, batch: int | None) -> Any:
+def frozen(param: Any, batch: int | None = None) -> Any:
     """Something hashable; entries for each row of the batch may be any."""
     if isinstance(param, tuple | list):
-        return tuple(_frozen(part, batch) for part in param)
+        return tuple(frozen(part, batch) for part in param)
     if isinstance(param, slice):
         return "slice", param.start, param.stop, param.step
     if isinstance(param, np.ndarray):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ import numpy as np
 from ... import tree
 from ...autodiff import checked_seeds
 from ...equations import vocabulary as V
-from ...graph import Leaf, Node, Output
+from ...graph import Leaf, Node, Output, record_order
 from ...sweep import output_of, pullback
 from .. import text
 from ..model import Box, Link, Model
 from ..source import LINES
-from .backward import COPY, COTANGENT, SUM
+from .backward import COPY, COTANGENT, PULLBACK, SUM
+from .columns import is_parameter
 
 RUNS = 3
 """How often an operation is run to measure its time: the fastest counts."""
@@ -30,19 +31,19 @@ class _Flow:
     """
 
     def __init__(self) -> None:
-        self._of: dict[tuple[Node, int], tuple[Link, Output]] = {}
+        self._of: dict[tuple[Node, int], list[tuple[Link, Output]]] = {}
         self._sums: dict[Link, dict[Output, Any]] = {}
 
     def expect(self, link: Link, node: Node, i: int) -> None:
-        """The cotangent of argument `i` of a node flows along this link."""
+        """The cotangent of argument `i` of a node flows along this link, if anything does."""
         source = node.inputs[i]
-        assert source is not None
-        self._of[node, i] = link, (source, node.ports[i])
+        cut = isinstance(source, Leaf) and source.kind == "detached" and link.kind != "cut"
+        if source is not None and not cut:
+            self._of.setdefault((node, i), []).append((link, (source, node.ports[i])))
 
     def visit(self, node: Node, i: int, part: Any) -> None:
         """For `pullback`."""
-        if (node, i) in self._of:
-            link, value = self._of[node, i]
+        for link, value in self._of.get((node, i), ()):
             self.add(link, value, part)
 
     def add(self, link: Link, value: Output, part: Any) -> None:
@@ -61,33 +62,52 @@ def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
     whose values were freed.
     """
     flow = _Flow()
-    wanted = [node for node in model.order if node.primitive is None]
+    order = record_order(output._node for output in outputs)
+    wanted = [node for node in order if node.primitive is None]
     totals: list[tuple[Link, Link]] = []
     for link in model.links:
         for part in link.parts or [link]:
             if part.i < 0:
                 assert part.node is not None
                 totals.append((link, part))
-                wanted.append(part.node)
+                wanted += model.stands.made(part)
             elif part.kind != "constant" and part.node is not None:
-                flow.expect(link, part.node, part.i)
+                for node, i in model.stands.uses(part):
+                    flow.expect(link, node, i)
     seeds = checked_seeds(outputs, None, record=False)
     found = pullback(seeds, wanted, keep=True, visit=flow.visit)
     for link, part in totals:
         assert part.node is not None
-        total = output_of(found, part.node, part.target.port)
-        if total is not None:
-            flow.add(link, (part.node, part.target.port), total)
+        norms = []
+        for node in model.stands.made(part):
+            total = output_of(found, node, part.target.port)
+            if total is not None:
+                flow.add(link, (node, part.target.port), total)
+                norms.append(np.linalg.norm(total))
+        if norms:
             name = "" if link.target is part.target else f"{text.plain(part.target.label)}: "
-            link.target.facts.append(f"{name}gradient norm {np.linalg.norm(total):.4g}")
+            link.target.facts.append(f"{name}gradient norm {_range(norms)}")
     for link in model.links:
         if link.kind == "cut":
             link.norm, link.lost = 0.0, flow.norm(link)
         elif link.kind != "constant":
             link.norm = flow.norm(link)
     for box in model.boxes:
-        if box.kind in ("parameter", "input") and box.node in found:
-            box.facts.append(f"gradient norm {np.linalg.norm(found[box.node]):.4g}")
+        if box.kind in ("parameter", "input") and box.node is not None:
+            own = [found[one] for one in model.stands.nodes(box.node) if one in found]
+            if own:
+                box.facts.append(f"gradient norm {_range(map(np.linalg.norm, own))}")
+
+
+def _is_reached(source: Node | None) -> bool:
+    """Whether a gradient flows on to a value: it was computed, or is a parameter."""
+    return source is not None and (source.primitive is not None or is_parameter(source))
+
+
+def _range(numbers: Iterable[Any], digits: int = 4) -> str:
+    """A number, or the smallest and the largest of several."""
+    ends = [f"{end(found):.{digits}g}" for found in [[*numbers]] for end in (min, max)]
+    return " \N{HORIZONTAL ELLIPSIS} ".join(dict.fromkeys(ends))
 
 
 def backward_norms(outputs: Sequence[Any], model: Model) -> None:
@@ -104,12 +124,22 @@ def backward_norms(outputs: Sequence[Any], model: Model) -> None:
             of: Node = node.params["of"]
             arrived = back.parts.get((node, part.i))
             if arrived is not None:
-                flow.expect(link, *arrived)
+                forward, i = arrived
+                for use in model.stands.uses_of(forward, i, forward.inputs[i]):
+                    if use[1] < 0:  # what makes a state in some steps
+                        totals[link, (use[0], forward.ports[i])] = None
+                    else:
+                        flow.expect(link, *use)
             else:  # not one contribution but all of them, or the seed
                 port = node.params["i"] if node.primitive in (SUM, COPY, COTANGENT) else part.i
-                totals[link, (of, port)] = None
+                ones = model.stands.nodes(of)
+                rule = part.target.node
+                if rule is not None and rule.primitive is PULLBACK:  # only steps that have it
+                    uses = model.stands.uses_of(of, rule.params["i"], of.inputs[rule.params["i"]])
+                    ones = [n for n, i in uses if _is_reached(n.inputs[i])]
+                totals.update({(link, (one, port)): None for one in ones})
     seeds = checked_seeds(outputs, None, record=False)
-    wanted = {node.params["of"] for node in back.nodes}
+    wanted = {one for node in back.nodes for one in model.stands.nodes(node.params["of"])}
     found = pullback(seeds, wanted, keep=True, visit=flow.visit)
     for link, value in totals:
         total = output_of(found, *value)
@@ -119,9 +149,13 @@ def backward_norms(outputs: Sequence[Any], model: Model) -> None:
         link.norm = flow.norm(link)
     for box in model.boxes:
         if box.kind in ("gradient", "value") and box.node in back.key:
-            total = output_of(found, box.node.params["of"], box.node.params["i"])
-            if total is not None:
-                box.facts.append(f"gradient norm {np.linalg.norm(total):.4g}")
+            norms = [
+                np.linalg.norm(total)
+                for one in model.stands.nodes(box.node.params["of"])
+                if (total := output_of(found, one, box.node.params["i"])) is not None
+            ]
+            if norms:
+                box.facts.append(f"gradient norm {_range(norms)}")
 
 
 class Values:
@@ -135,7 +169,8 @@ class Values:
 
     def __init__(self, model: Model, outputs: Sequence[Any], leaves: bool = False) -> None:
         self.known: dict[tuple[Node, int], Any] = {}
-        drawn = [link.node for link in model.links if link.node is not None]
+        self.stands = model.stands
+        drawn = [n for k in model.links if k.node is not None for n in self.stands.nodes(k.node)]
         nodes = sorted(dict.fromkeys(drawn), key=lambda n: n.serial)
         for node in nodes:
             if node.saved is None:
@@ -143,7 +178,8 @@ class Values:
             for source, port, value in zip(node.inputs, node.ports, node.saved, strict=False):
                 if source is not None and value is not None:
                     self.known[source, port] = value
-        for leaf in model.order if leaves else ():
+        order = record_order(output._node for output in outputs) if leaves else ()
+        for leaf in order:
             if isinstance(leaf, Leaf) and (value := leaf.value()) is not None:
                 self.known[leaf, 0] = value
         for output in outputs:
@@ -173,11 +209,17 @@ class Values:
         ]
         return None if not found or any(a is None for a in found) else found
 
-    def of(self, node: Node | None, port: int) -> Any:
-        """A value, or None if it is not known."""
-        return None if node is None else self.known.get((node, port))
+    def of(self, node: Node, port: int) -> list[Any]:
+        """The values of a box that are known: of all operations that it stands for."""
+        found = [self.known.get((one, port)) for one in self.stands.nodes(node)]
+        return [value for value in found if value is not None and np.size(value)]
 
     def seconds(self, node: Node) -> float | None:
+        """The time of all operations that one stands for; None if it is not known."""
+        found = [self._seconds(one) for one in self.stands.nodes(node)]
+        return None if None in found else sum(filter(None, found))
+
+    def _seconds(self, node: Node) -> float | None:
         """The time that an operation takes when it is run again; None if its arguments are gone."""
         arguments = self._arguments(node)
         if node.primitive is None or arguments is None:
@@ -195,21 +237,24 @@ def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
 
     values  write the norm into the box as well;  saved: mark operations that keep values
     """
+    model.normed = values
     for box in model.boxes:
         if box.node is None:
             continue
         shape, dtype = box.node.output(box.port)
         facts = [f"shape {shape}, {dtype}"]
-        value = known.of(box.node, box.port)
-        if value is not None and np.size(value):
+        if known_values := known.of(box.node, box.port):
+            norms = [np.linalg.norm(value) for value in known_values]
             if values and box.kind not in ("circle", "parameter"):
-                box.note = f"{np.linalg.norm(value):.3g}"
-            facts.append(f"mean {np.mean(value):.4g}, norm {np.linalg.norm(value):.4g}")
+                box.note = "; ".join(filter(None, [_range(norms, 3), box.note]))
+            value = np.concatenate([np.ravel(value) for value in known_values])
+            facts.append(f"mean {np.mean(value):.4g}, norm {_range(norms)}")
             facts.append(f"from {np.min(value):.4g} to {np.max(value):.4g}")
         if box.node in LINES and not box.back:
             facts.append(str(LINES[box.node]))
         if box.kind in ("op", "circle") and (count := operations(box.node)):
-            facts.append(f"{count} floating-point operations")
+            count *= len(model.stands.nodes(box.node))
+            facts.append(f"{count} floating-point operations{model.stands.told}")
         box.facts[:0] = facts
         values_kept = [v for v in tree.leaves(box.node.saved or ()) if v is not None]
         kept = [np.shape(v) for v in values_kept if np.ndim(v)]
@@ -233,11 +278,12 @@ def together(boxes: Iterable[Box]) -> float | None:
     return sum(found) if found else None
 
 
-def tell_times(boxes: Iterable[Box]) -> None:
+def tell_times(model: Model) -> None:
     """Write the times that were measured into the facts."""
-    for box in boxes:
+    for box in model.boxes:
         if box.seconds is not None:
-            box.facts.append(f"{box.seconds * 1e6:.3g} \N{MICRO SIGN}s forward, when run again")
+            time = f"{box.seconds * 1e6:.3g} \N{MICRO SIGN}s forward, when run again"
+            box.facts.append(time + model.stands.told)
 
 
 def operations(node: Node) -> int:
@@ -261,19 +307,26 @@ def value_norms(model: Model, values: Values) -> None:
     """Give each link the norm of the value that went forward along it, where it is known."""
     for link in model.links:
         flow, known = _Flow(), True
-        for part in {_value_of(part): part for part in link.parts or [link]}.values():
-            node, port = _value_of(part)
-            value = values.of(node, port)
-            if node is None and part.node is not None and part.node.saved is not None:
-                value = part.node.saved[part.i]
+        done: set[Any] = set()
+        for node, i, port in _uses(link, model):
+            source = node if i < 0 else node.inputs[i]
+            value = None if source is None else values.known.get((source, port))
+            if source is None and node.saved is not None:
+                value = node.saved[i]
             known = known and value is not None
-            if known:
-                flow.add(link, (node or part.node, port), value)  # type: ignore[arg-type]
+            if known and (source or (node, i), port) not in done:
+                done.add((source or (node, i), port))
+                flow.add(link, (source or node, port), value)
         link.norm = flow.norm(link) if known else None
 
 
-def _value_of(link: Link) -> tuple[Node | None, int]:
-    """The value on a link that was not merged."""
-    if link.i >= 0 and link.node is not None:
-        return link.node.inputs[link.i], link.node.ports[link.i]
-    return link.node, link.target.port
+def _uses(link: Link, model: Model) -> Iterator[tuple[Node, int, int]]:
+    """The values on a link: an argument of an operation, or its result (-1), and which output."""
+    for part in link.parts or [link]:
+        if part.node is None:
+            continue
+        if part.i < 0:
+            yield from ((node, -1, part.target.port) for node in model.stands.made(part))
+            continue
+        for node, i in model.stands.uses(part):
+            yield node, i, node.ports[i]

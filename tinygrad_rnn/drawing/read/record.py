@@ -10,16 +10,18 @@ import numpy as np
 from ...equations.expr import Symbol
 from ...graph import Leaf, Node, record_order
 from .. import text
-from ..model import Box, Link, Model
+from ..model import Box, Link, Model, Stack
 from ..text import Run, Runs
 from .align import Key, correspondence
 from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
 from .bookkeeping import dissolved, without
 from .columns import AFTER, BEFORE, columns, is_parameter
 from .either import EITHER
+from .folded import Folded, folded
 from .given import Given, identity
 from .norms import norms
 from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
+from .stands import Stands
 from .states import Carried
 from .states import namesakes as numbers_of_namesakes
 from .symbols import Symbols
@@ -47,24 +49,39 @@ class RecordReader:
         backward: bool = False,
         bookkeeping: bool = True,
         namesakes: bool = False,
-        union: bool = False,
+        fold: bool = False,
     ) -> None:
         self.bookkeeping = bookkeeping
         self.roots = [(t._node, t._port) for t in outputs]
-        self.union = union_of(self.roots) if rolled and union else None
+        self.folded = folded(self.roots) if fold else None
+        if self.folded is not None:
+            self.roots = self.folded.roots
+        ends = [n for n, _ in self.roots] if self.folded is None else self.folded.ends
+        self.union = union_of(self.roots, ends) if rolled else None
         if self.union is None:
-            self.order = record_order(node for node, _ in self.roots)
+            self.order = record_order(ends)
             self.column, self.captions = columns(self.order)
         else:
             self.roots, self.order = self.union.roots, self.union.order
             self.column, self.captions = dict(self.union.column), {}
+        self.layer_read: dict[tuple[Node, int], str] = {}  # by what is outside of some layers
+        self.layer_more: list[tuple[Node, int, tuple[Node, int]]] = []
+        if self.folded is not None:
+            of = {} if self.union is None else self.union.of
+            self.layer_read = {(of.get(n, n), i): s for (n, i), s in self.folded.leaves.items()}
+            more: dict[Any, tuple[Node, int]] = {}
+            middle = 0 if self.union is None else self.union.middle
+            ordered = sorted(self.folded.more, key=lambda m: m[0].place.step != middle)
+            for user, i, (source, port) in ordered:
+                made = "given" if isinstance(source, Leaf) else of.get(source, source)
+                more.setdefault((of.get(user, user), i, made), (of.get(source, source), port))
+            self.layer_more = [(user, i, value) for (user, i, _), value in more.items()]
         self.steps = sorted(set(self.column.values()) - {BEFORE, AFTER})
         self.rank = {step: k for k, step in enumerate(self.steps)}
         self.shown = choose(self.steps) if self.steps else []
-        self.rolled = rolled and len(self.steps) > 1
-        if self.rolled:
-            middle = self.steps[len(self.steps) // 2 :]  # far from both ends
-            self.shown = middle[:1] if self.union is None else [self.union.middle]
+        self.rolled = self.union is not None
+        if self.union is not None:
+            self.shown = [self.union.middle]
         self.visible = {*self.shown, BEFORE, AFTER}
         self._not_too_many(max_nodes)
         self.back_nodes: set[Node] = set()
@@ -156,6 +173,9 @@ class RecordReader:
                 if source is not None and source.primitive is None:
                     users.setdefault(source, set()).add(column)
                     uses[source] = uses.get(source, 0) + 1
+        for user, _, (source, _) in self.layer_more:
+            if isinstance(source, Leaf):
+                users.setdefault(source, set()).add(self.column[user])
         self.users = users
         self.by_serial = {n.serial: n for n in self.near}
         self.begins = {  # {tensor: where it arrives as the first of some states}
@@ -175,6 +195,8 @@ class RecordReader:
             if node in self.back_nodes:
                 break
             self._operation(node)
+        if self.folded is not None:
+            self._layers_said(self.folded)
         for node, port in self.roots:
             self._output(node, port)
         for node in drawn:
@@ -187,6 +209,8 @@ class RecordReader:
         if self.union is not None:
             uses = self.union.uses
             self._say_when(self.union)
+        if self.folded is not None:
+            uses = {**uses, **self.folded.uses}
         counts = {n: uses.get(n, 0) for n in self.order if is_parameter(n)}
 
         directions = {
@@ -213,7 +237,35 @@ class RecordReader:
             self.captions,
             [] if self.union is None else self.union.span,
             set() if self.union is None else self.union.all_past,
+            [] if self.folded is None else self._stacks(self.folded),
+            Stands(self.union, self.folded, {(n, i, s) for n, i, (s, _) in self.layer_more}),
         )
+
+    def _stacks(self, folded: Folded) -> list[Stack]:
+        of = {s: {told for told in folded.read if told.startswith(s.letter)} for s in folded.stacks}
+        return [s._replace(above=t.pop() if len(t) == 1 else "") for s, t in of.items()]
+
+    def _layers_said(self, folded: Folded) -> None:
+        """What the first of several layers reads, and which layers read or make a value."""
+        for user, i, (source, port) in self.layer_more:
+            if (user, 0) not in self.box_of:
+                continue
+            if not isinstance(source, Leaf):
+                self._another(user, i, (source, port))
+                continue
+            box = self.box_of.get((source, 0)) or self._leaf(source, user, i, False)[0]
+            kind = "constant" if source.kind == "constant" else "flow"
+            self.links.append(Link(box, self.box_of[user, 0], i, kind, user))
+        for box in self.boxes:
+            box.note = folded.notes.get(box.node, "") if box.node is not None else ""
+            if box.node in folded.stand and box.kind == "parameter":
+                names = [str(one.name()) for one in folded.stand[box.node]]
+                shapes = dict.fromkeys(str(one.shape) for one in folded.stand[box.node])
+                box.facts.append(f"one in each layer: {len(names)}, of shape {', '.join(shapes)}")
+            read = {s for (n, _), s in self.layer_read.items() if n is box.node}
+            if read and box.kind in ("op", "circle") and len(folded.read) > 1:
+                box.note = "; ".join(sorted(read))
+                box.kind = "op"
 
     def _say_when(self, union: Union) -> None:
         """Notes on the first of the operations that only some steps have, and on cut states."""
@@ -302,11 +354,29 @@ class RecordReader:
         if state:
             self._value(node, 0, box)
 
+    def _another(self, node: Node, i: int, value: tuple[Node, int]) -> None:
+        """A link from where an argument comes from in the first of several layers."""
+        (source, port), box = value, self.box_of[node, 0]
+        box = next((k.source for k in self.links if k.target is box and k.i == -1), box)
+        found = self.box_of.get((source, port)) or self.box_of.get((source, 0))
+        if found is None and self.key.get(source) in self.drawn_keys:
+            kind, key = self._stand_in("ghost", self.key[source])
+            found = self._box(
+                "earlier", kind, key, self.column[source], self.symbols.label(source, port),
+                source, port,
+            )  # fmt: skip
+            self.box_of[source, port] = found
+        if found is not None:
+            kind = "flow" if self.same(found, self.column[node]) else "state"
+            self.links.append(Link(found, box, i, kind, node))
+
     def _output_label(self, node: Node, i: int) -> Runs:
         """Which of several outputs an argument is, if they have names."""
         source, port = node.inputs[i], node.ports[i]
         if self.union is not None and (node, i) in self.union.apart:
             return (Run(said(self.union.apart[node, i], self.union.span, self.union.captions)),)
+        if (node, i) in self.layer_read:
+            return (Run(self.layer_read[node, i]),)
         if source is None or source.primitive is None or not source.primitive.multiple:
             return ()
         name = source.name(port)
@@ -503,7 +573,8 @@ class RecordReader:
         elif arrives:
             key = self._stand_in("first", self.carried.arrivals[self.key[node], i])[1]
         else:
-            key = ("input", *self.key[node], i)
+            further = any(leaf is source for _, _, (source, _) in self.layer_more)
+            key = ("first layer" if further else "input", *self.key[node], i)
         label = text.named(symbol)
         kind = "value" if arrives and column != BEFORE else "input"
         box = self._box(text.plain(label), kind, key, column, label, leaf)

@@ -127,9 +127,10 @@ class Symbols:
             if before:  # the state of the step that it was cut from
                 when = {**before, "time": before["time"] - reader.carried.lags[reader.key[node], i]}
             name = (stem if own else name) + reader.carried.upper.get(made_by, "")
+        by_layer = reader.folded is not None and leaf in reader.folded.notes
         if leaf in reader.given.names:
             symbol = reader.given.names[leaf]
         else:
-            symbol = Symbol(text.cut(name or "x"), "input", **(when if arrives else {}))
+            symbol = Symbol(text.cut(name or "x"), "input", **(when if arrives or by_layer else {}))
         self.leaves[leaf] = symbol
         return symbol

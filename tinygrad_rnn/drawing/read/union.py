@@ -26,6 +26,8 @@ FARTHEST = 8
 """How many steps back a value may come from and still be drawn."""
 Source = tuple[Key, int, int]
 """Key of an operation, which output, and how many steps before."""
+Flows = dict[tuple[Node, int, Node | None], list[tuple[Node, int]]]
+"""{(operation of the union, argument, where it comes from): arguments in the record}"""
 
 
 class Union(NamedTuple):
@@ -47,6 +49,11 @@ class Union(NamedTuple):
     captions  {step: what it is in its sequence}
     cut       {key of a value that is handed on: the steps before which it is detached}
     fixed     places with the same numbers in several steps: (key of an operation, argument)
+    of        {operation of a step: that of the union}
+    alike     {operation of the union: those that it stands for}
+    flows     {(operation, argument, where it comes from): the arguments that it stands for};
+              argument -1 is the result of an operation as a whole
+    middles   {operation of another column: that of the middle}
     """
 
     roots: list[Output]
@@ -64,11 +71,18 @@ class Union(NamedTuple):
     captions: dict[int, str]
     cut: dict[Key, list[int]]
     fixed: set[tuple[Key, int]]
+    of: dict[Node, Node]
+    alike: dict[Node, list[Node]]
+    flows: Flows
+    middles: dict[Node, Node]
 
 
-def union_of(roots: Sequence[Output]) -> Union | None:
-    """The union of the steps behind some outputs; None if there is one step, or none."""
-    record = record_order(node for node, _ in roots)
+def union_of(roots: Sequence[Output], ends: Sequence[Node]) -> Union | None:
+    """The union of the steps behind some outputs; None if there is one step, or none.
+
+    ends   the outputs, and other nodes that are shown with all that they are made from
+    """
+    record = record_order(ends)
     column, captions = columns(record)
     steps = sorted(set(column.values()) - {BEFORE, AFTER})
     return None if len(steps) < 2 else _Maker(roots, record, column, captions, steps).union()
@@ -118,6 +132,7 @@ class _Maker:
         self.open: set[tuple[Key, int]] = set()
         self.outside: dict[Node, Node] = {}
         self.apart: dict[tuple[Node, int], list[int]] = {}
+        self.places: dict[Node, list[int | None]] = {}  # of the arguments, in copies
         self.all_past: set[Node] = set()
         self.makes: dict[Node, Node] = {}
         self.columns_made: dict[Node, int] = {}
@@ -226,7 +241,7 @@ class _Maker:
             node.primitive,
             tuple(pair[0] if pair else None for pair in pairs),
             tuple(pair[1] if pair else 0 for pair in pairs),
-            _saved(node, pairs),
+            saved_for(node, pairs),
             node.params,
             node.shape,
             node.dtype,
@@ -315,6 +330,7 @@ class _Maker:
                 arguments.append((self._leaf(source, column), port))
             else:
                 arguments.append((source, port))  # from before the steps
+        values = [*arguments, *self._further(key, len(arguments), column)]
         if key in self.past:
             began = [
                 v is not None and self.begun.get(v[0], set()) & self.past[key] for v in arguments
@@ -322,11 +338,23 @@ class _Maker:
             plain = [v for v, first in zip(arguments, began, strict=True) if not first]
             arguments = list(dict.fromkeys(plain))
         copy = self._copy(node, arguments, column, key)
+        self.places[copy] = [
+            (i if key not in self.past else arguments.index(v) if v in arguments else None)
+            for i, v in enumerate(values)
+        ]
         if key in self.instead:
             copy.names = None  # the state has it
         if key in self.past:
             self.all_past.add(copy)
         return copy
+
+    def _further(self, key: Key, count: int, column: int) -> list[Output | None]:
+        """Arguments beyond those of the step that is shown."""
+        found = []
+        for source in self.sources[key][count:]:
+            made = source and self.made.get((source[0], column - source[2]))
+            found.append((made, source[1]) if made and source else None)
+        return found
 
     def _leaf(self, leaf: Node, column: int) -> Node:
         """A value from outside; the data of a step are other data in every copy."""
@@ -381,15 +409,19 @@ class _Maker:
             self.apart,
             self.all_past,
             self.makes,
-            {
-                n
-                for k in {self.key[m] for m in self.between}
-                for (o, _), n in self.made.items()
-                if o == k and n
-            },
+            self._untimed(),
             self.captions,
             self._cut(),
             fixed_places(self.inside, self.column, self.key),
+            {node: self._in_step(self.key[node], at) for node in self.inside} | self.outside,
+            self._alike(),
+            self._flows(),
+            {
+                copy: made
+                for (key, column), copy in self.made.items()
+                if column != at and copy is not None
+                if (made := self.made[key, at]) is not None
+            },
         )
 
     def _root(self, node: Node, port: int) -> Output:
@@ -412,6 +444,57 @@ class _Maker:
         memories = {self.key[node] for node in self.between}
         return {made for (key, _), made in self.made.items() if key in memories and made}
 
+    def _alike(self) -> dict[Node, list[Node]]:
+        found = {}
+        for (key, _), copy in self.made.items():
+            if copy is not None:
+                keys = [own for own, _, _ in self.either.get(key, ())] or [key]
+                found[copy] = [node for own in keys for node in self.alike.get(own, ())]
+        return found | {copy: [node] for node, copy in self.outside.items()}
+
+    def _flows(self) -> Flows:
+        """The uses that each use of the union stands for, by where the value comes from.
+
+        A first state counts as the state that arrives there. What makes a state in some steps
+        is used there as a whole: argument -1.
+        """
+        found: Flows = {}
+        for key, nodes in self.alike.items():
+            user = self._in_step(key, self.middle)
+            for node in nodes:
+                for i, k in enumerate(self.places[user][: len(node.inputs)]):
+                    if k is None:
+                        continue
+                    use, either = (node, i), user.inputs[k]
+                    found.setdefault((user, k, either), []).append(use)
+                    one = either and self._one_of(either, self.column[node])
+                    if one:
+                        assert either is not None
+                        found.setdefault((user, k, one), []).append(use)
+                        found.setdefault((either, either.inputs.index(one), one), []).append(use)
+        for key in self.called:
+            if (state := self.made[key, self.middle]) is not None:
+                for i, made in enumerate(state.inputs):
+                    assert made is not None
+                    whole = [(node, -1) for node in self.alike[self.keys_made[made]]]
+                    found[state, i, made] = found[state, -1, made] = whole
+        for node, copy in self.outside.items():
+            for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+                value = source and self._root(source, port)[0], port
+                places = [*zip(copy.inputs, copy.ports, strict=True)]
+                k = i if len(places) == len(node.inputs) else places.index(value)
+                found.setdefault((copy, k, copy.inputs[k]), []).append((node, i))
+        return found
+
+    def _one_of(self, either: Node, step: int) -> Node | None:
+        """Where an argument that is `EITHER` comes from in a step."""
+        key = self.keys_made.get(either, ())
+        for (own, _, lag), steps in self.either.get(key, {}).items():
+            if key not in self.called and step in steps:
+                one = self.given.get(own) or self.made.get((own, self.middle - lag))
+                return one if one in either.inputs else None
+        return None
+
     def _cut(self) -> dict[Key, list[int]]:
         found: dict[Key, set[int]] = {}
         for key, nodes in self.alike.items():
@@ -424,7 +507,7 @@ class _Maker:
         return {key: sorted(steps) for key, steps in found.items()}
 
 
-def _saved(node: Node, inputs: Sequence[Output | None]) -> tuple[Any, ...] | None:
+def saved_for(node: Node, inputs: Sequence[Output | None]) -> tuple[Any, ...] | None:
     """Saved values of an operation that may have fewer arguments now, or one for a number."""
     if node.saved is None:
         return None
