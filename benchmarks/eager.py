@@ -33,7 +33,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.bench.sides import of_ours, of_torch
-from tinygrad_rnn.bench.workloads import WORKLOADS, problem
+from tinygrad_rnn.bench.workloads import WORKLOADS, instance
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -50,9 +50,9 @@ def side(name: str, who: str) -> None:
     """One side of the comparison, in a process of its own: for each line read, a turn."""
     w = WORKLOADS[name]
     if who == "ours":
-        step = of_ours(problem(w), "train", tg.unroll)
+        step = of_ours(instance(w), "train", tg.unroll)
     else:
-        step = of_torch(problem(w), "train", w.cell, built_in=False)
+        step = of_torch(instance(w), "train", w.cell, built_in=False)
     losses = [step() for _ in range(3)]
     print(losses[-1], flush=True)
     for line in sys.stdin:

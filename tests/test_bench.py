@@ -21,7 +21,7 @@ def run(monkeypatch, *arguments):
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sides_of_ours_do_the_same(name, dtype):
-    p = [workloads.problem(SMALL[name], dtype) for _ in range(2)]
+    p = [workloads.instance(SMALL[name], dtype) for _ in range(2)]
     scanned, unrolled = (
         [sides.of_ours(q, task, f)() for task in ("inference", "train", "train")]
         for q, f in zip(p, (tg.scan, tg.unroll), strict=True)

@@ -99,11 +99,11 @@ def leave(found: dict[Node, Any], *, accumulate: bool) -> None:
                 left = leaf.generation
                 if left is None or left.training is not generation.training:
                     # set by hand, or by another thread: add, and let an optimiser see whose it is
-                    leaf.grad, leaf.generation = _read_only(leaf.grad + g), left or generation
+                    leaf.grad, leaf.generation = read_only(leaf.grad + g), left or generation
                     continue
                 if left == generation:
                     g = leaf.grad + g
-            leaf.grad, leaf.generation = _read_only(g), generation
+            leaf.grad, leaf.generation = read_only(g), generation
             if leaf.kind == "parameter":
                 generation.training.leaves.add(leaf)
 
@@ -204,7 +204,7 @@ def gradients(
         if create_graph:
             results.append(g if isinstance(g, Recorded) else wrap(g, None, 0))
         else:
-            results.append(_read_only(g))
+            results.append(read_only(g))
     return results[0] if single else results
 
 
@@ -259,7 +259,7 @@ def gradients_of_uses(
             place = node.place
             moment = moments.of(node)
             sequence = None if moment is None else moments.sequences[moment[0]]
-            use = Use(place.step, place.scopes, node.primitive.name, _read_only(part), sequence)
+            use = Use(place.step, place.scopes, node.primitive.name, read_only(part), sequence)
             uses.append((node.serial, i, use))
 
     seeds = checked_seeds(*_several(outputs, cotangents), record=False)
@@ -312,7 +312,8 @@ def checked_seeds(
     return seeds
 
 
-def _read_only(g: Any) -> Array:
+def read_only(g: Any) -> Array:
+    """A view of an array that cannot be written to."""
     if not isinstance(g, np.ndarray | np.generic):
         other: Array = g  # an array of another library, which follows NumPy's protocols
         return other

@@ -27,7 +27,7 @@ __all__ = [
     "Padded",
     "TextError",
     "Vocabulary",
-    "Window",
+    "TextWindow",
     "WordVocabulary",
     "buckets",
     "pad",
@@ -364,7 +364,7 @@ def split_text(text: str, window: int, most: int = 50_000) -> tuple[str, str]:
     return text[:-size], text[-size:]
 
 
-class Window(NamedTuple):
+class TextWindow(NamedTuple):
     """Part of B sequences, side by side.
 
     inputs    (T, B) classes
@@ -377,7 +377,7 @@ class Window(NamedTuple):
     first: bool
 
 
-def windows(ids: Ids, length: int, batch_size: int) -> Iterator[Window]:
+def windows(ids: Ids, length: int, batch_size: int) -> Iterator[TextWindow]:
     """A text once through: cut into B equal sequences, and those into windows of T steps.
 
     Window k+1 goes on where window k ended, so that a state can be carried over (truncated BPTT).
@@ -404,4 +404,4 @@ def windows(ids: Ids, length: int, batch_size: int) -> Iterator[Window]:
     targets = ids[1 : B * size + 1].reshape(B, size).T
     for start in range(0, size - length + 1, length):
         part = slice(start, start + length)
-        yield Window(inputs[part], targets[part], start == 0)
+        yield TextWindow(inputs[part], targets[part], start == 0)

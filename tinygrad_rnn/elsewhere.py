@@ -193,7 +193,7 @@ PACKAGE = {
     "layers": "tg.nn",
     "load": "model.load(path), or tg.io.load(modules, path)",
     "long": "np.int64",
-    "manual_seed": "a generator for what draws: rng=np.random.default_rng(seed)",
+    "manual_seed": "a generator where numbers are drawn: rng=np.random.default_rng(seed)",
     "mm": "a @ b",
     "multinomial": "rng.choice(n, p=probabilities)",
     "normal": "tg.init.normal(shape, rng)",
@@ -351,13 +351,13 @@ OPTIMISERS = {
 class Substituted:
     """An attribute that a class has not: asked for, it raises, and names its substitute."""
 
-    def __init__(self, name: str, use: str, what: str = "a tensor") -> None:
+    def __init__(self, name: str, use: str, owner: str = "a tensor") -> None:
         self.name = name
         self.use = use
-        self.what = what
+        self.owner = owner
 
     def __get__(self, instance: Any, owner: Any) -> NoReturn:
-        raise AttributeError(f"{self.what} has no attribute {self.name!r}; use {self.use}")
+        raise AttributeError(f"{self.owner} has no attribute {self.name!r}; use {self.use}")
 
 
 def unknown(module: str, name: str, table: dict[str, str]) -> AttributeError:

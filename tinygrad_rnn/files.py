@@ -31,7 +31,7 @@ def write(path: str | Path, data: str | bytes) -> Path:
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """A new file of a name of its own, which takes the place of `path` when the block has ended.
 
-    A link is followed; an older file's permissions are kept. What is no file, as /dev/stdout, is
+    A link is followed; an older file's permissions are kept. A device, as /dev/stdout, is
     written to directly.
 
     Raises OSError with the path in it.

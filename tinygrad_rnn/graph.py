@@ -197,8 +197,8 @@ class Node:
         return None if self.names is None else self.names.get(port)
 
     def __repr__(self) -> str:
-        what = self.primitive.name if self.primitive is not None else "leaf"
-        return f"<{what} #{self.serial} {self.shape}{self.place}>"
+        kind = self.primitive.name if self.primitive is not None else "leaf"
+        return f"<{kind} #{self.serial} {self.shape}{self.place}>"
 
 
 CONTROL = ("Cc", "Zl", "Zp")

@@ -23,7 +23,7 @@ import numpy as np
 
 from . import tree
 from .graph import Array
-from .nn.module import Module, state_to_save
+from .nn.module import Module, listed, state_to_save
 from .primitive import plain_array
 from .serialize import ModelFileError, Saved, read, read_all, save_arrays
 from .tensor import Tensor
@@ -31,10 +31,10 @@ from .tensor import Tensor
 __all__ = ["ModelFileError", "Saved", "load", "read", "save"]
 
 
-def save(what: Any, path: str | Path, description: Any = None) -> Path:
+def save(model: Any, path: str | Path, description: Any = None) -> Path:
     """Write parameters, buffers and arrays to a safetensors file, under their paths.
 
-    what          a module or cell, an object with `parameters()`, an optimiser, or lists, tuples
+    model         a module or cell, an object with `parameters()`, an optimiser, or lists, tuples
                   and dicts of them, of tensors, arrays and numbers, nested as you like
     path          an existing file is replaced, and only once all of the new one is written
     description   anything JSON can hold; `read` gives it back
@@ -46,11 +46,11 @@ def save(what: Any, path: str | Path, description: Any = None) -> Path:
     a module that holds parameters it does not list; ValueError for two parts with one path;
     OSError if the file cannot be written.
     """
-    if isinstance(what, Module):
-        return what.save(path, description)
+    if isinstance(model, Module):
+        return model.save(path, description)
     arrays: dict[str, Array] = {}
     states: dict[str, Any] = {}
-    for name, value in _flat(what, "", states):
+    for name, value in _flat(model, "", states):
         if not name:
             raise TypeError('save: given one array without a name; give a dict, {"W": W}')
         if name in arrays:
@@ -59,10 +59,10 @@ def save(what: Any, path: str | Path, description: Any = None) -> Path:
     return save_arrays(arrays, path, description, states)
 
 
-def load(what: Any, path: str | Path) -> Any:
+def load(model: Any, path: str | Path) -> Any:
     """Give a model the values in a file, and give back the description beside them.
 
-    what   as it was for `save`: a module, or lists, tuples and dicts of modules, parameters,
+    model  as it was for `save`: a module, or lists, tuples and dicts of modules, parameters,
            buffers and optimisers. `read` gives the arrays alone
 
     Values take the dtype of the parameters they are for; one that would be rounded is refused.
@@ -70,16 +70,16 @@ def load(what: Any, path: str | Path) -> Any:
     Raises ModelFileError, and changes nothing, if names or shapes differ, the errors of `read`, and
     TypeError where there is nothing to give values to.
     """
-    if isinstance(what, Module):
-        return what.load(path)
-    if isinstance(what, str | Path):
+    if isinstance(model, Module):
+        return model.load(path)
+    if isinstance(model, str | Path):
         raise TypeError(
-            f"load: given the path {str(what)!r} first; wanted load(model, path). tg.io.read(path) "
-            "gives the arrays in a file"
+            f"load: given the path {str(model)!r} first; wanted load(model, path). "
+            "tg.io.read(path) gives the arrays in a file"
         )
     arrays, description, states = read_all(path)
-    holder, optimisers = Module(), _optimisers(what, "")
-    vars(holder).update(_named(what) if "" not in optimisers else {})
+    holder, optimisers = Module(), _optimisers(model, "")
+    vars(holder).update(_named(model) if "" not in optimisers else {})
     if not (holder.parameters() or holder.buffers() or optimisers):
         raise TypeError(
             "load: nothing in it can be given a value; wanted modules, parameters, buffers or "
@@ -105,57 +105,52 @@ def load(what: Any, path: str | Path) -> Any:
     return description
 
 
-def _is_optimiser(what: Any) -> bool:
+def _is_optimiser(held: Any) -> bool:
     """Whether it has a state of numbers and words that it takes back."""
-    return not isinstance(what, Module | type) and callable(getattr(what, "load_state_dict", None))
+    return not isinstance(held, Module | type) and callable(getattr(held, "load_state_dict", None))
 
 
-def _optimisers(what: Any, path: str) -> dict[str, Any]:
-    if _is_optimiser(what):
-        return {path: what}
+def _optimisers(held: Any, path: str) -> dict[str, Any]:
+    if _is_optimiser(held):
+        return {path: held}
     return {
         name: found
-        for key, part in (None if isinstance(what, Module) else tree.entries(what)) or ()
-        for name, found in _optimisers(part, _below(path, key)).items()
+        for key, part in (None if isinstance(held, Module) else tree.entries(held)) or ()
+        for name, found in _optimisers(part, tree.below(path, key)).items()
     }
-
-
-def _below(path: str, key: Any) -> str:
-    return f"{path}.{key}" if path else str(key)
 
 
 def _is_in(name: str, path: str) -> bool:
     return not path or name.startswith(f"{path}.")
 
 
-def _named(what: Any) -> dict[str, Any]:
-    if callable(getattr(what, "parameters", None)):
-        given = what.parameters()
-        what = given if isinstance(given, Mapping) else list(given)
-    return {str(key): part for key, part in tree.entries(what) or ()}
+def _named(held: Any) -> dict[str, Any]:
+    its_own = callable(getattr(held, "parameters", None))
+    parts = listed(held.parameters) if its_own else tree.entries(held)
+    return {str(key): part for key, part in parts or ()}
 
 
-def _flat(what: Any, path: str, states: dict[str, Any]) -> list[tuple[str, Array]]:
+def _flat(held: Any, path: str, states: dict[str, Any]) -> list[tuple[str, Array]]:
     """The arrays in a structure, with their paths; states of optimisers are added to `states`."""
-    if isinstance(what, Module):
-        return [(_below(path, name), value) for name, value in state_to_save(what).items()]
-    if isinstance(what, Tensor):
-        return [(path, what.numpy())]
-    if _is_optimiser(what):
+    if isinstance(held, Module):
+        return [(tree.below(path, name), value) for name, value in state_to_save(held).items()]
+    if isinstance(held, Tensor):
+        return [(path, held.numpy())]
+    if _is_optimiser(held):
         found: dict[str, Array] = {}
-        states[path] = _apart(what.state_dict(), path, found)
+        states[path] = _apart(held.state_dict(), path, found)
         return list(found.items())
-    if callable(getattr(what, "parameters", None)):
-        return _flat(_named(what), path, states)
-    parts = tree.entries(what)
+    if callable(getattr(held, "parameters", None)):
+        return _flat(_named(held), path, states)
+    parts = tree.entries(held)
     if parts is not None:
-        return [pair for key, part in parts for pair in _flat(part, _below(path, key), states)]
+        return [pair for key, part in parts for pair in _flat(part, tree.below(path, key), states)]
     array = None
-    if what is not None and not isinstance(what, str | bytes):
-        array = np.asarray(plain_array(what, f"save: {path}"))
+    if held is not None and not isinstance(held, str | bytes):
+        array = np.asarray(plain_array(held, f"save: {path}"))
     if array is None or array.dtype.kind not in "fiub":
         raise TypeError(
-            f"save: {path or 'it'} is {what!r:.60}; wanted numbers, arrays, tensors and modules "
+            f"save: {path or 'it'} is {held!r:.60}; wanted numbers, arrays, tensors and modules "
             "(text belongs in the description)"
         )
     return [(path, array)]
@@ -173,7 +168,7 @@ def _apart(state: Any, path: str, found: dict[str, Array]) -> Any:
     parts = tree.entries(state)
     if parts is None:
         return state.item() if isinstance(state, np.generic) else state
-    made = [(key, _apart(part, _below(path, key), found)) for key, part in parts]
+    made = [(key, _apart(part, tree.below(path, key), found)) for key, part in parts]
     return dict(made) if isinstance(state, dict) else [part for _, part in made]
 
 

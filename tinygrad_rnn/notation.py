@@ -32,7 +32,7 @@ Arrangement = Literal[
 
 def several(n: int, noun: str) -> str:
     """A number of things, in words: "1 step", "2 steps"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 class Notation(NamedTuple):

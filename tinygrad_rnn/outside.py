@@ -156,7 +156,7 @@ def _is_users(kind: type) -> bool:
 # Changes
 
 
-class Change(NamedTuple):
+class Mutation(NamedTuple):
     """Something that is not as it was: its name, the value that changed, the new part of it."""
 
     name: str
@@ -175,7 +175,7 @@ class Outside:
         found = [*reached({**roots, **_shared_generators()})]
         self._before = [(name, value, _content(value)) for name, value in found]
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[Mutation]:
         """The changes since, the nearest first."""
         return [c for name, value, before in self._before for c in _changes(name, value, before)]
 
@@ -226,7 +226,7 @@ def _state_of(generator: Any) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
     return generator.getstate, generator.setstate
 
 
-def _changes(name: str, value: Any, before: Any) -> list[Change]:
+def _changes(name: str, value: Any, before: Any) -> list[Mutation]:
     now = _content(value)
     if is_generator(value):
         same = pickle.dumps(now) == pickle.dumps(before)
@@ -238,13 +238,13 @@ def _changes(name: str, value: Any, before: Any) -> list[Change]:
         same = len(now) == len(before) and all(map(_same_part, now, before))
     else:
         return _changed_parts(name, value, before, now)
-    return [] if same else [Change(name, value, value)]
+    return [] if same else [Mutation(name, value, value)]
 
 
-def _changed_parts(name: str, value: Any, before: list[Slot], now: list[Slot]) -> list[Change]:
+def _changed_parts(name: str, value: Any, before: list[Slot], now: list[Slot]) -> list[Mutation]:
     old, new = ({(s.form, s.key): s for s in parts} for parts in (before, now))
     return [
-        Change(s.name(name), value, new[k].part if k in new else None)
+        Mutation(s.name(name), value, new[k].part if k in new else None)
         for k, s in (old | new).items()
         if k not in old or k not in new or not _same_part(old[k], new[k])
     ]

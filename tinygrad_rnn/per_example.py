@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from . import tree
-from .autodiff import gradients
+from .autodiff import gradients, read_only
 from .graph import Array, Node, Output, Shape
 from .primitive import Recorded
 from .sweep import CHUNK_BYTES, _cotangent, _fitted, _freed, _Products, _towards
@@ -125,7 +125,7 @@ def _read(
     else:
         parts = _Sweep(who, losses, leaves, keep).run()
     results = [read(part, x.shape, x.dtype) for part, x in zip(parts, leaves, strict=True)]
-    return tree.rebuild(wrt, iter([_read_only(result) for result in results]))
+    return tree.rebuild(wrt, iter([read_only(result) for result in results]))
 
 
 class _Parts:
@@ -438,9 +438,3 @@ def _along(values: Any, axis: int, ndim: int) -> Any:
 
 def _named(node: Node) -> str:
     return f"{'a leaf' if node.primitive is None else node.primitive.name}{node.place}"
-
-
-def _read_only(array: Any) -> Array:
-    view: Array = np.asarray(array).view()
-    view.flags.writeable = False
-    return view

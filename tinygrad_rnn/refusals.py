@@ -20,7 +20,7 @@ import numpy as np
 
 from . import tree
 from .graph import Inspector, Leaf, Node, Place, State, _state, record_order
-from .outside import Change, Outside, is_generator, is_library
+from .outside import Mutation, Outside, is_generator, is_library
 from .primitive import Primitive
 from .tensor import Tensor
 
@@ -237,7 +237,7 @@ def record_twice(
 
 
 def _refuse_change(
-    subject: TracedFunction, change: Change, outside: Outside, again: Callable[[], Any]
+    subject: TracedFunction, change: Mutation, outside: Outside, again: Callable[[], Any]
 ) -> NoReturn:
     outside.put_back()
     line = line_of_change(again, lambda: any(c.name == change.name for c in outside.changes()))

@@ -128,12 +128,12 @@ def read_all(path: str | Path) -> tuple[dict[str, Array], Any, dict[str, Any]]:
     metadata: dict[str, str] = header.pop("__metadata__", None) or {}
     arrays = {name: _array(found[name], f"{path}: {_short(name)}") for name in header}
     described = {}
-    for key, what in ((KEY, "the description"), (STATES, "the states of optimisers")):
+    for key, entry in ((KEY, "the description"), (STATES, "the states of optimisers")):
         try:
             described[key] = json.loads(metadata.get(key, "null"))
         except (ValueError, RecursionError) as error:
             raise ModelFileError(
-                f"{path}: {what} in its metadata is not JSON ({_line(error)})"
+                f"{path}: {entry} in its metadata is not JSON ({_line(error)})"
             ) from None
     states = described[STATES]
     if states is not None and not isinstance(states, dict):

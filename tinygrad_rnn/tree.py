@@ -85,6 +85,11 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     return rebuild(tree, iter([function(leaf) for leaf in leaves(tree)]))
 
 
+def below(path: str, key: Any) -> str:
+    """The path of a part, from that of the whole."""
+    return f"{path}.{key}" if path else str(key)
+
+
 def paths(tree: Any, name: str = "") -> list[str]:
     """A name for every leaf: field names, keys and positions, joined by dots.
 
@@ -94,7 +99,7 @@ def paths(tree: Any, name: str = "") -> list[str]:
     found = entries(tree)
     if found is None:
         return [name]
-    return [p for key, part in found for p in paths(part, f"{name}.{key}" if name else str(key))]
+    return [p for key, part in found for p in paths(part, below(name, key))]
 
 
 def shapes(tree: Any, *before: int) -> str:

@@ -326,8 +326,8 @@ def _beginning(state: Any, inputs: list[Any]) -> list[Node]:
 def detach(state: Any) -> Any:
     """Every tensor of a state as a new beginning: where one record ends and the next may begin.
 
-    state  a tensor, or tuples, named tuples, lists and dicts of tensors. What is no tensor (a
-           counter, an array, None) stays as it is
+    state  a tensor, or tuples, named tuples, lists and dicts of tensors. Other parts (a
+           counter, an array, None) stay as they are
 
     All parts are cut at once, because a state that is cut in half still holds on to the past.
 

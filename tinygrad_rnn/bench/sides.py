@@ -1,7 +1,7 @@
 """One side of a comparison, in a process of its own: python -m tinygrad_rnn.bench.sides.
 
-The process is told who it is and what to do, says its first losses, and then takes a turn for every
-line that it reads: so many repetitions, of which it says the shortest time.
+The process is told its side and its workload, says its first losses, and then takes a turn for
+every line that it reads: so many repetitions, of which it says the shortest time.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .workloads import (
     BUILT_IN,
     TWO_STATES,
     WORKLOADS,
-    Problem,
+    Instance,
+    instance,
     jax_steps,
-    problem,
     torch_steps,
 )
 
@@ -32,7 +32,7 @@ Step = Callable[[], float]
 """Does it once and gives a number that all sides agree on: the loss, or a sum of outputs."""
 
 
-def of_ours(p: Problem, task: str, run: Any) -> Step:
+def of_ours(p: Instance, task: str, run: Any) -> Step:
     """This library."""
     optimiser = tg.optim.SGD([p.cell, [p.V, p.c]], lr=p.lr)
 
@@ -58,7 +58,7 @@ def of_ours(p: Problem, task: str, run: Any) -> Step:
     return {"train": train, "inference": infer, "stream": stream}[task]
 
 
-def of_torch(p: Problem, task: str, kind: str, built_in: bool) -> Step:
+def of_torch(p: Instance, task: str, kind: str, built_in: bool) -> Step:
     """PyTorch: a layer of its own, or the cell in a loop."""
     torch = importlib.import_module("torch")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
@@ -118,7 +118,7 @@ def of_torch(p: Problem, task: str, kind: str, built_in: bool) -> Step:
     return {"train": train, "inference": infer, "stream": stream}[task]
 
 
-def of_jax(p: Problem, task: str, kind: str, hoisted: bool) -> Step:
+def of_jax(p: Instance, task: str, kind: str, hoisted: bool) -> Step:
     """JAX: lax.scan under jit; or with x_t U taken out of the loop by hand."""
     jax: Any = importlib.import_module("jax")
     jnp: Any = importlib.import_module("jax.numpy")
@@ -163,7 +163,7 @@ def of_jax(p: Problem, task: str, kind: str, hoisted: bool) -> Step:
 def made(who: str, name: str, task: str, dtype: Any) -> Step:
     """A side by its name."""
     w = WORKLOADS[name]
-    p = problem(w, dtype)
+    p = instance(w, dtype)
     if who in ("ours", "ours, numpy", "unroll"):
         return of_ours(p, task, tg.unroll if who == "unroll" else tg.scan)
     if who.startswith("jax"):

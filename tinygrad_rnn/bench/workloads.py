@@ -123,7 +123,7 @@ BUILT_IN = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU"}
 """PyTorch's layers."""
 
 
-class Problem(NamedTuple):
+class Instance(NamedTuple):
     """A workload with its numbers."""
 
     xs: Any
@@ -134,7 +134,7 @@ class Problem(NamedTuple):
     lr: float
 
 
-def problem(w: Workload, dtype: Any = np.float32) -> Problem:
+def instance(w: Workload, dtype: Any = np.float32) -> Instance:
     """The same numbers in every process."""
     rng = np.random.default_rng(0)
     xs = rng.normal(size=(w.T, w.B, w.I)).astype(np.float32)
@@ -143,7 +143,7 @@ def problem(w: Workload, dtype: Any = np.float32) -> Problem:
     drawn = rng.uniform(-(w.H**-0.5), w.H**-0.5, (w.H, w.O)).astype(np.float32)
     cell = cell.with_parameters({k: p.numpy().astype(dtype) for k, p in cell.parameters().items()})
     V, c = tg.Parameter(drawn.astype(dtype), "V"), tg.Parameter(np.zeros(w.O, dtype), "c")
-    return Problem(xs.astype(dtype), targets, cell, V, c, 0.1 / (w.T * w.B))
+    return Instance(xs.astype(dtype), targets, cell, V, c, 0.1 / (w.T * w.B))
 
 
 def torch_steps(torch: Any) -> dict[str, Callable[..., Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from math import isqrt
 from typing import Any, NamedTuple
 
+from ..notation import several
 from .schedule import Action, actions, evaluations
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -48,13 +49,9 @@ class Plan(NamedTuple):
     def __str__(self) -> str:
         recorded = f", {self.segment:,} recorded at a time" if self.segment > 1 else ""
         return (
-            f"{_count(self.steps, 'step')}, {_count(self.slots, 'state')} kept{recorded} "
+            f"{several(self.steps, 'step')}, {several(self.slots, 'state')} kept{recorded} "
             f"({self.bytes / 1e6:.2g} MB), {self.factor:.2f} forward steps per step"
         )
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def planned(

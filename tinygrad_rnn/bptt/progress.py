@@ -15,12 +15,12 @@ class Progress:
     On a terminal it is written over itself every half second and is gone at the end; elsewhere a
     line is written each half minute.
 
-    what   the work, and its size: said in full first
+    work   its name and size
     total  in units of `advance`
     """
 
-    def __init__(self, what: str, total: int) -> None:
-        self.what = what
+    def __init__(self, work: str, total: int) -> None:
+        self.work = work
         self.total = total
         self.done = 0
         self._next = monotonic() + PATIENCE
@@ -38,7 +38,7 @@ class Progress:
     def _say(self, now: float) -> None:
         terminal = sys.stderr.isatty()
         left = (now - self._began) * (self.total - self.done) / max(self.done, 1)
-        text = f"{self.what}: {self.done / self.total:4.0%}, {left:.0f} s left"
+        text = f"{self.work}: {self.done / self.total:4.0%}, {left:.0f} s left"
         self._next = now + (0.5 if terminal else 30.0)
         if terminal:
             sys.stderr.write("\r" + text.ljust(self._width))

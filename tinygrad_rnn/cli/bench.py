@@ -64,9 +64,9 @@ def command(
                 rows.append(next(coming))
     except (DisagreementError, RuntimeError) as error:
         fail(error)
-    what = {"train": "a training step", "inference": "a forward pass", "stream": "a pass by steps"}
+    work = {"train": "a training step", "inference": "a forward pass", "stream": "a pass by steps"}
     console.print(
-        f"Milliseconds of {'the first call of ' * first}{what[task]}, "
+        f"Milliseconds of {'the first call of ' * first}{work[task]}, "
         f"{'processor time' if cpu else 'by the clock'}, {threads} thread{'s' * (threads > 1)}, "
         f"{'double' if double else 'single'} precision"
     )

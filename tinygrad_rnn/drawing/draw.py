@@ -97,20 +97,20 @@ def draw(
     times      tell the time of each operation of the forward pass in its tooltip. It is measured
                now, by running the operation again (the fastest of three runs), where the record
                still has the values it was computed from
-    bookkeeping  draw what changes nothing too: 0 +, a division by 1, a sum over one, a view
+    bookkeeping  draw operations without effect too: 0 +, a division by 1, a sum over one, a view
     title      above the picture
     theme      "light", "dark", or "auto" (as the reader's system)
     width      how wide it is shown, in pixels or as "16cm". What would be too small to read there
                is drawn in rows, each going on where the one above ends; of steps="auto" as many
                as three rows hold. None: in its own size, in rows from 2600 pixels on
     direction  of time: "LR" from left to right, "TB" downwards, inputs left and outputs right
-    label      box -> another text for it, or None; `box.kind`, `.step` and `.node` say what it is
+    label      box -> another text for it, or None; `box.kind`, `.step` and `.node` describe it
     style      box or link -> how it is painted, some of fill, stroke, width, dash; or None
     scope      how many scopes within each other are open, as bands with a title; those that lie
                deeper are one box each. None: all are open
     hide       scopes, by name or path ("encoder/attention"), that are one box each; `layer_norm`
                and `rms_norm` are scopes too ("layer norm", "rms norm"), open with hide=()
-    only       scopes; no others are drawn, but for what these read from elsewhere
+    only       scopes; no others are drawn, but for values that these read
     fold       draw equal layers once, with "x 6": scopes that differ by a number ("layer 1",
                "layer 2", ...; those of `nn.Stacked`) with the same operations, each reading the
                one below. Names have the layer's letter: h_t^l, and h_t^(l-1) of the layer below
@@ -206,7 +206,7 @@ def draw(
         return Drawing(model, title or "", theme, Look(edges, shapes, style), pixels, row, turned)
 
     def fitted(level: str) -> Drawing:
-        with rare_collections:  # what is made here lives as long as the picture
+        with rare_collections:  # all of it lives as long as the picture
             drawing = drawn(level, steps)
         if len(drawing.model.steps) > NEVER_ELIDED or pixels is not None:
             ends = min(ENDS, (len(drawing.model.shown) - 1) // 2)

@@ -119,7 +119,7 @@ class Model:
     roots       the outputs
     symbol      (operation, port) -> the name of a value and its step, or None
     given       (operation, argument) -> the name of an array that is no tensor
-    key_of      operation -> what is the same for the corresponding operations of all steps
+    key_of      operation -> a key, the same for the corresponding operations of all steps
     span        the steps that the one that is shown stands for, if it is their union
     stacks      equal layers that are drawn once
     stands      what operations and links stand for

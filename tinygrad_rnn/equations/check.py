@@ -19,7 +19,7 @@ from .print_numpy import NoCounterpartError, program
 from .step import plain, varied
 
 T, B, TOLERANCE, SINGLE = 3, 5, 1e-9, 1e-5
-"""Steps, examples, and what equations may differ by; the last where a step computes in float32."""
+"""Steps, examples, and tolerances; the last where a step computes in float32."""
 ROUNDING = 1e-3
 """Gradients smaller than this are held against it: one may be nothing but rounding errors."""
 
@@ -37,15 +37,15 @@ def check(cell: Cell, form: Form, inputs: Any = 0, record: Iterable[Node] = ()) 
         text: str | None = program(form)
     except NoCounterpartError:
         text = None
-    for what, run in (("equations", None), ("program", text)):
-        if what == "program" and run is None:
+    for reading, run in (("equations", None), ("program", text)):
+        if reading == "program" and run is None:
             continue
         for name, error in errors(cell, form, run, inputs).items():
             if not error <= tolerance:
                 raise AssertionError(
-                    f"derive({type(cell).__name__}): the {what} give another {name} than autodiff "
-                    f"(relative difference {error:.1e}). This is a fault in the derivation, please "
-                    "report it"
+                    f"derive({type(cell).__name__}): the {reading} give another {name} than "
+                    f"autodiff (relative difference {error:.1e}). This is a fault in the "
+                    "derivation, please report it"
                 )
 
 

@@ -260,24 +260,21 @@ def replaced(root: Expr, by: Mapping[Expr, Expr]) -> Expr:
 
 def shifted(root: Expr, steps: int) -> Expr:
     """The same expression for another time: shifted(s_t, -1) is s_{t-1}."""
-
-    def shift(expr: Expr) -> Expr:
-        if expr.op is not V.SYMBOL or expr.symbol.time is None or expr.symbol.fixed:
-            return expr
-        return name(expr.symbol._replace(time=expr.symbol.time + steps), expr.shape)
-
-    return rewritten(root, shift)
+    return _at_time(root, steps, False)
 
 
 def at_step(root: Expr, t: int) -> Expr:
     """The same expression for one step: at_step(s_{t-1}, 1) is s_0."""
+    return _at_time(root, t, True)
 
-    def fix(expr: Expr) -> Expr:
+
+def _at_time(root: Expr, steps: int, fixed: bool) -> Expr:
+    def later(expr: Expr) -> Expr:
         if expr.op is not V.SYMBOL or expr.symbol.time is None or expr.symbol.fixed:
             return expr
-        return name(expr.symbol._replace(time=expr.symbol.time + t, fixed=True), expr.shape)
+        return name(expr.symbol._replace(time=expr.symbol.time + steps, fixed=fixed), expr.shape)
 
-    return rewritten(root, fix)
+    return rewritten(root, later)
 
 
 def symbols(roots: Iterable[Expr]) -> list[Expr]:

@@ -469,7 +469,7 @@ def _signed(e: Expr, args: list[Formula]) -> Formula:
 def _indicator(e: Expr, args: list[Formula]) -> Formula:
     left, right = (_at_least(_bare(arg), SUM) for arg in args)
     sign = e.op.notation.symbol
-    if _at_times(e.args[1]) and not _at_times(e.args[0]):  # what is compared with comes last
+    if _at_times(e.args[1]) and not _at_times(e.args[0]):  # the threshold comes last
         left, sign, right = right, _MIRRORED.get(sign, sign), left
     return Formula("holds", (left, sign, right))
 

@@ -47,7 +47,7 @@ class NoCounterpartError(NotImplementedError):
     """An operation that cannot be written with NumPy."""
 
 
-class _Writer:
+class _NumpyWriter:
     """Turns expressions into code.
 
     kept  symbols (name, kind) whose values of all steps are kept, as s[t]
@@ -250,67 +250,67 @@ def _axis(expr: Expr) -> str:
     return str(counted[0] if len(counted) == 1 else counted)
 
 
-def _total(w: _Writer, e: Expr) -> str:
+def _total(w: _NumpyWriter, e: Expr) -> str:
     keep = ", keepdims=True" if e.params["keepdims"] else ""
     return f"{w.code(e.args[0], _ATOM)}.{e.op.name}(axis={_axis(e)}{keep})"
 
 
-def _transpose(w: _Writer, e: Expr) -> str:
+def _transpose(w: _NumpyWriter, e: Expr) -> str:
     if e.ndim == 2:
         return f"{w.code(e.args[0], _ATOM)}.T"
     return f"np.swapaxes({w.code(e.args[0])}, -1, -2)"
 
 
-def _cut(w: _Writer, e: Expr) -> str:
+def _cut(w: _NumpyWriter, e: Expr) -> str:
     (x,), axis = e.args, e.params["axis"]
     start, stop = (w.place(x.shape[axis], e.params[end]) for end in ("start", "stop"))
     before = "..., " if e.ndim > -axis else ""
     return f"{w.code(x, _ATOM)}[{before}{start}:{stop}{', :' * (-1 - axis)}]"
 
 
-def _take(w: _Writer, e: Expr) -> str:
+def _take(w: _NumpyWriter, e: Expr) -> str:
     after = ", :" * (-1 - e.params["axis"])
     return f"{w.code(e.args[0], _ATOM)}[..., {e.params['index']}{after}]"
 
 
-def _concatenated(w: _Writer, e: Expr) -> str:
+def _concatenated(w: _NumpyWriter, e: Expr) -> str:
     return f"np.{e.op.name}([{', '.join(map(w.code, e.args))}], axis={e.params['axis']})"
 
 
-def _scatter(w: _Writer, e: Expr) -> str:
+def _scatter(w: _NumpyWriter, e: Expr) -> str:
     return _put(w, e, w._index(e.params["index"]))
 
 
-def _put(w: _Writer, e: Expr, index: str) -> str:
+def _put(w: _NumpyWriter, e: Expr, index: str) -> str:
     w.needs("put", _PUT)
     return f"put({w.code(e.args[0])}, np.s_[{index}], {w._shape(e.shape)})"
 
 
-def _over(w: _Writer, e: Expr) -> str:
+def _over(w: _NumpyWriter, e: Expr) -> str:
     w.needs("over", _OVER)
     return f"over({', '.join(map(w.code, e.args))})"
 
 
-def _raised(w: _Writer, e: Expr) -> str:
+def _raised(w: _NumpyWriter, e: Expr) -> str:
     a, b, guard = e.args
     return f"np.power({w.code(a)}, {w.code(b, 1)} + ({w.code(guard)}))"
 
 
-def _logarithm(w: _Writer, e: Expr) -> str:
+def _logarithm(w: _NumpyWriter, e: Expr) -> str:
     return f"np.log({' + '.join(w.code(arg, 1) for arg in e.args)})"
 
 
-def _put_along_axis(w: _Writer, e: Expr) -> str:
+def _put_along_axis(w: _NumpyWriter, e: Expr) -> str:
     w.needs("put_along_axis", _PUT_ALONG_AXIS)
     args = ", ".join(map(w.code, e.args))
     return f"put_along_axis({args}, {e.params['axis']}, {w._shape(e.shape)})"
 
 
-def _put_rows(w: _Writer, e: Expr) -> str:
+def _put_rows(w: _NumpyWriter, e: Expr) -> str:
     return _put(w, e, w.code(e.args[1]))
 
 
-def _on_diagonal(w: _Writer, e: Expr) -> str:
+def _on_diagonal(w: _NumpyWriter, e: Expr) -> str:
     if e.ndim != 2 or e.shape[0] != e.shape[1]:
         raise NoCounterpartError(f"{e.op.name}: NumPy makes square matrices only")
     offset = f", {e.params['offset']}" if e.params["offset"] else ""
@@ -321,7 +321,7 @@ def _letters(e: Expr) -> str:
     return f"{e.params['left']},{e.params['right']}->{e.params['to']}"
 
 
-_OWN: dict[Primitive, Callable[[_Writer, Expr], str]] = {
+_OWN: dict[Primitive, Callable[[_NumpyWriter, Expr], str]] = {
     V.SUM: _total,
     V.MEAN: _total,
     V.TRANSPOSE: _transpose,
@@ -366,7 +366,7 @@ def program(form: Form) -> str:
 
     Raises NoCounterpartError for an operation that NumPy does not have.
     """
-    w = _Writer(form)
+    w = _NumpyWriter(form)
     givens = [w.ident(g.of.symbol.name, "parameter") for g in form.parameters]
     givens += [w.ident(label, "constant") for label in form.constants]
     sequences = {g.of: w.ident(f"{g.of.symbol.name}s", "sequence") for g in form.inputs}
@@ -396,7 +396,7 @@ def program(form: Form) -> str:
     return f"{head}\n\ndef forward_backward({', '.join(givens)}):\n{text_of}\n"
 
 
-def _having(w: _Writer, letter: str, xs: str) -> str:
+def _having(w: _NumpyWriter, letter: str, xs: str) -> str:
     """A size, told by an argument that has it."""
     if letter == w.form.batch:
         return f"{xs}.shape[1]"
@@ -418,7 +418,7 @@ def _having(w: _Writer, letter: str, xs: str) -> str:
     return next(found, str(form.sizes[letter]))
 
 
-def _described(form: Form, w: _Writer, sequences: dict[Expr, str]) -> Iterable[str]:
+def _described(form: Form, w: _NumpyWriter, sequences: dict[Expr, str]) -> Iterable[str]:
     for x, xs in sequences.items():
         yield f"{xs}[t - 1] is {text(boxed(x))}, for t = 1..T."
     for e, o in zip(form.errors, form.outputs, strict=True):
@@ -437,7 +437,7 @@ def _prose(words: str) -> str:
     return printable.replace("\\", "/").replace('"', "'")
 
 
-def _forward(w: _Writer, sequences: dict[Expr, str], starts: dict[Expr, str]) -> list[str]:
+def _forward(w: _NumpyWriter, sequences: dict[Expr, str], starts: dict[Expr, str]) -> list[str]:
     form = w.form
     rows = []
     for state, start in starts.items():
@@ -464,7 +464,7 @@ def _forward(w: _Writer, sequences: dict[Expr, str], starts: dict[Expr, str]) ->
     return rows
 
 
-def _assigned(w: _Writer, equation: Equation) -> str:
+def _assigned(w: _NumpyWriter, equation: Equation) -> str:
     targets = [w.symbol(target.symbol) for target in equation.targets]
     value = w.code(equation.value)
     if len(targets) == 1:
@@ -482,7 +482,7 @@ def _assigned(w: _Writer, equation: Equation) -> str:
     return f"{', '.join(targets)} = np.split({value}, {ends}, axis={axis})"
 
 
-def _backward(w: _Writer, sequences: dict[Expr, str]) -> list[str]:
+def _backward(w: _NumpyWriter, sequences: dict[Expr, str]) -> list[str]:
     form = w.form
     rows = []
     totals = {g.of: w.ident(f"d{g.of.symbol.name}", "total") for g in form.parameters}
@@ -541,7 +541,7 @@ def _note(g: Gradient, before: str = "") -> str:
     return f"# ∂L/∂{_prose(text(boxed(g.of)))} = {before}{_prose(text(boxed(g.term)))}"
 
 
-def _handed_back(w: _Writer) -> list[str]:
+def _handed_back(w: _NumpyWriter) -> list[str]:
     targets = [w.symbol(carry.name.symbol) for carry in w.form.carries]
     values = [w.code(carry.value) for carry in w.form.carries]
     later = {e for carry in w.form.carries[1:] for e in order([carry.value])}

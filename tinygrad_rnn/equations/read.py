@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..graph import Array, Leaf, Node, Output, Shape, record_order
+from ..ops.index import is_basic
 from ..primitive import Primitive
 from ..refusals import ValueDependenceError
 from ..tensor import Tensor
@@ -110,9 +111,9 @@ class Reader:
         assert t._node is not None
         return self.exprs[t._node, t._port]
 
-    def _refuse(self, what: str) -> NoReturn:
+    def _refuse(self, other: str) -> NoReturn:
         does = (
-            f"gives {self._where} {what} for other values or batch sizes: it was computed outside "
+            f"gives {self._where} {other} for other values or batch sizes: it was computed outside "
             "the record. Equations hold for all; write it with tg's operations, or compute it "
             "outside the step"
         )
@@ -238,7 +239,7 @@ class Reader:
     def _named(self, array: Array) -> Expr:
         known = [*self.constants.items(), *self._attributes.items()]
         label = next((k for k, v in known if np.array_equal(v, array)), None)
-        if label is None and array.dtype.kind == "b":  # what is not 0 counts as true
+        if label is None and array.dtype.kind == "b":  # any number but 0 counts as true
             given = next((v for _, v in known if np.array_equal(v != 0, array)), None)
             if given is not None:
                 return make(V.NOT_EQUAL, [self._named(given), number(0)], array.shape)
@@ -317,7 +318,7 @@ class Reader:
         if op in (V.GETITEM, V.SCATTER):
             given["index"], other["index"] = map(_as_slices, (given["index"], other["index"]))
             whole, part = (args[0].shape, shape) if op is V.GETITEM else (shape, args[0].shape)
-            if np.prod(whole) == np.prod(part) and _is_basic(given["index"]):
+            if np.prod(whole) == np.prod(part) and _keeps_order(given["index"]):
                 return s.make(V.RESHAPE, args, shape)
             found = _one_slice(given["index"], whole)
             if found is not None and grows(whole[found[0]]):
@@ -430,16 +431,10 @@ def _as_slices(index: Any) -> Any:
     return tuple(parts) if isinstance(index, tuple) else parts[0]
 
 
-def _is_basic(index: Any) -> bool:
-    """Made of numbers, forward slices, None and ... only, so that entries stay in order."""
+def _keeps_order(index: Any) -> bool:
+    """Whether an index is made of numbers, None, ... and slices of neighbours only."""
     parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None
-        or part is Ellipsis
-        or isinstance(part, int | np.integer)
-        or (isinstance(part, slice) and part.step in (None, 1))
-        for part in parts
-    )
+    return is_basic(index) and all(part.step in (None, 1) for part in parts if type(part) is slice)
 
 
 def _one_slice(index: Any, whole: Shape) -> tuple[int, int, int] | None:

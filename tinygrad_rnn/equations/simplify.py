@@ -279,7 +279,7 @@ def broadcast_by_itself(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def _not_broadcast(e: Expr, s: Simplifier) -> Expr:
-    """An expression before what broadcasting does as well."""
+    """An expression before a reshaping that broadcasting makes superfluous."""
     if e.op is V.BROADCAST_TO or (e.op is V.RESHAPE and _led_by_ones(e)):
         return e.args[0]
     if e.op is V.NUMBER:
@@ -428,7 +428,7 @@ def known_condition(e: Expr, s: Simplifier) -> Expr | None:
         return None
     condition, a, b = e.args
     if not (is_truth(condition) or condition in s.truths):
-        return None  # what is not 0 counts as true, whatever it is
+        return None  # any number but 0 counts as true
     if _is(b, 0):
         return s.make(V.MULTIPLY, [a, condition], e.shape)
     if _is(a, 0):
@@ -486,7 +486,7 @@ def _given(e: Expr) -> bool:
 
 
 def numbers_outside(e: Expr, s: Simplifier) -> Expr | None:
-    """A number before what is summed, reshaped or multiplied stands before the whole."""
+    """A number before an operand of a sum, reshaping or product stands before the whole."""
     if not _moves(e) and e.op not in (V.MATMUL, V.EINSUM):
         return None
     for i, arg in enumerate(e.args):
@@ -671,7 +671,7 @@ def over_the_same(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def outside_of_sums(e: Expr, s: Simplifier) -> Expr | None:
-    """A sum over an axis leaves out what does not change along it; the mean of x - mean(x) is 0."""
+    """A sum over an axis leaves out factors constant along it; the mean of x - mean(x) is 0."""
     if e.op not in (V.SUM, V.MEAN):
         return None
     (x,), axes = e.args, e.params["axis"]
@@ -708,7 +708,7 @@ def fraction_outside(e: Expr, s: Simplifier) -> Expr | None:
 
 
 def _centred(e: Expr, axes: tuple[int, ...]) -> bool:
-    """Whether an expression is x - mean(x), times or over what does not change along the axes."""
+    """Whether an expression is x - mean(x), times or over a factor constant along the axes."""
     if e.op is V.SUBTRACT and e.args[1].op is V.MEAN:
         mean = e.args[1]
         return mean.args[0] is e.args[0] and mean.params["axis"] == axes

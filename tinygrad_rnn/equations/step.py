@@ -293,12 +293,12 @@ def _listed(run: Recording, ends: list[Tensor], names: dict[Node, Symbol]) -> li
             continue
         if node.kind == "tensor" and node.serial > begun:
             continue  # made in the step: a constant, if it is the same each time
-        what = f"{node.kind} {node.name() or ''}".strip()
+        kind = f"{node.kind} {node.name() or ''}".strip()
         if node.kind == "detached":
-            what = "detached value"
+            kind = "detached value"
         user = next((n for n in order if node in n.inputs), None)
         run.refuse(
-            f"uses a {what} of shape {node.shape} that cell.parameters() does not list; make it "
+            f"uses a {kind} of shape {node.shape} that cell.parameters() does not list; make it "
             "an attribute of the cell, or a NumPy array if it is a constant",
             user,
         )
@@ -352,9 +352,9 @@ def _short_names(paths: Sequence[str]) -> list[str]:
     return [s if count[s] == 1 else path for s, path in zip(short, paths, strict=True)]
 
 
-def plain(part: Any, what: str = "the state") -> Array:
+def plain(part: Any, holder: str = "the state") -> Array:
     """The array in a part of a state or an input."""
     array = part.numpy() if isinstance(part, Tensor) else np.asarray(part)
     if array.dtype.kind != "f":
-        raise TypeError(f"derive: {what} holds {array.dtype}; wanted floats")
+        raise TypeError(f"derive: {holder} holds {array.dtype}; wanted floats")
     return array

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .. import tree
 from ..elsewhere import MODULES, SETTINGS, Substituted, refuse_theirs
 from ..graph import Array, Leaf, Node
+from ..notation import several
 from ..outside import reached
 from ..primitive import plain_array
 from ..tensor import FLOAT, Buffer, Parameter, Tensor
@@ -356,7 +357,7 @@ class Module:
 
     def _count(self) -> str:
         n = sum(p.size for p in self.parameters().values())
-        return f"{n:,} parameter{'' if n == 1 else 's'}"
+        return several(n, "parameter")
 
 
 def _standing(held: Parameter | Buffer) -> str:
@@ -544,7 +545,7 @@ def _inside(
     around = (*around, value)
     for key, part in _parts(value, path, asked):
         if type(part) not in _WITHOUT_PARTS:
-            yield from _inside(part, f"{path}.{key}" if path else str(key), around, asked)
+            yield from _inside(part, tree.below(path, key), around, asked)
 
 
 def _parts(value: Any, path: str = "", asked: bool = False) -> Iterable[tuple[Any, Any]]:
@@ -566,7 +567,7 @@ def _parts(value: Any, path: str = "", asked: bool = False) -> Iterable[tuple[An
         return vars(value).items()
     parts = tree.entries(value)
     if parts is None and callable(getattr(value, "parameters", None)):
-        return _listed(value.parameters)
+        return listed(value.parameters)
     return parts or ()
 
 
@@ -581,7 +582,7 @@ def _numbers(value: Any, found: list[Any], around: tuple[Any, ...] = ()) -> list
     return found
 
 
-def _listed(parameters: Callable[[], Any]) -> list[tuple[Any, Any]]:
+def listed(parameters: Callable[[], Any]) -> list[tuple[Any, Any]]:
     """The parameters that an object which is no module lists."""
     given = parameters()
     return list(given.items() if isinstance(given, Mapping) else enumerate(given))

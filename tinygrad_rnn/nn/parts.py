@@ -1,4 +1,4 @@
-"""Parts of a cell that is run: what they compute is recorded in a scope with their name in it."""
+"""Parts of a cell that is run: their operations are recorded in a scope with their name in it."""
 
 from __future__ import annotations
 

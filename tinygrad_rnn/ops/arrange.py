@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from ..graph import Array, Shape, current
 from .join import concatenate, split
-from .registry import in_parts, of_many, of_one, of_two, operator, values
+from .registry import in_parts, of_many, of_one, of_two, operator, shape_of, values
 from .shape import checked_axis, flip, moveaxis, reshape, swapaxes
 
 __all__ = [
@@ -267,7 +267,7 @@ def linspace(a: Any, b: Any, num: int = 50, endpoint: bool = True, axis: int = 0
     """
     if num < 0:
         raise ValueError(f"linspace{current().place}: num {num}; wanted 0 or more")
-    ndim = len(np.broadcast_shapes(np.shape(values(a)), np.shape(values(b))))
+    ndim = len(np.broadcast_shapes(shape_of(a), shape_of(b)))
     w = (np.arange(num) / max(1, num - bool(endpoint))).reshape(-1, *[1] * ndim)
     y = (1 - w) * a + w * b
     return moveaxis(y, 0, axis) if axis else y

@@ -17,7 +17,7 @@ from ..graph import Shape, current
 from ..primitive import apply, apply2, bilinear
 from .index import getitem
 from .join import pad
-from .registry import of_two, values
+from .registry import of_two, shape_of, values
 from .shape import flip
 
 __all__ = ["conv", "convolve", "correlate"]
@@ -53,7 +53,7 @@ def convolve(a: Any, b: Any, mode: str = "full") -> Any:
     >>> tg.convolve(tg.tensor([1.0, 2.0, 3.0]), [1.0, 1.0])
     tensor([1., 3., 5., 3.], dtype=float32)
     """
-    sizes = [np.shape(values(x)) for x in (a, b)]
+    sizes = [shape_of(x) for x in (a, b)]
     if any(len(shape) != 1 or not shape[0] for shape in sizes):
         raise ValueError(
             f"convolve{current().place}: {sizes[0]} and {sizes[1]}; wanted two vectors, not empty"
@@ -231,11 +231,11 @@ def conv(
     >>> tg.conv(tg.ones((8, 3, 10, 10)), tg.ones((16, 3, 3, 3)), padding="same").shape
     (8, 16, 10, 10)
     """
-    shape, kernel = np.shape(values(x)), np.shape(values(w))[2:]
+    shape, kernel = shape_of(x), shape_of(w)[2:]
     single = len(shape) == len(kernel) + 1
     if not kernel or not (single or len(shape) == len(kernel) + 2):
         raise ValueError(
-            f"conv{current().place}: x {shape} and w {np.shape(values(w))}; wanted "
+            f"conv{current().place}: x {shape} and w {shape_of(w)}; wanted "
             "(B, C, *size) or (C, *size), and (O, C, *kernel) with as many axes"
         )
     if single:
@@ -247,10 +247,10 @@ def conv(
     frame = _frame(padding, kernel, apart)
     size = [n + sum(ends) for n, ends in zip(shape[2:], frame, strict=True)]
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, apart, strict=True)]
-    if shape[1] != np.shape(values(w))[1]:
+    if shape[1] != shape_of(w)[1]:
         raise ValueError(
-            f"conv{current().place}: x {shape} has {shape[1]} channels, w {np.shape(values(w))} "
-            f"wants {np.shape(values(w))[1]}"
+            f"conv{current().place}: x {shape} has {shape[1]} channels, w {shape_of(w)} "
+            f"wants {shape_of(w)[1]}"
         )
     if any(span < 1 or span > n for span, n in zip(spans, size, strict=True)):
         raise ValueError(

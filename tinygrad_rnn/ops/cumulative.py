@@ -9,7 +9,7 @@ import numpy as np
 from ..notation import Notation, call
 from ..primitive import apply, flat, general, linear
 from .elementwise import multiply
-from .index import getitem, take_along_axis
+from .index import section, take_along_axis
 from .join import concatenate
 from .reduce import kept, only, sum
 from .registry import of_one, values
@@ -23,10 +23,6 @@ def _along(name: str, x: Any, axis: int | None) -> tuple[Any, int]:
     if axis is None or not np.ndim(values(x)):  # NumPy lets a number run over axis 0
         x = ravel(x)
     return x, 0 if axis is None else checked_axis(name, axis, x.shape)
-
-
-def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
-    return getitem(x, (*([slice(None)] * axis), slice(start, stop)))
 
 
 @of_one("y[i] = x[0] + ... + x[i]", "g[i] + g[i+1] + ... + g[n-1]")
@@ -53,7 +49,7 @@ def _later(x: Any, axis: int, first: float) -> Any:
     """x one place later along an axis, which begins with a number."""
     shape = [*x.shape]
     shape[axis] = 1
-    return concatenate([np.full(shape, first, x.dtype), _part(x, axis, None, -1)], axis)
+    return concatenate([np.full(shape, first, x.dtype), section(x, axis, None, -1)], axis)
 
 
 def _ahead_value(a: Any, x: Any, axis: int) -> Any:
@@ -137,7 +133,7 @@ def _before(rows: Any) -> Any:
 def _pull_before(g: Any, rows: Any) -> Any:
     last = rows.ndim - 1
     none = np.zeros((*rows.shape[:-1], 1), rows.dtype)
-    later = concatenate([_part(g, last, 1, None), none], last)
+    later = concatenate([section(g, last, 1, None), none], last)
     return _before(rows) * apply(_ahead, (rows, later), {"axis": last})
 
 

@@ -17,17 +17,14 @@ from ..notation import call
 from ..primitive import apply, apply2, general
 from .linalg import diagonal, tril
 from .reduce import sum
-from .registry import of_one, of_two, operator, values
-from .shape import expand_dims, swapaxes
+from .registry import of_one, of_two, operator, shape_of, values
+from .shape import expand_dims
+from .shape import matrix_transpose as _t
 
 __all__ = [
     "cholesky", "det", "eigh", "eigvalsh", "inv", "qr", "slogdet", "solve", "svd",
     "svdvals",
 ]  # fmt: skip
-
-
-def _t(x: Any) -> Any:
-    return swapaxes(x, -1, -2)
 
 
 def _column(x: Any) -> Any:
@@ -58,7 +55,7 @@ def _explain_square(why: str) -> Callable[[Sequence[Shape], dict[str, Any]], str
 
 
 def check_matrices(name: str, x: Any, square: bool = True) -> None:
-    shape = np.shape(values(x))
+    shape = shape_of(x)
     if len(shape) < 2 or (square and shape[-1] != shape[-2]):
         raise ValueError(
             f"{name}{current().place}: shape {shape}; wanted {'square ' if square else ''}"
@@ -265,7 +262,7 @@ def qr(x: Any) -> QRResult:
     True
     """
     check_matrices("qr", x, square=False)
-    shape = np.shape(values(x))
+    shape = shape_of(x)
     if shape[-2] < shape[-1]:
         raise ValueError(
             f"qr{current().place}: shape {shape}; wanted at least as many rows as columns"
@@ -412,7 +409,7 @@ def svd(x: Any, full_matrices: bool = False, compute_uv: bool = True) -> Any:
     tensor([3., 2.], dtype=float32)
     """
     check_matrices("svd", x, square=False)
-    shape = np.shape(values(x))
+    shape = shape_of(x)
     if not compute_uv:
         return apply(_svd, (x,), {})[1]
     if full_matrices and shape[-1] != shape[-2]:

@@ -23,12 +23,18 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _is_basic(index: Any) -> bool:
+def is_basic(index: Any) -> bool:
+    """Whether an index is made of numbers, slices, None and ... only: it makes a view."""
     parts = index if isinstance(index, tuple) else (index,)
     return builtins.all(
         part is None or part is Ellipsis or isinstance(part, int | np.integer | slice)
         for part in parts
     )
+
+
+def section(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    """x[..., start:stop] along an axis counted from the front."""
+    return getitem(x, (*([slice(None)] * axis), slice(start, stop)))
 
 
 def _explain(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
@@ -47,7 +53,7 @@ def _explain(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
 def _add_into(buffer: Any, g: Any, params: dict[str, Any]) -> None:
     """buffer[index] += g, counting an entry as often as the index names it."""
     index = params["index"]
-    if _is_basic(index):
+    if is_basic(index):
         buffer[index] += g
     else:
         np.add.at(buffer, index, g)
@@ -135,7 +141,7 @@ def _updated(x: Any, new: Any, index: Any) -> Any:
 
 def _added(x: Any, new: Any, index: Any) -> Any:
     y = x.copy()
-    if not _is_basic(index):  # of values with more axes than the entries, NumPy's add.at crashes
+    if not is_basic(index):  # of values with more axes than the entries, NumPy's add.at crashes
         new = np.broadcast_to(new, np.empty(x.shape, bool)[index].shape)
     _add_into(y, new, {"index": index})
     return y
@@ -154,7 +160,7 @@ def _explain_put(shapes: Sequence[Shape], params: dict[str, Any]) -> str | None:
 
 def _winners(shape: Shape, index: Any) -> Any:
     """1 for the values that an index keeps, 0 for those that a later one overwrites; or just 1."""
-    if _is_basic(index):
+    if is_basic(index):
         return 1.0
     order = np.zeros(shape, int)
     numbers = np.arange(order[index].size).reshape(order[index].shape)
@@ -240,12 +246,12 @@ def _integers(name: str, indices: Any) -> Array:
     return found.astype(np.intp, copy=False)
 
 
-def _checked(name: str, indices: Any, n: int, what: str) -> Array:
+def _checked(name: str, indices: Any, n: int, taken: str) -> Array:
     found = _integers(name, indices)
     if found.size and not (found.min() >= -n and found.max() < n):
         raise IndexError(
             f"{name}{current().place}: indices from {found.min()} to {found.max()}, "
-            f"wanted {-n} to {n - 1}, {what}"
+            f"wanted {-n} to {n - 1}, {taken}"
         )
     return found
 

@@ -12,16 +12,12 @@ from ..primitive import apply, flat
 from .arithmetic import remainder
 from .compare import argsort, greater, less
 from .elementwise import where
-from .index import getitem, take_along_axis
+from .index import section, take_along_axis
 from .join import concatenate
 from .registry import of_one, operator, values
 from .shape import broadcast_to, checked_axis, reshape
 
 __all__ = ["diff", "gradient", "interp"]
-
-
-def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
-    return getitem(x, (*([slice(None)] * axis), slice(start, stop)))
 
 
 def _edge(end: Any, x: Any, axis: int) -> Any:
@@ -49,7 +45,7 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     parts = [part for part in (ends[0], x, ends[1]) if part is not None]
     x = concatenate(parts, axis) if len(parts) > 1 else x
     for _ in range(n):
-        x = _part(x, axis, 1, None) - _part(x, axis, None, -1)
+        x = section(x, axis, 1, None) - section(x, axis, None, -1)
     return x
 
 
@@ -76,7 +72,7 @@ def _slope(x: Any, axis: int, spacing: Any, edge_order: int) -> Any:
     steps = steps.reshape(-1, *[1] * (x.ndim - axis - 1))
 
     def at(start: int, stop: int | None) -> Any:
-        return _part(x, axis, start, stop)
+        return section(x, axis, start, stop)
 
     first = (at(1, 2) - at(0, 1)) / steps[:1]
     last = (at(-1, None) - at(-2, -1)) / steps[-1:]
@@ -165,8 +161,8 @@ def interp(
         x, xp = remainder(x, period), remainder(xp, period)
         order = argsort(xp)
         xp, fp = take_along_axis(xp, order), take_along_axis(fp, order)
-        xp = concatenate([_part(xp, 0, -1, None) - period, xp, _part(xp, 0, 0, 1) + period])
-        fp = concatenate([_part(fp, 0, -1, None), fp, _part(fp, 0, 0, 1)])
+        xp = concatenate([section(xp, 0, -1, None) - period, xp, section(xp, 0, 0, 1) + period])
+        fp = concatenate([section(fp, 0, -1, None), fp, section(fp, 0, 0, 1)])
     if xp.shape[0] == 1:
         y = broadcast_to(fp[0], x.shape)
     else:

@@ -14,7 +14,7 @@ from ..notation import Notation, call
 from ..primitive import apply, linear, variadic
 from .index import getitem, scatter, take
 from .reduce import sum
-from .registry import in_parts, of_many, of_one, values
+from .registry import in_parts, of_many, of_one, shape_of
 from .shape import checked_axis, ravel, reshape
 
 __all__ = ["concatenate", "pad", "repeat", "split", "stack", "tile", "unstack"]
@@ -194,7 +194,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
     >>> tg.pad(tg.ones(2), (1, 2))
     tensor([0., 1., 1., 0., 0.], dtype=float32)
     """
-    shape = np.shape(values(x))
+    shape = shape_of(x)
     try:
         widths = tuple(map(tuple, np.broadcast_to(pad_width, (len(shape), 2)).tolist()))
     except ValueError:

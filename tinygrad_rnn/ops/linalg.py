@@ -13,7 +13,7 @@ from ..notation import PRODUCT, call, infix
 from ..primitive import apply, apply2, bilinear, linear
 from .elementwise import multiply
 from .reduce import sum
-from .registry import of_one, of_two, values
+from .registry import of_one, of_two, shape_of
 from .shape import (
     checked_axis,
     expand_dims,
@@ -97,10 +97,6 @@ def matmul(a: Any, b: Any) -> Any:
     return apply2(_matmul, a, b)
 
 
-def _shape(x: Any) -> Shape:
-    return np.shape(values(x))
-
-
 @of_two("sum over k of a[..., k] b[k] (or b[..., k, :])", "as for `matmul`")
 def dot(a: Any, b: Any) -> Any:
     """NumPy's dot: a * b for numbers, a @ b up to two axes, beyond those a sum over the last axis
@@ -110,7 +106,7 @@ def dot(a: Any, b: Any) -> Any:
     >>> tg.dot(tg.tensor([1.0, 2.0]), [3.0, 4.0])
     tensor(11., dtype=float32)
     """
-    n, m = len(_shape(a)), len(_shape(b))
+    n, m = len(shape_of(a)), len(shape_of(b))
     if not (n and m):
         return multiply(a, b)
     if m <= 2 or n == 1:
@@ -126,7 +122,7 @@ def inner(a: Any, b: Any) -> Any:
     >>> tg.inner(tg.ones((2, 3)), tg.ones((4, 3))).shape
     (2, 4)
     """
-    n, m = len(_shape(a)), len(_shape(b))
+    n, m = len(shape_of(a)), len(shape_of(b))
     return tensordot(a, b, ((n - 1,), (m - 1,))) if n and m else multiply(a, b)
 
 
@@ -149,11 +145,11 @@ def vecdot(a: Any, b: Any, axis: int = -1) -> Any:
     >>> tg.vecdot(tg.ones((2, 3)), tg.ones(3))
     tensor([3., 3.], dtype=float32)
     """
-    for shape in (_shape(a), _shape(b)):
+    for shape in (shape_of(a), shape_of(b)):
         checked_axis("vecdot", axis, shape)
-    if _shape(a)[axis] != _shape(b)[axis]:
+    if shape_of(a)[axis] != shape_of(b)[axis]:
         raise ValueError(
-            f"vecdot{current().place}: {_shape(a)} and {_shape(b)} differ along axis {axis}"
+            f"vecdot{current().place}: {shape_of(a)} and {shape_of(b)} differ along axis {axis}"
         )
     return sum(multiply(a, b), axis)
 
@@ -170,31 +166,31 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     >>> tg.tensordot(tg.ones((2, 3, 4)), tg.ones((4, 3)), ((1, 2), (1, 0)))
     tensor([12., 12.], dtype=float32)
     """
-    n, m = len(_shape(a)), len(_shape(b))
+    n, m = len(shape_of(a)), len(shape_of(b))
     if isinstance(axes, int):
         if not 0 <= axes <= min(n, m):
             raise ValueError(
-                f"tensordot{current().place}: {axes} axes of {_shape(a)} and {_shape(b)}; "
+                f"tensordot{current().place}: {axes} axes of {shape_of(a)} and {shape_of(b)}; "
                 f"wanted 0 to {min(n, m)}"
             )
         axes = range(n - axes, n), range(axes)
     sums_a, sums_b = (
         [
-            checked_axis("tensordot", axis, _shape(x))
+            checked_axis("tensordot", axis, shape_of(x))
             for axis in ([side] if isinstance(side, int) else side)
         ]
         for x, side in zip((a, b), axes, strict=True)
     )
-    common = [_shape(a)[axis] for axis in sums_a]
-    if common != [_shape(b)[axis] for axis in sums_b]:
+    common = [shape_of(a)[axis] for axis in sums_a]
+    if common != [shape_of(b)[axis] for axis in sums_b]:
         raise ValueError(
-            f"tensordot{current().place}: axes {sums_a} of {_shape(a)} and {sums_b} of "
-            f"{_shape(b)} differ in size"
+            f"tensordot{current().place}: axes {sums_a} of {shape_of(a)} and {sums_b} of "
+            f"{shape_of(b)} differ in size"
         )
     left = [axis for axis in range(n) if axis not in sums_a]
     right = [axis for axis in range(m) if axis not in sums_b]
-    rows = tuple(_shape(a)[axis] for axis in left)
-    columns = tuple(_shape(b)[axis] for axis in right)
+    rows = tuple(shape_of(a)[axis] for axis in left)
+    columns = tuple(shape_of(b)[axis] for axis in right)
     k = int(np.prod(common))
     a = reshape(transpose(a, left + sums_a), (int(np.prod(rows)), k))
     b = reshape(transpose(b, sums_b + right), (k, int(np.prod(columns))))
@@ -209,8 +205,8 @@ def kron(a: Any, b: Any) -> Any:
     >>> tg.kron(tg.tensor([1.0, 10.0]), [1.0, 2.0])
     tensor([ 1.,  2., 10., 20.], dtype=float32)
     """
-    n = max(len(_shape(a)), len(_shape(b)))
-    left, right = ((1,) * (n - len(_shape(x))) + _shape(x) for x in (a, b))
+    n = max(len(shape_of(a)), len(shape_of(b)))
+    left, right = ((1,) * (n - len(shape_of(x))) + shape_of(x) for x in (a, b))
     a = reshape(a, tuple(size for k in left for size in (k, 1)))
     b = reshape(b, tuple(size for k in right for size in (1, k)))
     return reshape(multiply(a, b), tuple(i * k for i, k in zip(left, right, strict=True)))
@@ -230,9 +226,9 @@ def cross(
     """
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     for x, where in ((a, axisa), (b, axisb)):
-        if _shape(x)[checked_axis("cross", where, _shape(x))] != 3:
+        if shape_of(x)[checked_axis("cross", where, shape_of(x))] != 3:
             raise ValueError(
-                f"cross{current().place}: {_shape(a)} and {_shape(b)}; wanted 3 entries along "
+                f"cross{current().place}: {shape_of(a)} and {shape_of(b)}; wanted 3 entries along "
                 f"axes {axisa} and {axisb}"
             )
     a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
@@ -305,7 +301,7 @@ def diag(x: Any, k: int = 0) -> Any:
     tensor([[1., 0.],
             [0., 2.]], dtype=float32)
     """
-    shape = _shape(x)
+    shape = shape_of(x)
     if len(shape) not in (1, 2):
         raise ValueError(f"diag{current().place}: shape {shape}; wanted a vector or a matrix")
     if len(shape) == 2:

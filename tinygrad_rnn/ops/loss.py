@@ -14,7 +14,7 @@ from .activation import sigmoid
 from .elementwise import abs, clip, divide, is_positive, log, multiply, square, where
 from .index import getitem, index_add
 from .reduce import below_top, log_softmax, mean, softmax, sum
-from .registry import looked_at, of_two, values
+from .registry import looked_at, of_two, shape_of, values
 from .shape import expand_dims
 
 __all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "l1", "mse", "nll"]
@@ -50,15 +50,12 @@ _expect = elementwise(
 """A probability times a logarithm: an impossible case counts nothing, 0 times -inf is 0."""
 
 
-def _shape(x: Any) -> Shape:
-    return np.shape(values(x))
-
-
 def _same_shape(name: str, first: str, a: Any, second: str, b: Any) -> None:
-    if _shape(a) != _shape(b):
+    shapes = shape_of(a), shape_of(b)
+    if shapes[0] != shapes[1]:
         raise ValueError(
-            f"{name}{current().place}: {first} {_shape(a)} and {second} {_shape(b)} differ in shape"
-            + _exchanged(_shape(a), _shape(b))
+            f"{name}{current().place}: {first} {shapes[0]} and {second} {shapes[1]} differ in shape"
+            + _exchanged(*shapes)
         )
 
 
@@ -118,7 +115,7 @@ def _class_numbers(
     """The classes, with 0 where they are ignored, and 1 or 0 for which count (None if all do)."""
     classes = np.asarray(looked_at(targets, "class numbers"))
     where = f"{name}{current().place}"
-    shape = _shape(scores)
+    shape = shape_of(scores)
     if classes.dtype.kind not in "iu":
         raise TypeError(f"{where}: targets are class numbers (integers), given {classes.dtype}")
     if classes.shape != shape[:-1]:
@@ -140,10 +137,10 @@ def _class_numbers(
 
 
 def _class_weights(name: str, scores: Any, weights: Any) -> Any:
-    if weights is not None and _shape(weights) != _shape(scores)[-1:]:
+    if weights is not None and shape_of(weights) != shape_of(scores)[-1:]:
         raise ValueError(
-            f"{name}{current().place}: weights of shape {_shape(weights)}, "
-            f"wanted one per class: {_shape(scores)[-1:]}"
+            f"{name}{current().place}: weights of shape {shape_of(weights)}, "
+            f"wanted one per class: {shape_of(scores)[-1:]}"
         )
     return weights if hasattr(weights, "shape") or weights is None else np.asarray(weights)
 

@@ -12,7 +12,7 @@ from ..primitive import apply1, general
 from .decompose import svd
 from .elementwise import abs, is_zero, power, sqrt, square
 from .reduce import deviation, kept, max, mean, min, root, sum
-from .registry import of_one, values
+from .registry import of_one, shape_of, values
 from .shape import Axis, expand_dims, moveaxis, reshape, swapaxes
 
 __all__ = ["layer_norm", "matrix_norm", "norm", "rms_norm", "vector_norm"]
@@ -101,7 +101,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         y = _matrix_norm(moveaxis(x, axes, (-2, -1)), ord, keepdims)
         return moveaxis(y, (-2, -1), axes) if keepdims else y
     raise ValueError(
-        f"norm{current().place}: ord={ord!r} over {len(axes)} axes of shape {np.shape(values(x))}; "
+        f"norm{current().place}: ord={ord!r} over {len(axes)} axes of shape {shape_of(x)}; "
         'wanted a number but 0 over one axis, or "fro", "nuc", 1, -1, 2, -2, inf, -inf over two'
     )
 
@@ -114,10 +114,10 @@ def vector_norm(x: Any, axis: Axis = None, keepdims: bool = False, ord: float = 
     >>> tg.vector_norm(tg.tensor([[3.0], [-4.0]]), ord=1)
     tensor(7., dtype=float32)
     """
-    shape = np.shape(values(x))
+    shape = shape_of(x)
     axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
     moved = moveaxis(x, axes, range(len(axes)))
-    y = norm(reshape(moved, (-1, *np.shape(values(moved))[len(axes) :])), ord, 0)
+    y = norm(reshape(moved, (-1, *shape_of(moved)[len(axes) :])), ord, 0)
     return reshape(y, kept(shape, axis)) if keepdims else y
 
 
@@ -133,12 +133,12 @@ def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 
 def _scaled(name: str, x: Any, weight: Any, bias: Any) -> Any:
-    n = np.shape(values(x))[-1]
-    for what, given in (("weight", weight), ("bias", bias)):
-        if given is not None and np.shape(values(given)) != (n,):
+    n = shape_of(x)[-1]
+    for factor, given in (("weight", weight), ("bias", bias)):
+        if given is not None and shape_of(given) != (n,):
             raise ValueError(
-                f"{name}{current().place}: {what} of shape {np.shape(values(given))} for x of "
-                f"shape {np.shape(values(x))}; wanted ({n},)"
+                f"{name}{current().place}: {factor} of shape {shape_of(given)} for x of "
+                f"shape {shape_of(x)}; wanted ({n},)"
             )
     y = x if weight is None else x * weight
     return y if bias is None else y + bias

@@ -14,7 +14,7 @@ from ..primitive import Primitive, apply, apply1, apply2, elementwise, general, 
 from .compare import not_equal
 from .elementwise import add, divide, exp, is_equal, is_zero, maximum, minimum, square
 from .elementwise import where as choice
-from .registry import of_one, values
+from .registry import of_one, shape_of, values
 from .shape import Axis, broadcast_to, explain_axis, reshape
 
 __all__ = [
@@ -33,10 +33,10 @@ def kept(shape: Shape, axis: Axis) -> Shape:
 
 def only(x: Any, where: Any, fill: float) -> Any:
     """x, with a number in place of the entries that are not to count."""
-    shape = np.shape(values(x))
+    shape = shape_of(x)
     y = choice(where, x, fill)
     if y.shape != shape:
-        raise ValueError(f"where of shape {np.shape(values(where))} does not broadcast to {shape}")
+        raise ValueError(f"where of shape {shape_of(where)} does not broadcast to {shape}")
     return y
 
 
@@ -51,7 +51,7 @@ def _count(x: Any, axis: Axis) -> int:
 
 def _counting(x: Any, axis: Axis, where: Any, keepdims: bool) -> Any:
     """How many entries that count come together in one."""
-    return sum(only(np.ones(np.shape(values(x))), where, 0.0), axis, keepdims)
+    return sum(only(np.ones(shape_of(x)), where, 0.0), axis, keepdims)
 
 
 def _spread(g: Any, shape: Shape, axis: Axis) -> Any:

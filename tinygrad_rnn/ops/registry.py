@@ -25,7 +25,7 @@ from typing import (
 
 import numpy as np
 
-from ..graph import Array, current
+from ..graph import Array, Shape, current
 from ..notation import CALL, Notation
 from ..primitive import Partial, Primitive, Recorded, apply1, apply2, elementwise
 from .without_rule import without_rule
@@ -375,6 +375,11 @@ def _on_values(function: Any) -> Callable[..., Any]:
 def values(x: Any) -> Any:
     """The plain array behind a tensor, for results without derivative."""
     return getattr(x, "_value", x)
+
+
+def shape_of(x: Any) -> Shape:
+    """The shape of a tensor, an array or a number."""
+    return np.shape(values(x))
 
 
 def looked_at(x: Any, how: str) -> Any:

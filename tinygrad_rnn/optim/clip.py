@@ -65,9 +65,9 @@ def clip_by_value(parameters: Trainable, max_value: float, *, unused: Unused = "
     _replace({p: np.asarray(np.clip(g, -limit, limit)) for p, g in found.items()})
 
 
-def _check_limit(what: str, limit: float) -> None:
+def _check_limit(label: str, limit: float) -> None:
     if not limit > 0:
-        raise ValueError(f"{what}: given {limit}, wanted a number above 0")
+        raise ValueError(f"{label}: given {limit}, wanted a number above 0")
 
 
 def _norm(g: Array) -> float:

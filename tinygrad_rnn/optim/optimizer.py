@@ -12,6 +12,7 @@ from ..autodiff import Generation, parameters_of, used_up
 from ..elsewhere import OPTIMISERS, OPTIONS, Substituted, answering, refuse_theirs
 from ..graph import Array
 from ..nn.module import Module, unlisted
+from ..notation import several
 from ..tensor import Parameter
 from ..uninterrupted import Uninterrupted
 from .parameters import Trainable, Unused, check_finite, gradients, leaf_of, listed, modules_in
@@ -116,7 +117,7 @@ class Optimizer:
 
     def __repr__(self) -> str:
         groups = [
-            f"{len(group['params'])} parameter{'' if len(group['params']) == 1 else 's'}, "
+            f"{several(len(group['params']), 'parameter')}, "
             + ", ".join(f"{name}={group[name]}" for name in self.defaults)
             for group in self.param_groups
         ]
@@ -309,21 +310,21 @@ def _groups(parameters: Trainable) -> list[Mapping[str, Any]]:
     return [{"params": rest}, *groups] if rest else groups
 
 
-def _within(limit: float | tuple[float, ...], value: Any, what: str) -> Any:
+def _within(limit: float | tuple[float, ...], value: Any, label: str) -> Any:
     """An option as a number, or as several, of at least 0 and below a limit."""
     if type(value) is float and type(limit) is float and 0 <= value < limit:
         return value
     if isinstance(limit, tuple):
         if not isinstance(value, tuple | list) or len(value) != len(limit):
-            raise ValueError(f"{what}: given {value!r:.60}, wanted {len(limit)} numbers")
-        return tuple(_within(*pair, what) for pair in zip(limit, value, strict=True))
+            raise ValueError(f"{label}: given {value!r:.60}, wanted {len(limit)} numbers")
+        return tuple(_within(*pair, label) for pair in zip(limit, value, strict=True))
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number < limit:
         wanted = "a number of at least 0" + (f" and below {limit:g}" if limit < math.inf else "")
-        raise ValueError(f"{what}: given {value!r:.60}, wanted {wanted}")
+        raise ValueError(f"{label}: given {value!r:.60}, wanted {wanted}")
     return number
 
 

@@ -288,7 +288,7 @@ class ReduceLROnPlateau:
         self.best, self.waited = float(saved["best"]), int(saved["waited"])
 
 
-def _at_least_one(what: str, steps: int) -> int:
+def _at_least_one(label: str, steps: int) -> int:
     if steps < 1:
-        raise ValueError(f"{what}: given {steps}, wanted a number of steps, at least 1")
+        raise ValueError(f"{label}: given {steps}, wanted a number of steps, at least 1")
     return steps

@@ -1,4 +1,4 @@
-"""What an operation is: its value, its rules, its kind, how it is written."""
+"""An operation: its value, its rules, its kind, how it is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Primitive:
 
     name        as in error messages and pictures
     value       (*arrays, **params) -> array, or a tuple of arrays if `multiple`
-    computed    of two arguments without parameters: what is called for it, if that is not the value
+    computed    of two arguments without parameters: the function called for it, if not the value
     pulls       per argument, the pullback rule: (cotangent, saved, node) -> cotangent of the
                 argument; None for an argument that has no derivative
     pushes      per argument, the pushforward rule: (tangent, saved, node) -> tangent of the

@@ -450,9 +450,9 @@ def _constant(value: Any, dtype: np.dtype[Any], primitive: Primitive, state: Sta
     elif isinstance(value, list | tuple) or hasattr(value, "__array__"):
         array = plain_array(value, f"{primitive.name}{state.place}")
         return _constant(array, dtype, primitive, state)
-    what = f"an array of {value.dtype}" if hasattr(value, "dtype") else f"a {kind.__name__}"
+    given = f"an array of {value.dtype}" if hasattr(value, "dtype") else f"a {kind.__name__}"
     raise TypeError(
-        f"{primitive.name}{state.place}: an argument is {what}; "
+        f"{primitive.name}{state.place}: an argument is {given}; "
         "wanted a tensor, a real array or a real number"
     )
 
