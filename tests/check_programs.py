@@ -130,7 +130,7 @@ def _near(first: str, found: float, numeric: Callable[[float], float], size: flo
 
 
 def fault(program: Program, seed: int = 0) -> str | None:
-    """What is wrong with a program: the message, and the smallest part of it that is wrong."""
+    """The fault of a program: the message, and the smallest part of it that is wrong."""
     try:
         check(program, seed)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Cells whose equations are derived in the tests, and what autodiff says of them."""
+"""Cells whose equations are derived in the tests, and their gradients by autodiff."""
 
 from typing import Any, NamedTuple
 
@@ -154,7 +154,7 @@ class Answer(NamedTuple):
 
 
 def autodiff(make, T=4, B=3, seed=0, last_only=False, own_start=False, constants=None):
-    """What `unroll` and `gradients` say, in float64, at random parameters.
+    """The results of `unroll` and `gradients`, in float64, at random parameters.
 
     own_start   the first state is the cell's own, made of its parameters
     constants   arrays that the program takes, if they are not the cell's attributes

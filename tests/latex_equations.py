@@ -194,9 +194,9 @@ def parse(text):
 class Values:
     """Names' values: `fixed` by (base, label), `over_time` by base and step.
 
-    shapes    of what changes over time, by base. Beyond the last step what the backward pass makes
-              is zero; other things could be anything there, and are one half
-    backward  what the backward pass makes
+    shapes    of values that change over time, by base. Those of the backward pass are zero beyond
+              the last step; other things could be anything there, and are one half
+    backward  values that the backward pass makes
     """
 
     def __init__(self, T, shapes):

@@ -255,7 +255,7 @@ class Masked(Odd):
 
 
 class Weighted(Odd):
-    """A choice by an array of numbers: what is not 0 counts as true."""
+    """A choice by an array of numbers: any but 0 counts as true."""
 
     def __init__(self):
         super().__init__(U=(I, H), W=(H, H))

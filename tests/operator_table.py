@@ -1,4 +1,4 @@
-"""What every operator is called with in the tests: one table for all of them.
+"""The calls of every operator in the tests: one table for all of them.
 
 Elementwise operators are called on their declared domains. Every other one has its calls below;
 `test_every_operator.py` fails for an operator that has none. Floats of numbers are drawn (`N`), and

@@ -1,4 +1,4 @@
-"""What the tests of optimisers share."""
+"""Shared by the tests of optimisers."""
 
 import copy
 

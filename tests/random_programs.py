@@ -1,8 +1,8 @@
 """Random programs: text, so that a failure is a program to run.
 
 A program is a few leaves and lines of Python, each of which makes new values from earlier ones.
-Lines are drawn one after the other and tried on plain arrays: what warns, grows too large or has a
-kink nearby is not taken.
+Lines are drawn one after the other and tried on plain arrays: one that warns, grows too large or
+has a kink nearby is not taken.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Program(NamedTuple):
     extra: dict[str, Any]
 
     def run(self, *leaves: Any) -> dict[str, Any]:
-        """All the values by name, from what is differentiated: tensors or arrays."""
+        """All the values by name, from the inputs: tensors or arrays."""
         given = dict(zip(self.differentiated, leaves, strict=True))
         values = {"np": np, "tg": tg, **self.extra, **self.leaves, **given}
         exec("\n".join(line.code for line in self.lines), values)
@@ -130,7 +130,7 @@ class Draw:
             try:
                 result = eval(code, {"np": np, "tg": tg, **self.extra, **self.values})
             except Exception:
-                return None  # what does not fit: most often shapes
+                return None  # a misfit: most often of shapes
         several = isinstance(result, tuple | list)
         count = len(result) if several else 1
         if count == 0:

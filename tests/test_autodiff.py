@@ -1,4 +1,4 @@
-"""The sweeps: what flows where, what is kept, and every way a value can be used."""
+"""The sweeps: cotangents, kept values, and every way a value can be used."""
 
 import itertools
 import re
@@ -527,7 +527,7 @@ def test_random_functions_to_second_order(program):
     tg.check_gradients(lambda *leaves: run_program(program, list(leaves))[1], *LEAVES[:3])
 
 
-# -- finding what is not finite ------------------------------------------------------------------
+# -- finding values that are not finite ----------------------------------------------------------
 
 
 def test_detect_anomaly_backward_names_the_operation_and_the_step():
@@ -593,7 +593,7 @@ def test_every_order_of_the_uses_of_a_number(first, kind):
         assert {name: float(g) for name, g in found.items()} == dict.fromkeys(found, wanted), names
 
 
-# -- division by zero is what it is in arrays ----------------------------------------------------
+# -- division by zero is as in arrays ------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
@@ -742,7 +742,7 @@ def test_a_change_that_no_rule_reads_is_no_error():
     x, c = tg.tensor(np.ones(LARGE)), np.ones(LARGE)
     y = x * c
     z = (y + c - c).sum() + (y * y).sum()
-    later = tg.gradients(z, y, keep_record=True)  # needs what came after y
+    later = tg.gradients(z, y, keep_record=True)  # needs values after y
     c += 1
     np.testing.assert_array_equal(tg.gradients(z, y, keep_record=True), later)
     np.testing.assert_array_equal(tg.gradients((x + c).sum(), x), np.ones(LARGE))

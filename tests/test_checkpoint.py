@@ -160,7 +160,7 @@ def test_arguments_that_are_not_used_cost_nothing_and_get_zeros():
     close(tg.gradients(y.sum(), unused), np.zeros(3))
 
 
-# -- how often, where, and what stays ------------------------------------------------------------
+# -- how often, where, and remains ---------------------------------------------------------------
 
 
 def counted(f):

@@ -1,4 +1,4 @@
-"""The command line: what it says about bad input, and Ctrl-C."""
+"""The command line: its words about bad input, and Ctrl-C."""
 
 import os
 import signal

@@ -100,7 +100,7 @@ def test_windows_are_pieces_of_sequences_that_go_on(size, length, batch_size):
     assert (np.diff(inputs, axis=0) == 1).all()
     assert inputs.size == np.unique(inputs).size
     assert inputs.shape[1] == min(batch_size, (size - 1) // length)
-    # what is left out at the end of every sequence is less than a window
+    # less than a window is left out at the end of every sequence
     assert (size - 1) // inputs.shape[1] - len(inputs) < length
 
 

@@ -1,4 +1,4 @@
-"""What is written from memory of PyTorch, Keras or NumPy works, or is answered with ours."""
+"""Code from memory of PyTorch, Keras or NumPy works, or is answered with ours."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Every reader on every kind of model: a right result, or a sentence that names what to do.
+"""Every reader on every kind of model: a right result, or a sentence that names the remedy.
 
 docs/sequences.md has this as a table.
 """
@@ -92,7 +92,7 @@ MODELS = {
 
 
 class Case:
-    """A model in float64 with inputs, targets, and what `unroll` gives."""
+    """A model in float64 with inputs, targets, and the result of `unroll`."""
 
     def __init__(self, name):
         rng = np.random.default_rng(3)
@@ -273,7 +273,7 @@ READERS = {
     online: DIRECTIONS
     | {"an encoder-decoder": CELL, "buffers": "ReservoirCell has no parameters to learn"},
 }
-"""What each says of the models that it cannot do."""
+"""The words of each about models that it cannot do."""
 WITHOUT_OPTIONS = {exercise, page, online, derive}
 """Readers of a cell without a sequence, or of one step at a time: they take no lengths."""
 PAIRS = [

@@ -177,7 +177,7 @@ def test_a_cotangent_of_an_impossible_shape():
 
 
 def cut(x: Any) -> Any:
-    """The value only: what a rule that calls NumPy on the value behind a tensor computes."""
+    """The value only: the result of a rule that calls NumPy on the value behind a tensor."""
     return x.numpy() if isinstance(x, tg.Tensor) else x
 
 
@@ -247,7 +247,7 @@ def test_a_result_cut_from_the_record():
     fails("by argument 0.* is 0, central differences give", lambda x: cut(x) * 2.0, X)
 
 
-# -- what cannot be checked ----------------------------------------------------------------------
+# -- refused by the check ------------------------------------------------------------------------
 
 
 def test_bad_input():

@@ -1,4 +1,4 @@
-"""The record: where things were recorded, what it keeps alive, and how deep it may be."""
+"""The record: where things were recorded, the values it keeps alive, and how deep it may be."""
 
 import asyncio
 import contextvars
@@ -220,7 +220,7 @@ def test_a_generator_left_half_used_does_not_switch_recording():
         left = steps_of(4)
         next(left)
     assert current().recording
-    left.close()  # what was set when it began is not what is set now
+    left.close()  # settings of its beginning are not those of now
     assert current().recording
     assert current().place.step is None
 
@@ -309,7 +309,7 @@ def test_a_setting_may_be_bound_to_a_name():
     assert (tg.ones(1) * 2.0).recorded
 
 
-# -- what the record keeps -----------------------------------------------------------------------
+# -- kept by the record --------------------------------------------------------------------------
 
 
 def test_a_dropped_loss_frees_its_record_at_once(no_collector):
@@ -386,7 +386,7 @@ def test_an_interrupted_backward_says_so():
             match=r"sum in timestep 2: an exception interrupted an earlier sweep.*record the loss",
         ):
             again()
-    early.sum().backward()  # what was not reached is as it was
+    early.sum().backward()  # the rest is as it was
     np.testing.assert_allclose(x.grad, 1 - np.tanh(1.0) ** 2, rtol=1e-6)
     with pytest.raises(RuntimeError, match="tanh in timestep 1: this record was differentiated"):
         early.sum().backward()

@@ -1,4 +1,4 @@
-"""What `import tinygrad_rnn` costs: numpy, and nothing else that is heavy."""
+"""The cost of `import tinygrad_rnn`: numpy, and nothing else that is heavy."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Ctrl-C comes through as what it is, wherever it falls, and leaves nothing behind."""
+"""Ctrl-C comes through as itself, wherever it falls, and leaves nothing behind."""
 
 from __future__ import annotations
 

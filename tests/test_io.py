@@ -92,17 +92,17 @@ def some(rng):
 
 
 def test_containers_are_saved_and_loaded(tmp_path, rng):
-    what, other = some(rng), some(rng)
-    path = io.save(what, tmp_path / "m", "words")
+    saved, other = some(rng), some(rng)
+    path = io.save(saved, tmp_path / "m", "words")
     arrays = io.read(path).arrays
     assert sorted(arrays) == [
         "cell.U", "cell.W", "cell.b", "cell.d",
         "heads.0", "heads.1.0", "listing.0", "listing.1",
     ]  # fmt: skip
     assert io.load(other, path) == "words"
-    np.testing.assert_array_equal(other["cell"].W.numpy(), what["cell"].W.numpy())
+    np.testing.assert_array_equal(other["cell"].W.numpy(), saved["cell"].W.numpy())
     np.testing.assert_array_equal(other["heads"][1][0].numpy(), [True, False])
-    np.testing.assert_array_equal(other["listing"].own[1].numpy(), what["listing"].own[1].numpy())
+    np.testing.assert_array_equal(other["listing"].own[1].numpy(), saved["listing"].own[1].numpy())
 
 
 def test_a_list_an_object_and_parameters_by_name(tmp_path, rng):
@@ -111,8 +111,8 @@ def test_a_list_an_object_and_parameters_by_name(tmp_path, rng):
         lambda: Listing(rng),
         lambda: tg.ElmanCell(1, 2).parameters(),
     ):
-        what, other = make(), make()
-        path = io.save(what, tmp_path / "m")
+        saved, other = make(), make()
+        path = io.save(saved, tmp_path / "m")
         before = io.read(path).arrays
         io.load(other, path)
         equal(io.read(io.save(other, path)).arrays, before)
@@ -141,7 +141,7 @@ def test_tensors_and_numbers_are_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("what", "error", "match"),
+    ("saved", "error", "match"),
     [
         ({"a": "text"}, TypeError, "save: a is 'text'; wanted numbers"),
         ({"a": [None]}, TypeError, r"save: a\.0 is None"),
@@ -152,9 +152,9 @@ def test_tensors_and_numbers_are_saved(tmp_path):
         ({"a.b": 1, "a": {"b": 2}}, ValueError, r"two parts have the path 'a\.b'"),
     ],
 )
-def test_what_cannot_be_saved_is_named(tmp_path, what, error, match):
+def test_what_cannot_be_saved_is_named(tmp_path, saved, error, match):
     with pytest.raises(error, match=match):
-        io.save(what, tmp_path / "m")
+        io.save(saved, tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
 
@@ -215,14 +215,14 @@ def test_the_state_of_an_optimiser_that_does_not_fit_is_named(tmp_path):
     trained(adam, cell, 2)
     path = io.save({"cell": cell, "optimiser": adam}, tmp_path / "m")
     before = repr((cell.state_dict(), sgd.state_dict()))
-    for what, words in (
+    for models, words in (
         ({"cell": cell, "optimiser": sgd}, "the state of the optimiser optimiser: SGD: group 0"),
         ({"cell": cell, "other": adam}, "no state of an optimiser at 'other'"),
         (sgd, "no state of an optimiser"),
         ({"cell": tg.ElmanCell(2, 4), "optimiser": adam}, r"'cell\.U' has shape \(2, 3\), wanted"),
     ):
         with pytest.raises(io.ModelFileError, match=words):
-            io.load(what, path)
+            io.load(models, path)
     assert repr((cell.state_dict(), sgd.state_dict())) == before
     hostile = {"__metadata__": {"tinygrad_rnn.states": json.dumps({"optimiser": {"a": [1, None]}})}}
     path.write_bytes(raw(hostile))

@@ -1,4 +1,4 @@
-"""Notebooks: results show themselves in a real kernel, and the shipped ones say what they said."""
+"""Notebooks: results show themselves in a real kernel, and the shipped ones say the same again."""
 
 import copy
 import importlib.util

@@ -98,7 +98,7 @@ def test_centered_rmsprop_survives_rounding():
         w.grad = np.linspace(0.1, 3, 50)
         optimiser.step()
     m, v = optimiser.state[w]["m"], optimiser.state[w]["v"]
-    assert (v - m * m).min() < 0  # what is 0 without rounding
+    assert (v - m * m).min() < 0  # 0 without rounding
     assert np.isfinite(w.numpy()).all()
 
 

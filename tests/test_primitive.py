@@ -1,4 +1,4 @@
-"""The constructors of primitives: what they compute, what they save, what they refuse."""
+"""The constructors of primitives: results, saved values, refusals."""
 
 import copy
 from typing import Any

@@ -18,7 +18,7 @@ def flat(result: Any) -> list[Any]:
 
 
 def placeholders(call: Any) -> list[Any]:
-    # the table's arrays, away from kinks; what is an integer index stays in the call
+    # the table's arrays, away from kinks; an integer index stays in the call
     return [np.asarray(a, np.float64) for a in call.arrays()]
 
 

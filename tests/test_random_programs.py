@@ -23,7 +23,7 @@ def test_all_derivatives_of_a_program_agree(first):
 
 
 def test_programs_are_of_every_kind():
-    """What the check sees, counted over the programs that the suite runs."""
+    """The cases of the check, counted over the programs that the suite runs."""
     seen: dict[str, int] = {}
     for _, program in random_programs.programs(0, 300):
         text = str(program)
@@ -57,7 +57,7 @@ def thrice_if_recorded(g: Any, x: Any) -> Any:
     return g * x * (3.0 if isinstance(x, tg.Tensor) else 2.0)
 
 
-# the square, with a rule for each mode of which one is wrong, and what is then said
+# the square, with a rule for each mode of which one is wrong, and the message
 WRONG = {
     "factor, both modes": (lambda g, x: g * x, lambda t, x: t * x, "central differences"),
     "factor, reverse": (lambda g, x: g * x, lambda t, x: 2 * t * x, "forward mode"),

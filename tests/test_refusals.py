@@ -1,4 +1,4 @@
-"""What no program and no equation describes is refused: with the line, and what to write instead.
+"""Functions that no program and no equation describes are refused: with the line, and a substitute.
 
 Every case is a step of a cell. `trace` and `derive` are to say the same of it.
 """
@@ -71,7 +71,7 @@ def both(s: Any) -> Any:
 
 
 def refusals(own: Any) -> list[str]:
-    """What `trace` and `derive` say, and whether both left the cell as it was."""
+    """The errors of `trace` and `derive`, and whether both left the cell as it was."""
     said = []
     for look in (lambda c: tg.trace(c, np.ones((2, H))), derive):
         cell = Stepping(own)
@@ -84,7 +84,7 @@ def refusals(own: Any) -> list[str]:
 
 
 def as_is(cell: Any) -> list[Any]:
-    """All that may change in a cell, what it uses, and the recording state."""
+    """All that may change in a cell, around it, and in the recording state."""
     nodes = [(p._node, p._node.stale, id(p._value), p.version) for p in cell.parameters().values()]
     own = [cell.t, cell.last, list(cell.seen), dict(cell.named), cell.counts.tolist()]
     inner = [cell.inner.t, cell.inner.last, Inner.total]
@@ -634,7 +634,7 @@ def test_a_package_beside_this_one_is_the_users(tmp_path, monkeypatch):
         tg.trace(mine.look, np.ones(2))
 
 
-# -- what is allowed -----------------------------------------------------------------------------
+# -- allowed -------------------------------------------------------------------------------------
 
 
 def test_what_is_made_once_and_kept_is_no_change():

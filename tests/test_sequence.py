@@ -1,4 +1,4 @@
-"""The inputs of unroll: trees, lengths, masks, directions; and what is refused."""
+"""The inputs of unroll: trees, lengths, masks, directions; and refusals."""
 
 from typing import NamedTuple
 
@@ -335,7 +335,7 @@ B, T = 4, 7  # sequences, steps
 
 
 def given_batch_first():
-    """What contradicts xs (B, T, I): a state, lengths, a mask, targets."""
+    """Arguments that contradict xs (B, T, I): a state, lengths, a mask, targets."""
     xs, h = np.ones((B, T, 2)), tg.zeros((B, 3))
     cell, layer = tg.ElmanCell(2, 3, rng=0), tg.nn.LSTM(2, 3, rng=0)
     outputs = tg.unroll(cell, xs).outputs

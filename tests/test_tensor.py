@@ -1,4 +1,4 @@
-"""Tensors and parameters: values, dtypes, what is refused, and what `backward` leaves."""
+"""Tensors and parameters: values, dtypes, refusals, and the gradients that `backward` leaves."""
 
 import asyncio
 import copy
@@ -163,7 +163,7 @@ def test_comparisons_give_truth_values():
     assert x in {x}  # hashing is by identity
 
 
-# -- what would cut the record or change it ------------------------------------------------------
+# -- cutting the record or changing it -----------------------------------------------------------
 
 
 def test_assignment_is_refused_and_in_place_operators_rebind():
@@ -489,9 +489,9 @@ def test_every_leaf_that_was_used_gets_a_gradient():
 def test_only_leaves_have_grad():
     x = tg.ones(2)
     y = (x * 2.0).named("y")
-    for what in (y, y.detach()):
+    for other in (y, y.detach()):
         with pytest.raises(RuntimeError, match=r"tensor 'y' is not a parameter.*tg\.gradients"):
-            what.grad  # noqa: B018
+            other.grad  # noqa: B018
     with tg.no_grad():
         z = x * 2.0
     with pytest.raises(RuntimeError, match=r"a tensor of shape \(2,\) is not"):

@@ -355,7 +355,7 @@ def test_the_transpose_of_a_linearised_function_and_back():
     close(forth, push(v))
 
 
-# -- what is recorded ----------------------------------------------------------------------------
+# -- recording -----------------------------------------------------------------------------------
 
 
 def test_results_are_tensors_exactly_if_something_recorded_went_in():
@@ -437,7 +437,7 @@ def test_gradient_of_an_unrolled_cell_through_its_state():
         close(found[0], numeric(value, state.h), 1e-7)
 
 
-# -- what a function returns beside its value ----------------------------------------------------
+# -- results beside the value --------------------------------------------------------------------
 
 
 def test_every_transform_hands_out_what_the_function_returned_beside():
@@ -488,7 +488,7 @@ def test_what_is_returned_beside_stays_recorded_where_something_recorded_was_use
 
     def f(x):
         y = x * x
-        return y.sum(), y * y * w  # what stands beside leads to w, the number itself does not
+        return y.sum(), y * y * w  # the second result leads to w, the number itself does not
 
     (_, beside), slope = tg.value_and_grad(f, has_aux=True)(np.array([3.0]))
     assert isinstance(beside, tg.Tensor)

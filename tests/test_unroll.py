@@ -1,4 +1,4 @@
-"""Unrolling: states of every structure, marks of time, and what is refused."""
+"""Unrolling: states of every structure, marks of time, and refusals."""
 
 import contextlib
 import gc

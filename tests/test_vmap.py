@@ -58,7 +58,7 @@ def test_every_operator(call):
 
 
 def test_nearly_every_operator_goes_at_once():
-    """But for those that look at values, or turn what they get into NumPy's own arrays."""
+    """But for those that look at values, or turn their arguments into NumPy's own arrays."""
     names, looped = set(), set()
     for call in ALL:
         args = [tg.tensor(np.stack([a] * B)) for a in call.arrays()]
@@ -216,7 +216,7 @@ def test_arrays_in_arrays_out_and_no_record_under_no_grad():
         assert tg.vmap(mask, loop=loop)(single).dtype == np.float32
 
 
-# -- what needs a loop, and what is refused ------------------------------------------------------
+# -- loops, and refusals -------------------------------------------------------------------------
 
 RANDOM = np.random.default_rng(0)
 

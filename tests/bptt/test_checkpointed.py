@@ -1,4 +1,4 @@
-"""tg.checkpointed: what unroll gives, to the last bit, from a few states."""
+"""tg.checkpointed: the results of unroll, to the last bit, from a few states."""
 
 import gc
 import weakref
@@ -321,7 +321,7 @@ def test_a_swept_record_is_let_go(monkeypatch):
 
     monkeypatch.setattr(rerun.Rerun, "_swept", counted)
     gc.collect()
-    gc.freeze()  # what other tests left is not looked through again and again
+    gc.freeze()  # leftovers of other tests are not looked through again and again
     try:
         for cell in (tg.ElmanCell(1, 3, rng=0), tg.LSTMCell(1, 3, rng=0), tg.GRUCell(1, 3, rng=0)):
             alive.clear()

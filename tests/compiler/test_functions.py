@@ -1,4 +1,4 @@
-"""Every function of entries and of rows, in a loop: what unroll gives, and as native code."""
+"""Every function of entries and of rows, in a loop: the same as by unroll, and as native code."""
 
 from __future__ import annotations
 

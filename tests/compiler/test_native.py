@@ -1,4 +1,4 @@
-"""Native code: accurate functions, products of all sizes, and what happens without it."""
+"""Native code: accurate functions, products of all sizes, and computing without it."""
 
 from __future__ import annotations
 

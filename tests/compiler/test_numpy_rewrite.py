@@ -53,7 +53,7 @@ class AllKinds(Gated):
 
 
 class SumIsAResult(Gated):
-    """What the gates are made of is an output too, so its factors stay."""
+    """The sum before the gates is an output too, so its factors stay."""
 
     def step(self, x, s):
         h, m = s

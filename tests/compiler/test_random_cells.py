@@ -1,4 +1,4 @@
-"""Cells made at random: a scan gives what unroll gives, in both precisions and all ways to run."""
+"""Cells made at random: a scan gives the same as unroll, in both precisions and all ways to run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine code for what follows a scan: a readout, and the cross entropy."""
+"""Machine code after a scan: a readout, and the cross entropy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scan does what an unrolled record does: outputs, states and all gradients."""
+"""A scan gives the same as an unrolled record: outputs, states and all gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo measures, against closed forms."""
+"""The demo's measurements, against closed forms."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The demo's model: its two kinds of input, what it writes, its file."""
+"""The demo's model: its two kinds of input, its texts, its file."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pages of docs/: what their programs print is what stands under them."""
+"""Pages of docs/: the outputs of their programs stand under them."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ BLOCKS = re.compile(r"```python\n(.*?)```\n```text\n(.*?)```", re.DOTALL)
 
 
 def printed(page):
-    """What each program prints, run one after the other in one namespace."""
+    """The output of each program, run one after the other in one namespace."""
     namespace, outputs = {}, []
     with np.printoptions():
         for i, (program, _) in enumerate(BLOCKS.findall(page), start=1):

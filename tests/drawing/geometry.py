@@ -1,4 +1,4 @@
-"""What lies on what: shared by the tests of the layout."""
+"""Boxes and lines that meet: shared by the tests of the layout."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Random recurrent programs, to be drawn: states, how they begin, what is read and when.
+"""Random recurrent programs, to be drawn: states, how they begin, the readouts and their times.
 
 `random_network(seed)` runs one and gives its loss, a single number. Each choice is one that people
 make: first states as tensors, plain arrays or parameters; states of several steps before;

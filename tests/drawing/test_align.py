@@ -1,4 +1,4 @@
-"""Steps that differ in their operations: what they share stays where it is."""
+"""Steps that differ in their operations: shared ones stay in their places."""
 
 import numpy as np
 import pytest

@@ -241,7 +241,7 @@ PRODUCT = pytest.mark.xfail(reason="a product that is used once more in the last
     for name in sorted(set(ODD) - {"Coupled", "Multiplicative", "LearnedStart", "Delays"})
 ])  # fmt: skip
 def test_every_step_uses_the_same_letters(name):
-    """What steps 2 and 3 say is the same; the first and the last say no more."""
+    """The words of steps 2 and 3 are the same; the first and the last say no more."""
     said = equations_of(odd_pictures(name, T=6))
     left = {t: {re.split(r" \+?= ", line)[0] for line in said[t]} for t in said}
     assert left[2] == left[3]

@@ -1,4 +1,4 @@
-"""`draw`: what flows along each link, which steps are shown, and what is refused."""
+"""`draw`: the values of links, which steps are shown, and refusals."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""What is told of a box to those who point at it."""
+"""The facts about a box, for those who point at it."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""What is written: the same bytes everywhere, valid in every format, whatever the names are."""
+"""Files of pictures: the same bytes everywhere, valid in every format, whatever the names are."""
 
 import json
 import os

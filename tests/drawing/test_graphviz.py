@@ -97,7 +97,7 @@ def test_parameters_are_sources_with_a_point_per_use(name):
             if at != rail.box.id:
                 assert graph.in_degree(at) == 1
             if kind == "use":
-                assert len(after) > len(points)  # on to what it is used for
+                assert len(after) > len(points)  # on to its uses
                 uses += len(after) - len(points)
             else:
                 assert len(after) == len(points)
@@ -257,13 +257,13 @@ def test_our_svg_and_page_write_every_word(name, level, backward):
 
 
 def page_groups(drawing):
-    """What the page shows: all in one row."""
+    """As on the page: all in one row."""
     one_row = Painter(drawing.layout, drawing.title, drawing._painter.look).scene()
     return one_row.groups
 
 
 class Recorder(RendererBase):
-    """Notes what a picture is painted with."""
+    """Notes the shapes of a picture."""
 
     def __init__(self):
         super().__init__()

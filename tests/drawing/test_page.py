@@ -40,7 +40,7 @@ def losses(gallery):
 
 @pytest.fixture
 def problems(page):
-    """What the console complains of."""
+    """The errors on the console."""
     found = []
     page.on("console", lambda message: found.append(message.text))
     page.on("pageerror", lambda error: found.append(str(error)))
@@ -93,7 +93,7 @@ def way(links, id, end, begin):
 
 
 def expected(drawing, box):
-    """What belongs to a box, from the model: ids, "from > to" and "rail id"."""
+    """The relatives of a box, from the model: ids, "from > to" and "rail id"."""
     links = drawing.model.links
     if box.kind in ("parameter", "gradient"):
         mine = [k for k in links if box in (k.source, k.target)]
@@ -279,7 +279,7 @@ def test_everything_by_keyboard(losses, page, show):
         press(page, key)
         assert page.evaluate("boxes.get('before.W').getAttribute('aria-pressed')") == "true"
         point(page, "g[data-id='t2.s_2'] rect")
-        assert "rail before.U" not in page.evaluate(LIT)  # what is kept lit stays so
+        assert "rail before.U" not in page.evaluate(LIT)  # a chosen box stays lit
         assert page.evaluate("about.textContent").startswith("s_2")
         press(page, key)
         assert page.evaluate("boxes.get('before.W').getAttribute('aria-pressed')") == "false"
@@ -314,18 +314,18 @@ def test_it_follows_the_readers_wishes(scheme, losses, page, show):
       .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0))"""
     colour = "(c => c.match(/[\\d.]+/g).slice(0, 3).map(Number))"
 
-    def of(element, what):
-        return page.evaluate(f"{luminance}({colour}(getComputedStyle({element})['{what}']))")
+    def of(element, style):
+        return page.evaluate(f"{luminance}({colour}(getComputedStyle({element})['{style}']))")
 
     ground_of_page = of("document.body", "backgroundColor")
     assert (ground_of_page < 0.1) == (scheme == "dark")
     header, plate = "document.querySelector('header", "folded.get('2').querySelector('"
-    for words, what, ground, its in (
+    for words, style, ground, its in (
         (f"{header} .keys')", "color", f"{header}')", "backgroundColor"),
         ("about", "color", "about", "backgroundColor"),
         (f"{plate}text')", "fill", f"{plate}rect')", "fill"),
     ):
-        bright, dim = sorted([of(words, what), of(ground, its)], reverse=True)
+        bright, dim = sorted([of(words, style), of(ground, its)], reverse=True)
         assert (bright + 0.05) / (dim + 0.05) >= 4.5
     still = "s => s.transitionDuration === '0s' && s.animationName === 'none'"
     assert page.evaluate(

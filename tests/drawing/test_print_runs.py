@@ -1,4 +1,4 @@
-"""Boxes of equations on one line: names, brackets, fractions, powers of what is raised already."""
+"""Boxes of equations on one line: names, brackets, fractions, powers of powers."""
 
 import pytest
 

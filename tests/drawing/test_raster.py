@@ -147,6 +147,6 @@ def test_lines_are_painted_with_their_corners():
     assert path.codes is not None
     assert list(path.vertices[0]) == [0, 0]
     assert list(path.vertices[-1]) == [40, 30]
-    assert [40.0, 0.0] in path.vertices.tolist()  # what the curve bends towards
+    assert [40.0, 0.0] in path.vertices.tolist()  # the curve bends towards it
     triangle = canvas.outline(Stroke(way, "head", closed=True))
     assert triangle.codes[-1] == path.CLOSEPOLY

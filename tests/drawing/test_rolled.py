@@ -1,4 +1,4 @@
-"""The rolled form is the union of all steps: what only some have says when, delays say how long."""
+"""The rolled form is the union of all steps: operations of some say when, delays how long."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Scopes are bands with titles: they hold what was recorded in them, and nothing else."""
+"""Scopes are bands with titles: they hold their own operations, and nothing else."""
 
 import numpy as np
 import pytest
@@ -142,7 +142,7 @@ def test_at_step_level_a_band_is_drawn_around_what_has_several_boxes():
     drawing = tg.draw(nested(), level="step")
     assert [path for t, path in titles(drawing) if t == "1"] == ["model", "model/leak"]
     cells = [plain(box.label) for box in drawing.model.boxes if box.kind == "cell"]
-    assert cells[:2] == ["GRU", ""]  # the second is what the band "leak" has besides
+    assert cells[:2] == ["GRU", ""]  # the second is the rest of the band "leak"
     single = tg.draw(stack(), level="step")
     assert titles(single) == []
     assert {plain(box.label) for box in single.model.boxes if box.kind == "cell"} >= {

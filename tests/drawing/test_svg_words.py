@@ -1,4 +1,4 @@
-"""Labels in the SVG: what is drawn is the label and nothing else."""
+"""Labels in the SVG: the label is drawn and nothing else."""
 
 from xml.etree import ElementTree as ET
 

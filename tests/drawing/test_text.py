@@ -1,4 +1,4 @@
-"""Widths of labels: never less than what the faces we ask for take, and hardly more."""
+"""Widths of labels: never less than in the faces we ask for, and hardly more."""
 
 import itertools
 import re

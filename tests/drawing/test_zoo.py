@@ -1,4 +1,4 @@
-"""Every network of the zoo: what must hold of any picture."""
+"""Every network of the zoo: properties of any picture."""
 
 import functools
 import itertools

@@ -38,7 +38,7 @@ def error(o, t):
     return tg.cross_entropy(o, np.array([t % O]), reduction="sum")
 
 
-# -- what a state is made from ---------------------------------------------------------------------
+# -- the making of a state -------------------------------------------------------------------------
 
 
 @network
@@ -281,7 +281,7 @@ def projected_lstm():
 
 @network
 def coupled_gates():
-    """What is forgotten is what is written: f = 1 - i."""
+    """As much is forgotten as is written: f = 1 - i."""
     U_i, W_i, U_g, W_g, U_o, W_o = parameters(
         U_i=(I, H), W_i=(H, H), U_g=(I, H), W_g=(H, H), U_o=(I, H), W_o=(H, H)
     )
@@ -356,7 +356,7 @@ def quasi_recurrent():
 
 @network
 def encoder_decoder():
-    """One cell reads, another writes what follows; the decoder gets its own last output."""
+    """One cell reads, another writes the sequel; the decoder gets its own last output."""
     encoder, decoder = tg.ElmanCell(I, H, rng=0), tg.ElmanCell(O, H, rng=1)
     (V,) = parameters(V=(H, O))
     s, y, loss = tg.zeros((1, H), "s_0"), tg.zeros((1, O), "y_0"), 0.0
@@ -608,7 +608,7 @@ def several_heads():
     return loss
 
 
-# -- what stands around the recurrence -------------------------------------------------------------
+# -- around the recurrence -------------------------------------------------------------------------
 
 
 @network

@@ -198,7 +198,7 @@ def test_the_cell_is_left_as_it_was():
 
 
 # ------------------------------------------------------------------------------------------------
-# What no equation describes
+# No equation describes these
 
 
 class Stepping(tg.Cell):
@@ -699,7 +699,7 @@ def test_a_name_is_never_code(name):
             h = tg.tanh((x @ self.U).named(name) + h @ self.W).named(name)
             return h, h
 
-    derivation = derive(Named())  # which runs the program, and compares what it gives
+    derivation = derive(Named())  # which runs the program, and compares its results
     compile(derivation.source(), "<program>", "exec")
     xml.dom.minidom.parseString(f"<page>{derivation.mathml()}</page>")
     xml.dom.minidom.parseString(tg.draw(Named()).svg)

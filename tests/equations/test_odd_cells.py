@@ -37,7 +37,7 @@ def test_the_program_gives_autodiffs_gradients(name):
 
 @pytest.mark.parametrize("name", ODD)
 def test_every_symbol_is_known(name):
-    """Deltas stand in the table of names, and what the backward pass reads has been defined."""
+    """Deltas stand in the table of names, and all that the backward pass reads has been defined."""
     form = derive(ODD[name]()).form
     shown = recursion(form)
     deltas = {meaning.delta for meaning in [*form.meanings, *shown.meanings]}

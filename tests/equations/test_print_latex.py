@@ -1,4 +1,4 @@
-"""Printed equations, read back by a parser of the tests' own, mean what autodiff computes."""
+"""Printed equations, read back by a parser of the tests' own, give autodiff's numbers."""
 
 import xml.etree.ElementTree as ElementTree
 
@@ -25,7 +25,7 @@ def printed(expr):
 
 
 def base_of(expr):
-    """What the parser calls a name: base and label, and what is below."""
+    """A name as the parser has it: base and label, and the index below."""
     kind, base, script = parse(printed(expr))
     assert kind == "name"
     return base, script
@@ -43,7 +43,7 @@ UNREAD = (
     *("Unitary", "CustomOperation", "Positions", "Sorted", "Fancy", "Adaptive", "Clipped"),
     "LearnedStart",
 )
-"""Odd cells whose equations have what the parser does not read."""
+"""Odd cells whose equations have signs that the parser does not read."""
 
 
 def answers(derivation, name):

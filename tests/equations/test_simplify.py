@@ -1,4 +1,4 @@
-"""Every rewriting rule: it does what it says, and the value stays what it was."""
+"""Every rewriting rule: it rewrites as its name says, and the value stays the same."""
 
 import numpy as np
 import pytest
@@ -495,7 +495,7 @@ def test_nothing_is_cut_that_was_not_cut_before():
         m("where", MASK, X, Y),
         m("where", C, X, ZERO),  # c may be 2, which counts as true
         m("divide", X, ZERO),
-        m("divide", joined(LEFT, RIGHT), COLUMN),  # what is joined is as short as its parts
+        m("divide", joined(LEFT, RIGHT), COLUMN),  # the whole is as short as its parts
         m("power", X, m("add", Y, MASK)),
         m("add", m("multiply", X, ROW), m("multiply", X, COLUMN)),  # all pairs of row and column
         m("einsum", x("z", (4, 2, 3)), RIGHT, shape=(4, 2), left="abc", right="ac", to="ab"),

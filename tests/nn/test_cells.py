@@ -1,4 +1,4 @@
-"""Cells: parameters by name, reproducible initial values, and what is refused."""
+"""Cells: parameters by name, reproducible initial values, and refusals."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What holds of every cell: those of the registry, and a cell of one's own."""
+"""Properties of every cell: those of the registry, and a cell of one's own."""
 
 import functools
 import inspect
@@ -196,7 +196,7 @@ def test_it_is_saved_and_loaded(name, tmp_path):
 
 
 def same_runs(model, parts, xs, wanted, **options):
-    """A model of two cells gives what these give by themselves, and their gradients."""
+    """A model of two cells gives the results of each by itself, and their gradients."""
     run = tg.unroll(model, xs, **options)
     outputs, states = wanted()
     np.testing.assert_allclose(run.outputs.numpy(), outputs.numpy(), atol=1e-13)

@@ -1,4 +1,4 @@
-"""Inputs of cells that take several at once: found from what they are multiplied with."""
+"""Inputs of cells that take several at once: found from the weights they are multiplied with."""
 
 import numpy as np
 import pytest

@@ -99,7 +99,7 @@ def test_a_first_state_of_a_parameter_that_is_not_listed_is_noticed(rng):
 
 
 def test_a_parameter_with_the_name_of_the_first_state():
-    """It may be what that state begins with, but nothing else."""
+    """It may be the first value of that state, but nothing else."""
     text = str(tg.study.derive(Learned("broadcast", "h_0")))
     assert len([line for line in text.split("\n") if "∂L/∂h₀ =" in line]) == 1
 

@@ -1,4 +1,4 @@
-"""Cells by name: what the words lead to, and what is said when they lead nowhere."""
+"""Cells by name: the cell that words lead to, and the error when they lead nowhere."""
 
 import numpy as np
 import pytest

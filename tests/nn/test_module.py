@@ -1,4 +1,4 @@
-"""Modules: what they find in their attributes, values in and out, freezing, copies."""
+"""Modules: parameters in their attributes, values in and out, freezing, copies."""
 
 import collections
 import copy

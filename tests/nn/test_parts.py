@@ -1,4 +1,4 @@
-"""Cells and modules inside a cell: what they compute is in a scope with their attribute's name."""
+"""Cells and modules inside a cell: their operations have a scope with their attribute's name."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Wrong arguments: every message names the operator, what was given and what would fit."""
+"""Wrong arguments: every message names the operator, the argument and a fitting one."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def t(*shape):
 
 
 BAD = {
-    # what the message has to say: (what is called, which error)
+    # words of the message: (the call, the error)
     r"sum.*axis 2 of an argument of shape \(2, 3\): its axes are -2 to 1": (
         lambda: tg.sum(t(2, 3), 2),
         ValueError,

@@ -1,4 +1,4 @@
-"""docs/operators.md is what the declarations say."""
+"""docs/operators.md says the same as the declarations."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""How operations are written: the NumPy spelling of each computes what the operation does."""
+"""How operations are written: the NumPy spelling of each computes the same."""
 
 import ast
 import gc

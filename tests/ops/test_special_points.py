@@ -139,12 +139,12 @@ def test_probabilities_of_zero_cost_nothing():
     assert tg.cross_entropy(x, [0.5, 0.5, 0.0]).item() == pytest.approx(np.log(2), rel=1e-15)
     assert tg.kl_div(tg.tensor(np.array([0.0, -INF])), [1.0, 0.0]).item() == 0
     assert tg.bce_with_logits(x, [0.5, 0.5, 0.0], "none").numpy()[2] == 0
-    # what is no number is not hidden
+    # nan is not hidden
     assert np.isnan(tg.kl_div(tg.tensor([0.0, np.nan]), [1.0, 0.0]).item())
 
 
 # ------------------------------------------------------------------------------------------------
-# Nothing to divide by: what NumPy and PyTorch give
+# Nothing to divide by: as in NumPy and PyTorch
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")

@@ -1,4 +1,4 @@
-"""What a refusal says to write gives what NumPy's function gives."""
+"""The substitute that a refusal names gives the same as NumPy's function."""
 
 import numpy as np
 import pytest

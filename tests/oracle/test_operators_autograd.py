@@ -43,7 +43,7 @@ OTHER_ARGUMENTS |= {"array_split", "hsplit", "vsplit", "gradient"}
 NOT_ALL_OF_NUMPYS = {"broadcast_to", "diag", "diagonal", "norm", "roll", "where"}
 NOT_ALL_OF_NUMPYS |= {"partition", "pinv", "sort"}
 LACKING = NO_RULE | FIRST_ORDER_ONLY | OTHER_ARGUMENTS | NOT_ALL_OF_NUMPYS
-"""What autograd cannot do at all, or fails at in one of the calls; PyTorch has all of it."""
+"""Operators that autograd cannot do, or fails at in one of the calls; PyTorch has them all."""
 FAILING = {
     *("einsum(ii, 3x3)", "einsum(ii->i, 3x3)", "einsum(iij,jk->k, 2x2x3, 3x2)"),
     *("einsum(ijij->ji, 2x3x2x3)", "solve(3x3, 2x3x2)", "solve(2x3x3, 3x2)"),

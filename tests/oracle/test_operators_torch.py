@@ -1,6 +1,6 @@
 """Values, first and second derivatives of every operator against PyTorch, in float64.
 
-What PyTorch has no counterpart of is listed in NONE, with what it is compared to instead.
+Operators without a counterpart in PyTorch are listed in NONE, with their substitutes.
 """
 
 from typing import Any

@@ -8,7 +8,7 @@ import pytest
 import tinygrad_rnn as tg
 
 torch = pytest.importorskip("torch")
-# PyTorch's forward mode compiles its rules with what it warns about itself
+# PyTorch's forward mode compiles its rules in a way it warns about itself
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 
 RNG = np.random.default_rng(0)

@@ -69,7 +69,7 @@ TEXT = "the quick brown fox <jumps> over the lazy dog & back\n" * 10
 
 
 class Reader(html.parser.HTMLParser):
-    """What a page has in it, and whether its tags match."""
+    """The contents of a page, and whether its tags match."""
 
     EMPTY = frozenset({"meta", "img", "br", "link", "input", "hr"})
 
@@ -138,7 +138,7 @@ def test_cells_without_parameters_or_with_numbers_as_parameters(name, folder):
 
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_the_graph_is_never_smaller_than_can_be_read(name, folder):
-    """What is wider than the page is scrolled."""
+    """A picture wider than the page is scrolled."""
     text = page_of(subject(name, 4), folder)
     graph = text[text.index('<figure class="graph">') :].split("</figure>", 1)[0]
     least = float(re.search(r"min-width: (\d+)px", graph)[1])

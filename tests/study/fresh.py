@@ -1,7 +1,7 @@
 """Passes and mistakes written without knowledge of the search's rewrites, and kept back from it.
 
 Eleven passes in styles of their own. Each mistake is an edit of a pass, after a public question, an
-issue or a review where an address is given, and after what goes wrong in exercises elsewhere.
+issue or a review where an address is given, and after mistakes in exercises elsewhere.
 `TUNED` were looked at while the search was improved; `KEPT` were counted before and after, and
 looked at one by one only when the search was finished (docs/study.md).
 """
@@ -648,7 +648,7 @@ MAKE = {
 
 GITHUB = "https://github.com/"
 EXERCISE = "exercises"
-"""The source of what nobody published, and everybody who corrects exercises has seen."""
+"""The source of mistakes unpublished, and seen by everybody who corrects exercises."""
 
 
 def one(cell, source, old, new, kinds, places, step=None):

@@ -114,7 +114,7 @@ PROJECTED = (
     SIGMOID
     + '''
 class Step:
-    """One step, that keeps what its backward pass needs."""
+    """One step, that keeps the values its backward pass needs."""
 
     def __init__(self, p):
         self.p = p
@@ -170,7 +170,7 @@ CONTEXT = (
     SIGMOID
     + '''
 def context(p, xs, state, e):
-    """Short names, lists, and what is between in a second dict."""
+    """Short names, lists, and intermediate gradients in a second dict."""
     (c, h), k = state, p["k"]
     cs, hs = [c], [h]
     for x in xs:

@@ -31,7 +31,7 @@ def problem(passes, name):
 
 
 def compared(passes, name, edits=()):
-    """What is said of a pass with its text edited."""
+    """The verdict on a pass with its text edited."""
     text = passes.TEXTS[name]
     for old, new in edits:
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
@@ -59,7 +59,7 @@ def outcomes(passes, cell):
 
 
 def missed(results):
-    """The mistakes and what was said of them, for a message."""
+    """The mistakes and the verdicts, for a message."""
     return "\n".join(
         f"{m.cell}: {m.edits} -> {'; '.join(map(str, found))}" for m, *_, found in results
     )

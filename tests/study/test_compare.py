@@ -1,4 +1,4 @@
-"""The comparison table: what it says when all is well, and when something is not."""
+"""The comparison table: its words when all is well, and when something is not."""
 
 import io
 

@@ -477,7 +477,7 @@ def test_a_gate_that_is_one_number():
 
 
 def test_advice_does_not_contradict_itself():
-    """What helps and is not enough is called so."""
+    """A remedy that helps and is not enough is called so."""
     cell = tg.ElmanCell(2, 8, rng=0)
     cell.b.assign(np.full(8, 5.0))
     found = study.diagnose(cell, np.random.default_rng(0).normal(size=(40, 4, 2)))

@@ -1,4 +1,4 @@
-"""The backward passes derived by hand give what autodiff gives."""
+"""The backward passes derived by hand give autodiff's numbers."""
 
 import ast
 import inspect

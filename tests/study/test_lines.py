@@ -34,7 +34,7 @@ def test_lines_give_the_gradients_of_the_derivation(name):
 
 @pytest.mark.parametrize("name", ["elman tanh", "lstm", "gru after", "gru before"])
 def test_a_run_with_a_change_is_that_of_the_changed_lines(name):
-    """What is kept between runs and computed anew must not differ from computing everything."""
+    """Keeping values between runs must not differ from computing everything."""
     form = derive(CELLS[name](), I).form
     lines = Lines(form)
     given = numbers(form, np.random.default_rng(1))

@@ -1,4 +1,4 @@
-"""What the pictures show, not how it looks: data, labels, and that pyplot is left alone."""
+"""The contents of plots, not their looks: data, labels, and that pyplot is left alone."""
 
 import subprocess
 import sys

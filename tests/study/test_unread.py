@@ -1,4 +1,4 @@
-"""Mistakes planted by one who had not read the search: what is named, and what is not yet."""
+"""Mistakes planted by one who had not read the search: those named, and those not yet."""
 
 import pytest
 
