@@ -116,3 +116,15 @@ def test_svg_covers_everything_and_explains_itself(gallery):
     assert re.search(r"mean .* norm .* gradient norm", boxes["t3.s_3"])
     links = [g for g in groups if g.get("data-from")]
     assert {g.get("data-from") for g in links} | {g.get("data-to") for g in links} <= set(boxes)
+
+
+def test_spaces_that_programs_would_drop_or_join_are_preserved():
+    """Between an abbreviation and its meaning are two; librsvg heeds only xml:space."""
+    W = tg.Parameter(np.full((2, 2), 0.5), "W")
+    loss = tg.cross_entropy(np.ones((1, 2)) @ W, [0])
+    texts = list(ET.fromstring(tg.draw(loss).svg).iter(f"{SVG}text"))
+    parts = [(t, "".join(part.itertext())) for t in texts for part in ([*t] or [t])]
+    kept = [t for t, words in parts if words != words.strip() or "  " in words]
+    assert "CE  cross entropy" in {"".join(t.itertext()) for t in kept}
+    for element in kept:
+        assert element.get("{http://www.w3.org/XML/1998/namespace}space") == "preserve"

@@ -198,6 +198,47 @@ def test_graphviz_writes_every_word(name, level, backward):
     assert theirs == ours
 
 
+def places(shapes):
+    """(text, where it begins, its baseline, its size) of every run of words, as we paint them."""
+    found = []
+    for line in (s for s in shapes if isinstance(s, Words)):
+        wide = [text.width((run,), line.size) for run in line.runs]
+        x = line.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[line.anchor] * sum(wide)
+        for run, w in zip(line.runs, wide, strict=True):
+            size = line.size * (text.SMALL if run.shift else 1.0)
+            y = line.y + (text.BASELINE - text.RISE[run.shift]) * line.size
+            found.append((bare(run.text), x, y, size))
+            x += w
+    return [place for place in found if place[0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [("loss_at_the_end", "step"), ("attention_over_the_past", "op"), ("odd_names", "step")],
+)
+def test_graphviz_writes_words_where_we_write_them(name, level):
+    """Sub- and superscripts in every format at their heights, equations from the top of a box."""
+    drawing = drawn(name, level, True)
+    root = ET.fromstring(rendered(drawing))
+    nodes = {g.find(f"{SVG}title").text: g for g in root.iter(f"{SVG}g") if g.get("class")}
+    for group in drawing.scene.groups:
+        if "id" not in group.data:
+            continue
+        node = nodes[group.data["id"]]
+        written = [t for t in node.iter(f"{SVG}text") if bare(t.text or "")]
+        beside = [g for g in drawing.scene.groups if g.of == group.data["id"] and not g.data]
+        ours = places([*group.shapes, *(s for g in beside for s in g.shapes)])
+        assert len(written) == len(ours)
+        wide = max(x for _, x, _, _ in ours) - min(x for _, x, _, _ in ours)
+        for element, (words, x, y, size) in zip(written, ours, strict=True):
+            assert bare(element.text) == words
+            assert element.get("baseline-shift") is None
+            assert float(element.get("font-size")) == pytest.approx(size, abs=0.6)
+            assert float(element.get("y")) == pytest.approx(y, abs=3.0), (group.title, words)
+            # our measures are bounds: other faces are narrower
+            assert float(element.get("x")) == pytest.approx(x, abs=8.0 + 0.1 * wide)
+
+
 def painted_lines(scene):
     """(colour, whether it has dashes) of the lines in a scene but those behind the graph."""
     found = set()

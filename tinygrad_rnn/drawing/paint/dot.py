@@ -8,19 +8,26 @@ parameter to all that it is used for. With `layout="dot"` there are no positions
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
+from math import ceil
 from typing import Any
 from xml.sax.saxutils import escape
 
+from ..layout.positions import LINE
 from ..layout.route import Rect, Way
 from ..text import SMALL, Run, plain, width
-from .shapes import INDENT, Group, Plate, Scene, Stroke, Words
+from .shapes import Group, Plate, Scene, Stroke, Words
 from .svg import number, rounded
 from .xdot import FACES, cubic, dashes, operations, point
 
 TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
 BRACKET = {"]": "&#93;"}
 """Text that ends in this sign, plainly written, is refused by older versions of Graphviz."""
+ROOM = 1.5
+"""Height of a line with sub- and superscripts in sizes of its letters: so much that letters of
+`SMALL` size at its top and bottom stand where they stand in our own pictures."""
+LEAST = 1.3
+"""The same where lines are close: Graphviz takes letters for a quarter higher than their size."""
 HEAD = 10.0
 """How long Graphviz draws an arrow's head of size 1, in points."""
 
@@ -50,10 +57,11 @@ class _Writer:
         self.sizes = {g.of: g for g in self.groups.get("beside", ())}
         attributes = {"bgcolor": self.styles["page"].fill, "tooltip": self.escape(scene.about)}
         attributes |= self._page() if placed else {"layout": "dot", "rankdir": "LR"}
+        size = "shape" if placed else "false"  # of the shape alone, whatever fonts there are
         self.graph = graphviz.Digraph(
             name=graphviz.nohtml(scene.title),
             graph_attr=attributes | self._title(),
-            node_attr={"fontname": FACES["serif"], "label": "", "fixedsize": str(placed).lower()},
+            node_attr={"fontname": FACES["serif"], "label": "", "fixedsize": size},
             edge_attr={"arrowhead": "none" if placed else "normal"},
         )
         self._nodes()
@@ -140,7 +148,7 @@ class _Writer:
         shape = ("circle" if r.w == r.h else "ellipse") if round_ else "box"
         look = ["filled", *(["rounded"] if plate.radius and not round_ else []), dashes(style)]
         attributes = {
-            "label": self._label(_words(group), r.w),
+            "label": self._label(_words(group), r),
             "shape": shape,
             "style": ",".join(filter(None, look)),
             "fillcolor": style.fill,
@@ -298,23 +306,58 @@ class _Writer:
         ys = [line.y for line in words]
         return point(one.x + shift * wide, (min(ys) + max(ys)) / 2)
 
-    def _label(self, words: list[Words], wide: float = 0.0, ground: str = "") -> str:
-        """Lines of words as an HTML-like label."""
+    def _label(self, words: list[Words], box: Rect | None = None, ground: str = "") -> str:
+        """Lines of words as an HTML-like label; box: which they stand in."""
         if not any(plain(line.runs) for line in words):
             return ""
-        lines = ["".join(self._run(run, line) for run in line.runs) for line in words]
-        if len(words) == 1 and not ground:
-            return f"<{lines[0]}>"
-        rows = []
+        flush = box is not None and any(line.anchor == "start" for line in words)
+        if len(words) == 1 and not ground and not flush:
+            return f"<{self._line(words[0])}>"
         heights = [b.y - a.y for a, b in pairwise(words)]
-        pitches = [*heights, *heights[-1:]] or [0.0]
-        for line, written, pitch in zip(words, lines, pitches, strict=True):
-            left = line.anchor == "start"
-            size = f' WIDTH="{wide - 2 * INDENT:.0f}"' if left else ""
-            size += f' HEIGHT="{pitch:.0f}"' if pitch else ""
-            rows.append(f'<TR><TD ALIGN="{"LEFT" if left else "CENTER"}"{size}>{written}</TD></TR>')
+        pitches = [*heights, *heights[-1:]] or [LINE if flush else 0.0]
+        rows = [
+            _row(self._line(line, pitch, box if flush else None, nested=True), pitch)
+            for line, pitch in zip(words, pitches, strict=True)
+        ]
+        if box is not None and flush:  # the lines begin at the top, and the rest is filled
+            above = words[0].y - pitches[0] / 2 - box.top
+            below = box.bottom - words[-1].y - pitches[-1] / 2
+            rows = [_row("", above - 1), *rows, _row("", below - 1)]
         back = f' BGCOLOR="{ground}"' if ground else ""
         return f"<{TABLE}{back}>{''.join(rows)}</TABLE>>"
+
+    def _line(
+        self, line: Words, pitch: float = 0.0, box: Rect | None = None, nested: bool = False
+    ) -> str:
+        """A line of words; box: which it stands in, flush left, if it does.
+
+        Sub- and superscripts are cells at the bottom and at the top of the line. As elements of
+        a text, <SUB> and <SUP>, they are made smaller once more in some formats and not in others,
+        and SVG programs place them differently.
+        """
+        parts = [
+            (shift, "".join(self._run(run, line) for run in runs))
+            for shift, runs in groupby(line.runs, key=lambda run: run.shift)
+        ]
+        indented = box is not None and line.anchor == "start"
+        if not indented and all(shift == 0 for shift, _ in parts):
+            return "".join(part for _, part in parts)
+        high = max(LEAST, min(ROOM, pitch / line.size or ROOM)) * line.size
+        size = f' HEIGHT="{high:.0f}"'
+        table = TABLE
+        if indented and box is not None:
+            size += f' WIDTH="{line.x - box.left - 1:.0f}"'
+            parts = [(0, ""), *parts]
+            table += f' WIDTH="{box.w - 2:.0f}"'  # otherwise the cells are drawn apart
+        elif nested:
+            wide = ceil(width(line.runs, line.size)) + 2 * len(parts)  # Graphviz rounds each up
+            table += f' FIXEDSIZE="TRUE" WIDTH="{wide}"{size}'
+        stands = {-1: ' VALIGN="BOTTOM"', 0: "", 1: ' VALIGN="TOP"'}
+        cells = [
+            f'<TD ALIGN="LEFT"{stands[shift]}{size if k == 0 else ""}>{part}</TD>'
+            for k, (shift, part) in enumerate(parts)
+        ]
+        return f"{table}><TR>{''.join(cells)}</TR></TABLE>"
 
     def _run(self, run: Run, line: Words) -> str:
         """Spaces at the beginning are an element of their own: SVG programs drop them else."""
@@ -326,15 +369,19 @@ class _Writer:
         text = run.text.lstrip(" ")
         before = "\N{NO-BREAK SPACE}" * (len(run.text) - len(text))
         parts = [f"<FONT {font}>{escape(part, BRACKET)}</FONT>" for part in (before, text) if part]
-        tags = ["I"] * (run.style == "i") + [("SUB" if run.shift < 0 else "SUP")] * bool(run.shift)
-        for tag in tags:
-            parts = [f"<{tag}>{part}</{tag}>" for part in parts]
+        if run.style == "i":
+            parts = [f"<I>{part}</I>" for part in parts]
         return "".join(parts)
 
     def _tooltip(self, group: Group) -> str:
         told = [group.title, *([group.about] if group.about else [])]
         tooltip: str = self.escape("\n".join(told))
         return tooltip
+
+
+def _row(inside: str, high: float) -> str:
+    size = f' HEIGHT="{high:.0f}"' if high >= 1 else ""
+    return f"<TR><TD{size}>{inside}</TD></TR>"
 
 
 def _between(

@@ -167,7 +167,7 @@ def _words(words: Words) -> str:
         text = _escaped(run.text)
         part = span or len(words.runs) > 1 or not run.text.isascii()
         inside.append(_element("tspan", span, text) if part else text)
-    if all(run.text.strip() == run.text for run in words.runs):
+    if all(run.text.strip() == run.text and "  " not in run.text for run in words.runs):
         del attributes["xml:space"]
     return _element("text", attributes, "".join(inside))
 

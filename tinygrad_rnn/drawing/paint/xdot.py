@@ -10,7 +10,7 @@ from .shapes import Plate, Stroke, Words
 from .svg import number, rounded, rounded_plate
 from .theme import Style
 
-FACES = {"serif": "Times", "sans": "Helvetica"}
+FACES = {"serif": "Times-Roman", "sans": "Helvetica"}
 """Fonts whose measures Graphviz knows, wherever it runs."""
 DOTTED = 3.0
 """Dashes shorter than this are dots; Graphviz has one pattern of dashes and one of dots."""
