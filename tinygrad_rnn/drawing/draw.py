@@ -31,7 +31,7 @@ from .read.pullbacks import write_rules
 from .read.record import RecordReader, too_many
 from .read.selected import NORMS, check, closed
 from .read.selected import only as keep_only
-from .text import Run
+from .text import READABLE_PRINT, Run
 
 __all__ = ["SUFFIXES", "Drawing", "Stats", "draw"]
 
@@ -44,8 +44,6 @@ WIDEST = 2600.0
 """In pixels; a wider picture is drawn in rows."""
 MOST_ROWS = 3
 """A picture with more rows shows fewer steps, unless others are asked for."""
-SMALLEST = 0.5
-"""How small a picture may be shown so that it can be read: type of 14 pixels as one of 7."""
 UNITS = {"px": 1.0, "cm": 96 / 2.54, "mm": 9.6 / 2.54, "in": 96.0}
 MERGED = 50
 """How many operations at most may become one box, on average, before it is tried."""
@@ -155,7 +153,7 @@ def draw(
         )
     if backward or edges == "gradient":
         _single_numbers(tensors)
-    widest = WIDEST if pixels is None else pixels / SMALLEST
+    widest = WIDEST if pixels is None else pixels / READABLE_PRINT
 
     def drawn(level: str, choose: Any) -> Drawing:
         most = max_nodes if level != "step" else max_nodes * MERGED

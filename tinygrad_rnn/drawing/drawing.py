@@ -20,10 +20,9 @@ from .model import Model
 from .paint import rendered, svg
 from .paint.scene import Look, Painter
 from .read.columns import AFTER, BEFORE
+from .text import READABLE
 
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html", ".json")
-READABLE = 0.6
-"""A notebook shows a picture no smaller than this part of its size; a wider one is scrolled."""
 
 
 class Stats(NamedTuple):

@@ -45,6 +45,10 @@ def plain(line: Runs) -> str:
     return "".join(marks[run.shift] + run.text for run in line)
 
 
+READABLE = 0.6
+"""How small a picture is shown on a screen, in parts of its size: type of 14 pixels as one of 8."""
+READABLE_PRINT = 0.5
+"""The same for a width that is asked for, mostly of paper, whose dots are finer: as one of 7."""
 SMALL = 0.72
 """Size of sub- and superscripts in relation to the line."""
 RISE = {-1: -0.22, 0: 0.0, 1: 0.38}

@@ -28,8 +28,9 @@ from .subject import Subject, SubjectError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-READABLE = 0.9
-"""The graph is not shown smaller than this part of its size."""
+SHRUNK = 0.9
+"""The graph is not shown smaller than this part of its size: its smallest indices, of 8 pixels,
+have 7 then. Elsewhere a reader can zoom, and `drawing.text.READABLE` is enough."""
 COLOURS = {
     plots.INK: "ink",
     plots.GREY: "muted",
@@ -240,7 +241,7 @@ def graph(loss: Tensor) -> str:
     svg = drawing.draw(loss, edges="gradient", theme="auto").svg
     svg = svg[svg.index("<svg") :]  # without the header that HTML does not know
     width = float(svg.split(' width="', 1)[1].split('"', 1)[0])
-    return svg.replace("<svg ", f'<svg style="min-width: {READABLE * width:.0f}px" ', 1)
+    return svg.replace("<svg ", f'<svg style="min-width: {SHRUNK * width:.0f}px" ', 1)
 
 
 def inline(figure: Figure, name: str, title: str) -> Any:

@@ -7,6 +7,7 @@ from hashlib import sha256
 from importlib.resources import files
 from xml.etree import ElementTree as ET
 
+from ..text import READABLE
 from .shapes import Scene
 from .svg import write
 
@@ -17,6 +18,7 @@ def page(scene: Scene, theme: str) -> str:
     Only the page's own script may run: the browser is told its hash.
     """
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    template = template.replace("READABLE", f"{READABLE:g}", 1)
     title = ET.Element("title")
     title.text = scene.title
     picture = write(scene, theme, indent="").rstrip()
