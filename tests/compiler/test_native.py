@@ -184,15 +184,27 @@ def test_operations_that_native_loops_lack_are_left_to_numpy():
 @pytest.mark.parametrize("B", [1, 2, 5, 9, 17])
 @pytest.mark.parametrize("name", ["LSTM", "GRU, reset before", "Delay"])
 def test_batches_of_all_sizes_and_several_threads(name, B, monkeypatch):
-    from tinygrad_rnn.compiler import native_loops, threads
+    from tinygrad_rnn.compiler import native_products, threads
 
-    monkeypatch.setattr(native_loops, "ALONE", 0)
+    monkeypatch.setattr(native_products, "ALONE", 0)
     cell = cells.ALL[name]()
     xs, s0 = cells.sequence(cell, 5, B), initial(cell, B)
     wanted = looked_at(tg.unroll, cell, xs, s0, LOSSES["everything"])
     for count in (1, 2, 3):
         monkeypatch.setattr(threads, "count", lambda n=count: n)
         same(looked_at(tg.scan, cell, xs, s0, LOSSES["everything"]), wanted)
+
+
+def test_addresses_are_the_same_from_the_array_objects_and_from_numpy(monkeypatch):
+    cell = cells.ALL["LSTM"]()
+    xs, s0 = cells.sequence(cell, 5, 9)[::-1], initial(cell, 9)
+    wanted = looked_at(tg.scan, cell, xs, s0, LOSSES["everything"])
+    assert native._offset() is not None or sys.implementation.name != "cpython"
+    monkeypatch.setattr(native, "_offset", lambda: None)
+    for one, other in zip(
+        looked_at(tg.scan, cell, xs, s0, LOSSES["everything"]), wanted, strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_sizes_that_are_no_multiple_of_a_vector():

@@ -13,7 +13,7 @@ from compiler import cells
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import tree
-from tinygrad_rnn.compiler import native_loops, threads
+from tinygrad_rnn.compiler import native_products, threads
 
 
 def gradients(cell, xs):
@@ -28,7 +28,7 @@ def equal(found, wanted):
 
 
 def test_scans_in_several_threads(backend, monkeypatch):
-    monkeypatch.setattr(native_loops, "ALONE", 0)
+    monkeypatch.setattr(native_products, "ALONE", 0)
     monkeypatch.setattr(threads, "count", lambda: 2)
     rng = np.random.default_rng(0)
     cell = tg.LSTMCell(3, 20, rng=0)
@@ -116,7 +116,7 @@ def test_an_exception_in_the_loop_leaves_nothing_behind():
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a callback
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_interrupt_leaves_nothing_behind(count, backend, monkeypatch):
-    monkeypatch.setattr(native_loops, "ALONE", 0)
+    monkeypatch.setattr(native_products, "ALONE", 0)
     monkeypatch.setattr(threads, "count", lambda: count)
     cell, rng = tg.LSTMCell(3, 32, rng=0), np.random.default_rng(0)
     xs, long = rng.normal(size=(9, 4, 3)), rng.normal(size=(4000, 4, 3))
@@ -147,7 +147,7 @@ def test_an_interrupt_leaves_nothing_behind(count, backend, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_has_threads_of_its_own(monkeypatch):
-    monkeypatch.setattr(native_loops, "ALONE", 0)
+    monkeypatch.setattr(native_products, "ALONE", 0)
     monkeypatch.setattr(threads, "count", lambda: 2)
     cell, xs = tg.LSTMCell(3, 8, rng=0), np.random.default_rng(0).normal(size=(9, 4, 3))
     wanted = gradients(cell, xs)

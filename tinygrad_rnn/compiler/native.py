@@ -12,10 +12,13 @@ import os
 import sys
 import threading
 import warnings
+from array import array
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from .llvm_text import MACHINES, Machine
 
@@ -56,6 +59,43 @@ def target() -> Target | None:
         return None
     size = 64 if known.get("avx512f") else 32 if known.get("avx2") and known.get("fma") else 16
     return Target(MACHINES[size], cpu, features, llvm, made)
+
+
+def address(a: Any) -> int:
+    """Of an array's first entry."""
+    found: int = a.__array_interface__["data"][0]
+    return found
+
+
+@cache
+def _offset() -> int | None:
+    """Where an array object holds that address, if it does so in CPython's way."""
+    if sys.implementation.name != "cpython":
+        return None
+    arrays = [np.empty(n, np.uint8)[n // 2 :] for n in (2, 100, 10_000)]
+    for at in range(0, np.ndarray.__basicsize__, ctypes.sizeof(ctypes.c_void_p)):
+        if all(ctypes.c_size_t.from_address(id(a) + at).value == address(a) for a in arrays):
+            return at
+    return None
+
+
+def call(
+    run: Callable[..., Any], arrays: list[Any], numbers: list[int], n: int, first: int, last: int
+) -> None:
+    """Call a compiled function with the addresses of some arrays.
+
+    They are read where the array objects hold them: `__array_interface__` makes a dictionary for
+    each, and that took a tenth of the time of a small training step.
+    """
+    at = _offset()
+    if at is None:
+        found = list(map(address, arrays))
+    else:
+        read = ctypes.c_int64.from_address
+        found = [read(id(a) + at).value for a in arrays]
+    given = array("q", found + numbers)
+    begin, _ = given.buffer_info()
+    run(begin, begin + given.itemsize * len(found), n, first, last)
 
 
 _warned: set[str] = set()

@@ -11,15 +11,11 @@ import numpy as np
 
 from ..ops.primitives import CONCATENATE, GETITEM, MATMUL, SPLIT
 from ..program import Equation, Var
-from . import threads
 from .llvm_text import Machine
 from .lower import Lowering, Product, Store, UnsupportedError, _begin, apart, expression, is_total
-from .native import compiled
+from .native import call, compiled
+from .native_products import shared
 from .split import Part
-
-ALONE = 100_000_000
-"""Up to so many operations on entries, about half a millisecond, a loop is run by one thread."""
-
 
 FEW = 8
 """So many rows fill a tile of a product."""
@@ -32,7 +28,7 @@ class NativeLoop:
     forms    for every array (whether it has a first axis of steps, the axes of one step's value,
              its dtype)
     rows     B
-    work     of one step, in operations on entries
+    work     of one step, in multiplications
     """
 
     def __init__(
@@ -43,39 +39,22 @@ class NativeLoop:
         self.rows = rows
         self.work = work
 
-    def __call__(self, n: int, arrays: Sequence[Any], packed: Sequence[Any]) -> None:
+    def __call__(self, n: int, arrays: Sequence[Any], packed: list[Any]) -> None:
         """Run n steps."""
-        addresses: list[int] = []
+        given: list[Any] = []
         strides: list[int] = []
-        held: list[Any] = []
-        for array, (by_step, ndim, dtype) in zip(arrays, self.forms, strict=True):
-            if type(array) is not np.ndarray or array.dtype != dtype:
-                array = np.asarray(array, dtype)
-                held.append(array)
-            if array.strides and array.shape[-1] > 1 and array.strides[-1] != array.itemsize:
-                array = np.ascontiguousarray(array)
-                held.append(array)
-            addresses.append(array.__array_interface__["data"][0])
-            steps = array.strides[0] if by_step else 0
-            strides += [steps, array.strides[-2] if ndim == 2 else 0]
-        addresses += [array.__array_interface__["data"][0] for array in packed]
-        given, numbers = np.array(addresses, np.uintp), np.array(strides, np.int64)
-        a, b = (x.__array_interface__["data"][0] for x in (given, numbers))
-        shares = min(threads.count(), self.rows) if n * self.work > ALONE else 1
-        if shares == 1:
-            self.run(a, b, n, 0, self.rows)
-            return
-        ends = [self.rows * k // shares for k in range(shares + 1)]
-        held += [arrays, packed, given, numbers]  # by every job, whoever leaves first
-        threads.share(
-            [
-                functools.partial(self._rows, a, b, n, ends[k], ends[k + 1], held)
-                for k in range(shares)
-            ]
-        )
-
-    def _rows(self, a: int, b: int, n: int, first: int, last: int, held: Any) -> None:
-        self.run(a, b, n, first, last)
+        for a, (by_step, ndim, dtype) in zip(arrays, self.forms, strict=True):
+            if type(a) is not np.ndarray or a.dtype is not dtype:
+                a = np.asarray(a, dtype)
+            steps = a.strides
+            if steps and steps[-1] != dtype.itemsize and a.shape[-1] > 1:
+                a = np.ascontiguousarray(a)
+                steps = a.strides
+            given.append(a)
+            strides.append(steps[0] if by_step else 0)
+            strides.append(steps[-2] if ndim == 2 else 0)
+        part = functools.partial(call, self.run, given + packed, strides, n)
+        shared(part, self.rows, n * self.work)
 
 
 def sunk(part: Part, outside: set[Var], rows: int) -> Part:
@@ -168,8 +147,8 @@ def native_loop(
         raise UnsupportedError("not compiled")
     forms = [(by_step(v), len(v.shape), v.dtype) for v in loop.arrays]
     matrices = [p.right for p in lowering.products.values() if isinstance(p, Product)]
-    work = sum([2 * rows * math.prod(matrix.shape) for matrix in matrices])
-    work += sum([20 * rows * op.width for op in lowering.ops.values()])
+    work = sum([rows * math.prod(matrix.shape) for matrix in matrices])
+    work += sum([10 * rows * op.width for op in lowering.ops.values()])
     return NativeLoop(run, forms, rows, work), loop.arrays, loop.packed, loop.width
 
 

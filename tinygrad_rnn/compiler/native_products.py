@@ -20,7 +20,7 @@ import numpy as np
 from . import pool, threads
 from .llvm_text import Kind, Machine, Text, function, masked_load, module, tile
 from .lower import SIGNATURE, declared_by_tiles, kind_of, product
-from .native import compiled, target
+from .native import call, compiled, target
 from .runtime import pack
 
 DEPTH = 192
@@ -62,12 +62,6 @@ def flat(a: Any) -> tuple[Any, int]:
     return a, a.shape[-1]
 
 
-def address(a: Any) -> int:
-    """Of an array's first entry."""
-    found: int = a.__array_interface__["data"][0]
-    return found
-
-
 def many(a: Any, b: Any, out: Any) -> None:
     """out = a @ b, for the values a of several steps."""
     machine = target().machine  # type: ignore[union-attr]
@@ -76,10 +70,8 @@ def many(a: Any, b: Any, out: Any) -> None:
     rows = math.prod(a.shape[:-1])
     panels = pack(b, width)
     run = compiled_for(_product_text, out.dtype)
-    numbers = np.array([lda, b.shape[0], out.shape[-1], b.shape[1]], np.int64)
-    arrays = np.array([address(held), address(panels), address(out)], np.uintp)
-    given = address(arrays), address(numbers), 1
-    shared(functools.partial(run, *given), rows, rows * b.size)
+    numbers = [lda, b.shape[0], out.shape[-1], b.shape[1]]
+    shared(functools.partial(call, run, [held, panels, out], numbers, 1), rows, rows * b.size)
 
 
 def totals(sources: Sequence[Any], g: Any, sums: Sequence[Any]) -> None:
@@ -88,25 +80,19 @@ def totals(sources: Sequence[Any], g: Any, sums: Sequence[Any]) -> None:
     width = machine.across * machine.bytes // size
     rows, across = math.prod(g.shape[:-1]), g.shape[-1]
     g, ldg = flat(g)
-    held: list[Any] = [g]
-    addresses, numbers = [address(g), 0, 0], [ldg, across, len(sums)]
-    total = 0
+    arrays, numbers, total = [], [ldg, across, len(sums)], 0
     for a, c in zip(sources, sums, strict=True):
         a, lda = (np.ones(1, g.dtype), 0) if a is None else flat(a)
-        held.append(a)
-        addresses += [address(a), address(c)]
+        arrays += [a, c]
         numbers += [lda, c.shape[0], across]
         total += c.shape[0]
     room = DEPTH * (total + width + machine.bytes // size)
     run = compiled_for(_totals_text, g.dtype)
-    given = np.array(numbers, np.int64)
 
     def part(first: int, last: int) -> None:
         scratch = pool.take((room,), g.dtype)
-        own = np.array(addresses, np.uintp)
-        own[1] = address(scratch)
-        own[2] = own[1] + DEPTH * width * size
-        run(address(own), address(given), rows, first, last)
+        given = [g, scratch, scratch[DEPTH * width :], *arrays]
+        call(run, given, numbers, rows, first, last)
         pool.give([scratch])
 
     shared(part, -(-across // width), rows * total * across)
@@ -115,6 +101,9 @@ def totals(sources: Sequence[Any], g: Any, sums: Sequence[Any]) -> None:
 def shared(part: Callable[[int, int], None], count: int, work: int) -> None:
     """Do parts of a whole: by one thread, or by several."""
     shares = min(threads.count(), count) if work > ALONE else 1
+    if shares == 1:
+        part(0, count)
+        return
     ends = [count * k // shares for k in range(shares + 1)]
     threads.share([functools.partial(part, ends[k], ends[k + 1]) for k in range(shares)])
 

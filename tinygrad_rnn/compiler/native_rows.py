@@ -18,7 +18,8 @@ from ..kernels import KERNELS
 from . import native_products
 from .llvm_text import Kind, Machine, Text, Value, function, masked_load, masked_store, module
 from .lower import SIGNATURE
-from .native_products import address, argument, compiled_for, has_many, has_totals, number, shared
+from .native import call
+from .native_products import argument, compiled_for, has_many, has_totals, number, shared
 
 EXPONENTIAL = 20
 """An exponential takes as long as so many multiplications."""
@@ -64,9 +65,8 @@ def cross_entropy(x: Any, classes: Any) -> Any:
     classes = np.ascontiguousarray(classes, np.int64)
     losses = np.empty(x.shape[:-1], x.dtype)
     rights = np.empty(rows, x.dtype)
-    arrays = np.array([address(a) for a in (x, classes, losses, rights)], np.uintp)
-    given = address(arrays), address(numbers := np.array([across], np.int64)), len(numbers)
-    shared(functools.partial(run, *given), rows, EXPONENTIAL * x.size)
+    part = functools.partial(call, run, [x, classes, losses, rights], [across], 1)
+    shared(part, rows, EXPONENTIAL * x.size)
     return losses if math.isfinite(np.vdot(losses, losses)) else None
 
 
@@ -78,9 +78,8 @@ def cross_entropy_pull(g: Any, x: Any, classes: Any) -> Any:
     rows, across = math.prod(x.shape[:-1]), x.shape[-1]
     classes, g = np.ascontiguousarray(classes, np.int64), np.ascontiguousarray(g)
     out = np.empty(x.shape, x.dtype)
-    arrays = np.array([address(a) for a in (x, classes, g, out)], np.uintp)
-    given = address(arrays), address(numbers := np.array([across], np.int64)), len(numbers)
-    shared(functools.partial(run, *given), rows, EXPONENTIAL * x.size)
+    part = functools.partial(call, run, [x, classes, g, out], [across], 1)
+    shared(part, rows, EXPONENTIAL * x.size)
     return out
 
 
