@@ -26,7 +26,8 @@ networkx = pytest.importorskip("networkx")
 SVG = "{http://www.w3.org/2000/svg}"
 PICTURES = [("op", False), ("op", True), ("step", True), ("rolled", False)]
 over_pictures = pytest.mark.parametrize(("level", "backward"), PICTURES)
-over_networks = pytest.mark.parametrize("name", NETWORKS)
+over_networks = pytest.mark.parametrize("name", NETWORKS, scope="module")
+"""Of a module's scope: the tests of a network run one after the other, and share its drawings."""
 POINTS = ("use", "part", "gap")
 """Classes of the nodes on a rail: a use of it, a part of a sum, and where steps are left out."""
 

@@ -26,7 +26,8 @@ from tinygrad_rnn.graph import record_order
 
 LEVELS = ["op", "rolled"]
 over_all = pytest.mark.parametrize("level", LEVELS)
-pytestmark = pytest.mark.parametrize("name", NETWORKS)
+pytestmark = pytest.mark.parametrize("name", NETWORKS, scope="module")
+"""Of a module's scope: the tests of a network run one after the other, and share its drawings."""
 
 
 @functools.cache
