@@ -9,6 +9,7 @@ from tinygrad_rnn.drawing import text
 from tinygrad_rnn.drawing.read.columns import BEFORE
 from tinygrad_rnn.drawing.read.lines import broken
 from tinygrad_rnn.drawing.text import Run
+from tinygrad_rnn.graph import record_order
 
 
 def labels(drawing, *kinds):
@@ -147,3 +148,20 @@ def test_a_constant_matrix_on_the_left_is_no_data():
     drawing = tg.draw(loss)
     assert labels(drawing, "constant") == ["K"]
     assert sorted(labels(drawing, "input")) == ["x_1", "x_2", "x_3"]
+
+
+def test_inputs_of_a_sequence_are_listed_once():
+    """Asking of every use whether it is one of all inputs took a pass over these for each step."""
+
+    class Counted(list):
+        passes = 0
+
+        def __iter__(self):
+            Counted.passes += 1
+            return super().__iter__()
+
+    run = tg.unroll(tg.ElmanCell(3, 4, rng=0), np.ones((9, 1, 3)))
+    (sequence,) = {n.place.sequence for n in record_order([run.state._node])} - {None}
+    sequence.inputs = Counted(sequence.inputs)
+    tg.draw(run.state.sum(), level="step")
+    assert 0 < Counted.passes < 9

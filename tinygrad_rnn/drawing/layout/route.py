@@ -10,6 +10,7 @@ before and after too.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import inf
@@ -122,49 +123,72 @@ def simplified(way: Sequence[Point]) -> Way:
     return out
 
 
+class _Intervals:
+    """Some intervals, of which those that meet others are counted."""
+
+    __slots__ = ("ends", "starts")
+
+    def __init__(self, intervals: Any) -> None:
+        self.starts, self.ends = np.sort(np.array(intervals, float).reshape(-1, 2), axis=0).T
+
+    def meeting(self, a: Array, b: Array) -> Array:
+        """How many begin before b, and do not end before a."""
+        found: Array = self.starts.searchsorted(b, "left") - self.ends.searchsorted(a, "right")
+        return found
+
+
 class _Lane:
     """All that matters for pieces along one line.
 
-    boxes   near it: start, end, and whether the line runs through it or only near it
-    across  {net: where its pieces cross the line}
-    along   {net: (start, end) of its pieces on the line or hardly beside it}
+    boxes    {box near it: (start, end, whether the line runs through it or only near it)}
+    near     where all of these are;  through: and those that the line runs through
+    across   {net: where its pieces cross the line}
+    along    {net: (start, end) of its pieces on the line or hardly beside it}
     """
 
-    __slots__ = ("_places", "across", "along", "boxes", "ends", "through")
+    __slots__ = ("_along", "_places", "across", "along", "boxes", "near", "through")
 
-    def __init__(self, boxes: list[Rect], ends: list[tuple[float, float]], through: list[bool]):
-        self.boxes, self.ends, self.through = boxes, np.array(ends).reshape(-1, 2), through
+    def __init__(self, boxes: list[tuple[Rect, float, float, bool]]) -> None:
+        self.boxes = {box: (start, end, through) for box, start, end, through in boxes}
+        self.near = _Intervals([(start, end) for _, start, end, _ in boxes])
+        self.through = _Intervals([(start, end) for _, start, end, through in boxes if through])
         self.across: dict[Net, list[float]] = {}
         self.along: dict[Net, list[tuple[float, float]]] = {}
         self._places: Array | None = None
+        self._along: _Intervals | None = None
 
-    def enter(self, horizontal: bool, at: float, net: Net, piece: Segment) -> None:
-        """Tell the line of a piece that was taken."""
-        if piece.horizontal != horizontal:
-            if piece.a < at < piece.b:
-                self.across.setdefault(net, []).append(piece.at)
-                self._places = None
-        elif abs(piece.at - at) < BESIDE:
-            self.along.setdefault(net, []).append((piece.a, piece.b))
+    def enter_across(self, net: Net, piece: Segment) -> None:
+        """Tell the line of a piece that crosses it."""
+        self.across.setdefault(net, []).append(piece.at)
+        self._places = None
+
+    def enter_along(self, net: Net, piece: Segment) -> None:
+        """Tell the line of a piece on it."""
+        self.along.setdefault(net, []).append((piece.a, piece.b))
+        self._along = None
 
     def cost(self, a: Array, b: Array, nets: Collection[Net], ends: Collection[Rect]) -> Array:
         """The faults of some pieces from a to b, but for lines of some nets and some boxes."""
         total = np.zeros(len(a))
-        left, right = a[:, None], b[:, None]
-        near = (self.ends[:, 0] < b.max() + NEAR_BOX) & (self.ends[:, 1] > a.min() - NEAR_BOX)
-        others = [k for k in np.nonzero(near)[0] if self.boxes[k] not in ends]
-        if others:
-            start, end = self.ends[others].T
-            hit = (left < end + AT_BOX) & (right > start - AT_BOX)
-            hit &= np.array([self.through[k] for k in others])
-            touched = (left < end + NEAR_BOX) & (right > start - NEAR_BOX)
-            total += np.where(hit, THROUGH, np.where(touched, 20.0, 0.0)).sum(axis=1)
-        on = [ends_ for net, found in self.along.items() if net not in nets for ends_ in found]
-        if on:
-            start, end = np.array(on).T
-            upon = (left < end - 0.5) & (start < right - 0.5)
-            touch = (left < end + TOUCH) & (start < right + TOUCH)  # would look like one line
-            total += np.where(upon, ALONG, np.where(touch, 60.0, 0.0)).sum(axis=1)
+        if self.boxes:
+            total += NEARBY * self.near.meeting(a - NEAR_BOX, b + NEAR_BOX)
+            total += (THROUGH - NEARBY) * self.through.meeting(a - AT_BOX, b + AT_BOX)
+            for start, end, through in [self.boxes[box] for box in {*ends} if box in self.boxes]:
+                total -= NEARBY * ((a < end + NEAR_BOX) & (b > start - NEAR_BOX))
+                if through:
+                    total -= (THROUGH - NEARBY) * ((a < end + AT_BOX) & (b > start - AT_BOX))
+        if self.along:
+            if self._along is None:
+                self._along = _Intervals(
+                    [ends_ for found in self.along.values() for ends_ in found]
+                )
+            total += TOUCHING * self._along.meeting(
+                a - TOUCH, b + TOUCH
+            )  # would look like one line
+            total += (ALONG - TOUCHING) * np.maximum(self._along.meeting(a + 0.5, b - 0.5), 0)
+            for start, end in [ends_ for net in nets for ends_ in self.along.get(net, ())]:
+                total -= TOUCHING * ((a < end + TOUCH) & (start < b + TOUCH))
+                total -= (ALONG - TOUCHING) * ((a < end - 0.5) & (start < b - 0.5))
         if self.across:
             if self._places is None:
                 self._places = np.sort([x for found in self.across.values() for x in found])
@@ -177,7 +201,7 @@ class _Lane:
 
 def _between(places: Array, a: Array, b: Array) -> Array:
     """How many places lie between a and b."""
-    inside = np.searchsorted(places, b, "left") - np.searchsorted(places, a, "right")
+    inside = places.searchsorted(b, "left") - places.searchsorted(a, "right")
     found: Array = np.maximum(inside, 0)
     return found
 
@@ -203,8 +227,12 @@ class Router:
         self.reach = 70 + max((box.w for box in self.boxes), default=0.0) / 2
         self.channels = channels
         self.tracks = tracks
+        edges = [(b.left, b.right, b.top, b.bottom) for b in self.boxes]
+        self._edges = np.array(edges).reshape(-1, 4).T
         self.taken: list[tuple[Net, Segment]] = []
+        self._pieces = np.zeros((0, 4))  # the same, but for their nets
         self._lanes: dict[tuple[bool, float], _Lane] = {}
+        self._places: dict[bool, list[float]] = {True: [], False: []}  # of the lanes, in order
 
     def take(self, net: Net, way: Sequence[Point]) -> None:
         """Remember a way; here, and in the steps before and after."""
@@ -215,23 +243,39 @@ class Router:
                 else:
                     moved = piece._replace(at=piece.at + shift)
                 step = None if net[1] is None else net[1] + (0, -1, 1)[k]
-                self.taken.append(((net[0], step), moved))
-                for (horizontal, at), lane in self._lanes.items():
-                    lane.enter(horizontal, at, (net[0], step), moved)
+                self._enter((net[0], step), moved)
+
+    def _enter(self, net: Net, piece: Segment) -> None:
+        """Remember a piece, and tell the lines that it crosses or lies on."""
+        self.taken.append((net, piece))
+        across, along = self._places[not piece.horizontal], self._places[piece.horizontal]
+        for at in across[bisect_right(across, piece.a) : bisect_left(across, piece.b)]:
+            self._lanes[not piece.horizontal, at].enter_across(net, piece)
+        first = bisect_right(along, piece.at - BESIDE)
+        for at in along[first : bisect_left(along, piece.at + BESIDE)]:
+            self._lanes[piece.horizontal, at].enter_along(net, piece)
 
     def _lane(self, horizontal: bool, at: float) -> _Lane:
         lane = self._lanes.get((horizontal, at))
         if lane is None:
-            near, ends, through = [], [], []
-            for box in self.boxes:
-                low, high = (box.top, box.bottom) if horizontal else (box.left, box.right)
-                if low - NEAR_BOX < at < high + NEAR_BOX:
-                    near.append(box)
-                    ends.append((box.left, box.right) if horizontal else (box.top, box.bottom))
-                    through.append(low - AT_BOX < at < high + AT_BOX)
-            lane = self._lanes[horizontal, at] = _Lane(near, ends, through)
-            for net, piece in self.taken:
-                lane.enter(horizontal, at, net, piece)
+            left, right, top, bottom = self._edges
+            low, high = (top, bottom) if horizontal else (left, right)
+            start, end = (left, right) if horizontal else (top, bottom)
+            near = np.nonzero((low - NEAR_BOX < at) & (at < high + NEAR_BOX))[0]
+            through = (low - AT_BOX < at) & (at < high + AT_BOX)
+            lane = self._lanes[horizontal, at] = _Lane(
+                [(self.boxes[k], float(start[k]), float(end[k]), bool(through[k])) for k in near]
+            )
+            insort(self._places[horizontal], at)
+            if len(self._pieces) < len(self.taken):
+                new = [piece for _, piece in self.taken[len(self._pieces) :]]
+                self._pieces = np.concatenate([self._pieces, np.array(new, float)])
+            level, places, a, b = self._pieces.T
+            same = level == horizontal
+            for k in np.nonzero(~same & (a < at) & (at < b))[0]:
+                lane.enter_across(*self.taken[k])
+            for k in np.nonzero(same & (abs(places - at) < BESIDE))[0]:
+                lane.enter_along(*self.taken[k])
         return lane
 
     def _costs(self, ways: Array, nets: Collection[Net], ends: Sequence[Rect]) -> Array:
@@ -405,8 +449,8 @@ CORNER_COST = 25.0
 MOST_CORNERS = 6
 """Of a way, its ends among them."""
 CROSSING = 30.0
-TOUCH, ALONG = 8.0, 2_000.0
-THROUGH = 100_000.0
+TOUCH, TOUCHING, ALONG = 8.0, 60.0, 2_000.0
+NEARBY, THROUGH = 20.0, 100_000.0
 FOUL = 2_000
 """From here on a way runs along another or through a box."""
 

@@ -74,23 +74,16 @@ def _escaped(text: str) -> str:
 
 
 def _shape(shape: Stroke | Plate | Words) -> str:
+    """Classes, numbers and paths need no quoting, and of these a picture is full."""
     if isinstance(shape, Plate):
         r = shape.rect
-        attributes = {
-            "class": shape.style,
-            "x": number(r.left),
-            "y": number(r.top),
-            "width": number(r.w),
-            "height": number(r.h),
-        }
-        if shape.radius:
-            attributes["rx"] = number(shape.radius)
-        return _element("rect", attributes)
+        size = f'width="{number(r.w)}" height="{number(r.h)}"'
+        round_ = f' rx="{number(shape.radius)}"' if shape.radius else ""
+        at = f'x="{number(r.left)}" y="{number(r.top)}"'
+        return f'<rect class="{shape.style}" {at} {size}{round_} />'
     if isinstance(shape, Stroke):
-        attributes = {"class": shape.style, "d": path(shape)}
-        if shape.width is not None:
-            attributes["style"] = f"stroke-width:{number(shape.width)}"
-        return _element("path", attributes)
+        wide = "" if shape.width is None else f' style="stroke-width:{number(shape.width)}"'
+        return f'<path class="{shape.style}" d="{path(shape)}"{wide} />'
     return _words(shape)
 
 
@@ -143,33 +136,27 @@ def towards(a: tuple[float, float], b: tuple[float, float], r: float) -> tuple[f
 
 def _words(words: Words) -> str:
     usual = ("serif", "middle")
-    attributes = {
-        "class": " ".join(
-            [words.style, *(c for c in (words.face, words.anchor) if c not in usual)]
-        ),
-        "x": number(words.x),
-        "y": number(words.y + BASELINE * words.size),
-        "style": f"font-size:{number(words.size)}px",
-        "xml:space": "preserve",
-    }
+    kinds = " ".join([words.style, *(c for c in (words.face, words.anchor) if c not in usual)])
+    at = f'x="{number(words.x)}" y="{number(words.y + BASELINE * words.size)}"'
+    kept = any(run.text.strip() != run.text or "  " in run.text for run in words.runs)
+    space = ' xml:space="preserve"' if kept else ""
     shift = 0.0
     inside = []
     for run in words.runs:
         wanted = -RISE[run.shift] * words.size
-        span: dict[str, str] = {}
+        span = ""
         if wanted != shift:
-            span["dy"] = number(wanted - shift)
+            span += f' dy="{number(wanted - shift)}"'
             shift = wanted
         if run.shift:
-            span["style"] = f"font-size:{number(words.size * SMALL)}px"
+            span += f' style="font-size:{number(words.size * SMALL)}px"'
         if run.style == "i":
-            span["class"] = "i"
+            span += ' class="i"'
         text = _escaped(run.text)
         part = span or len(words.runs) > 1 or not run.text.isascii()
-        inside.append(_element("tspan", span, text) if part else text)
-    if all(run.text.strip() == run.text and "  " not in run.text for run in words.runs):
-        del attributes["xml:space"]
-    return _element("text", attributes, "".join(inside))
+        inside.append(f"<tspan{span}>{text}</tspan>" if part else text)
+    size = f'style="font-size:{number(words.size)}px"'
+    return f'<text class="{kinds}" {at} {size}{space}>{"".join(inside)}</text>'
 
 
 def sheet(theme: str, used: set[str], scene: Scene) -> str:

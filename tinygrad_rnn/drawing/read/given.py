@@ -10,7 +10,7 @@ import numpy as np
 
 from ...equations import vocabulary as V
 from ...equations.expr import Symbol
-from ...graph import Leaf, Node
+from ...graph import Leaf, Node, Unrolling
 from .. import text
 from .align import Key
 from .columns import is_parameter
@@ -45,6 +45,7 @@ class Given:
         self.behind = self._behind_states()
         self.target = target_letter(reader.order)
         self.names: dict[Node | Use, Symbol] = {}
+        self.inputs: dict[Unrolling, set[int]] = {}
         self._give_names()
 
     def symbol(self, node: Node, i: int) -> Symbol:
@@ -72,11 +73,17 @@ class Given:
         leading = {key[node] for node in before if node in key}
         return {node for node in self.forward if key[node] not in leading}
 
+    def _inputs_of(self, sequence: Unrolling) -> set[int]:
+        """Which arrays are the inputs of a sequence."""
+        if sequence not in self.inputs:
+            self.inputs[sequence] = {id(x) for x in sequence.inputs}
+        return self.inputs[sequence]
+
     def _letter(self, node: Node, i: int) -> str:
         """The letter of an array, without its number."""
         assert node.primitive is not None
         sequence, value = node.place.sequence, None if node.saved is None else node.saved[i]
-        if value is not None and sequence is not None and any(value is x for x in sequence.inputs):
+        if value is not None and sequence is not None and id(value) in self._inputs_of(sequence):
             return DATA
         if node.primitive.kind == "bilinear":
             fixed = (self.reader.key[node], i) in self.fixed
