@@ -2,8 +2,8 @@
 
 exp is 2^n times a polynomial, after Cephes (Moshier 1989); the logistic function, tanh and expm1
 are made from it. The logarithm is that of FDLIBM (Sun Microsystems 1993). Each is within 4 units in
-the last place over the whole range, infinities and NaN included. What else C's library has is
-called, entry by entry.
+the last place over the whole range, infinities and NaN included. Other functions of C's library
+are called, entry by entry.
 """
 
 from __future__ import annotations

@@ -329,8 +329,8 @@ class Lowering:
     ) -> dict[Segment, Op]:
         """Operations that can be done in one pass.
 
-        As long as products are to come: what the next of them need, and what can be made of that.
-        Anything else waits, and reads what it needs once.
+        As long as products are to come: operands of the next of them, and operations on these.
+        Anything else waits, and reads its operands once.
         """
         needed: set[Segment] = set()
         for p in products.values():

@@ -1,4 +1,4 @@
-"""What follows a scan, for all rows of its outputs at once: a readout, and the cross entropy.
+"""The end of a model, for all rows of a scan's outputs at once: a readout, and the cross entropy.
 
 BLAS libraries take the steps of (T, B, H) @ (H, O) one by one, and NumPy needs a pass over memory
 for every operation of a softmax. `install` leaves these functions where operations look for them.

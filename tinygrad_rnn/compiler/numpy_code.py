@@ -1,6 +1,6 @@
 """The NumPy backend: straight-line code on reused buffers.
 
-Steps are done in blocks, so that what is computed for many steps at once stays in the cache and
+Steps are done in blocks, so that values of many steps at once stay in the cache and
 memory does not grow with the length. Values that the backward pass reads are kept for all steps.
 """
 
@@ -22,7 +22,7 @@ from ..primitive import Primitive
 from ..program import Atom, Constant, Equation, Var
 from . import native_products, pool, runtime
 from .optimise import turned
-from .split import Part
+from .split import Part, of_fixed_matrix
 
 BLOCK_BYTES = 4 << 20
 """How many bytes the values of one block of steps may take, in native loops."""
@@ -254,7 +254,7 @@ class Emitter:
             return
         self.w.line(depth, f"{left} = {self.call(e, self.once)}")
 
-    def write_many(self, depth: int, e: Equation, buffers: bool = True) -> None:
+    def write_many(self, depth: int, e: Equation) -> None:
         """An operation for all steps of a block."""
         if e.outputs[0] in self.written:
             return
@@ -267,7 +267,7 @@ class Emitter:
                 self.w.line(depth, f"{name} = blk_{self.w.name(v)}[:n]")
             self.buffered.setdefault(v)
             lines = self.values(e, self.many, name, len(v.shape))
-            if not lines and _flat_product(e, self.level):
+            if not lines and of_fixed_matrix(e, self.level):
                 a, b = e.inputs
                 if self._natively(a, b) and native_products.has_many(v.dtype):
                     lines = [f"many({self.many(a)}, {self.once(b)}, {name})"]
@@ -403,19 +403,6 @@ class Emitter:
 def _dtype(atoms: Sequence[Atom]) -> Any:
     found = [a.dtype for a in atoms if isinstance(a, Var)]
     return found[0] if len(set(found)) == 1 else None
-
-
-def _flat_product(e: Equation, level: Any) -> bool:
-    a, b = e.inputs[0], e.inputs[-1]
-    return (
-        e.primitive is MATMUL
-        and isinstance(a, Var)
-        and isinstance(b, Var)
-        and level[a] != "once"
-        and level[b] == "once"
-        and len(b.shape) == 2
-        and len(a.shape) == 2
-    )
 
 
 # ------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class _Loop:
     ) -> None:
         """Choose where values are.
 
-        ends   what is read after the loop
+        ends   values that are read after the loop
         late   values whose memory has something else before they are computed
         """
         self.w = w
@@ -68,7 +68,7 @@ class _Loop:
         if not native:
             self._share_memory([*ends, *need], late)
         self.packs: list[str] = []
-        self.given: set[Var] | None = None  # what a native loop reads and writes
+        self.given: set[Var] | None = None  # arrays of a native loop
         self.viewed = {v for e in self.targets.views for v in e.outputs}
         self.own = [
             v

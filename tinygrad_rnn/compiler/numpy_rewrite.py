@@ -3,7 +3,7 @@
 In a loop of small steps every call costs as much as a few thousand entries, and parts of a matrix
 (its columns of one gate) cost one inner loop a row. So
 
-- what is done to every part of a value is done to the whole of it: sums, tanh, and sigmoid, which
+- an operation on every part of a value becomes one on the whole: sums, tanh, and sigmoid, which
   is tanh of half the argument, so gates of both kinds are one tanh;
 - a constant factor of a sum goes to the matrices and to the terms that do not change in the loop;
 - in the backward pass, which is linear in the cotangents, factors that come from the forward pass
@@ -32,7 +32,7 @@ from ..ops.primitives import (
     TANH,
 )
 from ..program import Atom, Constant, Equation, Var
-from .split import Level, Part
+from .split import Level, Part, of_fixed_matrix
 
 
 class _Rewrite:
@@ -51,7 +51,7 @@ class _Rewrite:
         self.uses = Counter(a for a in (*read, *ends) if isinstance(a, Var))
 
     def part(self) -> Part:
-        """What has become of it."""
+        """The rewritten part."""
         return Part(self.once, self.before, self.loop, self.after, self.level)
 
     def moves(self, atom: Atom) -> bool:
@@ -95,7 +95,7 @@ def _dtype(inputs: Sequence[Atom]) -> Any:
 
 
 def of_wholes(part: Part, ends: Iterable[Var]) -> Part:
-    """What is done to all parts of a value done to the value."""
+    """Operations on all parts of a value as one on the value."""
     r = _Rewrite(part, ends)
     for equations in (r.before, r.loop):
         k = 0
@@ -162,7 +162,7 @@ def _added(r: _Rewrite, equations: list[Equation], k: int) -> bool:
 
 
 def _joined(r: _Rewrite, parts: Sequence[Var], cut: Equation) -> Atom | None:
-    """Values side by side: what they are parts of, or a new value."""
+    """Values side by side: the value they are parts of, or a new one."""
     for e in r.before:
         if e.primitive is SPLIT and list(e.outputs) == list(parts):
             return e.inputs[0]
@@ -259,22 +259,10 @@ def _terms(r: _Rewrite, v: Var, makers: dict[Var, Equation]) -> list[Equation] |
             return None
         if own.primitive is ADD:
             todo += [x for x in own.inputs if isinstance(x, Var) and r.moves(x)]
-        elif not _is_product(r, own):
+        elif not of_fixed_matrix(own, r.level):
             return None
         found.append(own)
     return found
-
-
-def _is_product(r: _Rewrite, e: Equation) -> bool:
-    """Whether it is a product with a matrix that never changes."""
-    a, b = e.inputs[0], e.inputs[-1]
-    return (
-        e.primitive is MATMUL
-        and isinstance(a, Var)
-        and isinstance(b, Var)
-        and len(a.shape) == len(b.shape) == 2
-        and r.level[b] == "once"
-    )
 
 
 def _times_row(r: _Rewrite, row: Constant, x: Atom, before: dict[Var, Equation]) -> Atom:
@@ -288,7 +276,7 @@ def _times_row(r: _Rewrite, row: Constant, x: Atom, before: dict[Var, Equation])
         if e.primitive is ADD:
             parts = [_times_row(r, row, y, before) for y in (a, b)]
             return r.fixed(ADD, *parts, name=name)
-        if _is_product(r, e):
+        if of_fixed_matrix(e, r.level):
             return r.fixed(MATMUL, a, r.fixed(MULTIPLY, row, b, name=f"{b}_scaled"), name=name)
     return r.fixed(MULTIPLY, row, x, name=f"{x}_scaled")
 

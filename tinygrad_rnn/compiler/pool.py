@@ -1,8 +1,8 @@
 """Memory that a scan has for itself, kept for the next one.
 
 New memory of more than some hundred kilobytes comes from the system, page by page as it is first
-written to, which costs as much as the computation of a small loop. What a user may see (results,
-gradients) is never from here.
+written to, which costs as much as the computation of a small loop. Arrays that a user may see
+(results, gradients) are never from here.
 """
 
 from __future__ import annotations

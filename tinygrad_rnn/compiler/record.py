@@ -1,4 +1,4 @@
-"""One recorded step: what it computes, what it takes from outside, and its backward pass.
+"""One recorded step: its operations, its inputs from outside, and its backward pass.
 
 A step of a cell is recorded on stand-ins for its input and its state. Everything else that it uses
 (parameters, tensors of other records, constant arrays) becomes an input of the program as well, so
@@ -176,7 +176,7 @@ _serial = operator.attrgetter("serial")
 
 
 def _read(step: Step, watch: _Watch | None, names: tuple[str, ...]) -> Any:
-    """Find what a step takes from outside, and give its key: its operations, with a number for
+    """Find a step's inputs from outside, and give its key: its operations, with a number for
     every value.
 
     watch   who has seen the values; without, those of parameters and constants are known

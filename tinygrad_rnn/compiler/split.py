@@ -10,9 +10,10 @@ pass are inputs. Gradients of weights are sums over the steps, so they are alway
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from ..ops.primitives import MATMUL
 from ..program import Atom, Equation, Var
 from .record import Joint
 
@@ -27,6 +28,19 @@ class Part(NamedTuple):
     loop: list[Equation]
     after: list[Equation]
     level: dict[Var, Level]
+
+
+def of_fixed_matrix(e: Equation, level: Mapping[Var, str]) -> bool:
+    """Whether it is a product of rows with a matrix that never changes."""
+    a, b = e.inputs[0], e.inputs[-1]
+    return (
+        e.primitive is MATMUL
+        and isinstance(a, Var)
+        and isinstance(b, Var)
+        and len(a.shape) == len(b.shape) == 2
+        and level[a] != "once"
+        and level[b] == "once"
+    )
 
 
 class StateLeaf(NamedTuple):
