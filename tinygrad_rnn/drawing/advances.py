@@ -39,5 +39,5 @@ ADVANCES = {
     },
 }
 """The advance of a character and the most that kerning adds to it, in parts of the font size: the
-largest of DejaVu Serif, DejaVu Sans and STIX, upright and italic, joined or not. DejaVu is what a
-browser takes on Linux when it has none of the faces we ask for, and as wide as any of them."""
+largest of DejaVu Serif, DejaVu Sans and STIX, upright and italic, joined or not. A browser
+takes DejaVu on Linux when it has none of the faces we ask for; it is as wide as any of them."""

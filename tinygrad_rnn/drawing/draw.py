@@ -98,7 +98,7 @@ def draw(
     bookkeeping  draw operations without effect too: 0 +, a division by 1, a sum over one, a view
     title      above the picture
     theme      "light", "dark", or "auto" (as the reader's system)
-    width      how wide it is shown, in pixels or as "16cm". What would be too small to read there
+    width      how wide it is shown, in pixels or as "16cm". A picture too small to read there
                is drawn in rows, each going on where the one above ends; of steps="auto" as many
                as three rows hold. None: in its own size, in rows from 2600 pixels on
     direction  of time: "LR" from left to right, "TB" downwards, inputs left and outputs right

@@ -122,7 +122,7 @@ class Model:
     key_of      operation -> a key, the same for the corresponding operations of all steps
     span        the steps that the one that is shown stands for, if it is their union
     stacks      equal layers that are drawn once
-    stands      what operations and links stand for
+    stands      the operations that operations and links stand for
     normed      whether norms of values are written in boxes
     captions    {step: sequence and step in it} if several sequences follow each other
     past        of a union, the operations that read a value of all steps before

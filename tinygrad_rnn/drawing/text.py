@@ -10,6 +10,8 @@ from ..equations.notation import boxed
 from ..equations.print_runs import Run, Runs, runs
 from .advances import ADVANCES
 
+PARTIAL = "\N{PARTIAL DIFFERENTIAL}"
+DELTA = "\N{GREEK SMALL LETTER DELTA}"
 LONGEST = 24
 """Longer names are cut in the picture; the tooltip has them whole."""
 
@@ -37,6 +39,11 @@ def named(symbol: Symbol) -> Runs:
     ('σ_2', 's_0')
     """
     return runs(boxed(name(symbol, ())))
+
+
+def partial(name: Runs) -> Runs:
+    """A name with the sign of a derivative before it."""
+    return (name[0]._replace(text=PARTIAL + name[0].text), *name[1:])
 
 
 def plain(line: Runs) -> str:

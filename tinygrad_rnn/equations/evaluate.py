@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import Array
 from . import vocabulary as V
-from .expr import Equation, Expr, Form, labels, order, results, symbols
+from .expr import Definition, Expr, Form, labels, order, results, symbols
 from .sizes import Size
 
 Values = dict[Expr, Any]
@@ -113,7 +113,7 @@ def passes(
     return outputs, dict(zip(labels(form), gradients, strict=True))
 
 
-def _assign(equation: Equation, known: Values, batch: int) -> None:
+def _assign(equation: Definition, known: Values, batch: int) -> None:
     value = evaluate(equation.value, known, batch)
     if len(equation.targets) == 1:
         known[equation.target] = value

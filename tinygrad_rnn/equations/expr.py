@@ -129,7 +129,7 @@ def number(value: Any, shape: Shape = ()) -> Expr:
     return make(V.NUMBER, (), shape, {"value": float(value)})
 
 
-class Equation(NamedTuple):
+class Definition(NamedTuple):
     """targets = value. With several targets the value is split into consecutive parts."""
 
     targets: tuple[Expr, ...]
@@ -200,11 +200,11 @@ class Form(NamedTuple):
     """
 
     cell: str
-    forward: list[Equation]
+    forward: list[Definition]
     outputs: list[Expr]
     errors: list[Expr]
     states: list[Expr]
-    backward: list[Equation]
+    backward: list[Definition]
     carries: list[Carry]
     parameters: list[Gradient]
     inputs: list[Gradient]
@@ -299,7 +299,7 @@ class Recursion(NamedTuple):
     meanings    of the deltas that stand for carries only
     """
 
-    equations: list[Equation]
+    equations: list[Definition]
     starts: list[Gradient]
     parameters: list[Gradient]
     inputs: list[Gradient]
@@ -312,7 +312,7 @@ def recursion(form: Form) -> Recursion:
     The gradient that step t+1 hands back is written where it is used, or, if it is used several
     times, in an equation of its own.
     """
-    first: list[Equation] = []
+    first: list[Definition] = []
     by: dict[Expr, Expr] = {}
     meanings: list[Meaning] = []
     uses = order([e.value for e in form.backward])
@@ -332,7 +332,7 @@ def recursion(form: Form) -> Recursion:
     for carry in form.carries:
         later = shifted(values[carry.name], 1)  # zero, if the state before goes nowhere
         if carry.name in by:
-            first.append(Equation((by[carry.name],), later))
+            first.append(Definition((by[carry.name],), later))
         else:
             by[carry.name] = later
     nothing = {by[c.name] for c in form.carries if by[c.name].op is V.NUMBER}
@@ -343,7 +343,9 @@ def recursion(form: Form) -> Recursion:
         return expr.args[0] if expr.args[1] in nothing else expr.args[1]
 
     bodies = [rewritten(replaced(e.value, by), summed) for e in form.backward]
-    equations = first + [Equation(e.targets, b) for e, b in zip(form.backward, bodies, strict=True)]
+    equations = first + [
+        Definition(e.targets, b) for e, b in zip(form.backward, bodies, strict=True)
+    ]
     starts = [Gradient(at_step(c.state, 1), at_step(values[c.name], 1)) for c in form.carries]
     sums, each = (
         [Gradient(g.of, replaced(g.term, by)) for g in gradients]

@@ -16,7 +16,7 @@ from ..tensor import Tensor
 from . import vocabulary as V
 from .expr import (
     Carry,
-    Equation,
+    Definition,
     Expr,
     Form,
     Gradient,
@@ -350,12 +350,12 @@ class Folder:
 
     # -- the form --------------------------------------------------------------------------------
 
-    def equations(self) -> tuple[list[Equation], list[Equation]]:
+    def equations(self) -> tuple[list[Definition], list[Definition]]:
         """The equations of the forward pass and of the backward pass, in order."""
         self.name_forward()
         self.name_backward()
-        forward: list[Equation] = []
-        backward: list[Equation] = []
+        forward: list[Definition] = []
+        backward: list[Definition] = []
         place = {expr: i for i, expr in enumerate(dict.fromkeys(self.reader.exprs.values()))}
         for expr in self.forward:  # in the order in which the cell computes them
             place.setdefault(expr, max((place[arg] for arg in expr.args), default=0))
@@ -368,15 +368,15 @@ class Folder:
         for expr in dict.fromkeys([*self.forward, *after]):
             if expr in self.groups:
                 targets = tuple(self.names[part] for part in self.groups[expr])
-                forward.append(Equation(targets, self._body(expr)))
+                forward.append(Definition(targets, self._body(expr)))
             elif expr in self.names and not (expr.op is V.SLICE and expr.args[0] in self.groups):
                 target = self.names[expr]
                 kind = backward if target.symbol.kind == "delta" else forward
-                kind.append(Equation((target,), self._body(expr)))
+                kind.append(Definition((target,), self._body(expr)))
         for label, expr in self.states.items():
             wanted = name(Symbol(label, "state", 0), expr.shape)
             if self._folded(expr) is not wanted:
-                forward.append(Equation((wanted,), self._folded(expr)))
+                forward.append(Definition((wanted,), self._folded(expr)))
         return forward, backward
 
     def terms(self) -> list[Expr]:

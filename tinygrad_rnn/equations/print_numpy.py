@@ -16,7 +16,7 @@ import numpy as np
 from ..notation import PRODUCT, SIGN, SUM, TIMES
 from ..primitive import Primitive
 from . import vocabulary as V
-from .expr import Equation, Expr, Form, Gradient, Symbol, labels, order, recursion, results
+from .expr import Definition, Expr, Form, Gradient, Symbol, labels, order, recursion, results
 from .notation import FormulaLine, boxed, left_side
 from .print_text import line, text
 from .simplify import is_truth
@@ -427,7 +427,7 @@ def _described(form: Form, w: _NumpyWriter, sequences: dict[Expr, str]) -> Itera
     yield "Returns the outputs (T, ...) and the gradients of L by name."
 
 
-def _commented(equation: Equation) -> str:
+def _commented(equation: Definition) -> str:
     return f"# {_prose(line(FormulaLine(left_side(equation.targets), boxed(equation.value))))}"
 
 
@@ -464,7 +464,7 @@ def _forward(w: _NumpyWriter, sequences: dict[Expr, str], starts: dict[Expr, str
     return rows
 
 
-def _assigned(w: _NumpyWriter, equation: Equation) -> str:
+def _assigned(w: _NumpyWriter, equation: Definition) -> str:
     targets = [w.symbol(target.symbol) for target in equation.targets]
     value = w.code(equation.value)
     if len(targets) == 1:

@@ -26,13 +26,14 @@ def _refused(*args: Any, **params: Any) -> Any:
     raise AssertionError("a leaf of an expression is looked up, not computed")
 
 
-def _sliced(x: Any, axis: int, start: int, stop: int) -> Any:
+def sliced(x: Any, axis: int, start: int, stop: int) -> Any:
+    """x[..., start:stop] along an axis counted from the end."""
     return x[(..., slice(start, stop), *([slice(None)] * (-1 - axis)))]
 
 
 SYMBOL = _own("symbol", _refused, Notation())
 NUMBER = _own("number", _refused, Notation())
-SLICE = _own("slice", _sliced, Notation("entries"))
+SLICE = _own("slice", sliced, Notation("entries"))
 TAKE = _own("entry", lambda x, axis, index: np.take(x, index, axis), Notation("entries"))
 TRANSPOSE = _own("transpose", lambda x: np.swapaxes(x, -1, -2), Notation("turned"))
 PART = _own("part", lambda x, port: x[port], Notation("entries"))

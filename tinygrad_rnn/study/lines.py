@@ -25,7 +25,7 @@ from ..equations import notation, print_text
 from ..equations import vocabulary as V
 from ..equations.evaluate import _computed, _sized, evaluate
 from ..equations.expr import (
-    Equation,
+    Definition,
     Expr,
     Form,
     Gradient,
@@ -44,7 +44,7 @@ from ..primitive import Primitive, apply
 from ..tensor import tensor
 
 SENSELESS = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
-"""What the evaluation of a rewrite may raise that makes no sense."""
+"""Errors in the evaluation of a rewrite that makes no sense."""
 EXTENTS: dict[str, Callable[[int, int], bool]] = {
     "": lambda t, T: True,
     "at step 1 only": lambda t, T: t == 1,
@@ -283,7 +283,7 @@ class Lines:
         for k, line in enumerate(self.lines):
             value = written(values[k])
             if line.kind == "backward" and line.target not in self._own:
-                backward.append(Equation((line.target,), value))
+                backward.append(Definition((line.target,), value))
             elif line.kind == "carry":
                 carries.append(value)
             elif line.kind == "sum":
@@ -505,16 +505,12 @@ class Numbers:
     errors: list[Array]
 
 
-def pieces(equation: Equation) -> list[tuple[Expr, int, int]]:
+def pieces(equation: Definition) -> list[tuple[Expr, int, int]]:
     """The parts that a value is cut into: (symbol, axis from the end, width)."""
     first = equation.targets[0].shape
     unequal = [i - len(first) for i, n in enumerate(equation.value.shape) if n != first[i]]
     axis = unequal[0] if unequal else -1
     return [(target, axis, target.shape[axis]) for target in equation.targets]
-
-
-def _cut(value: Any, axis: int, start: int, stop: int) -> Any:
-    return value[(..., slice(start, stop), *([slice(None)] * (-1 - axis)))]
 
 
 def _taped(e: Expr, known: Mapping[Expr, Any], fixed: Mapping[str, Any], batch: int) -> Any:
@@ -525,7 +521,7 @@ def _taped(e: Expr, known: Mapping[Expr, Any], fixed: Mapping[str, Any], batch: 
         return np.full(_sized(e.shape, batch), e.value) if e.shape else e.value
     args = [known[arg] for arg in e.args]
     if e.op is V.SLICE:
-        return _cut(args[0], e.params["axis"], e.params["start"], e.params["stop"])
+        return V.sliced(args[0], e.params["axis"], e.params["start"], e.params["stop"])
     if e.op is V.TAKE:
         return args[0][(..., e.params["index"], *([slice(None)] * (-1 - e.params["axis"])))]
     if e.op is V.TRANSPOSE:
@@ -543,7 +539,7 @@ class Trial:
     """A problem, its forward pass, and runs of the backward pass with changes.
 
     right   the gradients of the unchanged lines by name: of parameters, "x", the first states by
-            the names of the carries' states with _0, and (T, ...) of what is between
+            the names of the carries' states with _0, and (T, ...) of intermediate values
     """
 
     def __init__(
@@ -587,7 +583,7 @@ class Trial:
                 else:
                     at = 0
                     for target, axis, width in pieces(equation):
-                        self._keep(target, t, _cut(value, axis, at, at + width))
+                        self._keep(target, t, V.sliced(value, axis, at, at + width))
                         at += width
             after = [self._ev(state, t) for state in form.states]
             for state, value in zip(lines.states, after, strict=True):
@@ -683,7 +679,7 @@ class Trial:
             at = self.T
         elif symbol.kind == "at the loss":
             at = self._loss + symbol.time
-        elif symbol.kind in KEPT:  # what was kept in another step, the last for the one before 1
+        elif symbol.kind in KEPT:  # kept in another step, the last for the one before 1
             at = (t + KEPT[symbol.kind] - 1) % self.T + 1 + symbol.time
         elif symbol.kind == "reversed":
             at = self.T + 1 - at
@@ -791,7 +787,7 @@ class Trial:
         return found
 
     def differentiated(self) -> dict[str, Array]:
-        """The gradients of what the forward pass computes, whatever the lines say: by autodiff.
+        """The gradients of the forward pass as it is, whatever the lines say: by autodiff.
 
         Raises ValueError if the first state is made of parameters.
         """
@@ -821,7 +817,7 @@ class Trial:
                     continue
                 at = 0
                 for target, axis, width in pieces(equation):
-                    known[target] = _cut(whole, axis, at, at + width)
+                    known[target] = V.sliced(whole, axis, at, at + width)
                     at += width
             before = [value(state) for state in form.states]
             ends += [value(o) for o in form.outputs]
@@ -836,7 +832,7 @@ class Trial:
         return result | dict(zip(named, rest, strict=True))
 
     def leaking(self, changes: Sequence[Change], order: Sequence[int]) -> dict[str, Array]:
-        """The gradients if every sequence begins with what the one before it has left.
+        """The gradients if every sequence begins with the leftovers of the one before it.
 
         order  of the sequences
         """
@@ -861,8 +857,8 @@ class Trial:
     ) -> dict[str, Array]:
         """The gradients, with some lines changed.
 
-        only   of what is between, these alone
-        after  what comes back from step T + 1, by the name of a carry; zeros if left out
+        only   of intermediate values, these alone
+        after  gradients from step T + 1, by the name of a carry; zeros if left out
         """
         all_lines, T = self.lines.lines, self.T
         first = not self._sums

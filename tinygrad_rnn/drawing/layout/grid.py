@@ -30,7 +30,7 @@ def grid_of(template: Template) -> dict[Key, GridCell]:
     if not cores:
         return _from_zero(_untimed(template))
     member = {n: k for k, core in enumerate(cores) for n in core}
-    owner = _owners(template, cores, member)
+    owner = _owners(template, member)
     cells: dict[Key, GridCell] = {}
     sources: list[Key] = []  # handed on as they are; their readers stand above them
     row = 0
@@ -115,7 +115,7 @@ def layers(template: Template) -> list[list[Key]]:
     """The boxes of each recurrent layer, with those that do nothing but feed it."""
     cores = _cores(template)
     member = {n: k for k, core in enumerate(cores) for n in core}
-    owner = _owners(template, cores, member)
+    owner = _owners(template, member)
     return [
         [n for n in template.nodes if owner.get(n) == k]
         for k, core in enumerate(cores)
@@ -148,7 +148,7 @@ def _levels(nodes: Sequence[Key], onwards: dict[Key, list[Key]]) -> dict[Key, in
     return level
 
 
-def _owners(template: Template, cores: list[list[Key]], member: dict[Key, int]) -> dict[Key, int]:
+def _owners(template: Template, member: dict[Key, int]) -> dict[Key, int]:
     """The first recurrent layer that a box feeds."""
     owner: dict[Key, int] = dict(member)
     across: dict[Key, list[Key]] = {}

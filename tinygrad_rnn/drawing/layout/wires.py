@@ -186,7 +186,7 @@ class Wires:
         return fitted
 
     def _beginning(self, link: Link) -> Way:
-        """From what a running sum begins with, along the row of that sum; empty if it is none."""
+        """From the first term of a running sum, along the row of that sum; empty if it is none."""
         a, b, rects = link.source, link.target, self.layout.rects
         start, end = rects[a], rects[b]
         alone = b.kind == "circle" and (b.key, a.column) not in self.there

@@ -37,10 +37,10 @@ def digraph(scene: Scene, theme: str, layout: str = "nop2") -> Any:
 
     Raises ModuleNotFoundError if the Python package graphviz is not there.
     """
-    return _Writer(scene, theme, layout == "nop2").graph
+    return _DotWriter(scene, theme, layout == "nop2").graph
 
 
-class _Writer:
+class _DotWriter:
     """Writes one graph; `placed`: with every position."""
 
     def __init__(self, scene: Scene, theme: str, placed: bool) -> None:

@@ -16,12 +16,10 @@ from ..layout.route import Rect
 from ..model import Box, Link, Model
 from ..read.signs import abbreviations
 from ..read.targets import has_targets, target_letter
-from ..text import Run
+from ..text import DELTA, PARTIAL, Run
 from .shapes import Plate, Stroke, Words, arrow, shifted
 
 ROW = 28.0
-PARTIAL = "\N{PARTIAL DIFFERENTIAL}"
-DELTA = "\N{GREEK SMALL LETTER DELTA}"
 
 
 class Widths:

@@ -56,7 +56,7 @@ class Group:
     """Shapes that are one thing.
 
     title, about  for people who point at it
-    data          what it is, for programs: `kind` and `id` of a box, `from` and `to` of a line
+    data          for programs: `kind` and `id` of a box, `from` and `to` of a line
     of            the box it belongs to, where its data do not say so: on whose rail a line begins
     """
 

@@ -28,7 +28,7 @@ def columns(order: Sequence[Node]) -> tuple[dict[Node, int], dict[int, str]]:
 
     Sequences share their columns if the steps of one use nothing of the other but from the step of
     the same number: layers, directions. Otherwise, as a decoder after its encoder or one window
-    after the other, a sequence stands right of those before, and captions say what a column is.
+    after the other, a sequence stands right of those before, and columns have captions.
     """
     operations = [node for node in order if node.primitive is not None]
     given, captions = _of_sequences(order, operations)

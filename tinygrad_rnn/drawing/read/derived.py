@@ -16,7 +16,7 @@ import numpy as np
 
 from ...equations import vocabulary as V
 from ...equations.expr import (
-    Equation,
+    Definition,
     Expr,
     Symbol,
     make,
@@ -32,7 +32,7 @@ from ...equations.notation import boxed, left_side
 from ...equations.print_runs import runs
 from ...graph import Leaf, Node, Output
 from ..model import Model
-from ..text import Run, Runs
+from ..text import Run, Runs, partial
 from .columns import AFTER, BEFORE
 from .names import at_time, batch_of, needed, when
 from .replay import Replay, UnreadableError
@@ -55,8 +55,8 @@ class PartForm(NamedTuple):
     carries   {placeholder of a cotangent from elsewhere: its value}
     """
 
-    forward: list[tuple[Equation, Node | None]]
-    backward: list[Equation]
+    forward: list[tuple[Definition, Node | None]]
+    backward: list[Definition]
     terms: dict[Output, Expr]
     carries: dict[Expr, Output]
 
@@ -111,7 +111,7 @@ class Derived:
         self.instead: dict[int, dict[str, str]] = {}  # of those that other layers have too
         self.replays: dict[Part, Replay | None] = {}
         self.forms: dict[Part, PartForm] = {}
-        self.handed: dict[Part, tuple[list[Equation], dict[Expr, Expr]]] = {}
+        self.handed: dict[Part, tuple[list[Definition], dict[Expr, Expr]]] = {}
         for part in sorted(self.members, reverse=True):  # from the end: see `_seeds`
             if part[0] in model.near and backward:
                 self._replay(part)
@@ -442,20 +442,20 @@ class Derived:
             if made is node and self.model.symbol(node, port) is None
         ]
 
-    def _equation(self, equation: Equation, column: int) -> Equation:
+    def _equation(self, equation: Definition, column: int) -> Definition:
         targets = tuple(self._at(target, column) for target in equation.targets)
-        return Equation(targets, self._at(equation.value, column))
+        return Definition(targets, self._at(equation.value, column))
 
     # -- cotangents from elsewhere ---------------------------------------------------------------
 
-    def _handed(self, part: Part) -> tuple[list[Equation], dict[Expr, Expr]]:
-        """Equations for cotangents from elsewhere that are used several times, and what stands
-        for each.
+    def _handed(self, part: Part) -> tuple[list[Definition], dict[Expr, Expr]]:
+        """Equations for cotangents from elsewhere that are used several times, and the name
+        of each.
         """
         if part in self.handed:
             return self.handed[part]
         form, by = self._form(part), dict[Expr, Expr]()
-        named: list[Equation] = []
+        named: list[Definition] = []
         self.handed[part] = named, by
         ends = list(form.terms.values())
         uses = order([*(e.value for e in form.backward), *ends])
@@ -475,7 +475,7 @@ class Derived:
         for placeholder, value in late:
             outside = self._outside(value)
             if placeholder in by and outside.op is not V.SYMBOL:
-                named.append(Equation((by[placeholder],), outside))
+                named.append(Definition((by[placeholder],), outside))
             else:
                 by[placeholder] = _short(outside) if part[0] in (BEFORE, AFTER) else outside
         return self.handed[part]
@@ -511,7 +511,7 @@ class Derived:
         ends: dict[Output, tuple[Runs, list[Expr]]] = {}
         for part in reversed(self.parts_of[column]):
             form, (named, by) = self._form(part), self._handed(part)
-            equations = [Equation(e.targets, replaced(e.value, by)) for e in form.backward]
+            equations = [Definition(e.targets, replaced(e.value, by)) for e in form.backward]
             lines += [_line(equation) for equation in [*named, *equations]]
             for (source, port), term in form.terms.items():
                 outside = source in self.needed and self.part_of[source][0] in (BEFORE, AFTER)
@@ -527,8 +527,7 @@ class Derived:
     def _partial(self, node: Node, port: int) -> Runs:
         """The name of the derivative with respect to a value that was made outside of steps."""
         symbol = self.model.symbol(node, port) or self._symbol(node, port)
-        first, *rest = runs(boxed(name(symbol, ())))
-        return (first._replace(text="\N{PARTIAL DIFFERENTIAL}" + first.text), *rest)
+        return partial(runs(boxed(name(symbol, ()))))
 
 
 def _short(expr: Expr) -> Expr:
@@ -541,7 +540,7 @@ def _short(expr: Expr) -> Expr:
     return expr if count <= SHORT else ELLIPSIS
 
 
-def _later(equation: Equation, steps: int) -> Equation:
+def _later(equation: Definition, steps: int) -> Definition:
     """The same equation some steps later."""
 
     def later(e: Expr) -> Expr:
@@ -549,7 +548,7 @@ def _later(equation: Equation, steps: int) -> Equation:
             return e
         return name(e.symbol._replace(time=e.symbol.time + steps), e.shape)
 
-    return Equation(tuple(map(later, equation.targets)), rewritten(equation.value, later))
+    return Definition(tuple(map(later, equation.targets)), rewritten(equation.value, later))
 
 
 def frozen(param: Any, batch: int | None = None) -> Any:
@@ -567,8 +566,10 @@ def frozen(param: Any, batch: int | None = None) -> Any:
 def _renamed(form: PartForm, by: Mapping[Expr, Expr]) -> PartForm:
     """The same equations with other names."""
 
-    def renamed(equation: Equation) -> Equation:
-        return Equation(tuple(by.get(t, t) for t in equation.targets), replaced(equation.value, by))
+    def renamed(equation: Definition) -> Definition:
+        return Definition(
+            tuple(by.get(t, t) for t in equation.targets), replaced(equation.value, by)
+        )
 
     return PartForm(
         [(renamed(equation), node) for equation, node in form.forward],
@@ -582,5 +583,5 @@ def _primes() -> Iterable[str]:
     return ("'" * k for k in range(100))
 
 
-def _line(equation: Equation) -> Runs:
+def _line(equation: Definition) -> Runs:
     return (*runs(left_side(equation.targets)), Run(" = "), *runs(boxed(equation.value)))

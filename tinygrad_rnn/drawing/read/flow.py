@@ -58,7 +58,7 @@ def gradient_norms(outputs: Sequence[Any], model: Model) -> None:
     """Give each link the norm of the gradient that flowed back along that very link.
 
     A state that several links leave has a gradient of its own, their sum: it stands on the link
-    that leads into it. A cut is told what would have gone on. Raises RuntimeError for a record
+    that leads into it. A cut is told the gradient that it stops. Raises RuntimeError for a record
     whose values were freed.
     """
     flow = _Flow()
@@ -126,7 +126,7 @@ def backward_norms(outputs: Sequence[Any], model: Model) -> None:
             if arrived is not None:
                 forward, i = arrived
                 for use in model.stands.uses_of(forward, i, forward.inputs[i]):
-                    if use[1] < 0:  # what makes a state in some steps
+                    if use[1] < 0:  # the making of a state in some steps
                         totals[link, (use[0], forward.ports[i])] = None
                     else:
                         flow.expect(link, *use)

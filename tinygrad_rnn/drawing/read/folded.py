@@ -1,9 +1,9 @@
 """Equal layers as one: a record that has a single layer in place of several.
 
 Layers are scopes that differ by a number ("layer 1", "layer 2"), do the same in every step, and
-read the layer below at the same step. The second of them stands for all. What it reads of the layer
-below becomes a value from outside; what the first layer reads in its place is a further source of
-the same argument.
+read the layer below at the same step. The second of them stands for all. A value of the layer below
+that it reads becomes one from outside; the first layer's in its place is a further source of the
+same argument.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Folded(NamedTuple):
     roots     its outputs
     stacks    the layers that were folded
     notes     {value from outside: the layers that read it}
-    more      (operation, argument, value): what the first layer reads there
+    more      (operation, argument, value): the first layer's source there
     leaves    {(operation, argument): the layer whose value it is}
     read      the layers whose values are read outside
     stand     {operation or parameter: those that it stands for}
@@ -96,7 +96,7 @@ class _Members:
         self.looks = {number: self._look(number) for number in self.numbers}
 
     def _look(self, number: int) -> dict[tuple[int, int], Any]:
-        """What each operation of a layer does, and where its arguments come from."""
+        """A key of each operation of a layer: its work, and where its arguments come from."""
         known: dict[Node, int] = {}
         return {
             place: (
@@ -433,7 +433,7 @@ class _Maker:
         return self.below[source, port]
 
     def _given(self, first: Node, i: int, step: int) -> Output:
-        """What the first layer reads from outside, where the others read the layer below."""
+        """The first layer's source from outside, where the others read the layer below."""
         source, port = first.inputs[i], first.ports[i]
         if source is not None:
             value = self._value(source, port)

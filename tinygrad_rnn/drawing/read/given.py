@@ -1,4 +1,4 @@
-"""What was given and not computed: the arrays of a record that are no tensors, and data."""
+"""Values given and not computed: the arrays of a record that are no tensors, and data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Use = tuple[Node, int]
 
 
 class Given:
-    """Names for what was given.
+    """Names for values that were given.
 
     Data differ from step to step: x_t; a mask m_t, where it chooses; a target y_t, if it is
     subtracted from a value that no state is made from. The same numbers at the same place of

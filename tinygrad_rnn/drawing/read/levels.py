@@ -10,7 +10,7 @@ from ...graph import Node
 from .. import text
 from ..layout.grid import layers
 from ..model import Box, Link, Model
-from ..text import Run, Runs
+from ..text import DELTA, Run, Runs
 from .align import Key
 from .backward import COPY, GRADIENT, SEED
 from .derived import Derived
@@ -20,7 +20,6 @@ from .template import is_ghost, template_of
 from .template import stands_for as key_of
 from .union import common_scopes
 
-DELTA = "\N{GREEK SMALL LETTER DELTA}"
 Part = tuple[Any, ...]
 """Becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
 
@@ -60,7 +59,7 @@ def by_step(model: Model, name: str) -> Model:
         for box in members
         if part[0] == "cell" and box.node is not None
     }
-    write = _Writer(model, titles, layer_of)
+    write = _BoxWriter(model, titles, layer_of)
     merged: dict[Box, Box] = {}
     for part, members in parts.items():
         merged.update(dict.fromkeys(members, write.box(part, members)))
@@ -160,7 +159,7 @@ def _is_state(box: Box) -> bool:
     return box.kind == "value" or (box.key[0] == "first" and box.kind != "circle")
 
 
-class _Writer:
+class _BoxWriter:
     """Makes the box of each part, with its equations."""
 
     def __init__(self, model: Model, titles: list[str], parts: dict[Node, int]) -> None:

@@ -27,7 +27,7 @@ def broken(line: Runs) -> list[Runs]:
             lines.append((*now, Run(",")) if comma else tuple(now))
             now = [Run("    ")]
             if comma:
-                continue  # it stays behind what it follows
+                continue  # it stays behind its word
         now.append(run)
     return [*lines, tuple(now)]
 
@@ -35,7 +35,7 @@ def broken(line: Runs) -> list[Runs]:
 def limited(equations: Sequence[Runs]) -> tuple[list[Runs], list[str]]:
     """Equations as the lines of a box, and those that are not written as a whole there.
 
-    What is left out is counted where it would stand.
+    The rest is counted in its place.
     """
     lines: list[Runs] = []
     short: list[str] = []

@@ -1,4 +1,4 @@
-"""The time of values; what gradients flow through; the size of the batch."""
+"""The time of values; the names of gradients; the size of the batch."""
 
 from __future__ import annotations
 

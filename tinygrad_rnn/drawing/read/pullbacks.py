@@ -11,7 +11,7 @@ from ...equations.print_runs import runs
 from ...graph import Leaf, Node, Output
 from .. import text
 from ..model import Model
-from ..text import Run, Runs
+from ..text import PARTIAL, Run, Runs
 from .backward import PULLBACK, PULLBACKS
 from .either import EITHER
 from .names import at_time, batch_of
@@ -29,7 +29,6 @@ ENTRYWISE = ("\N{CIRCLED DOT OPERATOR}", "/")
 """Before these the hole need not be written."""
 ARGUMENT = "argument "
 """How names of placeholders begin."""
-PARTIAL = "\N{PARTIAL DIFFERENTIAL}"
 
 
 def write_rules(model: Model) -> None:

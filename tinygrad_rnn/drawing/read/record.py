@@ -64,7 +64,7 @@ class RecordReader:
         else:
             self.roots, self.order = self.union.roots, self.union.order
             self.column, self.captions = dict(self.union.column), {}
-        self.layer_read: dict[tuple[Node, int], str] = {}  # by what is outside of some layers
+        self.layer_read: dict[tuple[Node, int], str] = {}  # by users outside of some layers
         self.layer_more: list[tuple[Node, int, tuple[Node, int]]] = []
         if self.folded is not None:
             of = {} if self.union is None else self.union.of
@@ -246,7 +246,7 @@ class RecordReader:
         return [s._replace(above=t.pop() if len(t) == 1 else "") for s, t in of.items()]
 
     def _layers_said(self, folded: Folded) -> None:
-        """What the first of several layers reads, and which layers read or make a value."""
+        """The sources of the first of several layers, and which layers read or make a value."""
         for user, i, (source, port) in self.layer_more:
             if (user, 0) not in self.box_of:
                 continue
@@ -401,7 +401,7 @@ class RecordReader:
         color = 0
         if primitive is GRADIENT:
             box = self.box_of[of, 0]
-            label, color = _partial(box.label), box.color
+            label, color = text.partial(box.label), box.color
             kind = kind if is_parameter(of) else "value"
         sources = [self._source(node, i) for i in range(len(node.inputs))]
         name = f"back.{text.plain(label)}" if kind in ("value", "gradient") else f"back.{kind}"
@@ -420,10 +420,10 @@ class RecordReader:
         primitive = node.primitive
         assert primitive is not None
         if primitive in (COTANGENT, SEED):
-            return "value", _partial(self.symbols.label(node.params["of"], node.params["i"]))
+            return "value", text.partial(self.symbols.label(node.params["of"], node.params["i"]))
         if primitive in (SUM, COPY):
             return "circle", (Run("+" if primitive is SUM else "1"),)
-        return primitive.name.rstrip("s"), (Run("\N{PARTIAL DIFFERENTIAL}"),)
+        return primitive.name.rstrip("s"), (Run(text.PARTIAL),)
 
     def _value(self, node: Node, port: int, maker: Box) -> Box:
         """The circle that holds a state or an output."""
@@ -500,7 +500,7 @@ class RecordReader:
         return "value", (how, "value", *self._state(made), 0)
 
     def _state(self, key: Key) -> Key:
-        """What all operations that make one state have in common."""
+        """The common key of all operations that make one state."""
         return self.carried.one.get(key, key)
 
     def _first(self, made: Box, node: Node, i: int) -> Box:
@@ -619,11 +619,6 @@ def _shown(part: Any) -> str:
     if part is Ellipsis or np.size(part) != 1:
         return "\N{HORIZONTAL ELLIPSIS}"
     return str(np.asarray(part).item()).replace("-", "\N{MINUS SIGN}")
-
-
-def _partial(label: Runs) -> Runs:
-    """A name with the sign of a derivative before it."""
-    return (label[0]._replace(text="\N{PARTIAL DIFFERENTIAL}" + label[0].text), *label[1:])
 
 
 def too_many(n: int, things: str, most: int, steps: list[int], shown: list[int]) -> str:

@@ -1,6 +1,6 @@
 """Some operations of a record, done again on placeholders so that `equations` can read them.
 
-What a record holds are numbers of one batch. Equations hold for all, so the operations are applied
+A record holds numbers of one batch. Equations hold for all, so the operations are applied
 to placeholders once more, and their pullback with them, with two sizes of the batch: the size that
 grows is the batch's. Operations that work for no other size are read with the one they had.
 """

@@ -16,13 +16,13 @@ from .template import is_ghost
 
 Path = tuple[str, ...]
 MEETING = ("circle", True, "value")
-"""Kind of a sum of gradients, whether it is of the backward pass, and kind of what it leads to."""
+"""Kind of a sum of gradients, whether it is of the backward pass, and kind of its reader."""
 
 
 def closed(model: Model, hidden: Collection[str], depth: int | None) -> Model:
     """A model in which each scope that is hidden, or lies deeper, is one box.
 
-    What is not connected within a step is several: the same scope entered again.
+    Boxes not connected within a step are several: the same scope entered again.
     """
     path_of = {box: path for box in model.boxes if (path := _closed_at(box, hidden, depth))}
     for link in model.links:  # contributions to the gradient of a state meet outside
@@ -64,7 +64,7 @@ def named_in(scopes: Path, names: Collection[str]) -> int:
 
 
 def _connected(model: Model, path_of: dict[Box, Path]) -> list[list[Box]]:
-    """The boxes of each scope in each step that links join; pullback rules as what they are of."""
+    """The boxes of each scope in each step that links join; pullback rules as their operations."""
     beside: dict[Box, list[Box]] = {box: [] for box in path_of}
     for link in model.links:
         a, b = link.source, link.target
@@ -102,7 +102,7 @@ def _box(members: list[Box], path: Path, n: int) -> Box:
         "pullback" if first.back else "op",
         ("closed", first.back, *path, n),
         first.column,
-        (Run(("\N{PARTIAL DIFFERENTIAL} " if first.back else "") + name),),
+        (Run((f"{text.PARTIAL} " if first.back else "") + name),),
         None,
         back=first.back,
         scopes=path[:-1],

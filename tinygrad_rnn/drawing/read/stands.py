@@ -1,4 +1,4 @@
-"""What an operation of a picture stands for, if that is more than itself: all steps, or layers."""
+"""The operations that one of a picture stands for, if more than itself: of all steps, or layers."""
 
 from __future__ import annotations
 

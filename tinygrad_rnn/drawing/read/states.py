@@ -89,7 +89,7 @@ class Carried:
             else:
                 numbers = {key: f"_{k}" for k, key in enumerate(keys, start=1)}
                 self.upper |= {k: n for k, n in numbers.items() if not _apart([k], keys, steps)}
-        # what arrives at the same place, in different steps, is one state too
+        # arguments in the same place, in different steps, are one state too
         states = self.producers.keys() - self.running
         groups += [[m for m in makers if m in states] for makers in arriving.values()]
         self.one = _joined(groups, steps)

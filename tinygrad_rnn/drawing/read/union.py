@@ -1,7 +1,7 @@
 """The union of all steps, as a record of its own, which the rolled form of a picture shows.
 
 Corresponding operations of all steps are one operation. A few copies of that union, one for each
-step that values are handed over, make a record like any other. What only some steps have says when.
+step that values are handed over, make a record like any other. Those of some steps say when.
 An argument that comes from different places in different steps, and a state that they make in
 different ways, is one or the other: `EITHER`, through which gradients flow, and which is not drawn.
 """
@@ -43,10 +43,10 @@ class Union(NamedTuple):
     when      {operation: the steps that have it}, for those that not all have
     apart     {(operation `EITHER`, argument): its steps}, where its source doesn't say so
     all_past  the operations that read a value of all steps before
-    makes     {operation: what its value is called after}: a state that it makes in some steps,
+    makes     {operation: the namesake of its value}: a state that it makes in some steps,
               or a state that begins with a parameter
     untimed   operations that do not belong to a step
-    captions  {step: what it is in its sequence}
+    captions  {step: its words in its sequence}
     cut       {key of a value that is handed on: the steps before which it is detached}
     fixed     places with the same numbers in several steps: (key of an operation, argument)
     of        {operation of a step: that of the union}
@@ -139,7 +139,7 @@ class _Maker:
         self.keys_made: dict[Node, Key] = {}
 
     def _between(self, operations: Sequence[Node], column: dict[Node, int]) -> dict[Node, int]:
-        """What later steps read of several earlier ones, as a memory, in the first that does."""
+        """Operations on values of several earlier steps, as a memory, in the first such step."""
         readers: dict[Node, set[int]] = {}
         found: dict[Node, int] = {}
         for node in reversed(operations):
@@ -153,7 +153,7 @@ class _Maker:
         return found
 
     def _far(self, node: Node) -> tuple[int, int]:
-        """How far from the middle: what an operation looks like is said by the nearest."""
+        """How far from the middle: the nearest step says how an operation looks."""
         by = self.rank[self.column[node]] - self.rank[self.middle]
         return abs(by), -by
 
@@ -200,7 +200,7 @@ class _Maker:
                         one = (self.instead.get(own, own), port, lag)
                         found[i].setdefault(one, set()).add(step)
                         lags.setdefault(one[0], set()).add(lag)
-        for node in alike:  # what a state began with
+        for node in alike:  # first values of states
             step = self.column[node]
             for sources, source, port in zip(found, node.inputs, node.ports, strict=False):
                 within = [s for s in sources if s[0] not in self.given]
