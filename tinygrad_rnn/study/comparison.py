@@ -43,8 +43,8 @@ class Agreement:
     cosine    of the angle between the two: 1 is the same direction, -1 the opposite one
     entries   how many entries were compared
     error     how large a difference rounding and the other gradient's own errors explain
-    scale     the largest entry of autodiff's gradient, or what counts as large where that is zero
-    worst     the index of the entry that is furthest off, measured by what is allowed for it
+    scale     the largest entry of autodiff's gradient, or a natural size where that is zero
+    worst     the index of the entry that is furthest off, measured by its tolerance
     autodiff  that entry by autodiff
     other     that entry of the other gradient
     """
@@ -185,8 +185,8 @@ def compare(
     """Compare the gradients of L = sum_t L_t by autodiff, by hand and by central differences.
 
     cell     a cell, or a model of cells; it is not changed (a copy in float64 is used). Or a module
-             that is called with xs and is no cell, as an encoder-decoder: then `loss` is given what
-             it returns and all of `targets`, once
+             that is called with xs and is no cell, as an encoder-decoder: then `loss` is given its
+             results and all of `targets`, once
     xs       (T, B, I), or a tree of arrays with time first. Of a module a tuple is its arguments
     targets  T targets, one per step; None for a step without a loss
     loss     (output_t, target_t) -> L_t, a single number: called for every step, and summed. If
@@ -204,9 +204,9 @@ def compare(
              too.
              If left out: the pass of `study.handwritten` for the built-in cells, none for others
     state    s_0; `cell.initial_state(B)` if left out
-    rtol, atol  what counts as agreement of the pass by hand: |by hand - autodiff| is at most atol +
+    rtol, atol  tolerances of the pass by hand: |by hand - autodiff| is at most atol +
              rtol |autodiff| in every entry. If both are left out: 1e-8 of the gradient's largest
-             entry, or as much as rounding explains in the precision of what was given and for this
+             entry, or as much as rounding explains in the precision of the gradients and for this
              problem (a long sequence, exploding gradients and saturated units need more)
     lengths, mask, reverse  as in `unroll`: a loss then sees outputs of zero after a sequence's end.
              There is no pass by hand for those, unless you give one
@@ -262,7 +262,7 @@ def compare(
         )
         for name, g in autodiff.items()
     )
-    notes += _not_numbers(problem, rows, autodiff, by_hand or {})
+    notes += _not_numbers(problem, autodiff, by_hand or {})
     if (
         derive is not None
         and by_hand is not None
@@ -302,7 +302,7 @@ def _called(problem: Called) -> Comparison:
         Row(name, g.shape, float(np.linalg.norm(g)), None, _by_differences(problem, name, g))
         for name, g in autodiff.items()
     )
-    notes = _not_numbers(problem, rows, autodiff, {})
+    notes = _not_numbers(problem, autodiff, {})
     return Comparison(rows, autodiff, None, problem.total, (), tuple(notes))
 
 
@@ -343,10 +343,7 @@ def _allowed(
 
 
 def _not_numbers(
-    problem: Problem | Called,
-    rows: Sequence[Row],
-    autodiff: dict[str, Array],
-    by_hand: dict[str, Array],
+    problem: Problem | Called, autodiff: dict[str, Array], by_hand: dict[str, Array]
 ) -> list[str]:
     """The note on gradients that are not numbers."""
     notes = []
@@ -442,11 +439,11 @@ def _checked(
             )
         arrays[name] = array
     T, B = problem.T if T is None else T, problem.B
-    for what, some in (("gradients", between), ("values", forward)):
+    for kind, some in (("gradients", between), ("values", forward)):
         for name, g in some.items():
             if np.shape(g)[:2] != (T, B):
                 raise ValueError(
-                    f"{who}: the {what} of {name!r} have shape {np.shape(g)}, wanted "
+                    f"{who}: the {kind} of {name!r} have shape {np.shape(g)}, wanted "
                     f"({T}, {B}, ...), one entry per step"
                 )
     return (
@@ -474,8 +471,8 @@ def _agreement(
     """The two compared.
 
     allowed  for every entry
-    index    what the entries are, if they are some of a gradient
-    natural  what counts as large, at least
+    index    of the entries, if they are some of a gradient
+    natural  a number that counts as large, at least
     """
     with np.errstate(all="ignore"):
         away = np.asarray(np.abs(g - other))

@@ -294,7 +294,7 @@ def _followed(cell: Cell, xs: Sequence, start: Any) -> tuple[Unrolled, Array]:
 def _swept(run: Unrolled, last: list[Tensor], seeds: list[Array]) -> Array:
     """|dL/ds|^2 of each sequence for every state of a run, (T + 1, B), from cotangents of the last.
 
-    A part of a state counts as the next step is given it: not what it has a part in within the
+    A part of a state counts as the next step is given it: not values made from it within the
     step that made it, as c in h = o tanh(c).
     """
     order: dict[int | None, int] = {t: k for k, t in enumerate(run.times)}

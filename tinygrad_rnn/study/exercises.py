@@ -30,8 +30,8 @@ Answer = Callable[..., Any]
 class Question(NamedTuple):
     """One line of the backward pass.
 
-    name   what to ask `check` and `reveal` for it: "h" for dL/dh_t, "next_h" for what step t hands
-           back to step t-1, "W" for step t's part of dL/dW, "x" for dL/dx_t
+    name   its name in `check` and `reveal`: "h" for dL/dh_t, "next_h" for the gradient that step t
+           hands back to step t-1, "W" for step t's part of dL/dW, "x" for dL/dx_t
     text   the question
     shape  of the answer, with B for the batch's size
     line   its number among the lines
@@ -49,7 +49,7 @@ class Grade:
 
     name    of the question
     points  1 if it is right, 0 if not, or if it was revealed before
-    reason  what is wrong with it; "right" if nothing is
+    reason  the mistake in it; "right" if there is none
     """
 
     name: str
@@ -196,7 +196,7 @@ class Exercise:
         return np.asarray(answer(**copies), np.float64)
 
     def _searched(self, question: Question, given: list[Array], wanted: list[Array]) -> str:
-        """The rewrite of the line that gives what was answered, in words."""
+        """The rewrite of the line that gives the answer, in words."""
         lines = self._lines
         line = lines.lines[question.line]
         c = constant(given, wanted)
@@ -236,7 +236,7 @@ def exercise(cell: Cell, input_size: int | None = None, seed: int = 0) -> Exerci
     input_size  size of x_t, if it is not known
     seed        of the numbers that answers are tried on
 
-    Raises TypeError for what is no cell, for a model that needs the whole sequence, and for a cell
+    Raises TypeError if `cell` is none, for a model that needs the whole sequence, and for a cell
     that takes several inputs at once.
 
     >>> import tinygrad_rnn as tg
@@ -267,7 +267,7 @@ def _every(value: Any, scope: Scope) -> Iterator[Rewrite]:
 
 
 def _compared(given: list[Array], wanted: list[Array], question: Question) -> str:
-    """ "right", what is wrong with the shape, or nothing."""
+    """ "right", the fault of the shape, or nothing."""
     if any(g.shape != w.shape for g, w in zip(given, wanted, strict=True)):
         shape = next(g.shape for g, w in zip(given, wanted, strict=True) if g.shape != w.shape)
         sizes = "×".join(map(str, shape)) or "1"

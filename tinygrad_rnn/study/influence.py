@@ -31,7 +31,7 @@ class Reach(Tabled):
 
     norms   (T, T): norms[t-1, k-1] is the Frobenius norm of do_t/dx_k, the mean over those
             sequences of a batch that have step t; 0 for k > t, unless something runs in reverse
-    labels  what input k is: characters, or numbers of steps
+    labels  of input k: characters, or numbers of steps
 
     `study.plots.reach` colours the text by it.
     """
@@ -53,7 +53,7 @@ class Reach(Tabled):
         return int(np.abs(counts - (t - 1)).max())
 
     def table(self, t: int | None = None) -> Table:
-        """The inputs of output t (the last if left out): step, lag, what it is, norm, share.
+        """The inputs of output t (the last if left out): step, lag, label, norm, share.
 
         Later inputs, which have negative lags, are there if any output depends on one.
         """

@@ -1,4 +1,4 @@
-"""The mistakes in a backward pass derived by hand: where, what, and how it would be right."""
+"""The mistakes in a backward pass derived by hand: places, kinds, and the right lines."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def locate(
     findings.sort(key=lambda f: (-(f.step or 0), rank.get(f.name, len(rank))))
     left = search.unexplained
     if left:
-        findings.append(_unknown(search, left, lines, asked, bool(between)))
+        findings.append(_unknown(search, left, lines, asked))
     notes = [
         f"Not looked at: the gradients of {name!r}, a name that no quantity of this cell "
         f"has; the names here: {', '.join(asked.known)}."
@@ -302,7 +302,7 @@ def _first_other_value(trial: Trial, candidate: Candidate) -> tuple[str, int]:
     return form.forward[min(candidate.forward)].targets[0].symbol.name, 1
 
 
-def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked, between: bool) -> Finding:
+def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked) -> Finding:
     """The place where gradients part that no rewrite explains."""
     back = asked.back
     given = search.full.given

@@ -186,7 +186,7 @@ def lags(J: Array, W: Tensor | ArrayLike | None = None, gamma: float = 1.0) -> F
 
 
 def truncation(found: Truncation, k2: int | None = None) -> Figure:
-    """The cosine and the bias of truncated gradients over k2, and what one k2 keeps of the table.
+    """The cosine and bias of truncated gradients over k2, and the part of the table one k2 keeps.
 
     found  from `study.truncation`
     k2     of the table of (t, k); the middle one of those compared if left out

@@ -68,7 +68,7 @@ def studied(who: str, cell: Any, xs: Any, **options: Any) -> tuple[Cell, Sequenc
 
     options  of `unroll`: lengths, mask, reverse
 
-    Raises TypeError for what is no cell, ValueError for other shapes.
+    Raises TypeError if `cell` is none, ValueError for other shapes.
     """
     check_cell(who, cell)
     inputs = sequence(xs, DOUBLE, who=who, **options)
@@ -345,10 +345,10 @@ class Problem:
 
 
 class Called:
-    """L of a module that is called, as an encoder-decoder: what `compare` asks of a problem.
+    """L of a module that is called, as an encoder-decoder: a problem, as `compare` sees it.
 
     model    the copy that was called, with xs or, if they are a tuple, these arguments
-    total    L = loss(what it gives, targets), a single number
+    total    L = loss(its results, targets), a single number
     """
 
     def __init__(self, model: Any, xs: Any, targets: Any, loss: Loss | None) -> None:

@@ -479,7 +479,7 @@ def _of_concatenation(e: Expr) -> Iterator[Rewrite]:
 
 
 def _moved_out(e: Expr) -> Iterator[Rewrite]:
-    """A factor of what is multiplied with a matrix, as a factor of the product."""
+    """A factor of the left operand of a matrix, as a factor of the product."""
     x, M = e.args
     text = "{} is a factor after the product with the matrix, not before"
     if x.op is V.TRANSPOSE:  # (r * h)^T d, the gradient of a matrix: h^T (r * d)
@@ -499,7 +499,7 @@ def _moved_out(e: Expr) -> Iterator[Rewrite]:
 
 
 def _moved_in(e: Expr) -> Iterator[Rewrite]:
-    """A factor of a product with a matrix, as a factor of what is multiplied with it."""
+    """A factor of a product with a matrix, as a factor of its left operand."""
     parts = factors(e)
     for (i, f), (j, g) in itertools.permutations(enumerate(parts), 2):
         if g.op is V.MATMUL and f.shape == g.args[0].shape and f.op is not V.NUMBER:

@@ -42,7 +42,7 @@ class _Rounding(Inspector):
 
 def _exact(primitive: Primitive, values: Sequence[Any], y: Any) -> Any:
     """Which entries of a result have no rounding in any precision: whole numbers made of whole
-    numbers, as those of a counter, and what has steps.
+    numbers, as those of a counter, and functions with steps.
     """
     if primitive.kind == "flat":
         return True

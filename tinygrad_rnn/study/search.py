@@ -64,7 +64,7 @@ class Candidate:
     forward  to the equations of the forward pass, by number
     zero     whether the first state is taken to be zero
     whole    whether the backward pass is that of the other forward pass
-    leak     whether what is handed back is not reset between sequences: 1 from the first to the
+    leak     whether a gradient handed back is not reset between sequences: 1 from the first to the
              last, -1 from the last to the first
     cost     how far-fetched it is
     """
@@ -90,7 +90,7 @@ class Level:
     """A problem, and the gradients that were given for it.
 
     numbers  the problem
-    given    {name: gradient}; names of what is between end in _t
+    given    {name: gradient}; names of intermediate ones end in _t
     close    how far apart two gradients may be, as a part of the largest entry
     trial    the lines, run on it
     """
@@ -259,7 +259,7 @@ class Search:
         stuck = False
         for level in self.levels:
             if stuck and level is not self.full:
-                continue  # no line gives what was given for fewer steps
+                continue  # no line explains the gradients for fewer steps
             while len(self.found) < MOST:
                 wrong = level.wrong(level.run(None))
                 if not wrong:
@@ -287,7 +287,7 @@ class Search:
     def _told(self, first: bool = False) -> bool:
         """Whether the given gradients are parts of the right ones, or the right ones clipped.
 
-        first  before anything else: of what else they find a line of the equations says more
+        first  before anything else: lines of the equations say more of their later finds
         """
         level = self.full
         wrong = {label for label, _ in level.wrong(level.run(None))}
@@ -323,12 +323,12 @@ class Search:
         return [label for label in self.full.given if any(label == name for name, _ in wrong)]
 
     def _options(self, level: Level, wrong: set[Item]) -> list[Candidate]:
-        """The mistakes that make most of what is wrong right, and nothing wrong that is right."""
+        """The mistakes that make most of the wrong gradients right, and no right one wrong."""
         best: list[Candidate] = []
         most, cheapest = 0, np.inf
         level.remember(level.run(None))
         names = {name for name, _ in wrong}
-        right = {  # of steps some may be right though they depend on what is changed
+        right = {  # of steps some may be right though they depend on the changed line
             n
             for n, g in level.given.items()
             if n not in names and g.any() and not n.endswith(("_t", " value"))
@@ -375,7 +375,7 @@ class Search:
         return best
 
     def _spoils(self, candidate: Candidate) -> bool:
-        """Whether a mistake makes wrong what was given right for fewer steps."""
+        """Whether a mistake makes a gradient wrong that was right for fewer steps."""
         for level in self.levels[:-1]:
             self.effort += level.trial.T
             wrong = level.wrong(level.run(None))
@@ -411,7 +411,7 @@ class Search:
             return None
 
     def _take(self, options: list[Candidate]) -> None:
-        """Choose between mistakes by what they do on the larger problems."""
+        """Choose between mistakes by their effect on the larger problems."""
         scored: list[tuple[list[int], float, int, Candidate, list[set[Item] | None]]] = []
         for candidate in options[:60]:
             for other in self._extents(candidate):
@@ -650,7 +650,7 @@ class Search:
         return sorted(found, key=lambda c: c.cost)
 
     def _fitted(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
-        """A line or a term times a number: what number, the given gradients say."""
+        """A line or a term times a number that the given gradients tell."""
         base = level.run(None)
         for k, line in enumerate(self.lines.lines):
             label = line.target.symbol.name
@@ -682,7 +682,7 @@ class Search:
                         return total([*rest, (sign, _times(c, part))], e.shape)
 
                     cases.append((total(rest, line.value.shape), scaled, part))
-            for without, with_factor, what in cases:
+            for without, with_factor, piece in cases:
                 got = level.run(Candidate("", changes=(Change(k, without),)))
                 tried: set[float] = set()
                 for label in {label for label, _ in wrong}:
@@ -700,14 +700,14 @@ class Search:
                         continue
                     if direction.size == 1 and abs(round(12 * c) - 12 * c) > 1e-6:
                         continue  # one number can always be fitted
-                    if c == 0 and what is line.target and line.kind != "error":
+                    if c == 0 and piece is line.target and line.kind != "error":
                         continue  # it is among the rewrites
                     tried.add(c)
-                    whole = what is line.target and line.kind in ("sum", "error")
+                    whole = piece is line.target and line.kind in ("sum", "error")
                     kind, text, cost = _said(c, level, whole)
-                    if what is line.target:
+                    if piece is line.target:
                         text = text.replace("{}", mark)
-                    yield Candidate(kind, text, (what,), (Change(k, with_factor(c)),), cost=cost)
+                    yield Candidate(kind, text, (piece,), (Change(k, with_factor(c)),), cost=cost)
 
     def _steps(self) -> Iterator[Candidate]:
         """Steps that do not count, or twice; the error of some steps only; time the other way."""
@@ -1020,7 +1020,7 @@ def _smaller(
     given: Mapping[str, Array],
 ) -> tuple[list[Numbers], bool, list[float]]:
     """Random problems of one, two and three steps, if the function can be asked about such; whether
-    its gradients are linear in dL/do_t; and if not, what the first state's may be clipped to.
+    its gradients are linear in dL/do_t; and if not, bounds the first state's may be clipped to.
     """
     rng = np.random.default_rng(0)
     own = numbers_of(problem)
