@@ -564,3 +564,22 @@ def test_a_tangent_may_be_broadcast_in_the_first_use():
     column = X[:, :1]
     _, tangent = tg.jvp(lambda a: product(a, X), (column,), (np.ones_like(column),))
     assert np.array_equal(tangent, X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_operations_of_one_tensor_give_the_same_without_a_record(dtype):
+    x = tg.tensor(X.astype(dtype))
+
+    def results() -> list[tg.Tensor]:
+        parts = [*tg.split(x, 3, axis=1), *tg.unstack(x), *tg.split(x, [1], axis=-1)]
+        return [*parts, tg.sum(x), tg.cumsum(x, 1), tg.reshape(x, -1), tg.isfinite(x), tg.argmax(x)]
+
+    with tg.no_grad():
+        plain = results()
+    for one, recorded in zip(plain, results(), strict=True):
+        np.testing.assert_array_equal(one.numpy(), recorded.numpy())
+        assert one._node is None
+        assert one.dtype == recorded.dtype
+        assert (one * 0.5).dtype == (recorded * 0.5).dtype
+    with tg.no_grad(), pytest.raises(ValueError, match="does not part into 2"):
+        tg.split(x, 2, axis=1)

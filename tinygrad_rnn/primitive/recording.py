@@ -65,13 +65,9 @@ def apply(primitive: Primitive, arguments: Sequence[Any], params: dict[str, Any]
         if not isinstance(x, Recorded):
             y = primitive.value(x, **params)
             return y if primitive.together is None else y[0]
-        if (
-            x._node is not None
-            and state.recording
-            and not state.inspectors
-            and primitive.together is None
-        ):
-            result = _apply_one(primitive, x, x._node, params, state)
+        if not state.inspectors and primitive.together is None:
+            source = x._node if state.recording else None
+            result = _apply_one(primitive, x, source, params, state)
             if result is not None:
                 return result
     dtype: Any = None
@@ -126,9 +122,12 @@ def _promoted(primitive: Primitive, arguments: Sequence[Any]) -> Sequence[Any]:
 
 
 def _apply_one(
-    primitive: Primitive, x: Recorded, source: Node, params: dict[str, Any], state: State
+    primitive: Primitive, x: Recorded, source: Node | None, params: dict[str, Any], state: State
 ) -> Any:
-    """`apply` to one recorded tensor of floats, without the general case's costs; else None."""
+    """`apply` to one tensor of floats, without the general case's costs; else None.
+
+    source   where it is from, if that is to be recorded
+    """
     value = x._value
     kind = value.dtype
     if kind is not _SINGLE and kind is not _DOUBLE:
@@ -139,6 +138,11 @@ def _apply_one(
         raise
     except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
         _fail(primitive, state, (x,), (value,), params, error)
+    if source is None:
+        if primitive.multiple:
+            return tuple([_unrecorded(part) for part in y])
+        tensor = _unrecorded(y)
+        return tensor if y.dtype is kind else of_precision(tensor, kind)
     keep_x, keep_y = primitive.kept.get(_RECORDED1) or primitive.keeps(_RECORDED1)
     saved = (value if keep_x else None, y if keep_y else None) if keep_x or keep_y else _NONE1
     for param in params.values():
