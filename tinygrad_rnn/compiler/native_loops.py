@@ -15,7 +15,7 @@ from .llvm_text import Machine
 from .lower import Lowering, Product, Store, UnsupportedError, _begin, apart, expression, is_total
 from .native import call, compiled
 from .native_products import shared
-from .split import Part
+from .split import Part, of_fixed_matrix, of_one_dtype
 
 FEW = 8
 """So many rows fill a tile of a product."""
@@ -96,15 +96,7 @@ def _sinks(e: Equation, part: Part, rows: int) -> bool:
     if any(len(v.shape) != 2 or v.dtype.kind != "f" for v in e.outputs):
         return False
     if e.primitive is MATMUL:
-        a, b = e.inputs
-        return (
-            rows >= FEW
-            and isinstance(a, Var)
-            and isinstance(b, Var)
-            and a.dtype == b.dtype
-            and len(a.shape) == len(b.shape) == 2
-            and part.level[b] == "once"
-        )
+        return rows >= FEW and of_fixed_matrix(e, part.level) and of_one_dtype(e)
     if e.primitive is SPLIT:
         return True
     if e.primitive is CONCATENATE:

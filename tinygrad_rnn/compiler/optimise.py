@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.primitives import ADD, CONCATENATE, MATMUL, PERMUTE, RESHAPE, SPLIT, SWAPAXES
+from ..ops.primitives import ADD, CONCATENATE, PERMUTE, RESHAPE, SPLIT, SWAPAXES
 from ..program import Atom, Constant, Equation, Var
 from .record import Joint, frozen
-from .split import Part
+from .split import Part, of_fixed_matrix, of_one_dtype
 
 
 def simplified(joint: Joint) -> tuple[Joint, list[Equation]]:
@@ -130,18 +130,10 @@ def merged_products(part: Part) -> Part:
     level, once = dict(part.level), list(part.once)
 
     def merged(equations: list[Equation]) -> list[Equation]:
-        groups: dict[Var, list[Equation]] = {}
+        groups: dict[Any, list[Equation]] = {}
         for e in equations:
-            a, b = e.inputs if e.primitive is MATMUL else (None, None)
-            if (
-                isinstance(a, Var)
-                and isinstance(b, Var)
-                and level[a] != "once"
-                and level[b] == "once"
-                and len(a.shape) == len(b.shape) == 2
-                and a.dtype == b.dtype
-            ):
-                groups.setdefault(a, []).append(e)
+            if of_fixed_matrix(e, level) and of_one_dtype(e):
+                groups.setdefault(e.inputs[0], []).append(e)
         first: dict[int, list[Equation]] = {}
         gone: set[int] = set()
         for a, group in groups.items():

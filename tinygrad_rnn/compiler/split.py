@@ -32,15 +32,21 @@ class Part(NamedTuple):
 
 def of_fixed_matrix(e: Equation, level: Mapping[Var, str]) -> bool:
     """Whether it is a product of rows with a matrix that never changes."""
-    a, b = e.inputs[0], e.inputs[-1]
+    if e.primitive is not MATMUL:
+        return False
+    a, b = e.inputs
     return (
-        e.primitive is MATMUL
-        and isinstance(a, Var)
+        isinstance(a, Var)
         and isinstance(b, Var)
         and len(a.shape) == len(b.shape) == 2
         and level[a] != "once"
         and level[b] == "once"
     )
+
+
+def of_one_dtype(e: Equation) -> bool:
+    """Whether all values that it reads are of one dtype."""
+    return len({a.dtype for a in e.inputs if isinstance(a, Var)}) == 1
 
 
 class StateLeaf(NamedTuple):
