@@ -254,7 +254,37 @@ def band_of(template: Template, core: Sequence[Key]) -> dict[Key, GridCell]:
                 forks = len(template.next[p]) + (p in handed_on) > 1
                 column[n] = max(column[n], column[p] + (chain_of[p] == chain_of[n] or forks))
     order = _order(chains, len(lanes), column, after)
-    return {n: (column[n], order[chain_of[n]]) for n in core}
+    cells = {n: (column[n], order[chain_of[n]]) for n in core}
+    for k, lane in enumerate(lanes):
+        for chain in chains[len(lanes) :]:
+            if _instead(template, chain, lane, column):
+                cells.update({n: (column[n], order[k]) for n in chain})
+                lane += chain
+    return cells
+
+
+def _instead(
+    template: Template, chain: Sequence[Key], lane: Sequence[Key], column: dict[Key, int]
+) -> bool:
+    """Whether boxes stand in for those of a state's line, in steps that do not have these."""
+    before = {*template.previous[chain[0]], *(a for a, b in template.across if b == chain[0])}
+    after = {*template.next[chain[-1]], *(b for a, b in template.across if a == chain[-1])}
+    if before.isdisjoint(lane) or after.isdisjoint(lane):
+        return False
+    for n in chain:
+        steps = template.steps[n]
+        if any(column[m] == column[n] and template.steps[m] & steps for m in lane):
+            return False
+        passing = [
+            (column[a], column[b], found)
+            for (a, b), found in template.inside.items()
+            if a in lane and b in lane
+        ]
+        passing += [(-1, column[b], found) for (a, b), found in template.crossed.items()
+                    if a in lane and b in lane]  # fmt: skip
+        if any(low < column[n] < high and found & steps for low, high, found in passing):
+            return False
+    return True
 
 
 def _lanes(

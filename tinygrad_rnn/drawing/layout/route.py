@@ -386,12 +386,14 @@ class Router:
         y, x, ya = _grid(rows, by_b, np.array([a.top, a.bottom]))
         yield _ways((a.x, ya), (a.x, y), (x, y), (x, b.y), (_side(b, x), b.y))
 
-    def drop(self, net: Net, y: float, b: Rect, own: Sequence[Net] = ()) -> Way:
+    def drop(
+        self, net: Net, y: float, b: Rect, own: Sequence[Net] = (), absent: Sequence[Any] = ()
+    ) -> Way:
         """From somewhere on a horizontal rail to a box; it may lie on lines of its own nets."""
         x, end = _ports(b)
         facing = (end == b.bottom) == (y > b.y)
         straight = _ways((x[facing], y), (x[facing], end[facing]))
-        return self.best(net, ([straight], self._winding_drops(y, b)), (b,), own=own)
+        return self.best(net, ([straight], self._winding_drops(y, b)), (b,), absent, own)
 
     def _winding_drops(self, y: float, b: Rect) -> Iterator[Array]:
         by_b = self._near(b.x)

@@ -318,7 +318,9 @@ class Wires:
             if name not in self.drops:
                 rects = self.layout.rects
                 rect = rects[box].moved(-origin) if is_ghost(box) else self.template[box.key]
-                self.drops[name] = self.router.drop(net, rail.y, rect, own)
+                template = self.layout.template
+                absent = template.absent(box.key, box.key) if box.key in template.steps else ()
+                self.drops[name] = self.router.drop(net, rail.y, rect, own, absent)
             way = _moved(self.drops[name], origin)
         way = self._fitted(way, box)
         return way[::-1] if rail.into else way

@@ -102,9 +102,11 @@ class Given:
         reader = self.reader
         for node in self.forward:
             assert node.primitive is not None
+            if reader.union is not None and reader.column[node] not in reader.visible:
+                continue  # a copy that is not drawn
             when = reader.symbols.when(node)
             for i, source in enumerate(node.inputs):
-                if (reader.key[node], i) in reader.carried.arrivals and when:
+                if reader.carried.arriving(node, i, reader.key[node]) and when:
                     continue
                 if isinstance(source, Leaf) and not is_parameter(source):
                     name = source.name() or DATA

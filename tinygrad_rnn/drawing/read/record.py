@@ -92,7 +92,9 @@ class RecordReader:
         self.firsts: dict[Any, Box] = {}  # circles of first states that were computed
         self._count: dict[str, int] = {}
         self._keys()
-        self.carried = Carried(self.near, self.column, self.rank, self.key)
+        self.carried = Carried(
+            self.near, self.column, self.rank, self.key, by_name=self.union is None
+        )
         self.namesakes: dict[Key, str] = {}  # numbers of values of one name
         if namesakes:
             states = set(self.carried.producers) - self.carried.running
@@ -141,7 +143,9 @@ class RecordReader:
         self.near += back.nodes
         self.column |= back.column
         self.key |= back.key
-        self.carried = Carried(self.near, self.column, self.rank, self.key)
+        self.carried = Carried(
+            self.near, self.column, self.rank, self.key, by_name=self.union is None
+        )
         self.carried.running |= set(self.carried.producers) - states  # no circles for these
 
     # -- boxes -----------------------------------------------------------------------------------
@@ -182,7 +186,7 @@ class RecordReader:
             source: (node, i)
             for node in reversed(self.near)
             for i, source in enumerate(node.inputs)
-            if isinstance(source, Leaf) and (self.key[node], i) in self.carried.arrivals
+            if isinstance(source, Leaf) and self.carried.arriving(node, i, self.key[node])
             if self.column[node] in self.rank and self.column[node] in self.visible
         }
         self.symbols = Symbols(self)
@@ -456,7 +460,7 @@ class RecordReader:
         """The box that argument `i` comes from, made if need be, and the kind of the link."""
         source, port = node.inputs[i], node.ports[i]
         key, column = self.key[node], self.column[node]
-        arrives = (key, i) in self.carried.arrivals and column in self.rank
+        arrives = self.carried.arriving(node, i, key) is not None and column in self.rank
         if source is None:
             return self._constant(node, i, arrives)
         found = self.box_of.get((source, port)) or self.box_of.get((source, 0))

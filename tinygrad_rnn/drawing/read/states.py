@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ...graph import Leaf, Node
 from .align import Key
 from .either import EITHER
+from .given import identity
 from .signs import is_sum
 
 
 class Carried:
     """Found in the operations of some steps.
+
+    by_name    whether a tensor s_0 that the first step reads begins the state named s
 
     producers  {key of a value that is handed on: +1, or -1 if time runs backwards}
     arrivals   {(key of a user, argument): key of the value that arrives there, in most steps}
@@ -20,6 +24,7 @@ class Carried:
     running    of the producers those that are running sums, or begin one: no states
     upper      {key: "_1", "_2", ... for a state whose name others have too}
     one        {key: the same for all operations that make one state, each in steps of its own}
+    inputs     (operation, argument) that were given although a state arrives there in other steps
     """
 
     def __init__(
@@ -28,6 +33,7 @@ class Carried:
         column_of: dict[Node, int],
         rank: dict[int, int],
         key_of: dict[Node, Key],
+        by_name: bool,
     ) -> None:
         self.producers: dict[Key, int] = {}  # key -> +1, or -1 if time runs backwards
         arriving: dict[tuple[Key, int], Counter[Key]] = {}  # (user, argument) -> producers
@@ -46,11 +52,13 @@ class Carried:
                     use = (key_of[node], i)
                     arriving.setdefault(use, Counter())[key_of[source]] += 1
                     lags.setdefault(use, Counter())[k - j] += 1
-        if len(rank) == 1:
-            for use, made_by in _of_one_step(near, column_of, rank, key_of):
+        begin = {s for n in near for i, s in enumerate(n.inputs) if (key_of[n], i) in arriving}
+        called = _called_first(near, column_of, rank, key_of) if by_name else ()
+        for source, use, made_by in called:
+            if len(rank) == 1:
                 self.producers.setdefault(made_by, 1)
-                arriving.setdefault(use, Counter())[made_by] += 1
-                lags.setdefault(use, Counter())[1] += 1
+            if made_by in self.producers and source not in begin:
+                arriving[use], lags[use] = Counter([made_by]), Counter([self.producers[made_by]])
         self.lags = {use: found.most_common(1)[0][0] for use, found in lags.items()}
         self.arrivals = {use: makers.most_common(1)[0][0] for use, makers in arriving.items()}
         # a running sum is handed on too, but is not a state
@@ -93,6 +101,39 @@ class Carried:
         states = self.producers.keys() - self.running
         groups += [[m for m in makers if m in states] for makers in arriving.values()]
         self.one = _joined(groups, steps)
+        self.inputs = self._inputs(near, column_of, rank, key_of)
+
+    def arriving(self, node: Node, i: int, key: Key) -> Key | None:
+        """The state that an argument is in most steps, or begins; None if it is none, or an input.
+
+        key   of the operation
+        """
+        return None if (node, i) in self.inputs else self.arrivals.get((key, i))
+
+    def _inputs(
+        self,
+        near: Sequence[Node],
+        column_of: dict[Node, int],
+        rank: dict[int, int],
+        key_of: dict[Node, Key],
+    ) -> set[tuple[Node, int]]:
+        """Arguments that were given in steps before the state that arrives there was first made.
+
+        They are inputs, as of an encoder whose weights a decoder reads its own outputs by, unless
+        the same is the state's initial value later.
+        """
+        made: dict[Key, set[int]] = {}
+        given: dict[Key, list[Given]] = {}
+        for node in near:
+            if column_of[node] in rank:
+                at = rank[column_of[node]]
+                made.setdefault(self.one.get(key_of[node], key_of[node]), set()).add(at)
+                for i, source in enumerate(node.inputs):
+                    use = key_of[node], i
+                    if use in self.arrivals and source not in key_of:
+                        state = self.one.get(self.arrivals[use], self.arrivals[use])
+                        given.setdefault(state, []).append(Given(node, i, at, self.lags[use]))
+        return inputs_among(given, made)
 
     def _last(
         self,
@@ -109,6 +150,39 @@ class Carried:
             if own and _apart([key], keys, steps):
                 self.producers[key] = self.producers[keys[0]]
                 yield key
+
+
+class Given(NamedTuple):
+    """An argument that was given in a step, where a state arrives in others, so much later."""
+
+    node: Node
+    i: int
+    at: int
+    lag: int
+
+    @property
+    def value(self) -> Any:
+        """The same for the same tensor, or for the same numbers."""
+        source, saved = self.node.inputs[self.i], self.node.saved
+        return source if source is not None or saved is None else identity(saved[self.i])
+
+
+def inputs_among(
+    given: Mapping[Key, list[Given]], made: Mapping[Key, Collection[int]]
+) -> set[tuple[Node, int]]:
+    """Of arguments that were given, those that are inputs and do not begin a state.
+
+    given  {state: where it arrives in other steps}
+    made   {state: the steps that make it}
+    """
+    found: set[tuple[Node, int]] = set()
+    for state, places in given.items():
+        first, last = min(made[state], default=0), max(made[state], default=0)
+        early = [g for g in places if (g.at < first if g.lag > 0 else g.at > last)]
+        if early:
+            begin = [g.value for g in places if (g.at >= first if g.lag > 0 else g.at <= last)]
+            found.update((g.node, g.i) for g in early if g.value not in begin)
+    return found
 
 
 def _joined(groups: Iterable[Sequence[Key]], steps: dict[Key, set[int]]) -> dict[Key, Key]:
@@ -128,21 +202,22 @@ def _apart(some: Iterable[Key], others: Iterable[Key], steps: dict[Key, set[int]
     return all(a == b or steps[a].isdisjoint(steps[b]) for a in some for b in others)
 
 
-def _of_one_step(
+def _called_first(
     near: Sequence[Node],
     column_of: dict[Node, int],
     rank: dict[int, int],
     key_of: dict[Node, Key],
-) -> Iterator[tuple[tuple[Key, int], Key]]:
-    """Of a record with one step: where a tensor s_0 is read, and which value named s it begins."""
+) -> Iterator[tuple[Leaf, tuple[Key, int], Key]]:
+    """Tensors s_0, where they are read in the first step, and which value named s they begin."""
     inside = [node for node in near if column_of[node] in rank]
     named = {node.name(): key_of[node] for node in inside if node.name()}
+    ends = {min(rank.values(), default=0), max(rank.values(), default=0)}
     for node in inside:
-        for i, source in enumerate(node.inputs):
+        for i, source in enumerate(node.inputs if rank[column_of[node]] in ends else ()):
             if isinstance(source, Leaf) and (source.name() or "").endswith("_0"):
                 made_by = named.get(str(source.name()).removesuffix("_0"))
                 if made_by is not None:
-                    yield (key_of[node], i), made_by
+                    yield source, (key_of[node], i), made_by
 
 
 def _summed(near: Sequence[Node], end: Key, key_of: dict[Node, Key]) -> set[Key]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ...equations import vocabulary as V
 from ...equations.expr import Symbol
 from ...graph import Leaf, Node
 from .. import text
@@ -14,6 +15,9 @@ from .columns import BEFORE
 
 if TYPE_CHECKING:
     from .record import RecordReader
+
+LETTERS = "sqrpzkvwugfjln"
+"""For states without names, in this order."""
 
 
 class Symbols:
@@ -55,7 +59,7 @@ class Symbols:
         name = node.name(port)
         if name is None and root and (scalar or not state):
             name = "L" if scalar else "y"
-        name = name or self._of_first(key) or ("s" if state else None)
+        name = name or self._of_first(key) or (self._letter(key) if state else None)
         if name is None:
             return self._first(node)
         when = {} if root and scalar else self.when(node)
@@ -89,15 +93,47 @@ class Symbols:
         reader, found = self.reader, dict[Any, str]()
         for node in reader.near:
             for i, source in enumerate(node.inputs):
-                made = reader.carried.arrivals.get((reader.key[node], i))
+                made = reader.carried.arriving(node, i, reader.key[node])
                 if made is not None and isinstance(source, Leaf) and source.name():
                     found[made] = str(source.name()).removesuffix("0").removesuffix("_")
         return found
 
+    @cached_property
+    def _letters(self) -> dict[Any, str]:
+        """{state without a name: a letter}: s, or c and h if they are an LSTM's."""
+        reader, carried = self.reader, self.reader.carried
+        made: dict[Any, Node] = {}
+        named: set[Any] = set()
+        for node in reader.near:
+            key = reader.key[node]
+            if key in carried.producers and key not in carried.running:
+                state = carried.one.get(key, key)
+                made.setdefault(state, node)
+                if node.name() or self._of_first(key):
+                    named.add(state)
+        unnamed = {state: node for state, node in made.items() if state not in named}
+        taken = {label for node in reader.near for label in (node.names or {}).values()}
+        taken |= {*self._first_names.values()}
+        taken |= {str(n.name()) for n in reader.order if isinstance(n, Leaf)}
+        found: dict[Any, str] = {}
+        for cell, hidden in _pairs(unnamed, reader):
+            if not taken & {"c", "h"}:
+                found |= {cell: "c", hidden: "h"}
+                taken |= {"c", "h"}
+        free = (letter for letter in LETTERS if letter not in taken)
+        for k, state in enumerate(unnamed):
+            if state not in found:
+                found[state] = next(free, f"s_{k + 1}")
+        return found
+
+    def _letter(self, key: Any) -> str:
+        """The letter of a state without a name."""
+        return self._letters.get(self.reader.carried.one.get(key, key), "s")
+
     def first(self, node: Node, i: int) -> Symbol | None:
         """The name of an argument that is no tensor, if it is the first of some states."""
         reader = self.reader
-        state = reader.carried.arrivals.get((reader.key[node], i))
+        state = reader.carried.arriving(node, i, reader.key[node])
         if state is None or state in reader.carried.running:
             return None
         made = self.of(next(n for n in reader.near if reader.key[n] == state))
@@ -119,7 +155,7 @@ class Symbols:
             made_by = reader.carried.arrivals[reader.key[node], i]
             made = next((n for n in reader.near if reader.key[n] == made_by), None)
             own_name = None if made is None else made.name()
-            name = name or f"{own_name or 's'}_0"
+            name = name or f"{own_name or self._of_first(made_by) or self._letter(made_by)}_0"
             stem, _, step = name.rpartition("_")
             own = bool(stem) and step.isdigit()
             before = when if leaf.kind == "detached" and not own else {}
@@ -134,3 +170,34 @@ class Symbols:
             symbol = Symbol(text.cut(name or "x"), "input", **(when if arrives or by_layer else {}))
         self.leaves[leaf] = symbol
         return symbol
+
+
+def _pairs(states: Mapping[Any, Node], reader: RecordReader) -> Iterator[tuple[Any, Any]]:
+    """A state that its last value is added to entrywise, and one that is a product made from it."""
+    carried = reader.carried
+    of = {node: state for state, node in states.items()}
+
+    def keeps(node: Node) -> bool:
+        stack, seen = [node], {node}
+        while stack:
+            one = stack.pop()
+            for i, source in enumerate(one.inputs):
+                arrives = carried.arriving(one, i, reader.key[one])
+                if arrives is not None and carried.one.get(arrives, arrives) == of[node]:
+                    return True
+                inside = source in reader.key and source not in of and source not in seen
+                if source is not None and inside and source.primitive in (V.ADD, V.MULTIPLY):
+                    seen.add(source)
+                    stack.append(source)
+        return False
+
+    for hidden, node in states.items():
+        if node.primitive is not V.MULTIPLY:
+            continue
+        for source in node.inputs:
+            made = source
+            if made is not None and made not in of and len(made.inputs) == 1:
+                (made,) = made.inputs  # a function of the cell's state
+            if made in of and made is not node and made.primitive is V.ADD and keeps(made):
+                yield of[made], hidden
+                break

@@ -21,6 +21,7 @@ from .align import Key, correspondence
 from .columns import AFTER, BEFORE, columns, is_parameter
 from .either import EITHER
 from .given import fixed_places
+from .states import Given, inputs_among
 
 FARTHEST = 8
 """How many steps back a value may come from and still be drawn."""
@@ -121,9 +122,11 @@ class _Maker:
         self.given: dict[
             Key, Node
         ] = {}  # parameters and values from before that a state began with
+        self.read: dict[Key, tuple[Node, int]] = {}  # inputs of some steps
         self.past: dict[Key, set[Key]] = {}  # {operation: which values of all steps before}
         self.begun: dict[Node, set[Key]] = {}  # {tensor: the states that begin with it}
         self.instead = self._states_made_in_several_ways()
+        self.inputs = self._inputs()
         self.sources = {key: self._sources(key) for key in self.alike}
         lags = [abs(s[2]) for found in self.sources.values() for s in found if s]
         lags += [abs(s[2]) for found in self.either.values() for s in found]
@@ -202,7 +205,14 @@ class _Maker:
                         lags.setdefault(one[0], set()).add(lag)
         for node in alike:  # first values of states
             step = self.column[node]
-            for sources, source, port in zip(found, node.inputs, node.ports, strict=False):
+            for i, (sources, source, port) in enumerate(
+                zip(found, node.inputs, node.ports, strict=False)
+            ):
+                if (node, i) in self.inputs:
+                    read = ("read", *key, i)
+                    self.read.setdefault(read, (node, i))
+                    sources.setdefault((read, 0, 0), set()).add(step)
+                    continue
                 within = [s for s in sources if s[0] not in self.given]
                 if source is None or source in self.rank_of or not within:
                     continue
@@ -222,6 +232,29 @@ class _Maker:
                         steps = sources.pop((own, port, lag))
                         sources.setdefault((own, port, nearest[own]), set()).update(steps)
         return [self._one_source(key, sources) for sources in found]
+
+    def _inputs(self) -> set[tuple[Node, int]]:
+        """Arguments that are inputs in some steps, where a state arrives in others."""
+        lags: dict[tuple[Key, int], dict[Key, int]] = {}
+        for node, at in self.rank_of.items():
+            for i, source in enumerate(node.inputs):
+                lag = at - self.rank_of.get(source, at) if source is not None else 0
+                if lag and source is not None and source not in self.between:
+                    own = self.key[source]
+                    lags.setdefault((self.key[node], i), {})[self.instead.get(own, own)] = lag
+        given: dict[Key, list[Given]] = {}
+        for node, at in self.rank_of.items():
+            for i, source in enumerate(node.inputs):
+                known = source is not None or (node.saved is not None and node.saved[i] is not None)
+                if known and source not in self.key:
+                    for own, lag in lags.get((self.key[node], i), {}).items():
+                        given.setdefault(own, []).append(Given(node, i, at, lag))
+        made = {
+            own: {self.rank_of[n] for k, _, _ in self.either.get(own, {(own, 0, 0): ()})
+                  for n in self.alike.get(k, ())}
+            for own in given
+        }  # fmt: skip
+        return inputs_among(given, made)
 
     def _one_source(self, key: Key, sources: dict[Source, set[int]]) -> Source | None:
         """One place that an argument comes from: an `EITHER`, if there are several."""
@@ -265,7 +298,7 @@ class _Maker:
             wanted = [
                 (own, name[1] - lag)
                 for own, _, lag in listed
-                if name[1] - lag in self.window and own not in self.given
+                if name[1] - lag in self.window and own not in {**self.given, **self.read}
             ]
             missing = [w for w in wanted if w not in self.made and w not in self.open]
             if missing and name not in self.open:
@@ -281,9 +314,13 @@ class _Maker:
         return made
 
     def _made_either(self, key: Key, column: int) -> Node | None:
-        found = {
+        sources = self.either[key].items()
+        read = {
+            (self._read(own, column), 0): steps for (own, *_), steps in sources if own in self.read
+        }
+        found = read | {  # the ones that every column has stand before the others
             (made, port): steps
-            for (own, port, lag), steps in self.either[key].items()
+            for (own, port, lag), steps in sources
             if (made := self.given.get(own) or self.made.get((own, column - lag))) is not None
         }
         if not found:
@@ -301,13 +338,23 @@ class _Maker:
         within = [value for value in found if value[0] not in given]
         for i, ((source, _), steps) in enumerate(found.items()):
             own = {self.column[n] for n in self.alike.get(self.keys_made.get(source, ()), ())}
-            if source in given or (
-                len(within) > 1 and (own != steps or self.columns_made[source] != column)
+            if (
+                source in given
+                or (source, 0) in read
+                or (len(within) > 1 and (own != steps or self.columns_made[source] != column))
             ):
                 self.apart[node, i] = sorted(steps)
-        if len(within) == 1:
+        if len(within) == 1 and not read:
             self.makes[node] = within[0][0]
         return node
+
+    def _read(self, key: Key, column: int) -> Node:
+        """Data that some steps read: other data in every copy."""
+        if (key, column) not in self.made:
+            self.made[key, column] = _input(*self.read[key])
+        made = self.made[key, column]
+        assert made is not None
+        return made
 
     def _made(self, key: Key, column: int) -> Node:
         node = self.first[key]
@@ -532,6 +579,15 @@ def common_scopes(nodes: Iterable[Node]) -> tuple[str, ...]:
     scopes = [node.place.scopes for node in nodes]
     same = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*scopes, strict=False))
     return tuple(level[0] for level in same)
+
+
+def _input(node: Node, i: int) -> Leaf:
+    """Instead of the data that an operation reads in some steps."""
+    source = node.inputs[i]
+    if isinstance(source, Leaf):
+        return Leaf("tensor", source.shape, source.dtype, source.name() or "x")
+    value = np.asarray(None if node.saved is None else node.saved[i])
+    return Leaf("constant", value.shape, value.dtype, "x")
 
 
 def _stand_in(node: Node, port: int) -> Leaf:

@@ -1,0 +1,126 @@
+"""States without a name, and values that arrive where a state does in other steps."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.drawing.text import plain
+
+X = np.random.default_rng(7).normal(size=(6, 2, 3))
+
+
+def parameters(**shapes):
+    rng = np.random.default_rng(0)
+    return [tg.Parameter(rng.normal(0, 0.5, shape), name) for name, shape in shapes.items()]
+
+
+def lstm():
+    """As it is written with NumPy: from arrays, and without names."""
+    W, V = parameters(W=(7, 16), V=(4, 3))
+    h, c, loss = np.zeros((2, 4)), np.zeros((2, 4)), 0.0
+    for t in range(3):
+        with tg.timestep(t + 1):
+            i, f, o, g = tg.split(tg.concatenate([h, X[t]], axis=1) @ W, 4, axis=1)
+            c = tg.sigmoid(f) * c + tg.sigmoid(i) * tg.tanh(g)
+            h = tg.sigmoid(o) * tg.tanh(c)
+            loss = loss + tg.square(h @ V).sum()
+    return loss
+
+
+def scored():
+    """A hidden state, and the score of the best path so far."""
+    U, W, V = parameters(U=(3, 4), W=(4, 4), V=(4, 3))
+    s, score = tg.zeros((2, 4)), tg.zeros((2, 1))
+    for t in range(3):
+        with tg.timestep(t + 1):
+            s = tg.tanh(X[t] @ U + s @ W)
+            score = score + tg.max(tg.log_softmax(s @ V), axis=-1, keepdims=True)
+    return -score.sum()
+
+
+def decoder():
+    """Inputs and outputs have one embedding, and the decoder reads its own outputs."""
+    U, W, A, V = parameters(U=(3, 4), W=(4, 4), A=(4, 4), V=(4, 3))
+    s, y, loss = tg.zeros((2, 4), "h_0"), np.zeros((2, 3)), 0.0
+    for t in range(3):
+        with tg.timestep(t + 1):
+            s = tg.tanh(X[t] @ U + s @ W).named("h")
+    for t in range(3, 6):
+        with tg.timestep(t + 1):
+            s = tg.tanh(s @ A + y @ U).named("s")
+            y = tg.softmax(s @ V)
+            loss = loss + tg.square(y).sum()
+    return loss
+
+
+def matrix_of_each_step():
+    s = tg.tensor(X[0], name="s_0")
+    for t in range(1, 5):
+        with tg.timestep(t):
+            s = tg.tanh(s @ tg.Parameter(np.eye(3) / t, f"W_{t}")).named("s")
+    return tg.square(s).sum()
+
+
+def labels(drawing, *kinds):
+    return [plain(box.label) for box in drawing.model.boxes if box.kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("make", "letters"), [(lstm, "ch"), (scored, "sq"), (decoder, "hsq")]
+)  # fmt: skip
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+def test_states_without_names_have_letters_of_their_own(make, letters, level):
+    drawing = tg.draw(make(), level=level)
+    circles = ", ".join(labels(drawing, "value")).split(", ")
+    assert {label[0] for label in circles} == {*letters, "L"}
+    shown = [name for name in circles if name.endswith(("_t", "_5"))]
+    assert len(shown) == len(set(shown))
+    lines = [plain(line) for box in drawing.model.boxes for line in box.lines]
+    assert not [line for line in lines if line[0] in letters and "^(2)" in line.partition(" =")[0]]
+
+
+def test_the_equations_of_an_lstm_by_hand():
+    lines = [plain(line) for box in tg.draw(lstm(), level="step").model.boxes for line in box.lines]
+    last = [line for line in lines if line.startswith(("c_2", "h_2"))]
+    assert [line[:4] for line in last] == ["c_2 ", "h_2 "]
+    assert "c_1" in last[0]
+
+
+def test_an_input_is_no_first_state_where_a_state_arrives_later():
+    """Inputs of the encoder and outputs of the decoder are multiplied by the same matrix."""
+    drawing = tg.draw(decoder())
+    assert labels(drawing, "input") == ["x_1", "x_2", "x_3"]
+    assert labels(drawing, "constant") == ["q_0"]
+    products = [label for label in labels(drawing, "op") if label.endswith(" U")]
+    assert products == ["x_1 U", "x_2 U", "x_3 U", "q_0 U", "q_4 U", "q_5 U"]
+
+
+def test_inputs_of_some_steps_in_the_rolled_form():
+    drawing = tg.draw(decoder(), level="rolled")
+    (product,) = [box for box in drawing.model.boxes if plain(box.label) == "\N{MIDDLE DOT} U"]
+    into = {plain(k.source.label): plain(k.label) for k in drawing.model.links if
+            k.target is product}  # fmt: skip
+    assert into == {"x_t": "t = 1 \N{HORIZONTAL ELLIPSIS} 3", "q_t\N{MINUS SIGN}1": "t = 5, T",
+                    "U": ""}  # fmt: skip
+
+
+def test_a_first_state_that_waits_is_one_in_all_steps():
+    """The same array is read until the state is made: it is no input."""
+    (W,) = parameters(W=(3, 3))
+    slow, s, loss = np.ones((2, 3)), tg.zeros((2, 3), "s_0"), 0.0
+    for t in range(1, 7):
+        with tg.timestep(t):
+            s = tg.tanh(s @ W + slow * 0.5).named("s")
+            slow = tg.tanh(s @ W) if t % 3 == 0 else slow
+            loss = loss + tg.square(s).sum()
+    assert not labels(tg.draw(loss), "input")
+
+
+@pytest.mark.parametrize("make", [matrix_of_each_step, decoder])
+def test_boxes_that_stand_in_for_those_of_other_steps_are_on_the_line_of_the_state(make):
+    drawing = tg.draw(make())
+    rects = {plain(box.label): rect for box, rect in drawing.layout.rects.items()}
+    (line,) = {rects[name].y for name in rects if name[:2] in ("s_", "h_") and len(name) == 3}
+    mine = [name for name in rects if name[:2] in ("s_", "h_") and name[-1] != "V"]
+    assert len(mine) > 7
+    assert {rects[name].y for name in mine} == {line}
