@@ -6,7 +6,6 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import io
 from tinygrad_rnn.data import TextError, Vocabulary
-from tinygrad_rnn.demo.measure import one_hot
 from tinygrad_rnn.demo.model import CharElman, load, sample, save
 
 VOCABULARY = Vocabulary("\n abcdefg")
@@ -20,7 +19,7 @@ def model():
 def test_picking_a_row_and_multiplying_by_one_hot_are_the_same(model):
     ids = VOCABULARY.encode("bad cab")
     picked = tg.unroll(model, ids[:, None])
-    multiplied = tg.unroll(model, one_hot(ids, len(VOCABULARY)))
+    multiplied = tg.unroll(model, tg.one_hot(ids[:, None], len(VOCABULARY)))
     np.testing.assert_allclose(picked.outputs.numpy(), multiplied.outputs.numpy(), rtol=1e-6)
     weights = list(model.parameters().values())
     for a, b in zip(

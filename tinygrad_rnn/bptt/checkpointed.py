@@ -22,7 +22,7 @@ from ..unroll import check_cell, for_one_state, run_steps
 from ..unrolled import Whole
 from .plan import Plan, planned, slots_of, streamed
 from .rerun import Rerun
-from .stand_ins import stand_in
+from .stand_ins import as_leaf
 
 TENSOR = 300
 """Bytes that an array and its tensor take beside the numbers, which matter if it is small."""
@@ -217,7 +217,7 @@ def _record_bytes(model: Cell, inputs: Sequence, state: Any) -> int:
     draws = [(g, g.bit_generator.state) for g in generators([model])]
     since, first = now(), inputs.order()[0]
     with recorded(), timestep(inputs.time(first)), replayed(draws):
-        result = model.step(inputs.step(first), tree.map_leaves(stand_in, state))
+        result = model.step(inputs.step(first), tree.map_leaves(as_leaf, state))
     nodes, _ = inside([y for y in tree.leaves(result) if isinstance(y, Tensor)], since)
     saved = {
         id(value): value.nbytes

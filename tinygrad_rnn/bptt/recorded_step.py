@@ -25,7 +25,7 @@ from ..runs import recorded
 from ..sweep import pullback, pushforward
 from ..tensor import Parameter, Tensor
 from ..unroll import checked_pair
-from .stand_ins import differentiable, stand_in
+from .stand_ins import as_leaf, differentiable
 
 
 class Vector:
@@ -97,7 +97,7 @@ class RecordedStep:
         self.parameters = parameters
         self.t = t
         self._since = now()
-        before = tree.map_leaves(stand_in, state)
+        before = tree.map_leaves(as_leaf, state)
         with recorded(), timestep(t):
             result = model.step(x, before)
         self.output, self.state = checked_pair(result, len(tree.leaves(state)), model, t)

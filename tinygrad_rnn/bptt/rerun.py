@@ -27,7 +27,7 @@ from ..unroll import checked_pair, run_steps
 from .plan import Plan
 from .progress import Progress
 from .schedule import Action, Online
-from .stand_ins import constant, differentiable, stand_in
+from .stand_ins import as_leaf, constant, differentiable
 
 Input = Callable[[int], Any]
 """The input of the step at a position in the sequence: a tree of arrays and tensors (B, ...)."""
@@ -295,11 +295,11 @@ class Rerun(Call):
     def _record(self, start: int, stop: int, state: Any, walk: _Walk) -> _Record:
         """The record of the steps start + 1 .. stop, from stand-ins for the state and inputs."""
         since = now()
-        before = state = tree.map_leaves(stand_in, state)
+        before = state = tree.map_leaves(as_leaf, state)
         xs, steps, made = [], [], []
         for n in range(start + 1, stop + 1):
             with recorded():
-                x, output, state = self._step(n, walk, state, stand_in)
+                x, output, state = self._step(n, walk, state, as_leaf)
             leaves, states = tree.leaves(output), tree.leaves(state)
             self._note_aliases(leaves, states)
             if walk.outputs is not None:

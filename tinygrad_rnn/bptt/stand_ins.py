@@ -14,7 +14,7 @@ def differentiable(leaf: Any) -> bool:
     return isinstance(leaf, Tensor) and leaf.dtype.kind == "f"
 
 
-def stand_in(leaf: Any) -> Any:
+def as_leaf(leaf: Any) -> Any:
     """A tensor of the same value to begin a record with."""
     if not differentiable(leaf):
         return leaf

@@ -23,7 +23,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack a character of the text
-    need("typer", "rich")
+    check_installed("typer", "rich")
     try:
         _app()()
     except OSError as error:  # commands answer for their files
@@ -46,7 +46,7 @@ def _no_output(error: OSError) -> NoReturn:
     fail(error)
 
 
-def need(*packages: str) -> None:
+def check_installed(*packages: str) -> None:
     """End the program, with the command that installs them, if one of the packages is missing."""
     lacking = [name for name in packages if find_spec(name) is None]
     if lacking:

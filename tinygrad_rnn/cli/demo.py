@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import at_least, fail, need
+from . import at_least, check_installed, fail
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -33,7 +33,7 @@ def command(
 
     Ctrl-C ends training and still writes everything (exit code 130); a second Ctrl-C gives up.
     """
-    need("jinja2", "matplotlib", "safetensors")
+    check_installed("jinja2", "matplotlib", "safetensors")
     at_least(1, steps=steps, k1=k1, k2=k2)
     at_least(0, seed=seed)
     from rich.console import Console

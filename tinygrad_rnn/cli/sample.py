@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import at_least, fail, need
+from . import at_least, check_installed, fail
 
 
 def command(
@@ -18,7 +18,7 @@ def command(
     start: Annotated[str, typer.Option(help="Text to go on from.")] = "",
 ) -> None:
     """Generate text with a saved model: the same model and seed give the same text."""
-    need("safetensors")
+    check_installed("safetensors")
     at_least(1, length=length)
     at_least(0, seed=seed)
     if not 0 < temperature < float("inf"):

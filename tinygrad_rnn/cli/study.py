@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import CELL, at_least, explained, fail, need
+from . import CELL, at_least, check_installed, explained, fail
 
 
 def command(
@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Write a page about a cell: its equations, and where its gradients come from and go."""
     saved = cell.endswith(".safetensors")
-    need("jinja2", "matplotlib", *(["safetensors"] if saved else []))
+    check_installed("jinja2", "matplotlib", *(["safetensors"] if saved else []))
     at_least(2, steps=steps)
     at_least(1, hidden=hidden, input=inputs, batch=batch)
     at_least(0, seed=seed)

@@ -26,18 +26,13 @@ def excerpt(text: str) -> str:
     return word[0] if word else text[: STEPS + 1]
 
 
-def one_hot(ids: Ids, size: int) -> Array:
-    """Rows of zeros with a one at each class: (T,) -> (T, 1, V), for a batch of one."""
-    return np.eye(size, dtype=np.float32)[ids][:, None]
-
-
 def recorded(model: CharElman, text: str) -> tg.Tensor:
     """The loss of the model reading a short text from s_0 = 0, every step of it on record.
 
     The inputs are one-hot rows, so that there is a dL/dx_t too.
     """
     ids = model.vocabulary.encode(text)
-    xs = [tg.tensor(x, name="x") for x in one_hot(ids[:-1], len(model.vocabulary))]
+    xs = [tg.tensor(x, name="x") for x in tg.one_hot(ids[:-1, None], len(model.vocabulary))]
     run = tg.unroll(model, xs)
     loss: Any = 0.0
     for t, o in enumerate(run.steps, start=1):

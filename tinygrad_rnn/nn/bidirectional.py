@@ -73,7 +73,7 @@ class Bidirectional(Cell):
         """Raises TypeError."""
         raise TypeError(
             "Bidirectional has no step: an output depends on the whole sequence. tg.unroll(model, "
-            "xs) and tg.scan(model, xs) run it; what goes step by step takes its parts, "
+            "xs) and tg.scan(model, xs) run it; functions of single steps take its parts, "
             ".forward, and .backward with reverse=True"
         )
 

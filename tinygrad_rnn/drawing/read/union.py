@@ -502,8 +502,8 @@ class _Maker:
     def _flows(self) -> Flows:
         """The uses that each use of the union stands for, by where the value comes from.
 
-        A first state counts as the state that arrives there. What makes a state in some steps
-        is used there as a whole: argument -1.
+        A first state counts as the state that arrives there. An operation that makes a state
+        in some steps is used there as a whole: argument -1.
         """
         found: Flows = {}
         for key, nodes in self.alike.items():
