@@ -67,7 +67,7 @@ def folded(roots: Sequence[Output]) -> Folded:
     """
     done = Folded(list(roots), [], {}, [], {}, set(), {}, {}, {})
     while (layers := _layers(done)) is not None:
-        done = _Maker(done, *layers).folded()
+        done = _FoldMaker(done, *layers).folded()
     if not done.stacks:
         raise ValueError(
             "draw: fold=True, but no layers are equal: wanted scopes that differ by a number, such "
@@ -199,7 +199,7 @@ def _outside_between(layers: _Members, numbers: list[int]) -> bool:
     return False
 
 
-class _Maker:
+class _FoldMaker:
     def __init__(
         self,
         done: Folded,

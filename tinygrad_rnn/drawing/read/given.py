@@ -26,7 +26,7 @@ Use = tuple[Node, int]
 """An operation and which of its arguments."""
 
 
-class Given:
+class GivenNames:
     """Names for values that were given.
 
     Data differ from step to step: x_t; a mask m_t, where it chooses; a target y_t, if it is

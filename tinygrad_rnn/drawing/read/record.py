@@ -18,7 +18,7 @@ from .bookkeeping import dissolved, without
 from .columns import AFTER, BEFORE, columns, is_parameter
 from .either import EITHER
 from .folded import Folded, folded
-from .given import Given, identity
+from .given import GivenNames, identity
 from .norms import norms
 from .signs import MATRIX_PRODUCT, is_circle, is_product, scaled_by, symbol
 from .stands import Stands
@@ -190,7 +190,7 @@ class RecordReader:
             if self.column[node] in self.rank and self.column[node] in self.visible
         }
         self.symbols = Symbols(self)
-        self.given = Given(self)
+        self.given = GivenNames(self)
         self.norms = norms(self.order)
         self._parameters([n for n in self.order if is_parameter(n)])
         drawn = [n for n in self.near if self.column[n] in self.visible]

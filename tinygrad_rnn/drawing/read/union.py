@@ -86,10 +86,10 @@ def union_of(roots: Sequence[Output], ends: Sequence[Node]) -> Union | None:
     record = record_order(ends)
     column, captions = columns(record)
     steps = sorted(set(column.values()) - {BEFORE, AFTER})
-    return None if len(steps) < 2 else _Maker(roots, record, column, captions, steps).union()
+    return None if len(steps) < 2 else _UnionMaker(roots, record, column, captions, steps).union()
 
 
-class _Maker:
+class _UnionMaker:
     def __init__(
         self,
         roots: Sequence[Output],
@@ -119,9 +119,8 @@ class _Maker:
         self.first = {key: min(of, key=self._far) for key, of in self.alike.items()}
         self.either: dict[Key, dict[Source, set[int]]] = {}  # its arguments, and their steps
         self.called: dict[Key, str] = {}
-        self.given: dict[
-            Key, Node
-        ] = {}  # parameters and values from before that a state began with
+        # parameters and values from before that a state began with
+        self.given: dict[Key, Node] = {}
         self.read: dict[Key, tuple[Node, int]] = {}  # inputs of some steps
         self.past: dict[Key, set[Key]] = {}  # {operation: which values of all steps before}
         self.begun: dict[Node, set[Key]] = {}  # {tensor: the states that begin with it}
