@@ -72,3 +72,19 @@ def test_states_that_begin_as_arrays_are_states_at_every_level():
         for box in first:
             y = drawing.layout.rects[box].y
             assert y in {r.y for b, r in drawing.layout.rects.items() if b.kind == "value"}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_corresponding_operations_with_other_numbers_of_axes(level):
+    """A product of two axes in one branch, of three in the other: no rule fits their union."""
+    M = tg.tensor(np.ones((1, 4, H)), name="M")
+    W, R = (tg.Parameter(np.full((n, H), 0.2), name) for n, name in [(H, "W"), (4, "R")])
+    s = tg.tensor(np.ones((1, H)), name="s_0")
+    for t in range(1, 8):
+        with tg.timestep(t):
+            q = s @ W
+            if t % 2:
+                s = tg.tanh((M * tg.reshape(q, (1, 1, H))).sum(axis=-1) @ R).named("s")
+            else:
+                s = tg.tanh(s * q).named("s")
+    every_link_is_drawn(tg.draw(tg.square(s).sum(), level=level, backward=True))

@@ -1,5 +1,7 @@
 """States without a name, and values that arrive where a state does in other steps."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -124,3 +126,56 @@ def test_boxes_that_stand_in_for_those_of_other_steps_are_on_the_line_of_the_sta
     mine = [name for name in rects if name[:2] in ("s_", "h_") and name[-1] != "V"]
     assert len(mine) > 7
     assert {rects[name].y for name in mine} == {line}
+
+
+class Convolutional(tg.Cell):
+    """An LSTM of signals along a line, without names for its gates."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.K = tg.Parameter(rng.normal(size=(12, 2, 3)) / 3)
+        self.R = tg.Parameter(rng.normal(size=(12, 3, 3)) / 3)
+
+    def initial_state(self, batch_size):
+        return tg.zeros((batch_size, 3, 5)), tg.zeros((batch_size, 3, 5))
+
+    def step(self, x, state):
+        h, c = state
+        a = tg.conv(x, self.K, padding=1) + tg.conv(h, self.R, padding=1)
+        i, f, o, g = tg.split(a, 4, axis=1)
+        c = (tg.sigmoid(f) * c + tg.sigmoid(i) * tg.tanh(g)).named("c")
+        h = (tg.sigmoid(o) * tg.tanh(c)).named("h")
+        return h, (h, c)
+
+
+def convolutional():
+    run = tg.unroll(Convolutional(), np.random.default_rng(1).normal(size=(3, 2, 2, 5)))
+    return tg.square(run.outputs).sum()
+
+
+@pytest.mark.parametrize("level", ["op", "rolled"])
+def test_a_product_with_a_gate_without_name_is_called_after_its_function(level):
+    """Its argument would be too long, but the sign of a product alone says nothing."""
+    drawing = tg.draw(convolutional(), level=level, backward=True)
+    rules = {plain(box.label) for box in drawing.model.boxes if box.kind.startswith("pullback")}
+    dots = "\N{HORIZONTAL ELLIPSIS}"
+    assert {f"\N{CIRCLED DOT OPERATOR} \N{GREEK SMALL LETTER SIGMA}({dots})",
+            f"\N{CIRCLED DOT OPERATOR} tanh({dots})"} <= rules  # fmt: skip
+    assert "\N{PARTIAL DIFFERENTIAL}\N{CIRCLED DOT OPERATOR}" not in rules
+
+
+def test_equations_of_a_convolution_say_what_is_not_usual():
+    """No stride of 1, and no size that the result has."""
+    drawing = tg.draw(convolutional(), level="step", backward=True)
+    lines = [plain(line) for box in drawing.model.boxes for line in box.lines]
+    assert any(
+        line.startswith("\N{PARTIAL DIFFERENTIAL}K += conv_to_kernel(x_2, ") for line in lines
+    )
+    assert not [line for line in lines if re.search("stride|dilation|kernel=|size=", line)]
+    x = tg.tensor(np.ones((1, 2, 9)), name="x")
+    K = tg.Parameter(np.ones((1, 2, 3)), "K")
+    with tg.timestep(1):
+        loss = tg.square(tg.conv(x, K, stride=2)).sum()
+    assert "conv(x_1, K, stride=2)" in "".join(
+        plain(line) for box in tg.draw(loss, level="step").model.boxes for line in box.lines
+    )

@@ -179,9 +179,17 @@ def _call(expr: Expr, args: list[Formula]) -> Formula:
     return Formula("call", (symbol or expr.op.name, *args, *extra))
 
 
+ONES, PLACES = ("stride", "dilation"), ("size", "kernel")
+"""Of convolutions: parameters that change nothing as ones, and that the result's shape says."""
+
+
 def _needless(expr: Expr, key: str, value: Any) -> bool:
     """Whether a parameter need not be said: it is the default, or the shape of the result."""
     if value is False or value is None or (key in SHAPES and value == expr.shape):
+        return True
+    if key in ONES and isinstance(value, tuple) and set(value) == {1}:
+        return True
+    if key in PLACES and value == expr.shape[2:]:
         return True
     default = _defaults(expr.op).get(key)
     return type(default) is type(value) and bool(default == value)

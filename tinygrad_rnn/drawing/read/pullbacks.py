@@ -8,7 +8,7 @@ from itertools import count as count_from
 from ...equations.expr import Expr, Symbol, name, replaced, symbols
 from ...equations.notation import boxed
 from ...equations.print_runs import runs
-from ...graph import Leaf, Node, Output
+from ...graph import Leaf, Node, Output, Shape
 from .. import text
 from ..model import Model
 from ..text import PARTIAL, Run, Runs
@@ -27,6 +27,7 @@ DEEPEST = 6
 """How many operations without a name are written within each other."""
 ENTRYWISE = ("\N{CIRCLED DOT OPERATOR}", "/")
 """Before these the hole need not be written."""
+DOTS = "\N{HORIZONTAL ELLIPSIS}"
 ARGUMENT = "argument "
 """How names of placeholders begin."""
 
@@ -42,9 +43,10 @@ def write_rules(model: Model) -> None:
         box.label = (Run(word or PARTIAL + symbol(of.primitive)),)
         box.facts.append(f"pullback rule of {of.primitive.name}, to its argument {i + 1}")
         formula: Runs = ()
-        if box.node.primitive is PULLBACK and not word:
-            with contextlib.suppress(UnreadableError):
-                formula = rules.of(of, i)
+        for depth in (0, DEEPEST + 1) if box.node.primitive is PULLBACK and not word else ():
+            if not formula or text.width(formula, 1.0) > WIDEST:
+                with contextlib.suppress(UnreadableError):
+                    formula = rules.of(of, i, depth) or formula
         if formula:
             box.facts.append(text.plain(formula))
         if formula and text.width(formula, 1.0) <= WIDEST:
@@ -71,8 +73,11 @@ class _Rules:
         self.target = target_letter(model.order)
         self.read: dict[Node, Replay] = {}
 
-    def of(self, node: Node, i: int) -> Runs:
-        """A rule as a formula; empty if it is too long to be written."""
+    def of(self, node: Node, i: int, depth: int) -> Runs:
+        """A rule as a formula; empty if it is too long to be written.
+
+        depth   of the operations without a name that it reads; the deepest are called f(...)
+        """
         assert node.primitive is not None
         if node.primitive.multiple:
             return ()
@@ -80,8 +85,8 @@ class _Rules:
         pulled = replay.cotangent(node, i)
         if pulled is None:
             return ()
-        known = self._arguments(node, 0)
-        y = self._value((node, 0), 0)
+        known = self._arguments(node, depth)
+        y = self._value((node, 0), depth)
         by = known | {name(Symbol("dy0", "carry", 0), replay.expr((node, 0)).shape): _hole(node)}
         if y is not None:
             by[replay.expr((node, 0))] = y
@@ -112,12 +117,20 @@ class _Rules:
         if known is not None or isinstance(node, Leaf):
             return name(known or Symbol("x", "input"), shape)
         several = node.primitive is EITHER or node in self.model.past
-        unknown = depth > DEEPEST or several
-        if unknown:
+        if depth > DEEPEST and not several:
+            return self._called(node, shape)
+        if several:
             return None
         found = replaced(self._replay(node).expr(value), self._arguments(node, depth + 1))
         unnamed = any(e.symbol.name.startswith(ARGUMENT) for e in symbols([found]))
         return None if unnamed else found
+
+    def _called(self, node: Node, shape: Shape) -> Expr | None:
+        """A function of one value that is too long to be written: f(...)."""
+        assert node.primitive is not None
+        if not node.primitive.activation or len(node.inputs) != 1:
+            return None
+        return name(Symbol(f"{symbol(node.primitive)}({DOTS})", "value"), shape)
 
     def _arguments(self, node: Node, depth: int) -> dict[Expr, Expr]:
         """Expressions for the placeholders of an operation's arguments, if they can be written."""
