@@ -1,5 +1,6 @@
 """The rolled form is the union of all steps: operations of some say when, delays how long."""
 
+import itertools
 import re
 
 import numpy as np
@@ -8,6 +9,8 @@ from drawing.geometry import overlapping
 from drawing.zoo import NETWORKS, H, I, inputs, parameters
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.drawing import text
+from tinygrad_rnn.drawing.layout.route import Rect, hits, meet, segments
 from tinygrad_rnn.drawing.read.template import is_ghost
 from tinygrad_rnn.drawing.read.union import said
 from tinygrad_rnn.drawing.text import plain
@@ -336,3 +339,28 @@ def test_no_gradient_has_flowed_where_the_state_is_cut():
     assert len(flowed) == 3  # of five
     first = norms(tg.draw(loss, edges="gradient", steps=[1]))["s", "s W"]
     assert found["s", "s W"] == [pytest.approx(np.linalg.norm([*flowed, *first]), rel=1e-6)]
+
+
+def test_words_on_lines_lie_neither_on_each_other_nor_under_heads():
+    """Two lines from one sum said their steps at one place, and one under a head."""
+    U, W, R, S = parameters(U=(I, H), W=(H, H), R=(H, H), S=(H, H))
+    states = [tg.zeros((1, H), "s_0")]
+    for t, x in enumerate(inputs(7), start=1):
+        with tg.timestep(t):
+            a = x @ U + states[-1] @ W
+            if t >= 2:
+                a = a + states[-2] @ R
+            if t >= 5:
+                a = a + states[-5] @ S
+            states.append(tg.tanh(a).named("s"))
+    layout = tg.draw(tg.square(states[-1]).sum(), level="rolled").layout
+    places = {
+        link: Rect(x, y, text.width(link.label, 11.0), 11.0)
+        for link, (x, y) in layout.words.items()
+    }
+    assert len(places) > 1
+    assert not any(meet(a, b) for a, b in itertools.combinations(places.values(), 2))
+    for link, own in places.items():
+        for other, way in layout.ways.items():
+            if other is not link:
+                assert not any(hits(p, own, 3.0) for p in segments(way) if not p.horizontal)

@@ -111,3 +111,12 @@ def test_graphviz_has_the_same_graph_and_lines_in_pieces(name):
     drawn = sum(s.goes_on for s in shapes(pair(name)[1], Stroke))
     assert pieces >= drawn > 0
     assert graphs[1].draw(format="svg", prog="nop2")
+
+
+def test_a_line_that_goes_around_the_first_box_of_a_row_is_not_cut():
+    """It goes beyond the edge of its step by a few pixels, and came back in the row above."""
+    drawing = tg.draw(NETWORKS["clockwork"](), level="step")
+    assert drawing.rows == 2
+    inner = [g for g in drawing.scene.groups if g.data.get("step") and g.data["kind"] == "link"]
+    assert any(g.data["step"] == "4" for g in inner)
+    assert not any(s.goes_on for g in inner for s in g.shapes if isinstance(s, Stroke))

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 STEP_EDGE = STEP_GAP / 2
 LOOP_ROOM = 14.0
 WORDS = 11.0
+HEAD_ROOM = 5.0
+"""Between words and a line across whose head may be there."""
 CHAIN = 9.0
 BOTH = 7.0
 LOOP_PITCH = 24.0
@@ -236,6 +238,7 @@ class Wires:
             if name in inside and on_it:
                 alike.setdefault(name, []).append(link)
         found = {}
+        self.written: list[Rect] = []
         for name, links in alike.items():  # in every step at the same place, with room for all
             widest = max(text.width(link.label, WORDS) for link in links)
             way = inside[name]
@@ -252,16 +255,19 @@ class Wires:
             along, across = (WORDS, width) if self.layout.turned else (width, WORDS)
             if y1 != y2 or abs(x2 - x1) < along + 8:
                 continue
-            x = x1 + (along / 2 + 6) * (1 if x2 > x1 else -1)
+            near = (along / 2 + 6) * (1 if x2 > x1 else -1)
             beside = across / 2 + 3.5
-            for y in (y1 - beside, y1 + beside):
-                own = Rect(x, y, along, across)
-                boxes = self.router.boxes
-                lines = (piece for _, piece in self.router.taken)
-                if not any(meet(own, box) for box in boxes) and not any(
-                    hits(piece, own, 1.0) for piece in lines
-                ):
-                    return x, y
+            places = [(x, HEAD_ROOM) for x in (x1 + near, (x1 + x2) / 2, x2 - near)]
+            for x, room in [*places, (x1 + near, 1.0)]:
+                for y in (y1 - beside, y1 + beside):
+                    own = Rect(x, y, along, across)
+                    lines = (piece for _, piece in self.router.taken)
+                    others = (*self.router.boxes, *self.written)
+                    if not any(meet(own, other) for other in others) and not any(
+                        hits(piece, own, 1.0 if piece.horizontal else room) for piece in lines
+                    ):
+                        self.written.append(own)
+                        return x, y
         return None
 
     def _skipping(self, link: Link) -> Way:

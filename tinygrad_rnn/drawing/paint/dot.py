@@ -28,6 +28,8 @@ ROOM = 1.5
 `SMALL` size at its top and bottom stand where they stand in our own pictures."""
 LEAST = 1.3
 """The same where lines are close: Graphviz takes letters for a quarter higher than their size."""
+ROUND = 0.8
+"""How much of an ellipse's width words may take; longer ones stand in a box with round corners."""
 HEAD = 10.0
 """How long Graphviz draws an arrow's head of size 1, in points."""
 
@@ -144,7 +146,8 @@ class _DotWriter:
     def _node(self, graph: Any, name: str, group: Group) -> None:
         plate = _outline(group)
         r, style = plate.rect, self.styles[plate.style]
-        round_ = plate.radius >= r.h / 2
+        wide = max((width(line.runs, line.size) for line in _words(group)), default=0.0)
+        round_ = plate.radius >= r.h / 2 and (r.w == r.h or wide < ROUND * r.w)
         shape = ("circle" if r.w == r.h else "ellipse") if round_ else "box"
         look = ["filled", *(["rounded"] if plate.radius and not round_ else []), dashes(style)]
         attributes = {
@@ -201,9 +204,8 @@ class _DotWriter:
             middle = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
             words = [Words(*middle, (Run("//"),), 18.0)]
         if words:
-            plates = [s for s in group.shapes if isinstance(s, Plate)]
-            ground = self.styles[plates[0].style].fill if plates and not group.of else ""
-            attributes["label"] = self._label(words, ground=ground)
+            plates = [s for s in group.shapes if isinstance(s, Plate) and not group.of]
+            attributes["label"] = self._label(words, ground=next(iter(plates), None))
         if heads:
             (x1, y1), (x2, y2), (x3, y3) = heads[0].points
             back = (x2 + x3) / 2, (y2 + y3) / 2
@@ -306,12 +308,14 @@ class _DotWriter:
         ys = [line.y for line in words]
         return point(one.x + shift * wide, (min(ys) + max(ys)) / 2)
 
-    def _label(self, words: list[Words], box: Rect | None = None, ground: str = "") -> str:
-        """Lines of words as an HTML-like label; box: which they stand in."""
+    def _label(
+        self, words: list[Words], box: Rect | None = None, ground: Plate | None = None
+    ) -> str:
+        """Lines of words as an HTML-like label; box: which they stand in; ground: under them."""
         if not any(plain(line.runs) for line in words):
             return ""
         flush = box is not None and any(line.anchor == "start" for line in words)
-        if len(words) == 1 and not ground and not flush:
+        if len(words) == 1 and ground is None and not flush:
             return f"<{self._line(words[0])}>"
         heights = [b.y - a.y for a, b in pairwise(words)]
         pitches = [*heights, *heights[-1:]] or [LINE if flush else 0.0]
@@ -323,7 +327,9 @@ class _DotWriter:
             above = words[0].y - pitches[0] / 2 - box.top
             below = box.bottom - words[-1].y - pitches[-1] / 2
             rows = [_row("", above - 1), *rows, _row("", below - 1)]
-        back = f' BGCOLOR="{ground}"' if ground else ""
+        back = ""
+        if ground is not None:
+            back = f' BGCOLOR="{self.styles[ground.style].fill}" WIDTH="{ground.rect.w:.0f}"'
         return f"<{TABLE}{back}>{''.join(rows)}</TABLE>>"
 
     def _line(
@@ -350,7 +356,7 @@ class _DotWriter:
             parts = [(0, ""), *parts]
             table += f' WIDTH="{box.w - 2:.0f}"'  # otherwise the cells are drawn apart
         elif nested:
-            wide = ceil(width(line.runs, line.size)) + 2 * len(parts)  # Graphviz rounds each up
+            wide = ceil(width(line.runs, line.size)) + len(parts)  # Graphviz rounds each up
             table += f' FIXEDSIZE="TRUE" WIDTH="{wide}"{size}'
         stands = {-1: ' VALIGN="BOTTOM"', 0: "", 1: ' VALIGN="TOP"'}
         cells = [

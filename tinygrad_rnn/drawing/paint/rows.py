@@ -82,8 +82,14 @@ class Rows:
         return [shifted(shape, dx, dy)]
 
     def _pieces(self, way: Way) -> list[Way]:
-        """A way, cut wherever it goes from one row to another."""
+        """A way, cut wherever it goes from one row to another.
+
+        One that goes hardly beyond the first step of its row, and back, is not cut.
+        """
         row = self._row(way[0][0])
+        inner = [x + BEYOND for x, _ in way]
+        if row and row == self._row(way[-1][0]) == self._row(min(inner)) == self._row(max(inner)):
+            return [[self._moved(x, row, y) for x, y in way]]
         pieces = [[self._moved(way[0][0], row, way[0][1])]]
         for x, y in way[1:]:
             end = self._row(x)
