@@ -60,6 +60,11 @@ class Kind(NamedTuple):
         return 4 if self.scalar == "float" else 8
 
     @property
+    def full(self) -> bool:
+        """Whether a vector has 64 bytes, as those of AVX-512 have."""
+        return self.lanes * self.size == 64
+
+    @property
     def ints(self) -> str:
         """The vector type of integers of the same size."""
         return f"<{self.lanes} x i{8 * self.size}>"
@@ -225,12 +230,14 @@ class Text:
         hi, lo = LN2_SINGLE if single else LN2_DOUBLE
         c = self.select(self.compare("ogt", x, k.splat(high)), k.splat(high), x)
         c = self.select(self.compare("olt", c, k.splat(low)), k.splat(low), c)
-        n = self.unary("rint", self.binary("fmul", c, k.splat(1.4426950408889634)))
+        n = self._powers_of_two(c)
         r = self.fma(n, k.splat(-hi), c)
         r = self.fma(n, k.splat(-lo), r)
         p = self.polynomial(r, EXP_SINGLE if single else EXP_DOUBLE)
         y = self.fma(self.binary("fmul", r, r), p, r)
         y = self.binary("fadd", y, k.splat(1.0))
+        if k.full:
+            return self._scaled(y, n)
         # NaN has no integer: 0 will do, the result is NaN through y
         known = self.select(self.compare("ord", n, n), n, k.splat(0.0))
         whole = self.let(f"fptosi {k.vector} {known} to {k.ints}")
@@ -243,6 +250,22 @@ class Text:
             y = self.binary("fmul", y, self.let(f"bitcast {k.ints} {power} to {k.vector}"))
         return y
 
+    def _powers_of_two(self, x: Value) -> Value:
+        """x / ln 2 as a whole number: beside a large one there is no place for a fraction."""
+        k = self.kind
+        large = k.splat(1.5 * 2.0 ** (23 if k.scalar == "float" else 52))
+        return self.binary("fsub", self.fma(x, k.splat(1.4426950408889634), large), large)
+
+    def _scaled(self, y: Value, n: Value) -> Value:
+        """y 2^n, in one instruction of AVX-512."""
+        k = self.kind
+        name = f"llvm.x86.avx512.mask.scalef.{'ps' if k.scalar == 'float' else 'pd'}.512"
+        everywhere, rounding = (f"i{k.lanes}", "-1"), ("i32", "4")  # as the processor is set
+        zero = (k.vector, "zeroinitializer")
+        return self.intrinsic(
+            k.vector, name, (k.vector, y), (k.vector, n), zero, everywhere, rounding
+        )
+
     def expm1(self, x: Value) -> Value:
         """e^x - 1, also where that is small."""
         k = self.kind
@@ -251,7 +274,7 @@ class Text:
         low, high = (-40.0, 89.0) if single else (-60.0, 710.0)
         c = self.select(self.compare("ogt", x, k.splat(high)), k.splat(high), x)
         c = self.select(self.compare("olt", c, k.splat(low)), k.splat(low), c)
-        n = self.unary("rint", self.binary("fmul", c, k.splat(1.4426950408889634)))
+        n = self._powers_of_two(c)
         r = self.fma(n, k.splat(-hi), c)
         r = self.fma(n, k.splat(-lo), r)
         p = self.polynomial(r, EXP_SINGLE if single else EXP_DOUBLE)
@@ -263,6 +286,8 @@ class Text:
     def _power(self, n: Value) -> Value:
         """2^n, for whole numbers n within the exponents that there are."""
         k = self.kind
+        if k.full:
+            return self._scaled(k.splat(1.0), n)
         known = self.select(self.compare("ord", n, n), n, k.splat(0.0))  # NaN has no integer
         whole = self.let(f"fptosi {k.vector} {known} to {k.ints}")
         bias, shift = (127, 23) if k.scalar == "float" else (1023, 52)
