@@ -181,6 +181,27 @@ def test_operations_that_native_loops_lack_are_left_to_numpy():
     assert "native(" not in ahead + back
 
 
+class Parts(cells.Base):
+    """Parts of a state, of which one has no entries."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def step(self, x, s):
+        parts = tg.split(s @ self.W + x @ self.U, self.at, axis=1)
+        s = tg.concatenate([tg.tanh(part) for part in parts], axis=1)
+        return s / tg.sqrt((s * s).mean(1, keepdims=True) + 1), s
+
+
+@pytest.mark.parametrize("at", [[0, 1], [1, 1], [3, 3], [3, 4]])
+def test_parts_without_entries(at):
+    cell = Parts(at)
+    xs, s0 = cells.sequence(cell, 5, 3), initial(cell, 3)
+    wanted = looked_at(tg.unroll, cell, xs, s0, LOSSES["everything"])
+    same(looked_at(tg.scan, cell, xs, s0, LOSSES["everything"]), wanted)
+
+
 @pytest.mark.parametrize("B", [1, 2, 5, 9, 17])
 @pytest.mark.parametrize("name", ["LSTM", "GRU, reset before", "Delay"])
 def test_batches_of_all_sizes_and_several_threads(name, B, monkeypatch):

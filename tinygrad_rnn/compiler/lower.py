@@ -143,6 +143,8 @@ class Lowering:
 
     def _kind(self) -> Kind:
         atoms = [a for e in self.equations for a in (*e.inputs, *e.outputs)]
+        if any(isinstance(a, Var) and 0 in a.shape for a in atoms):
+            raise UnsupportedError("a part without entries")
         floats = {a.dtype for a in atoms if isinstance(a, Var) and a.dtype.kind == "f"}
         others = {a.dtype for a in atoms if isinstance(a, Var) and a.dtype.kind != "f"}
         if len(floats) != 1 or others - {np.dtype(bool)}:
