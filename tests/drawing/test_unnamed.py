@@ -106,6 +106,29 @@ def test_inputs_of_some_steps_in_the_rolled_form():
                     "U": ""}  # fmt: skip
 
 
+def test_an_array_that_begins_a_state_is_there_once():
+    W, b = parameters(W=(3, 3), b=(3,))
+    s = np.zeros((2, 3))
+    for t in range(1, 4):
+        with tg.timestep(t):
+            k = tg.sigmoid(b)
+            s = k * tg.tanh(s @ W) + (1 - k) * s
+    for level in ("op", "step"):
+        assert labels(tg.draw(tg.square(s).sum(), level=level), "constant") == ["s_0"]
+
+
+def test_the_first_state_of_an_encoder_is_no_input_of_its_decoder():
+    """They have one matrix; the decoder's state is made later."""
+    W, A = parameters(W=(3, 3), A=(3, 3))
+    s, loss = tg.zeros((2, 3), "h_0"), 0.0
+    for t in range(1, 7):
+        with tg.timestep(t):
+            s = tg.tanh(s @ W).named("h") if t < 4 else tg.sigmoid((s @ W) @ A).named("d")
+            loss = loss + tg.square(s).sum()
+    for level in ("op", "rolled"):
+        assert not labels(tg.draw(loss, level=level), "input")
+
+
 def test_a_first_state_that_waits_is_one_in_all_steps():
     """The same array is read until the state is made: it is no input."""
     (W,) = parameters(W=(3, 3))

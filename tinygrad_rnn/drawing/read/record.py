@@ -542,8 +542,10 @@ class RecordReader:
         key: Key = ("constant", *self.key[node], i)
         if not arrives and self.given.is_fixed(node, i):
             column, key = BEFORE, ("shared", *key)
-        same = None if value is None else (identity(value), column)
-        if same in self.constants and not arrives:
+        same: Any = None if value is None else (identity(value), column)
+        if same is not None and arrives:
+            same = (*same, self._state(self.carried.arrivals[self.key[node], i]))
+        if same in self.constants:
             return self.constants[same], "constant"
         if arrives:
             if value is None:
@@ -559,7 +561,7 @@ class RecordReader:
         if value is not None:
             box.facts.append(f"shape {np.shape(value)}, {np.asarray(value).dtype}")
         box.facts.append("a constant: no gradient is recorded for it")
-        if same is not None and not arrives:
+        if same is not None:
             self.constants[same] = box
         return box, "constant"
 

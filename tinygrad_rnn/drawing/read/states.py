@@ -176,13 +176,16 @@ def inputs_among(
     made   {state: the steps that make it}
     """
     found: set[tuple[Node, int]] = set()
+    others: set[tuple[Node, int]] = set()  # that begin a state
     for state, places in given.items():
         first, last = min(made[state], default=0), max(made[state], default=0)
         early = [g for g in places if (g.at < first if g.lag > 0 else g.at > last)]
+        late = [g for g in places if (g.at >= first if g.lag > 0 else g.at <= last)]
+        others.update((g.node, g.i) for g in late)
         if early:
-            begin = [g.value for g in places if (g.at >= first if g.lag > 0 else g.at <= last)]
+            begin = [g.value for g in late]
             found.update((g.node, g.i) for g in early if g.value not in begin)
-    return found
+    return found - others
 
 
 def _joined(groups: Iterable[Sequence[Key]], steps: dict[Key, set[int]]) -> dict[Key, Key]:
