@@ -137,14 +137,16 @@ def test_cells_without_parameters_or_with_numbers_as_parameters(name, folder):
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm"])
-def test_the_graph_is_never_smaller_than_can_be_read(name, folder):
-    """A picture wider than the page is scrolled."""
+def test_the_graph_can_be_read_and_fits_a_window(name, folder):
+    """A wide one is in rows; one on a telephone is scrolled or smaller."""
     text = page_of(subject(name, 4), folder)
     graph = text[text.index('<figure class="graph">') :].split("</figure>", 1)[0]
     least = float(re.search(r"min-width: (\d+)px", graph)[1])
     width = float(re.search(r'viewBox="[-\d.]+ [-\d.]+ ([\d.]+)', graph)[1])
     letters = [float(size) for size in re.findall(r"font-size:([\d.]+)", graph)]
     assert min(letters) * least / width >= 7  # of an index
+    assert least <= 1200 - 32  # without the page's margins
+    assert "goes on in the next row" in graph
     assert "overflow-x: auto" in text
     assert 'tabindex="0" role="region"' in graph
 

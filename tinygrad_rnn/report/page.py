@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SHRUNK = 0.9
 """The graph is not shown smaller than this part of its size: its smallest indices, of 8 pixels,
 have 7 then. Elsewhere a reader can zoom, and `drawing.text.READABLE` is enough."""
+PAGE = 600
+"""For this width a graph is drawn in rows of up to twice as many pixels: `draw` counts with half
+the size. It fits a window of 1,200 pixels then."""
 COLOURS = {
     plots.INK: "ink",
     plots.GREY: "muted",
@@ -236,12 +239,14 @@ def _horizon(diagnosis: Any) -> str:
 def graph(loss: Tensor) -> str:
     """The record of a loss as an SVG element, with the gradient that flowed back.
 
-    A wide one is not made smaller than can be read: the page lets it be scrolled.
+    It is in rows where it would be wider than the page. What is still wider, one step, is not made
+    smaller than can be read: the page lets it be scrolled.
     """
-    svg = drawing.draw(loss, edges="gradient", theme="auto").svg
-    svg = svg[svg.index("<svg") :]  # without the header that HTML does not know
-    width = float(svg.split(' width="', 1)[1].split('"', 1)[0])
-    return svg.replace("<svg ", f'<svg style="min-width: {SHRUNK * width:.0f}px" ', 1)
+    picture = drawing.draw(loss, edges="gradient", theme="auto", width=PAGE)
+    svg = picture.svg[picture.svg.index("<svg") :]  # without the header that HTML does not know
+    wide = picture.scene.width
+    size = f"min-width: {SHRUNK * wide:.0f}px; max-width: {wide:.0f}px; margin: auto"
+    return svg.replace("<svg ", f'<svg style="{size}" ', 1)
 
 
 def inline(figure: Figure, name: str, title: str) -> Any:
