@@ -3,10 +3,12 @@
 import functools
 
 import numpy as np
+import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import study, tree
-from tinygrad_rnn.study import comparison
+from tinygrad_rnn.equations import derive
+from tinygrad_rnn.study import comparison, locate
 
 
 def without_differences(monkeypatch):
@@ -15,6 +17,7 @@ def without_differences(monkeypatch):
     monkeypatch.setattr(comparison, "_by_differences", lambda *_: nothing)
 
 
+@functools.cache
 def problem(passes, name):
     """A cell, inputs, targets and a first state, for a pass of a module of passes."""
     rng = np.random.default_rng(0)
@@ -39,7 +42,19 @@ def compared(passes, name, edits=()):
     scope = {"np": np}
     exec(text, scope)
     cell, xs, ys, start = problem(passes, name)
-    return study.compare(cell, xs, ys, hand=scope[name], state=start)
+    with pytest.MonkeyPatch.context() as patch:  # one derivation for all mistakes in a pass
+        patch.setattr(locate, "derive", functools.partial(derived, (passes, name)))
+        return study.compare(cell, xs, ys, hand=scope[name], state=start)
+
+
+def derived(key, cell, size):
+    """The derivation of the cell of a pass."""
+    if key not in DERIVED:
+        DERIVED[key] = derive(cell, size)
+    return DERIVED[key]
+
+
+DERIVED = {}
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from tinygrad_rnn.study import comparison, handwritten
 
 from .test_handwritten import CELLS, Reader, random_state
 
-T, B, H = 4, 3, 5  # I = O = H, so that a forgotten transpose fits
+T, B, H = 4, 2, 3  # I = O = H, so that a forgotten transpose fits
 
 # what is written in the pass; what is planted; the kind of mistake; the first wrong gradient,
 # walking back from the loss, and at which step (None: the gradient of a parameter)

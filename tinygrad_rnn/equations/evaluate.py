@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def evaluate(root: Expr, known: Mapping[Expr, Any], batch: int) -> Any:
             shape = _sized(expr.shape, batch)
             values[expr] = np.full(shape, expr.value) if shape else expr.value
         else:
-            values[expr] = _computed(expr, [values[arg] for arg in expr.args], batch)
+            values[expr] = computing(expr, batch)([values[arg] for arg in expr.args])
     return values[root]
 
 
@@ -40,17 +40,22 @@ def _sized(value: Any, batch: int) -> Any:
     return value
 
 
-def _computed(expr: Expr, args: list[Any], batch: int) -> Any:
-    shape = _sized(expr.shape, batch)
-    if expr.op is V.RESHAPE:
-        return np.reshape(args[0], shape)
-    if expr.op is V.BROADCAST_TO:
-        return np.broadcast_to(args[0], shape)
+def computing(expr: Expr, batch: int) -> Callable[[list[Any]], Any]:
+    """The operation of an expression, as a function of its operands' values."""
+    shape, op = _sized(expr.shape, batch), expr.op
+    if op is V.RESHAPE:
+        return lambda args: np.reshape(args[0], shape)
+    if op is V.BROADCAST_TO:
+        return lambda args: np.broadcast_to(args[0], shape)
     params = {k: _sized(v, batch) for k, v in expr.params.items()}
-    if expr.op in V.SUMS:  # truths count as 1 and 0, which NumPy's do not
-        args = [1.0 * arg if np.asarray(arg).dtype.kind == "b" else arg for arg in args]
-    result = expr.op.value(*args, **params)
-    return result if expr.op.together is None else result[0]
+
+    def compute(args: list[Any]) -> Any:
+        if op in V.SUMS:  # truths count as 1 and 0, which NumPy's do not
+            args = [1.0 * arg if np.asarray(arg).dtype.kind == "b" else arg for arg in args]
+        result = op.value(*args, **params)
+        return result if op.together is None else result[0]
+
+    return compute
 
 
 def passes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -88,7 +89,7 @@ class Size(int):
         self.places = {k: c for k, c in (places or {}).items() if 0 < k < size}
         return self
 
-    @property
+    @functools.cached_property
     def key(self) -> object:
         """The same for equal sizes of one origin."""
         places = tuple((k, c.key) for k, c in sorted(self.places.items()))

@@ -23,7 +23,7 @@ from .. import ops
 from ..autodiff import gradients
 from ..equations import notation, print_text
 from ..equations import vocabulary as V
-from ..equations.evaluate import _computed, _sized, evaluate
+from ..equations.evaluate import _sized, computing, evaluate
 from ..equations.expr import (
     Definition,
     Expr,
@@ -557,6 +557,9 @@ class Trial:
         self._zeros: dict[Any, Any] = {}
         self._loss = 0
         self._names: dict[Expr, frozenset[str]] = {}
+        self._known: dict[Any, tuple[frozenset[str], list[int]]] = {}
+        self._numbers: dict[Expr, Any] = {}
+        self._computing: dict[Expr, Callable[[list[Any]], Any]] = {}
         changed = self.changed = dict(forward or {})
         self._before = [carry.state for carry in form.carries]
         names = [g.of.symbol.name for g in form.inputs] or lines.inputs
@@ -695,10 +698,15 @@ class Trial:
         return self._zero(e.shape) if value is None else value
 
     def _ev(self, e: Expr, t: int) -> Any:
-        if e.op is V.SYMBOL:
+        op = e.op
+        if op is V.SYMBOL:
             return self._look(e, t)
-        if e.op is V.NUMBER:
-            return np.full(_sized(e.shape, self.B), e.value) if e.shape else np.float64(e.value)
+        if op is V.NUMBER:
+            found = self._numbers.get(e)
+            if found is None:
+                full = np.full(_sized(e.shape, self.B), e.value) if e.shape else np.float64(e.value)
+                found = self._numbers[e] = full
+            return found
         names = self._names.get(e)
         if names is None:
             names = self._names[e] = names_in(e)
@@ -707,41 +715,55 @@ class Trial:
             found = self._cache.get((e, t))
             if found is not None:
                 return found
-        args = [self._ev(arg, t) for arg in e.args]
-        op = e.op
+        args = e.args
         if op is V.MULTIPLY:
-            value = args[0] * args[1]
+            value = self._ev(args[0], t) * self._ev(args[1], t)
         elif op is V.ADD:
-            value = args[0] + args[1]
+            value = self._ev(args[0], t) + self._ev(args[1], t)
         elif op is V.SUBTRACT:
-            value = args[0] - args[1]
+            value = self._ev(args[0], t) - self._ev(args[1], t)
         elif op is V.MATMUL:
-            value = args[0] @ args[1]
+            value = self._ev(args[0], t) @ self._ev(args[1], t)
         elif op is V.TRANSPOSE:
-            value = args[0].swapaxes(-1, -2)
+            value = self._ev(args[0], t).swapaxes(-1, -2)
         else:
-            value = _computed(e, args, self.B)
+            compute = self._computing.get(e)
+            if compute is None:
+                compute = self._computing[e] = computing(e, self.B)
+            value = compute([self._ev(arg, t) for arg in args])
             if op.notation.form == "indicator":
                 value = 1.0 * value  # 1 and 0, as they are written
         if clean:
             self._cache[e, t] = value
         return value
 
-    def _reached(self, changes: Sequence[Change]) -> frozenset[str]:
-        """The names of all lines that depend on the changed ones."""
+    def _behind(self, changes: Sequence[Change]) -> tuple[frozenset[str], list[int]]:
+        """The names of the lines that depend on the changed ones, and the lines to compute."""
         all_lines = self.lines.lines
-        inner = [c for c in changes if all_lines[c.line].kind not in ("sum", "input")]
-        if not inner:
-            return frozenset()
-        dirty = {all_lines[c.line].target.symbol.name for c in inner}
-        more = [(all_lines[c.line].target.symbol.name, names_in(c.value)) for c in inner]
-        while True:
+        key = tuple((c.line, names_in(c.value)) for c in changes)
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        dirty: set[str] = set()
+        more: list[tuple[str, frozenset[str]]] = []
+        for c in changes:
+            if all_lines[c.line].kind not in ("sum", "input"):
+                dirty.add(all_lines[c.line].target.symbol.name)
+                more.append((all_lines[c.line].target.symbol.name, names_in(c.value)))
+        size = -1
+        while len(dirty) != size and dirty:
             size = len(dirty)
             for target, needs in [*self._needs, *more]:
                 if target not in dirty and not dirty.isdisjoint(needs):
                     dirty.add(target)
-            if len(dirty) == size:
-                return frozenset(dirty)
+        lines = {c.line for c in changes}
+        todo = [
+            k
+            for k, line in enumerate(all_lines)
+            if k in lines or not dirty.isdisjoint(names_in(line.value))
+        ]
+        self._known[key] = frozenset(dirty), todo
+        return self._known[key]
 
     def table(
         self, changes: Sequence[Change] = (), more: Mapping[str, Expr] | None = None
@@ -866,24 +888,16 @@ class Trial:
         for change in changes:
             by_line.setdefault(change.line, []).append(change)
         if first or after is not None:
-            dirty = frozenset(line.target.symbol.name for line in all_lines)
-            dirty -= {
-                line.target.symbol.name for line in all_lines if line.kind in ("sum", "input")
-            }
+            todo = list(range(len(all_lines)))
+            dirty = frozenset(
+                line.target.symbol.name for line in all_lines if line.kind not in ("sum", "input")
+            )
         else:
-            dirty = self._reached(changes)
+            dirty, todo = self._behind(changes)
         self._dirty = dirty
         now: dict[tuple[str, int], Any] = {}
         self._now = now
         now |= {(label, T): g for label, g in (after or {}).items()}
-        todo = [
-            k
-            for k, line in enumerate(all_lines)
-            if first
-            or after is not None
-            or k in by_line
-            or not dirty.isdisjoint(names_in(line.value))
-        ]
         sums: dict[str, Any] = {}
         inputs: dict[tuple[str, int], Any] = {}
         for k in todo:

@@ -13,7 +13,7 @@ words (`told`) and make the small problems.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -166,12 +166,19 @@ class Level:
             size = self.sizes[label] = float(np.abs(given).max(initial=0.0))
         if mine.shape != given.shape:
             mine = np.broadcast_to(mine, given.shape)
-        scale = max(size, float(np.abs(mine).max(initial=0.0)))
-        limit = max(self.close * scale, self.allowed.get(label, 0.0), 1e-300)
-        off = ~(np.abs(mine - given) <= (limit if np.isfinite(limit) else 0.0))
-        if not off.any():
+        away = np.abs(mine - given)
+        furthest = float(away.max(initial=0.0))
+        allowed = max(self.allowed.get(label, 0.0), 1e-300)
+        if furthest <= max(self.close * size, allowed):
             return set()
-        return {(label, j) for j, part in enumerate(_parts(label, off, self)) if part.any()}
+        limit = max(self.close * max(size, float(np.abs(mine).max(initial=0.0))), allowed)
+        if furthest <= limit < np.inf:
+            return set()
+        parts = _parts(label, away, self)
+        if len(parts) == 1:
+            return {(label, 0)}
+        limit = limit if np.isfinite(limit) else 0.0
+        return {(label, j) for j, part in enumerate(parts) if not part.max(initial=0.0) <= limit}
 
     def remember(self, got: Mapping[str, Array]) -> None:
         """Gradients that will be met again: of the lines as they are."""
@@ -251,6 +258,7 @@ class Search:
         self.found: list[Found] = []
         self.told = False
         self._reached: dict[tuple[int, bool], set[str]] = {}
+        self._made: dict[Any, list[Any]] = {}
 
     def run(self) -> list[Found]:
         """The mistakes, those within a step first."""
@@ -277,7 +285,7 @@ class Search:
 
     def only(self, candidates: Sequence[Candidate]) -> None:
         """Go on from these mistakes, as if no others had been found."""
-        self.lines, self._reached = self._original, {}
+        self.lines, self._reached, self._made = self._original, {}, {}
         for level in self.levels:
             level.numbers, level.sticky, level.others = self._numbers[id(level)], (), {}
             level.trial = Trial(self.lines, level.numbers)
@@ -450,10 +458,9 @@ class Search:
                 continue
             options = [Change(k, line.value, extent, weights)] if weights is not None else []
             if weights is None:
-                own = [*rewrites(line.value, Scope(self.lines, k)), *of_gradient(k, self.lines)]
                 options = [
                     Change(k, r.value, extent)
-                    for r in own
+                    for r in self._rewrites(k)
                     if r.kind == candidate.kind and r.detail[0] == candidate.detail
                 ]
                 if scaled:
@@ -477,7 +484,7 @@ class Search:
                     yield candidate.at(extent)
 
     def _accept(self, candidate: Candidate) -> None:
-        self._reached = {}
+        self._reached, self._made = {}, {}
         whole = [c for c in candidate.changes if not c.extent and c.weights is None]
         some = tuple(c for c in candidate.changes if c.extent or c.weights is not None)
         self.lines = self.lines.changed(whole)
@@ -505,8 +512,7 @@ class Search:
         found: list[Candidate] = []
         alike: dict[Any, list[tuple[int, Rewrite]]] = {}
         for k, line in enumerate(lines.lines):
-            scope = Scope(lines, k)
-            own = [*rewrites(line.value, scope), *of_gradient(k, lines)]
+            own = self._rewrites(k)
             blocks = self._wrong_blocks(k, level, wrong)
             for r in own:
                 change = (Change(k, r.value),)
@@ -542,7 +548,7 @@ class Search:
                         (a.target, b.target), (Change(j, b.value), Change(k, a.value)), cost=1.3,
                     )
                 )  # fmt: skip
-        for kind, detail, cost, values in kept(lines):
+        for kind, detail, cost, values in self._once("kept", lambda: kept(lines)):
             changes = tuple(Change(k, value) for k, value in values.items())
             found.append(Candidate(kind, *detail, changes=changes, cost=cost))
         carries = [k for k, line in enumerate(lines.lines) if line.kind == "carry"]
@@ -553,6 +559,19 @@ class Search:
         found += self._fitted(level, wrong)
         found += self._steps()
         return sorted(found, key=lambda c: c.cost)
+
+    def _rewrites(self, k: int) -> list[Rewrite]:
+        """The rewrites of a line, and of a gradient as a whole."""
+        scope = Scope(self.lines, k)
+        return self._once(
+            k, lambda: [*rewrites(self.lines.lines[k].value, scope), *of_gradient(k, self.lines)]
+        )
+
+    def _once(self, key: Any, made: Callable[[], Iterable[Any]]) -> list[Any]:
+        """What is made of the lines alone, kept until a mistake is accepted."""
+        if key not in self._made:
+            self._made[key] = list(made())
+        return self._made[key]
 
     def _wrong_blocks(self, k: int, level: Level, wrong: set[Item]) -> list[int]:
         """The blocks of columns of a parameter's gradient that are wrong, if others are right."""
@@ -635,14 +654,12 @@ class Search:
         """One use of a value only; something more in a line."""
         found: list[Candidate] = []
         for k, line in enumerate(self.lines.lines):
-            scope = Scope(self.lines, k)
             blocks = self._wrong_blocks(k, level, wrong)
-            for make_ in (before_slopes, on_one_path, at_one_use, everywhere, insertions):
-                for r in make_(line.value, scope):
-                    change = (Change(k, r.value),)
-                    found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
-                    if blocks:
-                        found.append(self._in_blocks(k, r, blocks, level))
+            for r in self._once(("unlikely", k), lambda k=k: _unlikely(k, self.lines)):
+                change = (Change(k, r.value),)
+                found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
+                if blocks:
+                    found.append(self._in_blocks(k, r, blocks, level))
             for c in self.bounds if line.kind in ("backward", "carry") else ():
                 change = (Change(k, clipped(line.value, c)),)
                 text = f"every entry of {{}} is clipped to {c:.6g}"
@@ -781,7 +798,7 @@ class Search:
         lines = self.lines
         yield Candidate("forward pass", "the first state is taken to be zero", zero=True, cost=1.5)
         found: list[Candidate] = []
-        for other in self._forwards():
+        for other in self._once("forward", self._forwards):
             found.append(other)
             if other.detail == "{} where {} is wanted" and len(other.parts) == 2:
                 new, old = other.parts  # and so it is kept for the backward pass
@@ -806,7 +823,7 @@ class Search:
 
     def _other_cells(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
         """Another forward pass, and the right backward pass for that."""
-        for other in sorted(self._forwards(), key=lambda c: c.cost):
+        for other in sorted(self._once("forward", self._forwards), key=lambda c: c.cost):
             self.effort += 4 * level.trial.T  # a record and a sweep
             yield replace(other, whole=True, cost=other.cost + 0.1)
 
@@ -823,6 +840,13 @@ class Search:
                 *other_functions(equation.value),
             ):
                 yield Candidate("forward pass", *r.detail, forward={k: r.value}, cost=r.cost + 1.0)
+
+
+def _unlikely(k: int, lines: Lines) -> Iterator[Rewrite]:
+    """Rewrites of one use of a value only; something more in a line."""
+    value, scope = lines.lines[k].value, Scope(lines, k)
+    for make_ in (before_slopes, on_one_path, at_one_use, everywhere, insertions):
+        yield from make_(value, scope)
 
 
 def told(level: Level, right: Mapping[str, Array]) -> Iterator[tuple[Candidate, dict[str, Array]]]:
