@@ -834,7 +834,7 @@ SINGLE = [
     one("rows", EXERCISE,
         'dM = dM + np.einsum("bn,bd->bnd", ds, k)',
         "dM = dM",
-        "missing term", "h", T - 1),
+        "missing term", "M", T - 1),
     one("rows", EXERCISE,
         'dh = e[t] + np.einsum("bnd,bn->bd", dM, w)',
         "dh = e[t] + dM.sum(1)",
@@ -918,81 +918,68 @@ SINGLE = [
         "h.append(np.maximum(0, x @ U + w * h[-1] + b))",
         "h.append(np.maximum(0, x @ U + w * h[-1]))",
         "forward pass", "h", 1),
-]  # fmt: skip
-
-MISSED = [
-    # the line is named, and no reason
     one("elman_forward", EXERCISE,
         "Pb = (np.eye(H) + Pb @ W) * slope",
         "Pb = (np.eye(H) + Pb @ W.T) * slope",
         "missing transpose", "b"),
-    # no place and no reason
     one("elman_jacobians", EXERCISE,
         "through = J[j] @ through",
         "through = through @ J[j]",
-        "wrong order", "s", T - 1),
-    # no place and no reason
+        "order of operations", "s", T - 1),
     one("elman_jacobians", EXERCISE,
         "for j in range(k + 1, t + 1):",
         "for j in range(k, t + 1):",
         "extra factor", "s", T - 1),
-    # three statements, of which only the first is true
     one("elman_jacobians", EXERCISE,
         "range(1, t + 1):\n"
         "                through",
         "range(1, t):\n"
         "                through",
-        "missing term", "a", T),
-    # the line is named, and no reason
+        "missing term", "s", T),
     one("elman_tape", EXERCISE,
         "def back(t=t, x=xs[t], old=old, s=s):",
         "def back(t=t, x=xs[t], s=s):",
         "off by one in time", "W"),
-    # no place and no reason
     one("elman_tape", EXERCISE,
         '(state["s"] + e[t])',
         '(state["s"] + e[-1 - t])',
-        "off by one in time", "s", T),
-    # no place and no reason
+        "order of time", "s", T),
     one("elman_tape", EXERCISE,
         "for back in tape[::-1]:",
         "for back in tape:",
-        "off by one in time", "s", T),
-    # the line is named, and no reason
+        "order of time", "s", T),
     one("elman_flat", EXERCISE,
         '"W": S[:-1].reshape(T * B, H).T @ flat',
         '"W": S[:-1].transpose(1, 0, 2).reshape(T * B, H).T @ flat',
         "wrong operand", "W"),
-    # the line is named, and no reason
     one("indrnn", EXERCISE,
         "dx[::-1]",
         "dx",
-        "off by one in time", "x", T),
-    # the line is named, and no reason
+        "order of time", "x", T),
     one("indrnn", EXERCISE,
         "dw += np.sum(h[t] * g, axis=0)",
         "dw += np.sum(h[t], axis=0) * np.sum(g, axis=0)",
-        "missing sum over batch", "w"),
+        "order of operations", "w"),
+    one("soft", EXERCISE,
+        "da = dh * sigmoid(a[t])",
+        "da = dh * sigmoid(h[t])",
+        "wrong f'(a)", "a", T),
+    one("soft", EXERCISE,
+        "dh = da @ W.T - m * dh",
+        "dh = (da - m * dh) @ W.T",
+        "extra factor", "h", T - 1),
+    one("antisymmetric", EXERCISE,
+        "dh = dh + e[t-1]",
+        "dh = dh + e[t-1]; dh /= max(1, np.linalg.norm(dh))",
+        "clipped", "h", T),
+]  # fmt: skip
+
+MISSED = [
     # no place and no reason
     one("floors", GITHUB + "pclucas14/GansFallingShort/pull/2",
         'high = Layer(p["U2"], p["W2"], p["b2"], s_0[1])',
         'high = Layer(p["U2"], p["W2"], p["b2"], s_0[1]); high.hs = low.hs',
         "forward pass", "low", 1),
-    # the line is named, and no reason
-    one("soft", EXERCISE,
-        "da = dh * sigmoid(a[t])",
-        "da = dh * sigmoid(h[t])",
-        "wrong f'(a)", "a", T),
-    # the line is named, and no reason
-    one("soft", EXERCISE,
-        "dh = da @ W.T - m * dh",
-        "dh = (da - m * dh) @ W.T",
-        "extra factor", "h", T - 1),
-    # that it is not linear in e is said, and no place
-    one("antisymmetric", EXERCISE,
-        "dh = dh + e[t-1]",
-        "dh = dh + e[t-1]; dh /= max(1, np.linalg.norm(dh))",
-        "clipped", "h", T),
 ]  # fmt: skip
 
 PAIRS = [

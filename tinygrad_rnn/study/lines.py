@@ -479,6 +479,12 @@ _names: WeakKeyDictionary[Expr, frozenset[str]] = WeakKeyDictionary()
 KEPT = {"kept before": -1, "kept after": 1}
 """Kinds of symbols: values as another step kept them, and how far away that is."""
 
+MIXED: dict[str, Callable[[Array], Array]] = {
+    "by sequence": lambda v: v.swapaxes(0, 1).reshape(v.shape),
+    "by step": lambda v: v.reshape(v.shape[1], v.shape[0], *v.shape[2:]).swapaxes(0, 1),
+}
+"""Kinds of symbols: (T, B, ...) made flat after an exchange of the axes, or read as (B, T, ...)."""
+
 AT_THE_LOSS = "at the loss"
 """The name of values of the loss's step, in the step that it is followed to."""
 
@@ -679,7 +685,9 @@ class Trial:
             return self._fixed[symbol.name]
         at: int = symbol.time if symbol.fixed else t + symbol.time
         if symbol.kind == "last":
-            at = self.T
+            at = self.T + symbol.time
+        elif symbol.kind in MIXED:
+            return self._mixed(e, t)
         elif symbol.kind == "at the loss":
             at = self._loss + symbol.time
         elif symbol.kind in KEPT:  # kept in another step, the last for the one before 1
@@ -696,6 +704,16 @@ class Trial:
         if value is None and symbol.name in self._fixed:
             return self._fixed[symbol.name]
         return self._zero(e.shape) if value is None else value
+
+    def _mixed(self, e: Expr, t: int) -> Any:
+        """A value's rows of all steps and sequences in the other order, those that step t gets."""
+        symbol = e.symbol
+        right = name(symbol._replace(kind="value"), e.shape)
+        found = self._cache.get((e, 0))
+        if found is None:
+            every = np.stack([np.asarray(self._look(right, k)) for k in range(1, self.T + 1)])
+            found = self._cache[e, 0] = MIXED[symbol.kind](every)
+        return found[t - 1]
 
     def _ev(self, e: Expr, t: int) -> Any:
         op = e.op
@@ -736,6 +754,10 @@ class Trial:
         if clean:
             self._cache[e, t] = value
         return value
+
+    def behind(self, changes: Sequence[Change]) -> int:
+        """How many lines depend on the changed ones."""
+        return len(self._behind(changes)[1])
 
     def _behind(self, changes: Sequence[Change]) -> tuple[frozenset[str], list[int]]:
         """The names of the lines that depend on the changed ones, and the lines to compute."""
@@ -803,6 +825,50 @@ class Trial:
                     for label, e in (more or {}).items():
                         parts[label] = np.asarray(self._ev(e, k))
                     found[t, k] = parts
+        finally:
+            self._now = self._values
+            self._dirty = frozenset()
+        return found
+
+    def chained(self, steps: Callable[[int, int], Iterable[int]]) -> dict[str, Array]:
+        """The gradients if what loss t hands to step k goes through the Jacobians of some steps.
+
+        steps  (t, k) -> the steps, in order; right is t, t - 1, ..., k + 1
+        """
+        all_lines = self.lines.lines
+        inner = [line for line in all_lines if line.kind not in ("sum", "input")]
+        outer = [line for line in all_lines if line.kind in ("sum", "input")]
+        carries = [line.target for line in all_lines if line.kind == "carry"]
+        self._dirty = frozenset(line.target.symbol.name for line in inner)
+        found = {
+            label: np.zeros(g.shape)
+            for label, g in self.right.items()
+            if label in self.lines.inputs or label in self.numbers.parameters
+        }
+        try:
+            for t in range(1, self.T + 1):
+                for k in range(1, t + 1):
+                    came: dict[str, Any] = {}
+                    for n, j in enumerate([*steps(t, k), k]):
+                        self._now = now = {
+                            (c.symbol.name, j): came.get(c.symbol.name, self._zero(c.shape))
+                            for c in carries
+                        }
+                        for line in inner:
+                            label = line.target.symbol.name
+                            if line.kind == "carry":
+                                came[label] = self._ev(line.value, j)
+                            elif line.kind == "error":
+                                here = self._ev(line.value, t) if n == 0 else None
+                                now[label, j] = self._zero(line.target.shape) if n else here
+                            else:
+                                now[label, j] = self._ev(line.value, j)
+                    for line in outer:
+                        part = self._ev(line.value, k)
+                        if line.kind == "sum":
+                            found[line.of] = found[line.of] + part
+                        else:
+                            found[line.of][k - 1] += part
         finally:
             self._now = self._values
             self._dirty = frozenset()
@@ -876,18 +942,20 @@ class Trial:
         changes: Sequence[Change],
         only: Container[str] | None = None,
         after: Mapping[str, Array] | None = None,
+        onward: bool = False,
     ) -> dict[str, Array]:
         """The gradients, with some lines changed.
 
-        only   of intermediate values, these alone
-        after  gradients from step T + 1, by the name of a carry; zeros if left out
+        only    of intermediate values, these alone
+        after   gradients from step T + 1, by the name of a carry; zeros if left out
+        onward  the steps from the first to the last: each hands on to the one after it
         """
         all_lines, T = self.lines.lines, self.T
         first = not self._sums
         by_line: dict[int, list[Change]] = {}
         for change in changes:
             by_line.setdefault(change.line, []).append(change)
-        if first or after is not None:
+        if first or onward or after is not None:
             todo = list(range(len(all_lines)))
             dirty = frozenset(
                 line.target.symbol.name for line in all_lines if line.kind not in ("sum", "input")
@@ -905,7 +973,11 @@ class Trial:
                 symbol = all_lines[k].target.symbol
                 sums[symbol.name] = np.zeros(np.shape(self._fixed[symbol.name]))
         through: dict[str, Array] = {}
-        for t in range(T, 0, -1):
+        steps, back = (range(1, T + 1), -1) if onward else (range(T, 0, -1), 1)
+        if onward:
+            carries = [line for line in all_lines if line.kind == "carry"]
+            now |= {(c.target.symbol.name, 1): self._zero(c.value.shape) for c in carries}
+        for t in steps:
             for k in todo:
                 line = all_lines[k]
                 value, weight = line.value, 1.0
@@ -923,9 +995,11 @@ class Trial:
                 elif line.kind == "input":
                     inputs[line.of, t] = got
                 elif line.kind == "carry":
-                    now[label, t - 1] = got
+                    now[label, t - back] = got
                 else:
                     now[label, t] = got
+        if onward:
+            now |= {(c.target.symbol.name, 0): now[c.target.symbol.name, T + 1] for c in carries}
         for g in self.lines.form.initial:  # parameters that the first state is made of
             label = g.of.symbol.name
             known: dict[Expr, Any] = {g.of: self._fixed[label]}

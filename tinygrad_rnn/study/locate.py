@@ -151,11 +151,6 @@ def locate(
     limits = {asked.names[name]: value for name, value in allowed.items() if name in asked.names}
     search = Search(lines, problem, given, asked, limits, close)
     found = search.run()
-    if search.unexplained:  # then mistakes count only if they make a whole gradient right
-        kept = found[: max((k for k, f in enumerate(found, 1) if f.explains), default=0)]
-        if len(kept) < len(found):
-            search.only([f.candidate for f in kept])
-            found = kept
     wrong = _wrong(search, lines)
     findings = [_finding(f, search, wrong, asked) for f in found]
     rank = {asked.back.get(line.of, line.of): k for k, line in enumerate(lines.lines)}
@@ -185,6 +180,10 @@ def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: A
     name, step, before = _first_wrong(found, search, wrong)
     words = said(candidate, found.before)
     extents = {c.extent for c in candidate.changes if c.extent}
+    if candidate.alone:
+        words += (
+            f", in the way to {' and '.join(f'dL/d{n}' for n in sorted(candidate.alone))} alone"
+        )
     if len(extents) == 1 and candidate.kind != "step left out":
         words += f", {extents.pop()}"
     equation = instead = ""
@@ -254,11 +253,17 @@ def _first_wrong(
     the quantities that come before it."""
     lines, candidate = found.before, found.candidate
     base = Level(search.numbers, {}, 1e-9, Trial(lines, search.numbers), {}, found.sticky)
+    if candidate.alone:
+        return min(candidate.alone), None, []
     if candidate.leak:
         return lines.states[0].symbol.name, search.full.trial.T, []
-    if not (candidate.changes or candidate.forward or candidate.zero):  # parts of the table
+    if not (
+        candidate.changes or candidate.forward or candidate.zero or candidate.onward
+    ):  # parts of the table
         if candidate.kind == "truncated" and lines.states:
             return lines.states[0].symbol.name, None, []
+        if candidate.back is not None and lines.states:
+            return lines.states[0].symbol.name, search.full.trial.T - candidate.back, []
         steps = [j + 1 for name, j in wrong if name == found.explains[0] and name in lines.inputs]
         return found.explains[0], max(steps, default=None), []
     if candidate.zero:
@@ -273,9 +278,12 @@ def _first_wrong(
         return not np.isfinite(scale) or not bool((np.abs(x - y) <= 1e-9 * scale).all())
 
     T = base.trial.T
+    changed = lines.lines[candidate.changes[0].line] if candidate.changes else None
     for t in range(T, 0, -1):
         for k, of in enumerate(backward):
             if differ(a[f"{of}_t"][t - 1], b[f"{of}_t"][t - 1]):
+                if changed is not None and changed.kind == "carry" and changed.of not in backward:
+                    of = changed.of  # its gradient is the carry itself
                 return of, t, backward[:k] if t == T else backward
     for line in lines.lines:
         if line.kind == "sum" and differ(a[line.of], b[line.of]):
@@ -358,7 +366,7 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked) -> Fin
             "place found for sure, let your function also give the gradients of named quantities, "
             f"as a second dict {{name: (T, ...)}}; the names here: {', '.join(asked.known)}."
         )
-        t = None if near.kind == "sum" or not certain else t or search.full.trial.T
+        t = None if near.kind == "sum" or not certain else t or _shortest(search)
         helper = near.of in lines.helpers
         return Finding("unknown", back.get(near.of, near.of), t, words, helper=helper)
     alone = [back.get(n, n) for n in left] if len(left) == 1 else wrong
@@ -377,6 +385,13 @@ def _last_wrong_input(search: Search) -> int | None:
     wrong = search.full.wrong(search.full.run(None))
     steps = [j for name, j in wrong if name in search.lines.inputs]
     return max(steps) + 1 if steps else None
+
+
+def _shortest(search: Search) -> int:
+    """The step where a mistake shows first, by the shortest problem that it makes wrong."""
+    T: int = search.full.trial.T
+    wrong = (lv.trial.T for lv in search.levels if lv.wrong(lv.run(None)))
+    return T + 1 - min(next(wrong, 1), T) if len(search.levels) > 1 else T
 
 
 def _nearest(search: Search) -> tuple[Line | None, bool, bool]:

@@ -20,7 +20,7 @@ from ..equations.expr import Expr, Symbol, make, name, number, order, replaced, 
 from ..equations.sizes import grows
 from ..primitive import Primitive
 from ..tensor import tensor
-from .lines import Lines, Slope, factors, pieces, product, terms, total
+from .lines import MIXED, Lines, Slope, factors, pieces, product, terms, total
 
 COSTS = {
     "missing term": 1.0,
@@ -125,8 +125,10 @@ def _here(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         yield from _of_concatenation(e)
     elif e.op in (V.SUM, V.MEAN):
         yield from _of_total(e)
-    elif e.op is V.SLICE and e.args[0].op is V.SYMBOL:
-        yield from _of_piece(e, scope)
+    elif e.op is V.SLICE:
+        yield from _other_end(e)
+        if e.args[0].op is V.SYMBOL:
+            yield from _of_piece(e, scope)
     elif e.op.activation and len(e.args) == 1:
         yield from _outside(e)
     elif e.op is V.NUMBER:
@@ -151,12 +153,33 @@ def _of_sum(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             gone = [part for i, (_, part) in enumerate(parts) if i not in kept]
             left = total([parts[i] for i in kept], e.shape)
             yield _rewrite("missing term", left, "without {} and {}", *gone, more=0.4)
+    yield from _brackets(e, parts)
     if len(parts) == 2:
         (a, x), (b, y) = parts
         if x.shape == y.shape and a == b:
             yield _rewrite(
                 "wrong operand", make(V.MULTIPLY, [x, y], e.shape), "a product in place of a sum"
             )
+
+
+def _brackets(e: Expr, parts: Sequence[tuple[int, Expr]]) -> Iterator[Rewrite]:
+    """A factor of one term that is one of the next term too: a bracket in another place."""
+    for (i, (_, one)), (j, (sign, other)) in itertools.permutations(enumerate(parts), 2):
+        rest = [part for k, part in enumerate(parts) if k not in (i, j)]
+        if one.op is V.MATMUL and one.args[0].shape == other.shape:
+            new = make(V.MATMUL, [other, one.args[1]], one.shape)
+            both = [*rest, parts[i], (sign, new)]
+            text = "{} is multiplied with {} too"
+            yield _rewrite(
+                "extra factor", total(both, e.shape), text, other, one.args[1], more=-0.8
+            )
+        mine = factors(one)
+        for f in mine if len(mine) > 1 else ():
+            if f.op is not V.DIVIDE and f not in factors(other):
+                new = product([*factors(other), f], e.shape)
+                both = [*rest, parts[i], (sign, new)]
+                text = "{} is a factor of {} too"
+                yield _rewrite("extra factor", total(both, e.shape), text, f, other, more=-0.6)
 
 
 def _of_product(e: Expr, scope: Scope) -> Iterator[Rewrite]:
@@ -247,6 +270,17 @@ def _within(x: Any) -> Any:
 def clipped(e: Expr, c: float) -> Expr:
     """A value between -c and c."""
     return make(primitive_of(_within), [e], e.shape, {"low": -c, "high": c})
+
+
+def shortened(e: Expr, c: float, axes: tuple[int, ...]) -> Expr:
+    """A value whose norm over some axes is c at most."""
+    shape = tuple(1 if i - e.ndim in axes else n for i, n in enumerate(e.shape))
+    squares = make(V.MULTIPLY, [e, e], e.shape)
+    norm = make(V.SUM, [squares], shape, {"axis": axes, "keepdims": True})
+    norm = make(primitive_of(ops.sqrt), [norm], shape)
+    beyond = make(V.SUBTRACT, [make(V.DIVIDE, [norm, number(c)], shape), number(1)], shape)
+    more = make(primitive_of(ops.relu), [beyond], shape)
+    return make(V.DIVIDE, [e, make(V.ADD, [number(1), more], shape)], e.shape)
 
 
 def wrong_slopes(slope: Slope, others: Sequence[Slope]) -> Iterator[tuple[str, Expr]]:
@@ -536,6 +570,18 @@ def _outside(e: Expr) -> Iterator[Rewrite]:
             yield _rewrite("order of operations", new, text, part)
 
 
+def _other_end(e: Expr) -> Iterator[Rewrite]:
+    """The first or the last rows or columns of something joined, as many as wanted."""
+    axis = e.params["axis"]
+    n, width = e.args[0].shape[axis], e.shape[axis]
+    for start, text in ((0, "first"), (n - width, "last")):
+        if start != e.params["start"] and not grows(n):
+            params = {**e.params, "start": start, "stop": start + width}
+            new = make(V.SLICE, e.args, e.shape, params)
+            text = f"the {text} {width} of {n} are taken where others are wanted"
+            yield _rewrite("wrong operand", new, text, more=-0.4)
+
+
 def _of_piece(e: Expr, scope: Scope) -> Iterator[Rewrite]:
     """Another value, or another block, in the place of a block of a value."""
     backward = _is_backward(e.args[0])
@@ -574,6 +620,14 @@ def _of_total(e: Expr) -> Iterator[Rewrite]:
     elif not any(grows(e.args[0].shape[axis]) for axis in e.params["axis"] or ()):
         new = make(V.MEAN, e.args, e.shape, e.params)
         yield _rewrite("wrong constant factor", new, "a mean where a sum is wanted")
+    parts = factors(e.args[0])
+    for i in range(len(parts) if 1 < len(parts) < 4 and e.op is V.SUM else 0):
+        rest = product([*parts[:i], *parts[i + 1 :]], e.args[0].shape)
+        if rest.shape == parts[i].shape == e.args[0].shape:
+            sums = [make(e.op, [part], e.shape, e.params) for part in (rest, parts[i])]
+            text = "sums are multiplied where the products are to be summed"
+            new = make(V.MULTIPLY, sums, e.shape)
+            yield _rewrite("order of operations", new, text, more=0.1)
     if e.params["keepdims"] and e.params["axis"] is not None:
         ndim = e.args[0].ndim
         axes: list[Any] = [(axis,) for axis in range(-ndim, 0)]
@@ -616,10 +670,17 @@ def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             text = "{} where {} is wanted, and beyond the end the other end's"
             more = 0.1 if abs(shift) == 1 else 0.7
             yield _rewrite("off by one in time", around, text, around, e, more=more)
-        for kind, t in (("last", 0), ("first", 1)):
-            other = name(Symbol(symbol.name, kind, t, True), e.shape)
-            text = f"that of the {kind} step where {{}} is wanted"
-            yield _rewrite("off by one in time", other, text, e, more=0.5)
+        time = symbol.time or 0
+        for kind, t, text in (
+            ("last", 0, "that of the last step"),
+            ("first", 1, "that of the first step"),
+            ("last", time, "that of the last step"),
+            ("first", 1 + time, "that of the first step"),
+        ):
+            if time or t in (0, 1):
+                other = name(Symbol(symbol.name, kind, t, True), e.shape)
+                text += " in every step, where {} is wanted"
+                yield _rewrite("off by one in time", other, text, e, more=0.5)
         back = name(Symbol(symbol.name, "reversed", symbol.time), e.shape)
         yield _rewrite("off by one in time", back, "time runs the other way in {}", e, more=0.8)
         if any(state is e for state in scope.lines.states):
@@ -721,6 +782,11 @@ def _at_the_output(e: Expr, scope: Scope) -> Iterator[Rewrite]:
 
 def everywhere(e: Expr, scope: Scope) -> Iterator[Rewrite]:
     """One value exchanged for another wherever it stands in an equation."""
+    made = {
+        eq.targets[0]: eq.value.op
+        for eq in scope.lines.form.forward
+        if len(eq.targets) == len(eq.value.args) == 1 and eq.value.shape == eq.value.args[0].shape
+    }
     for s in symbols([e]):
         if s.symbol.kind not in ("value", "state", "input"):
             continue
@@ -729,6 +795,12 @@ def everywhere(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         for r in _operands(s, scope):
             more = r.cost + 0.3
             yield r._replace(value=replaced(e, {s: r.value}), cost=more)
+        op = made.get(s)
+        for other in scope.values(s.shape, False):
+            if op is not None and other is not s:  # exp(h) where exp(a) is wanted
+                new = replaced(e, {s: make(op, [other], s.shape)})
+                text = f"{op.notation.symbol or op.name} of {{}}, not of its argument, for {{}}"
+                yield _rewrite("wrong f'(a)", new, text, other, s, more=0.4)
     for a, b in itertools.combinations(symbols([e]), 2):
         if a.shape == b.shape and _is_backward(a) == _is_backward(b):
             new = replaced(e, {a: b, b: a})
@@ -870,6 +942,20 @@ def of_gradient(k: int, lines: Lines) -> Iterator[Rewrite]:
         text = f"only the {'first' if b == 0 else 'last'} item of the batch is in dL/d{{}}"
         one = replaced(e, {s: _item(s, b) for s in batched})
         yield _rewrite("missing sum over batch", one, text, line.target)
+    for s in batched:
+        if s.symbol.kind in ("value", "state", "input"):
+            for mixed in MIXED:
+                new = replaced(e, {s: name(s.symbol._replace(kind=mixed), s.shape)})
+                text = f"the rows of {{}} are made flat {mixed}, those of the gradient are not"
+                yield _rewrite("wrong operand", new, text, s, more=-0.5)
+    if e.op is V.MATMUL and e.args[0].op is V.TRANSPOSE and len(batched) > 1:
+        x, d = e.args[0].args[0], e.args[1]
+        sums = [
+            make(V.SUM, [v], (1, v.shape[-1]), {"axis": (-2,), "keepdims": True}) for v in (x, d)
+        ]
+        new = make(V.MATMUL, [_transposed(sums[0]), sums[1]], e.shape)
+        text = "sums over the batch are multiplied where the products are to be summed"
+        yield _rewrite("order of operations", new, text, more=0.1)
     for other in lines.lines:
         if other.kind == "sum" and other.target is not line.target:
             if other.value.shape == e.shape:
@@ -943,4 +1029,5 @@ __all__ = [
     "of_gradient",
     "primitive_of",
     "rewrites",
+    "shortened",
 ]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,46 @@ from .rewrites import (
     other_functions,
     reordered,
     rewrites,
+    shortened,
 )
 
-EFFORT = 30_000
-"""How many steps of a backward pass are computed at most: some seconds."""
+EFFORT = 600_000
+"""How many lines are computed at most, each step anew: some seconds."""
 LONGEST = 40
 """For how many steps the (t, k) table is looked through."""
+SHORT = 12
+"""For how many steps products of Jacobians are computed one by one."""
 MOST = 4
 """How many mistakes are looked for in one pass."""
+
+CHAINS: tuple[tuple[str, str, Callable[[int, int], Iterable[int]]], ...] = (
+    (
+        "order of operations",
+        "the Jacobians between a loss and a step are multiplied in reverse order",
+        lambda t, k: range(k + 1, t + 1),
+    ),
+    (
+        "extra factor",
+        "the Jacobian of step k itself is a factor of the part through step k, too",
+        lambda t, k: range(t, k - 1, -1),
+    ),
+    (
+        "missing factor",
+        "the Jacobian of step k+1 is missing in the part through step k",
+        lambda t, k: range(t, k + 1, -1),
+    ),
+    (
+        "missing factor",
+        "the Jacobian of a loss's own step is missing in the parts through earlier steps",
+        lambda t, k: range(t - 1, k, -1),
+    ),
+    (
+        "extra factor",
+        "the Jacobian of a loss's own step is there twice in the parts through earlier steps",
+        lambda t, k: [t] * (t > k) + [*range(t, k, -1)],
+    ),
+)
+"""Other products of Jacobians: kind, words, (t, k) -> steps."""
 
 Item = tuple[str, int]
 """A gradient and a part of it: a gate's block of columns, or a step."""
@@ -66,6 +99,10 @@ class Candidate:
     whole    whether the backward pass is that of the other forward pass
     leak     whether a gradient handed back is not reset between sequences: 1 from the first to the
              last, -1 from the last to the first
+    onward   whether the backward pass goes from the first step to the last
+    alone    the gradients that are computed so, if others are computed rightly
+    back     how many steps before the last the state's gradient is wrong first, of parts of the
+             table
     cost     how far-fetched it is
     """
 
@@ -77,7 +114,15 @@ class Candidate:
     zero: bool = False
     whole: bool = False
     leak: int = 0
+    onward: bool = False
+    alone: frozenset[str] = frozenset()
+    back: int | None = None
     cost: float = 1.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is no change of lines that another could come on top of."""
+        return self.whole or self.onward or bool(self.leak or self.alone)
 
     def at(self, extent: str) -> Candidate:
         """The same at some of the steps only."""
@@ -104,6 +149,7 @@ class Level:
     others: dict[Any, Trial] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
     seen: dict[str, tuple[Array, set[Item]]] = field(default_factory=dict)
+    computed: int = 0
 
     def run(self, candidate: Candidate | None) -> dict[str, Array]:
         """The gradients of somebody who makes this mistake."""
@@ -119,14 +165,23 @@ class Level:
                         zeros = [np.zeros_like(s) for s in numbers.starts]
                         numbers = replace(numbers, starts=zeros)
                     found = self.others[key] = Trial(trial.lines, numbers, candidate.forward)
+                    self.computed += 2 * trial.T * len(trial.lines.lines)
                 trial = found
             if candidate.whole:
                 got = trial.differentiated()
+                self.computed += 4 * trial.T * len(trial.lines.lines)
                 return got | trial.values() if self.asks_values else got
         if candidate is not None and candidate.leak:
             got = trial.leaking(changes, range(trial.B)[:: candidate.leak])
+        elif candidate is not None and candidate.onward:
+            got = trial.run(changes, self.given or None, onward=True)
+        elif changes:
+            got = trial.run(changes, self.given or None)
+            self.computed += trial.T * trial.behind(changes)
         else:
-            got = trial.run(changes, self.given or None) if changes else trial.right
+            got = trial.right
+        if candidate is not None and candidate.alone:
+            got = {**self.run(None), **{label: got[label] for label in candidate.alone}}
         return got | trial.values() if self.asks_values else got
 
     @property
@@ -239,7 +294,6 @@ class Search:
         close: float = 1e-7,
     ) -> None:
         self.lines = lines
-        self.effort = 0
         self.numbers = numbers = numbers_of(problem)
         self.full = Level(numbers, given, close, Trial(lines, numbers), allowed)
         self.levels: list[Level] = []
@@ -274,13 +328,30 @@ class Search:
                     break
                 if level is self.full and self._told():
                     return self.found
-                options = self._options(level, wrong)
+                options = self._options(level, wrong, stuck)
                 if not options:
                     stuck = True
                     break
                 self._take(options)
                 if self.told:
                     return self.found
+        if self.unexplained:  # then mistakes count only if they make a whole gradient right
+            best = max((k for k, f in enumerate(self.found, 1) if f.explains), default=0)
+            if best < len(self.found):
+                self.found = self.found[:best]
+                self.only([f.candidate for f in self.found])
+            if not self._told():
+                wrong = self.full.wrong(self.full.run(None))
+                apart = [c for c in self._alone(self.full, wrong) if self._all_explained([c])]
+                if apart:
+                    self._take(apart)
+        elif len(self.found) > 1:  # unless one statement about the whole says it
+            several = self.found
+            self.found = []
+            self.only([])
+            if not self._told(instead=True):
+                self.found = several
+                self.only([f.candidate for f in several])
         return self.found
 
     def only(self, candidates: Sequence[Candidate]) -> None:
@@ -292,16 +363,19 @@ class Search:
         for candidate in candidates:
             self._accept(candidate)
 
-    def _told(self, first: bool = False) -> bool:
+    def _told(self, first: bool = False, instead: bool = False) -> bool:
         """Whether the given gradients are parts of the right ones, or the right ones clipped.
 
-        first  before anything else: lines of the equations say more of their later finds
+        first    before anything else: lines of the equations say more of their later finds
+        instead  of several mistakes: only those that no line can say
         """
         level = self.full
         wrong = {label for label, _ in level.wrong(level.run(None))}
         initial = {g.of.symbol.name for g in self.lines.form.initial}
         right = level.run(None)
         for candidate, got in told(level, right):
+            if instead and candidate.back is None:
+                continue
             mine = {label for label in wrong & set(got) if level.given[label].any()}
             left = {label for label, _ in level.wrong({label: got[label] for label in mine})}
             # the first state's gradient is in no table
@@ -323,6 +397,11 @@ class Search:
         return False
 
     @property
+    def effort(self) -> int:
+        """How many lines were computed until now."""
+        return sum(level.computed for level in self.levels)
+
+    @property
     def unexplained(self) -> list[str]:
         """The gradients that are still wrong."""
         if self.told:
@@ -330,8 +409,11 @@ class Search:
         wrong = self.full.wrong(self.full.run(None))
         return [label for label in self.full.given if any(label == name for name, _ in wrong)]
 
-    def _options(self, level: Level, wrong: set[Item]) -> list[Candidate]:
-        """The mistakes that make most of the wrong gradients right, and no right one wrong."""
+    def _options(self, level: Level, wrong: set[Item], tried: bool) -> list[Candidate]:
+        """The mistakes that make most of the wrong gradients right, and no right one wrong.
+
+        tried  whether everything was tried for fewer steps
+        """
         best: list[Candidate] = []
         most, cheapest = 0, np.inf
         level.remember(level.run(None))
@@ -344,24 +426,24 @@ class Search:
         stages = [self._likely, self._forward, self._unlikely, self._at_some_steps]
         if not self.found:
             stages.append(self._other_cells)
+        if tried:  # no other forward pass gives what was given for fewer steps
+            stages = [self._likely, self._unlikely, self._at_some_steps]
         for stage in stages:
             for candidate in stage(level, wrong):
                 if most == len(wrong) and candidate.cost >= cheapest + 1.0:
                     break  # they are sorted
-                if candidate.changes and not right.isdisjoint(
-                    self._reach(candidate, level.trial.T)
-                ):
+                reach = set() if candidate.alone else self._reach(candidate, level.trial.T)
+                if not right.isdisjoint(reach):
                     continue
                 if self.effort > EFFORT:
                     return best
-                self.effort += level.trial.T
                 try:
                     left = level.left(level.run(candidate), wrong)
                 except SENSELESS:
                     continue
                 if left is None or len(left) == len(wrong):
                     continue
-                if left and (candidate.whole or candidate.leak):
+                if left and candidate.complete:
                     continue
                 if candidate.whole and not self._all_explained([candidate]):
                     continue
@@ -385,7 +467,6 @@ class Search:
     def _spoils(self, candidate: Candidate) -> bool:
         """Whether a mistake makes a gradient wrong that was right for fewer steps."""
         for level in self.levels[:-1]:
-            self.effort += level.trial.T
             wrong = level.wrong(level.run(None))
             if level.left(level.run(candidate), wrong) is None:
                 return True
@@ -395,7 +476,7 @@ class Search:
         """The gradients that depend on the lines that a mistake is in."""
         found: set[str] = set()
         for change in candidate.changes:
-            key = change.line, T > 1 and change.extent != "at step 1 only"
+            key = change.line, T > 2 and change.extent != "at step 1 only"  # at T there is no carry
             reached = self._reached.get(key)
             if reached is None:
                 reached = self._reached[key] = self.lines.reach(*key)
@@ -412,7 +493,6 @@ class Search:
 
     def _still_wrong(self, level: Level, candidate: Candidate) -> set[Item] | None:
         """The parts that are still wrong with a mistake; None if it makes no sense."""
-        self.effort += level.trial.T
         try:
             return level.wrong(level.run(candidate))
         except SENSELESS:
@@ -439,7 +519,7 @@ class Search:
             Found(chosen, tuple(explains), tuple(also[:3]), self.lines, self.full.sticky)
         )
         self._accept(chosen)
-        self.told = chosen.whole or chosen.leak != 0
+        self.told = chosen.complete
 
     def _in_others_too(self, candidate: Candidate) -> Candidate:
         """The same slip in the last lines of other gradients, where it explains those."""
@@ -470,7 +550,6 @@ class Search:
                     level.run(replace(candidate, changes=(*candidate.changes, *more, change))),
                     wrong,
                 )
-                self.effort += level.trial.T
                 if left is not None and not any(n == label for n, _ in left):
                     more.append(change)
                     break
@@ -548,9 +627,16 @@ class Search:
                         (a.target, b.target), (Change(j, b.value), Change(k, a.value)), cost=1.3,
                     )
                 )  # fmt: skip
-        for kind, detail, cost, values in self._once("kept", lambda: kept(lines)):
+                both = make(V.ADD, [a.value, b.value], a.value.shape)
+                found.append(
+                    Candidate(
+                        "extra term", "dL/d{} and dL/d{} are added up in one array",
+                        (a.target, b.target), (Change(j, both), Change(k, both)), cost=1.4,
+                    )
+                )  # fmt: skip
+        for kind, (text, parts), cost, values in self._once("kept", partial(kept, lines)):
             changes = tuple(Change(k, value) for k, value in values.items())
-            found.append(Candidate(kind, *detail, changes=changes, cost=cost))
+            found.append(Candidate(kind, text, parts, changes, cost=cost))
         carries = [k for k, line in enumerate(lines.lines) if line.kind == "carry"]
         if len(carries) > 1:
             none = tuple(Change(k, number(0, lines.lines[k].value.shape)) for k in carries)
@@ -655,7 +741,8 @@ class Search:
         found: list[Candidate] = []
         for k, line in enumerate(self.lines.lines):
             blocks = self._wrong_blocks(k, level, wrong)
-            for r in self._once(("unlikely", k), lambda k=k: _unlikely(k, self.lines)):
+            own: list[Rewrite] = self._once(("unlikely", k), partial(_unlikely, k, self.lines))
+            for r in own:
                 change = (Change(k, r.value),)
                 found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
                 if blocks:
@@ -664,6 +751,12 @@ class Search:
                 change = (Change(k, clipped(line.value, c)),)
                 text = f"every entry of {{}} is clipped to {c:.6g}"
                 found.append(Candidate("clipped", text, (line.target,), change, cost=1.5))
+                for axes, of, more in (((-2, -1), "{}", 0.0), ((-1,), "each row of {}", 0.1)):
+                    if line.value.ndim == 2:
+                        change = (Change(k, shortened(line.value, c, axes)),)
+                        text = f"the norm of {of} is clipped to {c:.6g}"
+                        one = Candidate("clipped", text, (line.target,), change, cost=1.6 + more)
+                        found.append(one)
         return sorted(found, key=lambda c: c.cost)
 
     def _fitted(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
@@ -710,7 +803,7 @@ class Search:
                     if size <= 1e-300 or level.given[label].size != direction.size:
                         continue
                     c = float(np.ravel(level.given[label] - got[label]) @ direction / size)
-                    c = _nice(c)
+                    c = _nice(c, level.close)
                     if not np.isfinite(c):
                         continue
                     if c in tried or abs(c - 1) < 1e-9 or len(tried) > 3:
@@ -725,6 +818,27 @@ class Search:
                     if piece is line.target:
                         text = text.replace("{}", mark)
                     yield Candidate(kind, text, (piece,), (Change(k, with_factor(c)),), cost=cost)
+
+    def _alone(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
+        """A mistake in the way to one gradient, which is computed apart from the others."""
+        base = level.run(None)
+        names = {label for label, _ in wrong if level.given[label].size > 1}
+        if not names or len(names) == len(level.given):
+            return
+        for c in [*self._likely(level, wrong), *self._unlikely(level, wrong)]:
+            if not c.changes or len(c.changes) > 2 or names.isdisjoint(self._reach(c, 3)):
+                continue
+            try:
+                got = level.run(c)
+            except SENSELESS:
+                continue
+            mine = frozenset(
+                label
+                for label in names
+                if got[label] is not base[label] and not level.wrong({label: got[label]})
+            )
+            if mine:
+                yield replace(c, alone=mine, cost=c.cost + 1.0)
 
     def _steps(self) -> Iterator[Candidate]:
         """Steps that do not count, or twice; the error of some steps only; time the other way."""
@@ -786,12 +900,32 @@ class Search:
             e = line.value
             if line.kind != "error" or e.op is not V.SYMBOL:
                 continue
-            for shift in (-1, 1):
-                other = make(V.SYMBOL, (), e.shape, {"symbol": e.symbol._replace(time=shift)})
+            for kind, time, text, more in (
+                ("error", -1, "the error of a neighbouring step enters, {}", 0.0),
+                ("error", 1, "the error of a neighbouring step enters, {}", 0.0),
+                ("wrapped", -1, "the error of the step before enters, at step 1 the last", 0.1),
+                (
+                    "wrapped",
+                    1,
+                    "the error of the step after enters, at the last step the first",
+                    0.1,
+                ),
+                ("first", 1, "the error of step 1 enters at every step", 0.2),
+                ("last", 0, "the error of the last step enters at every step", 0.2),
+                ("reversed", 0, "the error of step T+1-t enters at step t", 0.1),
+                ("by sequence", 0, "the errors are in another order, made flat by sequence", 0.3),
+                ("by step", 0, "the errors are in another order, made flat by step", 0.3),
+            ):
+                symbol = e.symbol._replace(kind=kind, time=time, fixed=kind == "first")
+                other = name(symbol, e.shape)
+                shown = (other,) if "{" in text else ()
+                late = kind in ("reversed", "by sequence", "by step")
                 yield Candidate(
-                    "off by one in time", "the error of a neighbouring step enters, {}", (other,),
-                    (Change(k, replaced(e, {e: other})),), cost=1.2,
+                    "order of time" if late else "off by one in time", text, shown,
+                    (Change(k, replaced(e, {e: other})),), cost=1.2 + more,
                 )  # fmt: skip
+        text = "the backward pass goes from step 1 to the last, not from the last to step 1"
+        yield Candidate("order of time", text, onward=True, cost=1.3)
 
     def _forward(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
         """Another forward pass, and the right backward pass for the right one."""
@@ -824,7 +958,6 @@ class Search:
     def _other_cells(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
         """Another forward pass, and the right backward pass for that."""
         for other in sorted(self._once("forward", self._forwards), key=lambda c: c.cost):
-            self.effort += 4 * level.trial.T  # a record and a sweep
             yield replace(other, whole=True, cost=other.cost + 0.1)
 
     def _forwards(self) -> Iterator[Candidate]:
@@ -888,8 +1021,16 @@ def told(level: Level, right: Mapping[str, Array]) -> Iterator[tuple[Candidate, 
                 lambda t, k: (t, k) == (T, 1),
             ),
             ("only the part of the first loss is there", lambda t, k: t == 1),
+            ("a loss's part through step 1 is not there", lambda t, k: k > 1),
+            ("the parts of the last loss are not there", lambda t, k: t < T),
+            ("the parts of the first loss are not there", lambda t, k: t > 1),
         ):
             yield of(kind, text, [pair for pair in every if some(*pair)])
+        text = "a loss's part through its own step is not there"
+        own = of("missing term", text, [(t, k) for t, k in every if k < t])
+        yield replace(own[0], back=0), own[1]
+        for kind, text, steps in CHAINS if T <= SHORT and not level.sticky else ():
+            yield Candidate(kind, text, back=1), level.trial.chained(steps)
         yield from _at_the_loss(level)
     for g in level.trial.lines.form.initial:
         label = g.of.symbol.name
@@ -997,7 +1138,7 @@ def constant(given: Sequence[Array], wanted: Sequence[Array]) -> float | None:
     return c if bool(np.all(np.abs(a - c * b) <= 1e-7 * np.abs(b).max(initial=0.0))) else None
 
 
-def _nice(c: float) -> float:
+def _nice(c: float, close: float = 1e-9) -> float:
     """The number that is meant, if it is close to a plain one."""
     if abs(c) < 1e-9:
         return 0.0
@@ -1005,7 +1146,7 @@ def _nice(c: float) -> float:
         return c
     for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 32, 64):
         for near in (round(c * n) / n, n / round(n / c) if c and round(n / c) else 0.0):
-            if near and abs(c - near) < 1e-9 * max(1.0, abs(c)):
+            if near and abs(c - near) < max(close, 1e-9) * max(1.0, abs(c)):
                 return near
     return c
 
