@@ -44,7 +44,7 @@ MISSED = {
     "early": "mistakes are not looked for with lengths",
     "padding": "mistakes are not looked for with lengths",
 }
-PAIRS_MISSED = ("scribe_columns", "pendulum_steps", "keyhole_caches")
+PAIRS_MISSED = ("scribe_columns", "pendulum_steps", "keyhole_caches")  # both in one line
 
 
 def compared(case):
@@ -102,7 +102,17 @@ def test_it_is_named_and_placed(name, mistake):
     assert told(name, mistake, found) == (True, True), "; ".join(map(str, found))
 
 
-@pytest.mark.parametrize("pair", [p for p in held.PAIRS if p.text not in PAIRS_MISSED])
+PAIRS = [
+    pytest.param(
+        pair,
+        id=pair.text,
+        marks=[pytest.mark.xfail(reason="not named yet")] if pair.text in PAIRS_MISSED else [],
+    )
+    for pair in held.PAIRS
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
 def test_two_at_once_are_named(pair):
     found = compared(pair).mistakes
     assert len(found) > 1
