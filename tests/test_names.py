@@ -4,7 +4,9 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent.parent / "tinygrad_rnn"
+import tinygrad_rnn
+
+PACKAGE = Path(tinygrad_rnn.__file__).parent
 
 
 def test_every_class_has_a_name_of_its_own():
