@@ -17,11 +17,10 @@ import numpy as np
 
 from ...graph import Leaf, Node, Output, Place, record_order
 from ..model import Stack
-from ..source import LINES
 from .columns import columns, is_parameter
 from .derived import frozen
 from .given import identity
-from .union import saved_for
+from .union import copied
 
 Scope = tuple[str, ...]
 NUMBERED = re.compile(r"(.*?)(\d+)")
@@ -467,17 +466,5 @@ class _FoldMaker:
         scopes: Scope,
         names: dict[int, str] | None,
     ) -> Node:
-        copy = Node(
-            node.primitive,
-            tuple(value[0] if value else None for value in arguments),
-            tuple(value[1] if value else 0 for value in arguments),
-            saved_for(node, arguments),
-            node.params,
-            node.shape,
-            node.dtype,
-            Place(node.place.step, scopes, node.place.sequence),
-        )
-        copy.names = names or None
-        if node in LINES:
-            LINES[copy] = LINES[node]
-        return copy
+        place = Place(node.place.step, scopes, node.place.sequence)
+        return copied(node, arguments, place, names or None)

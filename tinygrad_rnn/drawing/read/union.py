@@ -269,19 +269,7 @@ class _UnionMaker:
         pairs = list(inputs)
         alike = self.alike.get(key, [node])
         place = Place(column if column in self.window else None, common_scopes(alike))
-        copy = Node(
-            node.primitive,
-            tuple(pair[0] if pair else None for pair in pairs),
-            tuple(pair[1] if pair else 0 for pair in pairs),
-            saved_for(node, pairs),
-            node.params,
-            node.shape,
-            node.dtype,
-            place,
-        )
-        copy.names = node.names
-        if node in LINES:
-            LINES[copy] = LINES[node]
+        copy = copied(node, pairs, place, node.names)
         self.columns_made[copy], self.keys_made[copy] = column, key
         return copy
 
@@ -553,7 +541,27 @@ class _UnionMaker:
         return {key: sorted(steps) for key, steps in found.items()}
 
 
-def saved_for(node: Node, inputs: Sequence[Output | None]) -> tuple[Any, ...] | None:
+def copied(
+    node: Node, inputs: Sequence[Output | None], place: Place, names: dict[int, str] | None
+) -> Node:
+    """The same operation of other arguments, in another place; its line in the program is kept."""
+    copy = Node(
+        node.primitive,
+        tuple(pair[0] if pair else None for pair in inputs),
+        tuple(pair[1] if pair else 0 for pair in inputs),
+        _saved_for(node, inputs),
+        node.params,
+        node.shape,
+        node.dtype,
+        place,
+    )
+    copy.names = names
+    if node in LINES:
+        LINES[copy] = LINES[node]
+    return copy
+
+
+def _saved_for(node: Node, inputs: Sequence[Output | None]) -> tuple[Any, ...] | None:
     """Saved values of an operation that may have fewer arguments now, or one for a number."""
     if node.saved is None:
         return None
