@@ -252,18 +252,15 @@ def _refuse_changing(cell: Cell, step: Step) -> None:
             )
 
 
-def scan_source(cell: Cell, x: Any, state: Any = None) -> str:
+def scan_source(cell: Cell, xs: Any, state: Any = None) -> str:
     """The compiled program of a cell, as text: the step in parts, then the code of both loops.
 
-    x      one step's input, (B, I), or a structure of inputs
-    state  of those sizes; the cell's first state if left out
-
-    It tells which operations are done once, before, in and after the loop over the steps, and
-    which values the backward pass keeps. Where the code calls `native(...)`, the loop is machine
-    code.
+    The arguments are those of `scan`, the sizes those of the inputs. It tells which operations are
+    done once, before, in or after the loop over the steps, and which values the backward pass
+    keeps. Where the code calls `native(...)`, the loop is machine code.
 
     >>> import numpy as np, tinygrad_rnn as tg
-    >>> for line in tg.scan_source(tg.ElmanCell(3, 4, rng=0), np.ones((2, 3))).splitlines()[:8]:
+    >>> for line in tg.scan_source(tg.ElmanCell(3, 4, rng=0), np.ones((5, 2, 3))).splitlines()[:8]:
     ...     print(line)
     forward, before the loop
         t1 = matmul(x, U)
@@ -277,17 +274,16 @@ def scan_source(cell: Cell, x: Any, state: Any = None) -> str:
     from .compiler.program import program_for
     from .compiler.record import record_step
 
-    if not tree.leaves(x) or np.ndim(_value(tree.leaves(x)[0])) < 1:
-        raise ValueError("scan_source: wanted one step's input with its batch, x (B, I)")
-    xs = sequence(tree.map_leaves(lambda leaf: _value(leaf)[None], x), run_dtype(cell, state))
-    stacked = _stacked(xs)
+    check_cell("scan_source", cell)
+    inputs = sequence(xs, run_dtype(cell, state), who="scan_source")
+    stacked = _stacked(inputs)
     if state is None:
-        state = first_state(cell, xs.batch_size, run_dtype(cell, stacked))
+        state = first_state(cell, inputs.batch_size, run_dtype(cell, stacked))
     numbers = (tree.map_leaves(lambda leaf: _numbers(cell, leaf), v) for v in (stacked, state))
     first, s = numbers
     one = tree.map_leaves(lambda leaf: leaf[0], first)
-    step = record_step(cell, (one,), s, xs.batch_size, Place(1))
-    return program_for(step).described(len(tree.leaves(x)))
+    step = record_step(cell, (one,), s, inputs.batch_size, Place(1))
+    return program_for(step).described(len(tree.leaves(stacked)))
 
 
 _known: dict[int, tuple[Any, set[Any]]] = {}

@@ -187,7 +187,7 @@ def loops(cell, x):
     """The lines of the two loops over steps."""
     return [
         [line.strip() for line in part.splitlines() if line.startswith(" " * 12)]
-        for part in tg.scan_source(cell, x).split("def backward")
+        for part in tg.scan_source(cell, x[None]).split("def backward")
     ]
 
 

@@ -410,7 +410,7 @@ def test_a_scan_inside_a_checkpoint():
 
 
 def test_the_source_shows_the_parts_of_the_step():
-    found = tg.scan_source(tg.LSTMCell(3, 4, rng=0), np.ones((2, 3)))
+    found = tg.scan_source(tg.LSTMCell(3, 4, rng=0), np.ones((5, 2, 3)))
     for line in (
         "forward, before the loop\n    t1 = matmul(x, U)\n",
         "backward, after the loop\n",
@@ -419,8 +419,11 @@ def test_the_source_shows_the_parts_of_the_step():
         "def backward(",
     ):
         assert line in found
-    with pytest.raises(ValueError, match="with its batch"):
-        tg.scan_source(tg.LSTMCell(3, 4, rng=0), 1.0)
+    assert tg.scan_source(tg.LSTMCell(3, 4, rng=0), list(np.ones((5, 2, 3)))) == found
+    with pytest.raises(ValueError, match=r"scan_source: xs of shape \(2,\); wanted \(T, B, I\)"):
+        tg.scan_source(tg.LSTMCell(3, 4, rng=0), np.ones(2))
+    with pytest.raises(TypeError, match=r"scan_source: given the function <lambda> as the cell"):
+        tg.scan_source(lambda x, s: (x, s), np.ones((5, 2, 3)))
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "same", "tanh", "concatenate"])
