@@ -31,10 +31,43 @@ def labels(drawing, kind, step=None):
 def test_the_rules_of_an_elman_network(gallery):
     drawing = tg.draw(gallery.by_hand(3), backward=True)
     assert labels(drawing, "pullback", 2) == sorted(
-        ["⊙ (1 − s_2^2)", "· W^T", "s_1^T ·", "x_2^T ·", "· V^T", "s_2^T ·", "∂CE", "repeat"]
+        ["⊙ (1 − s_2^2)", "· W^T", "s_1^T ·", "x_2^T ·", "· V^T", "s_2^T ·", "∂CE"]
     )
     assert labels(drawing, "value") == ["∂L", "∂s_1", "∂s_2", "∂s_3"]
     assert [plain(b.label) for b in boxes(drawing, "gradient")] == ["∂U", "∂W", "∂V"]
+
+
+def test_the_rule_of_a_mean_says_what_it_divides_by():
+    x = tg.tensor(np.ones((2, 3)), "x")
+    drawing = tg.draw(tg.square(tg.mean(x, axis=0)).sum() + tg.mean(x), backward=True)
+    assert {"repeat / 2", "repeat / 6", "repeat"} <= set(labels(drawing, "pullback"))
+
+
+def outer_memory():
+    """Reads a matrix by a softmax over its rows, and adds an outer product to it."""
+    W = tg.Parameter(np.full((H, H), 0.1), "W")
+    M, s = tg.zeros((3, H), "M_0"), tg.ones((1, H), "s_0")
+    for t in (1, 2, 3):
+        with tg.timestep(t):
+            w = tg.softmax(s @ M.T, axis=-1).named("w")
+            r = (w @ M).named("r")
+            s = tg.tanh(s @ W + r).named("s")
+            M = (M + w.T @ s).named("M")
+    return tg.square(s).sum()
+
+
+def test_an_arrow_between_backward_passes_lists_all_it_carries_by_name():
+    """Products too, and no sign of a transpose for a label."""
+
+    def on_arrows(loss):
+        drawing = tg.draw(loss, level="step", backward=True)
+        found = [plain(k.label) for k in drawing.model.links if k.label and k.kind == "back"]
+        return [label for labels in found for label in labels.split(", ")]
+
+    assert {"z_2", "a_2", "a_2^(1)", "δ_2^s"} <= set(on_arrows(NETWORKS["runge_kutta"]()))
+    memory = on_arrows(outer_memory())
+    assert {"δ_2", "δ_2^M"} <= set(memory)
+    assert "δ_2^T" not in memory
 
 
 u = np.array([[0.5, 1.5, 2.0]])

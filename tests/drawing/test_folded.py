@@ -171,7 +171,7 @@ def test_the_graph_leads_from_every_parameter_to_the_loss():
     networkx = pytest.importorskip("networkx")
     drawing = tg.draw(stacked(), fold=True, level="rolled")
     graph = networkx.DiGraph((k.source.id, k.target.id) for k in drawing.model.links)
-    (loss,) = [b.id for b in drawing.model.boxes if plain(b.label) == "L"]
+    (loss,) = [b.id for b in drawing.model.boxes if plain(b.label) == "L_t"]
     for box in drawing.model.boxes:
         if box.kind in ("parameter", "input"):
             assert networkx.has_path(graph, box.id, loss)

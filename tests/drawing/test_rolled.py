@@ -37,7 +37,7 @@ def test_a_loss_at_the_end_is_shown_with_its_readout():
 
 def test_a_slow_part_says_when_and_how_long_before():
     drawing = rolled("clockwork")
-    assert set(notes(drawing).values()) == {"t = 2, 4, 6"}
+    assert set(notes(drawing).values()) == {"t = 2, 4, 6", "loss at t = T"}
     assert delays(drawing) == ["one step later"] * 3  # of m, s and the loss
     assert {"m_t−1", "m_t−2"} <= {plain(box.label) for box in drawing.model.boxes}
 
@@ -63,13 +63,68 @@ def test_an_encoder_stands_beside_its_decoder():
 
 
 def test_the_backward_pass_reads_the_step_after():
-    """dL/dc_t has a term through the forget gate of step t+1."""
+    """dL/dc_t has a term through the forget gate of step t+1, which hands it one step back."""
     drawing = rolled("unmarked_lstm", backward=True)
     rules = [plain(box.label) for box in drawing.model.boxes if box.kind == "pullback"]
-    assert "⊙ f_t+1" in rules
-    assert "⊙ f_t" in rules
+    assert rules.count("⊙ f_t") == 1
+    (loop,) = [d for d in drawing.layout.delays if plain(d.source.label) == "⊙ f_t"]
+    (link,) = [k for k in drawing.model.links if k.source is loop.target]
+    (total,) = [k.target for k in drawing.model.links if k.source is link.target]
+    assert plain(total.label) == "∂c_t"
     assert not [rule for rule in rules if re.search(r"_\d", rule)]  # no step's own number
     assert delays(drawing).count("one step earlier") == 2
+
+
+@pytest.mark.parametrize("name", ["truncated", "encoder_decoder", "unmarked"])
+def test_the_loss_up_to_a_step_is_handed_on_as_a_state_is(name):
+    drawing = rolled(name, backward=True)
+    (loss,) = [b for b in drawing.model.boxes if plain(b.label) == "L_t"]
+    (back,) = [b for b in drawing.model.boxes if plain(b.label) == "∂L_t"]
+    assert (loss.note, back.note) == ("loss at t = T", "begins at t = T")
+    assert list(sources_of(drawing, "L_t")) == ["+"]
+    assert "L_t−1" in sources_of(drawing, "+")
+    assert set(sources_of(drawing, "∂L_t")) == {"L_t", "∂L_t+1"}
+    loops = {plain(d.target.label): d.source for d in drawing.layout.delays}
+    assert (loops["L_t−1"], loops["∂L_t+1"]) == (loss, back)
+
+
+@pytest.mark.parametrize("name", ["truncated", "attention_over_the_past", "bidirectional_gru"])
+def test_a_rule_is_applied_once(name):
+    """Where what it hands to another step arrives, there is a point and no second box."""
+    drawing = rolled(name, backward=True)
+    ends = {delay.target: delay.source for delay in drawing.layout.delays if delay.target.back}
+    points = [box for box in drawing.model.boxes if box.kind == "point"]
+    assert points
+    for point in points:
+        assert ends[point].kind == "pullback"
+        assert "<text" not in drawing.svg.split(f'data-id="{point.id}"')[1].split("</g>")[0]
+    assert not [b for b in drawing.model.boxes if b.kind == "pullback" and is_ghost(b)]
+
+
+def test_a_cut_is_told_where_no_gradient_is_handed_on():
+    svg = rolled("truncated", backward=True).svg
+    assert ">one step earlier; cut: t = 3, 5<" in svg
+    assert svg.count("cut: t = 3, 5<") == 2  # and at the state
+
+
+def test_what_all_earlier_steps_are_handed_is_not_one_step_earlier():
+    svg = rolled("attention_over_the_past", backward=True).svg
+    assert svg.count(">to all earlier steps<") == 1
+    assert svg.count(">one step earlier<") == 2
+
+
+def test_rules_of_the_backward_pass_say_when_as_operations_do():
+    W, R = tg.Parameter(np.eye(3), "W"), tg.Parameter(np.eye(3), "R")
+    s = tg.tensor(np.ones((1, 3)), "s_0")
+    for t in range(1, 8):
+        with tg.timestep(t):
+            s = (tg.relu(s @ R) if t in (3, 6) else tg.tanh(s @ W)).named("s")
+    drawing = tg.draw(s.sum(), level="rolled", backward=True)
+    found = {plain(b.label): b.note for b in drawing.model.boxes if b.kind == "pullback"}
+    assert found["⊙ 1[s_t > 0]"] == "t = 3, 6"
+    assert found["⊙ (1 − s_t^2)"] == "not t = 3, 6"
+    assert found["repeat"] == "only t = T"
+    assert found["· R^T"] == ""  # its step is that of the rule before
 
 
 def test_one_branch_of_a_condition_is_not_all():
@@ -211,6 +266,11 @@ def test_a_first_state_that_many_read_is_one_circle():
 )
 def test_the_words(steps, words):
     assert said(steps, [1, 2, 3, 4, 5, 6], {}) == words
+
+
+def test_where_all_steps_are_listed_none_is_called_T():
+    assert said([3], [1, 2, 3], {}) == "only t = 3"
+    assert said([2, 3], [1, 2, 3], {}) == "t = 2, 3"
 
 
 @pytest.mark.parametrize("backward", [False, True])

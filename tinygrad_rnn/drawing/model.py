@@ -23,7 +23,8 @@ class Box:
     """Something with a place in the picture.
 
     kind     "op", "circle", "value" (a state or an output), "input", "constant", "parameter";
-             in the backward pass "pullback" (a rule) and "gradient" (of a parameter)
+             in the backward pass "pullback" (a rule), "gradient" (of a parameter) and "point"
+             (where what a rule of another step hands back arrives)
     key      the same for the corresponding boxes of the other steps
     column   its step, BEFORE or AFTER; lag: how many steps before that a first state belongs
     name     the user's; symbol: of its operation

@@ -38,14 +38,14 @@ def grid_of(template: Template) -> dict[Key, GridCell]:
         feeders = [n for n in template.nodes if owner.get(n) == k and n not in member]
         level = _levels(feeders, template.next)
         row += max(level.values(), default=0)
-        lone = len(core) == 1
+        lone = len(core) == 1 or _is_sum(core)
         if lone:  # a running sum follows its terms
             for n in feeders:
                 at = [cells[p][0] for p in template.previous[n] if p in cells]
                 if at:
                     _settle(cells, n, max(at), row - level[n])
             at = [cells[p][0] for p in template.previous[core[0]] if p in cells]
-            band = {core[0]: (max(at, default=0), 0)}
+            band = {n: (max(at, default=0) + k, 0) for k, n in enumerate(core)}
         else:
             band = band_of(template, core)
         cells.update({n: (c, r + row) for n, (c, r) in band.items()})
@@ -72,6 +72,11 @@ def grid_of(template: Template) -> dict[Key, GridCell]:
         at = [cells[s][0] for s in template.next[n]]
         cells[n] = (min(at, default=0), cells[n][1])
     return _from_zero(cells)
+
+
+def _is_sum(core: Sequence[Key]) -> bool:
+    """Whether a layer is nothing but an operation, and the circle of what it makes."""
+    return len(core) == 2 and core[1][0] == "value" and core[1][1:-1] == core[0]
 
 
 def _untimed(template: Template) -> dict[Key, GridCell]:

@@ -60,6 +60,8 @@ def size(box: Box) -> tuple[float, float, bool]:
         return widest + 28, LINE * len(box.lines) + (24 if box.label else 4) + 14, False
     if box.kind == "circle":
         return 24.0, 24.0, True
+    if box.kind == "point":
+        return 6.0, 6.0, True
     if box.kind == "value":
         return max(44.0 if box.note else 36.0, w + 16), 44.0 if box.note else 36.0, True
     if box.name and box.kind == "op":  # its name stands above the operation

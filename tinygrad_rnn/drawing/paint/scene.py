@@ -20,6 +20,7 @@ from ..layout.route import Rect, Way, segments
 from ..layout.wires import WORDS, Rail
 from ..model import RAILED, Box, Link
 from ..read.columns import AFTER, BEFORE
+from ..read.union import ALL_LISTED
 from ..text import Run, Runs
 from .legend import Legend, Widths
 from .rows import BETWEEN, Rows
@@ -68,9 +69,11 @@ class Painter:
             label = text.plain(ghost.label)
             ends = {"kind": "delay", "from": made.id, "to": ghost.id}
             if layout.model.rolled:
-                by = layout.rank[made.column] - layout.rank[ghost.column]
                 line, head = ("turn", "back-head") if ghost.back else ("delay", "head")
-                shapes = [*self._arrow(way, line, head, 1.4), *self._delay_words(way, by)]
+                shapes = self._arrow(way, line, head, 1.4)
+                if ghost.kind == "point":  # the line goes on there
+                    shapes = [self._stroke(way, line, 1.4)]
+                shapes += self._delay_words(way, self._delay_by(made, ghost))
                 self.groups.append(Group(f"delay: {label}", "", shapes, ends))
             else:
                 self.groups.append(Group(f"to {label}", "", [self._stroke(way, "dotted")], ends))
@@ -154,7 +157,7 @@ class Painter:
                 if model.rolled:
                     steps = model.span
                     span = ", ".join(map(str, steps))
-                    if len(steps) > 3:
+                    if len(steps) > ALL_LISTED:
                         span = f"{steps[0]}, \N{HORIZONTAL ELLIPSIS}, T = {steps[-1]}"
                     times = f" = {span}   (\N{MULTIPLICATION SIGN} {len(steps)})"
                 label = (Run("t", "i"), Run(times))
@@ -201,8 +204,21 @@ class Painter:
             about = {"kind": "scope", "step": str(band.step), "scope": path}
             self.groups.append(Group(path, "", shapes, about))
 
-    def _delay_words(self, way: Way, by: int) -> list[Any]:
-        """Words on the longest part of a delay's upper edge that no other delay crosses."""
+    def _delay_by(self, made: Box, ghost: Box) -> str:
+        """How long a value is handed on, and in which steps a gradient is not."""
+        by = self.layout.rank[made.column] - self.layout.rank[ghost.column]
+        count = {1: "one step", 2: "two steps", 3: "three steps"}.get(abs(by), f"{abs(by)} steps")
+        way = "later" if by > 0 else "earlier"
+        rule = ghost.node.params["of"] if ghost.kind == "point" and ghost.node else None
+        told = f"to all {way} steps" if rule in self.layout.model.past else f"{count} {way}"
+        return f"{told}; {ghost.note}" if ghost.kind == "point" and ghost.note else told
+
+    def _delay_words(self, way: Way, told: str) -> list[Any]:
+        """Words on the longest part of a delay's upper edge that no other delay crosses; over
+        others, if all parts are too short.
+        """
+        if len(way) == 2:  # between a state and the one before it, both with their names
+            return []
         y = min(y for _, y in way)
         ends = sorted(x for x, at in way if at == y)
         crossing = [
@@ -213,12 +229,12 @@ class Painter:
         ]
         stops = sorted([ends[0], *crossing, ends[-1]])
         a, b = max(pairwise(stops), key=lambda gap: gap[1] - gap[0])
-        if b - a < 120:
-            return []
-        count = {1: "one step", 2: "two steps", 3: "three steps"}.get(abs(by), f"{abs(by)} steps")
-        told = (Run(f"{count} {'later' if by > 0 else 'earlier'}"),)
-        rect = Rect((a + b) / 2, y, max(104.0, text.width(told, SMALL_FONT) + 16), 16)
-        words = Words(rect.x, y, told, SMALL_FONT, "soft", face="sans")
+        line = (Run(told),)
+        wide = max(104.0, text.width(line, SMALL_FONT) + 16)
+        if b - a < wide + 16:
+            a, b = ends[0], ends[-1]
+        rect = Rect((a + b) / 2, y, wide, 16)
+        words = Words(rect.x, y, line, SMALL_FONT, "soft", face="sans")
         return [Plate(rect, 4, "page"), words]
 
     def _users(self, part: Box | Link, usual: str) -> str:
@@ -245,6 +261,8 @@ class Painter:
     def _usual_style(self, box: Box) -> str:
         if box.kind in RAILED:
             return f"parameter{box.color % PARAMETERS}"
+        if box.kind == "point":
+            return "back-head"
         if box.back and box.kind in ("circle", "value", "cell"):
             return f"back-{box.kind}"
         return box.kind
@@ -353,10 +371,13 @@ class Painter:
             "pullback": 6.0,
             "parameter": 6.0,
             "gradient": 6.0,
+            "point": rect.h / 2,
         }.get(box.kind, 0.0)
         shapes: list[Any] = [Plate(rect, radius, style)]
         label = box.label
-        if box.kind == "cell":
+        if box.kind == "point":
+            pass
+        elif box.kind == "cell":
             y = rect.top + 7 + LINE / 2
             if label:
                 shapes.append(Words(rect.x, y, label, SMALL_FONT, "soft", face="sans"))

@@ -20,6 +20,7 @@ from ...tensor import Tensor
 from .align import Key
 from .columns import BEFORE, is_parameter
 from .either import EITHER
+from .neutral import changes_nothing
 
 
 def _kind(name: str, multiple: bool = False) -> Primitive:
@@ -30,6 +31,7 @@ PULLBACK = _kind("pullback")
 """A pullback rule: from the cotangent of a result to that of one argument."""
 PULLBACKS = _kind("pullbacks", multiple=True)
 """The same for all arguments of an operation with many."""
+RULES = (PULLBACK, PULLBACKS)
 SUM = _kind("sum of cotangents")
 COPY = _kind("copy")
 """Of a gradient that passes a running sum."""
@@ -61,17 +63,19 @@ class Backward:
         states: set[Key],
         sums: set[Key],
         shown: set[int],
-        when: Mapping[Node, list[int]],
+        when: Mapping[Node, list[int]] | None,
         one: Mapping[Key, Key],
+        bookkeeping: bool,
     ) -> None:
         self.nodes: list[Node] = []
         self.column: dict[Node, int] = {}
         self.key: dict[Node, Key] = {}
         self.parts: dict[tuple[Node, int], tuple[Node, int]] = {}
         self._forward, self._forward_column = key, column
-        self._states, self._sums, self._shown, self._when = states, sums, shown, when
+        self._states, self._sums, self._shown = states, sums, shown
+        self._rolled, self._when = when is not None, when or {}
         self._pieces: dict[Output, list[tuple[Output, tuple[Node, int] | None]]] = {}
-        self._one = one
+        self._one, self._bookkeeping = one, bookkeeping
         self._slots: dict[Key, dict[Key, int]] = {}
         self._same: dict[tuple[Key, int], bool] = {}
         wanted = [n for n in order if is_parameter(n)]
@@ -136,6 +140,8 @@ class Backward:
         if not pieces and not (handed_on and column not in self._shown):
             return None
         seeded = any(part is None for _, part in pieces)  # an output: it has its name already
+        if seeded and handed_on and self._rolled and len(pieces) > 1:
+            return self._seeded(pieces, node, port)
         total = pieces[0][0] if len(pieces) == 1 else None
         if len(pieces) > 1:
             total = (self._sum(pieces, node, port), 0)
@@ -144,6 +150,17 @@ class Backward:
         if handed_on and not seeded:
             return self._passed_on(COTANGENT, total, pieces, node, port)
         return total
+
+    def _seeded(self, pieces: list[Any], node: Node, port: int) -> Output:
+        """The cotangent of a state that is an output at one step, and handed back at the others."""
+        (seed, _), others = pieces[0][0], [p for p in pieces if p[1] is not None]
+        total = others[0][0] if len(others) == 1 else (self._sum(others, node, port), 0)
+        self.nodes.remove(seed)
+        self.nodes.append(seed)  # inputs before users
+        seed.inputs, seed.ports = (total[0],), (total[1],)
+        if len(others) == 1:
+            self.parts[seed, 0] = others[0][1]
+        return seed, 0
 
     def _passed_on(
         self, kind: Primitive, total: Output | None, pieces: list[Any], node: Node, port: int
@@ -221,7 +238,7 @@ class Backward:
     def _unchanged(self, node: Node, i: int) -> bool:
         """Whether a gradient passes to an argument as it is, up to axes of length one."""
         name = (self._forward[node], i)
-        if node.primitive is EITHER:
+        if node.primitive is EITHER or (changes_nothing(node) and not self._bookkeeping):
             return True
         if name not in self._same:
             try:

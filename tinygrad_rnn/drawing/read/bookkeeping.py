@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 
-import numpy as np
-
-from ...equations import vocabulary as V
 from ..model import RAILED, Box, Link
 from .columns import BEFORE
 from .either import EITHER
-
-NEUTRAL = {
-    (V.ADD, 0): 0.0, (V.ADD, 1): 0.0, (V.SUBTRACT, 1): 0.0,
-    (V.MULTIPLY, 0): 1.0, (V.MULTIPLY, 1): 1.0, (V.DIVIDE, 1): 1.0,
-}  # fmt: skip
-"""(operation, argument): the number that does nothing there."""
+from .neutral import changes_nothing
 
 
 def without(boxes: list[Box], links: list[Link]) -> tuple[list[Box], list[Link]]:
@@ -92,26 +83,11 @@ def _leads_to(start: Box, ends: set[Box], onwards: dict[Box, list[Box]]) -> bool
 def _is_bookkeeping(box: Box) -> bool:
     """Whether an operation leaves its only argument as it is, up to axes of length one."""
     node = box.node
-    if node is None or node.primitive is None or box.kind not in ("op", "circle") or box.name:
+    if node is None or box.kind not in ("op", "circle") or box.name:
         return False
     if box.back or box.key[0] in ("first", "ghost"):
         return False
-    tensors = [k for k, source in enumerate(node.inputs) if source is not None]
-    if len(tensors) != 1:
-        return False
-    (k,) = tensors
-    source, form = node.inputs[k], node.primitive.notation.form
-    assert source is not None
-    size = prod(source.output(node.ports[k])[0])
-    if node.primitive.multiple or prod(node.output(0)[0]) != size:
-        return False
-    if form in ("hidden", "total"):
-        return True
-    neutral = NEUTRAL.get((node.primitive, 1 - k))
-    if neutral is None or node.saved is None:
-        return False
-    number = node.saved[1 - k]
-    return number is not None and np.size(number) == 1 and bool(np.all(number == neutral))
+    return changes_nothing(node)
 
 
 __all__ = ["dissolved", "without"]

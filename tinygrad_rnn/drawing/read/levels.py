@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from ...graph import Node
 from .. import text
 from ..layout.grid import layers
 from ..model import Box, Link, Model
-from ..text import DELTA, Run, Runs
+from ..text import Run, Runs
 from .align import Key
 from .backward import COPY, GRADIENT, SEED
 from .derived import Derived
@@ -20,6 +21,7 @@ from .template import is_ghost, template_of
 from .template import stands_for as key_of
 from .union import common_scopes
 
+EQUALS = Run(" = ")
 Part = tuple[Any, ...]
 """Becomes one box: ("cell", step, layer), ("states", ...), ("back", step), ("alone", id)."""
 
@@ -69,7 +71,7 @@ def by_step(model: Model, name: str) -> Model:
     for link in links:
         a, b = link.source, link.target
         if link.kind == "back" and (a.kind, b.kind) == ("cell", "cell") and a.column != b.column:
-            link.label = _handed_back(b.lines, a.column)
+            link.label = _handed_back(a.lines, b.lines)
     return replace(model, boxes=boxes, links=[link for link in links if not _is_one(link)])
 
 
@@ -84,17 +86,30 @@ def _is_one(link: Link) -> bool:
     )  # fmt: skip
 
 
-def _handed_back(lines: list[Runs], step: int) -> Runs:
-    """The derivatives of another step that equations of the backward pass use."""
+def _handed_back(made: list[Runs], read: list[Runs]) -> Runs:
+    """The values that equations of the backward pass make in one step and read in another."""
+    names: dict[Runs, None] = {}
+    for line in made:
+        if EQUALS in line:
+            names.update(dict.fromkeys(_listed(line[: line.index(EQUALS)])))
     found: dict[Runs, None] = {}
-    for line in lines:
-        for k, run in enumerate(line):
-            name = line[k : k + 2]
-            if run.text != DELTA or len(name) < 2 or name[1] != Run(str(step), shift=-1):
-                continue
-            above = line[k + 2 : k + 3]
-            found.setdefault((*name, *above) if above and above[0].shift > 0 else name)
+    for line in read:
+        for k in range(len(line)):
+            here = [name for name in names if line[k : k + len(name)] == name]
+            if here and not _goes_on(line[k + len(max(here, key=len)) :]):
+                found.setdefault(max(here, key=len))
     return tuple(run for name in found for run in (Run(", "), *name))[1:]
+
+
+def _listed(names: Runs) -> list[Runs]:
+    """Names with commas between them."""
+    commas = [k for k, run in enumerate(names) if run == Run(", ")]
+    return [names[a + 1 : b] for a, b in pairwise([-1, *commas, len(names)])]
+
+
+def _goes_on(rest: Runs) -> bool:
+    """Whether a name has a label yet: not if an exponent follows, or nothing above the line."""
+    return bool(rest) and rest[0].shift > 0 and rest[0].text != "T" and not rest[0].text.isdigit()
 
 
 def _part(box: Box, layer: int | None, model: Model) -> Part:

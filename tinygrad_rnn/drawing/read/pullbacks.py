@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from itertools import count as count_from
+from math import prod
 
+from ...equations import vocabulary as V
 from ...equations.expr import Expr, Symbol, name, replaced, symbols
 from ...equations.notation import boxed
 from ...equations.print_runs import runs
@@ -39,7 +41,7 @@ def write_rules(model: Model) -> None:
         if box.node is None or box.node.primitive not in (PULLBACK, PULLBACKS):
             continue
         of, i = box.node.params["of"], box.node.params["i"]
-        word = of.primitive.notation.word
+        word = _action(of)
         box.label = (Run(word or PARTIAL + symbol(of.primitive)),)
         box.facts.append(f"pullback rule of {of.primitive.name}, to its argument {i + 1}")
         formula: Runs = ()
@@ -51,6 +53,22 @@ def write_rules(model: Model) -> None:
             box.facts.append(text.plain(formula))
         if formula and text.width(formula, 1.0) <= WIDEST:
             box.label = _short(formula)
+
+
+def _action(node: Node) -> str:
+    """What a pullback does, in words: "split"; of a mean, with the number it divides by."""
+    assert node.primitive is not None
+    word = node.primitive.notation.word
+    if node.primitive is not V.MEAN:
+        return word
+    count = prod(_shape(node, 0)) // max(prod(node.output(0)[0]), 1)
+    return f"{word} / {count}"
+
+
+def _shape(node: Node, i: int) -> Shape:
+    source = node.inputs[i]
+    assert source is not None
+    return source.output(node.ports[i])[0]
 
 
 def _short(formula: Runs) -> Runs:

@@ -13,7 +13,7 @@ from .. import text
 from ..model import Box, Link, Model, Stack
 from ..text import Run, Runs
 from .align import Key, correspondence
-from .backward import COPY, COTANGENT, GRADIENT, SEED, SUM, Backward
+from .backward import COPY, COTANGENT, GRADIENT, RULES, SEED, SUM, Backward
 from .bookkeeping import dissolved, without
 from .columns import AFTER, BEFORE, columns, is_parameter
 from .either import EITHER
@@ -25,7 +25,7 @@ from .stands import Stands
 from .states import Carried
 from .states import namesakes as numbers_of_namesakes
 from .symbols import Symbols
-from .union import Union, said, union_of
+from .union import Union, said, told_plainly, union_of
 
 LONGEST_INDEX = 12
 """How many characters of an index are written in a box."""
@@ -92,9 +92,8 @@ class RecordReader:
         self.firsts: dict[Any, Box] = {}  # circles of first states that were computed
         self._count: dict[str, int] = {}
         self._keys()
-        self.carried = Carried(
-            self.near, self.column, self.rank, self.key, by_name=self.union is None
-        )
+        self.outputs = {(self.key[n], port) for n, port in self.roots if n in self.key}
+        self.carried = self._carried()
         self.namesakes: dict[Key, str] = {}  # numbers of values of one name
         if namesakes:
             states = set(self.carried.producers) - self.carried.running
@@ -123,6 +122,12 @@ class RecordReader:
         self.near = [n for n in self.order if self.column.get(n) in near]
         self.key = correspondence(self.near, self.column)
 
+    def _carried(self) -> Carried:
+        found = Carried(self.near, self.column, self.rank, self.key, by_name=self.union is None)
+        if self.union is not None:  # the loss up to a step has a circle, as a state has
+            found.running -= {key for key, _ in self.outputs}
+        return found
+
     def _backward_pass(self) -> None:
         """Put the record of the pullback behind the record."""
         states = set(self.carried.producers)
@@ -135,17 +140,16 @@ class RecordReader:
             states,
             self.carried.running,
             self.visible,
-            {} if self.union is None else self.union.when,
+            None if self.union is None else self.union.when,
             self.carried.one,
+            self.bookkeeping,
         )
         self.back = back
         self.back_nodes = set(back.nodes)
         self.near += back.nodes
         self.column |= back.column
         self.key |= back.key
-        self.carried = Carried(
-            self.near, self.column, self.rank, self.key, by_name=self.union is None
-        )
+        self.carried = self._carried()
         self.carried.running |= set(self.carried.producers) - states  # no circles for these
 
     # -- boxes -----------------------------------------------------------------------------------
@@ -273,10 +277,17 @@ class RecordReader:
 
     def _say_when(self, union: Union) -> None:
         """Notes on the first of the operations that only some steps have, and on cut states."""
+        for link in self.links:
+            if link.source.kind == "point":
+                link.source.note = self._cut(link, union)
         for box in self.boxes:
+            if box.kind == "value" and box.node is not None:
+                self._say_output(box, union)
+            if box.kind == "pullback":
+                self._say_when_back(box, union)
             cut = union.cut.get(box.key[2:-1]) if box.key[:2] == ("ghost", "value") else None
             if cut and not box.back:
-                box.note = f"cut: {said(cut, union.span, union.captions).removeprefix('only ')}"
+                box.note = f"cut: {told_plainly(cut, union)}"
                 box.facts.append("detached there: no gradient flows back")
             if box.node in union.all_past and not box.back:
                 box.note = ALL_PAST
@@ -290,6 +301,40 @@ class RecordReader:
             if steps not in before and not begins:
                 box.note = f"{told}, {box.note}" if box.note == ALL_PAST else told
                 box.kind = "op" if box.kind == "circle" else box.kind
+
+    def _cut(self, link: Link, union: Union) -> str:
+        """In which steps no gradient is handed on along a link of the backward pass."""
+        assert self.back is not None
+        assert link.node is not None
+        arrived = self.back.parts.get((link.node, link.i))
+        made = arrived[0].inputs[arrived[1]] if arrived else None
+        cut = union.cut.get(self.key[made]) if made is not None and made in self.key else None
+        return f"cut: {told_plainly(cut, union)}" if cut else ""
+
+    def _say_output(self, box: Box, union: Union) -> None:
+        """At which step a state, as the sum of losses, is an output: there its gradient begins."""
+        of = box.node
+        assert of is not None
+        seed = of.primitive is SEED
+        if seed:
+            of = of.params["of"]
+            assert isinstance(of, Node)
+        steps = union.outputs.get(of)
+        if steps and steps != union.span and self.key[of] in self.carried.producers:
+            what = "begins" if seed else "output" if of.shape else "loss"
+            box.note = f"{what} at {told_plainly(steps, union)}"
+
+    def _say_when_back(self, box: Box, union: Union) -> None:
+        """A note on the first of the pullback rules that only some steps have."""
+        node = box.node
+        assert node is not None
+        steps = union.when.get(node.params["of"])
+        if steps is not None:
+            told = said(steps, union.span, union.captions)
+            box.facts.append(told)
+            before = [s for s in node.inputs if s is not None and s.primitive in RULES]
+            if all(union.when.get(s.params["of"]) != steps for s in before):
+                box.note = told
 
     def _parameters(self, parameters: list[Node]) -> None:
         for color, node in enumerate(parameters):
@@ -484,6 +529,8 @@ class RecordReader:
         label = (Run("+"),) if sum_so_far else self.symbols.label(source, port)
         if source in self.back_nodes:
             kind, label = self._look_of(source)
+        if source in self.back_nodes and self.rolled and kind != "value":
+            kind = "point"  # its own rule is in the step, and is not applied again
         ghost = self._box(
             "earlier",
             kind,

@@ -54,15 +54,17 @@ class Symbols:
         if reader.union is not None and node in reader.union.makes:
             return self.of(reader.union.makes[node])
         key = reader.key.get(node, ())
-        root, scalar = (node, port) in reader.roots, node.output(port)[0] == ()
         state = key in reader.carried.producers and key not in reader.carried.running
+        root, scalar = (node, port) in reader.roots, node.output(port)[0] == ()
+        handed_on = state and reader.rolled  # an output of one step is a state of the others
+        root = root or (handed_on and (key, port) in reader.outputs)
         name = node.name(port)
         if name is None and root and (scalar or not state):
             name = "L" if scalar else "y"
         name = name or self._of_first(key) or (self._letter(key) if state else None)
         if name is None:
             return self._first(node)
-        when = {} if root and scalar else self.when(node)
+        when = {} if root and scalar and not handed_on else self.when(node)
         number = reader.carried.upper.get(key) or reader.namesakes.get(key, "")
         return Symbol(text.cut(name) + number, "state", **when)
 

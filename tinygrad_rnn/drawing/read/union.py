@@ -25,6 +25,8 @@ from .states import Given, inputs_among
 
 FARTHEST = 8
 """How many steps back a value may come from and still be drawn."""
+ALL_LISTED = 3
+"""How many steps at most are all listed below a rolled picture; the last of more is T."""
 Source = tuple[Key, int, int]
 """Key of an operation, which output, and how many steps before."""
 Flows = dict[tuple[Node, int, Node | None], list[tuple[Node, int]]]
@@ -35,6 +37,7 @@ class Union(NamedTuple):
     """The union of the steps of a record.
 
     roots     its outputs
+    outputs   {operation: the steps whose value is an output}
     order     its nodes, inputs before users
     column    their columns: the middle one stands for all steps
     key       of its operations
@@ -58,6 +61,7 @@ class Union(NamedTuple):
     """
 
     roots: list[Output]
+    outputs: dict[Node, list[int]]
     order: list[Node]
     column: dict[Node, int]
     key: dict[Node, Key]
@@ -433,6 +437,7 @@ class _UnionMaker:
             uses.update(s for s in node.inputs if s is not None and s.primitive is None)
         return Union(
             [self._root(*root) for root in self.roots],
+            self._outputs(),
             sorted({*self.columns_made, *leaves}, key=lambda n: n.serial),
             self.columns_made,
             self.keys_made,
@@ -463,6 +468,13 @@ class _UnionMaker:
             own = self.key[node]
             return self._in_step(self.instead.get(own, own), self.middle), port
         return self.outside.get(node, node), port
+
+    def _outputs(self) -> dict[Node, list[int]]:
+        found: dict[Node, set[int]] = {}
+        for node, port in self.roots:
+            if self.column.get(node) in self.rank:
+                found.setdefault(self._root(node, port)[0], set()).add(self.column[node])
+        return {node: sorted(steps) for node, steps in found.items()}
 
     def _when(self) -> dict[Node, list[int]]:
         found: dict[Node, list[int]] = {}
@@ -606,6 +618,7 @@ def _stand_in(node: Node, port: int) -> Leaf:
 def said(steps: list[int], span: list[int], captions: dict[int, str]) -> str:
     """When something is there: "only t = T", "t = 3, 6", "t = 2 ... T"."""
     last = span[-1]
+    end = "T" if len(span) > ALL_LISTED else str(last)
     if any(step in captions for step in steps):
         sequences: dict[str, list[str]] = {}
         for step in steps:
@@ -618,11 +631,11 @@ def said(steps: list[int], span: list[int], captions: dict[int, str]) -> str:
             for name, own in sequences.items()
         )
     if steps == [last]:
-        return "only t = T"
+        return f"only t = {end}"
     if len(steps) == 1:
         return f"only t = {steps[0]}"
     if steps == span[span.index(steps[0]) : span.index(steps[-1]) + 1]:
-        end = "T" if steps[-1] == last else str(steps[-1])
+        end = end if steps[-1] == last else str(steps[-1])
         return (
             f"t = {steps[0]}, {end}"
             if len(steps) == 2
@@ -639,3 +652,8 @@ def said(steps: list[int], span: list[int], captions: dict[int, str]) -> str:
         + ", ".join(map(str, steps[:4]))
         + (", \N{HORIZONTAL ELLIPSIS}" if len(steps) > 4 else "")
     )
+
+
+def told_plainly(steps: list[int], union: Union) -> str:
+    """The same within a sentence: "t = T"."""
+    return said(steps, union.span, union.captions).removeprefix("only ")
