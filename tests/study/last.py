@@ -260,7 +260,7 @@ SINGLE = [
     one("projected", EXERCISE, "di * self.i * (1 - self.i),\n            dg * (1 - self.g ** 2),",
         "dg * (1 - self.g ** 2),\n            di * self.i * (1 - self.i),", "wrong gate order",
         "a", T),
-    one("projected", EXERCISE, 'grads["P"] += self.h.T', 'grads["P"] += self.y.T', "wrong operand",
+    one("projected", EXERCISE, 'grads["P"] += self.h.T', 'grads["P"] += self.y.T', "missing factor",
         "P"),
     one("projected", EXERCISE, "np.ones(len(da)) @ da", "np.ones(len(da)) / len(da) @ da",
         "mean over the batch for a sum", "b"),

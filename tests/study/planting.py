@@ -8,7 +8,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import study, tree
 from tinygrad_rnn.equations import derive
-from tinygrad_rnn.study import comparison, locate
+from tinygrad_rnn.study import comparison, ordered
 
 
 def without_differences(monkeypatch):
@@ -43,7 +43,7 @@ def compared(passes, name, edits=()):
     exec(text, scope)
     cell, xs, ys, start = problem(passes, name)
     with pytest.MonkeyPatch.context() as patch:  # one derivation for all mistakes in a pass
-        patch.setattr(locate, "derive", functools.partial(derived, (passes, name)))
+        patch.setattr(ordered, "derive", functools.partial(derived, (passes, name)))
         return study.compare(cell, xs, ys, hand=scope[name], state=start)
 
 

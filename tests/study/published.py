@@ -556,7 +556,7 @@ LAST = [
     one(GITHUB + "elixir-nx/axon/pull/646", "leaky",
         "for t in range(T - 1, -1, -1):", "for t in range(T):", "missing term", "s", T - 1),
     one(GITHUB + "libxsmm/libxsmm/pull/245", "mgu",
-        'G["W_m"] += (f * h).T @ am', 'G["W_m"] += h.T @ am', "wrong operand", "W_m", None),
+        'G["W_m"] += (f * h).T @ am', 'G["W_m"] += h.T @ am', "missing factor", "W_m", None),
 ]  # fmt: skip
 
 SINGLE = [*FIRST, *APART, *LAST]

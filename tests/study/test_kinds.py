@@ -183,7 +183,7 @@ def test_the_passes_are_right(name):
         ("lstm", "di * i * (1 - i)", "di * i * (1 - f)", "wrong f'(a)", ("a_i", T),
          "that with f for i in one factor for the slope of iₜ"),
         ("readout", "d = e[t - 1]", "q = np.exp(s[t] @ p['V'])\n        q = q / q.sum(1)[:, None]\n"
-         "        d = e[t - 1] * q * (1 - q)", "extra factor", ("s", T),
+         "        d = e[t - 1] * q * (1 - q)", "extra factor", ("o", T),
          "the slope of softmax of the output is a factor of dL/do"),
         ("rate", '"r": dk * k * (1 - k)', '"r": dk', "missing f'(a)", ("r", None),
          "without the slope of u"),

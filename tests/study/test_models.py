@@ -124,7 +124,8 @@ def test_a_wrong_pass_by_hand_is_found_with_lengths(rng):
     found = study.compare(cell, xs, ys, hand=hand, lengths=[3, 1])
     assert not found.agrees
     assert [row.name for row in found.rows if row.hand and not row.hand.agrees] == ["W"]
-    assert "not looked for: the sequence has lengths" in str(found)
+    assert [(f.kind, f.name) for f in found.mistakes] == [("wrong constant factor", "W")]
+    assert "mask_t is 1 for a sequence that has step t" in str(found)
 
 
 # -- derivations ---------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def _trace(cell: Cell, inputs: Any, batch: int, seed: int, backward: bool = True
 
     cell, parameters = varied(cell, rng)
     scalars = _remembering(cell)
-    for label, p in zip(_short_names(list(cell.parameters())), parameters, strict=True):
+    for label, p in zip(short_names(list(cell.parameters())), parameters, strict=True):
         enter(p, Symbol(label, "parameter"))
     for label, held in (vars(cell) | cell.buffers()).items():
         if isinstance(held, Tensor) and held._node is not None and held._node not in names:
@@ -337,7 +337,7 @@ def _state_names(start: Any, end: Any, argument: str) -> list[str]:
     )
 
 
-def _short_names(paths: Sequence[str]) -> list[str]:
+def short_names(paths: Sequence[str]) -> list[str]:
     """Names for parameters by their paths: U_1 for `layers.0.U`, where that is one of its own.
 
     Numbers in text begin with 1, as those of layers in a picture do.

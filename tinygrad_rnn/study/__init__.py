@@ -6,6 +6,7 @@ from .comparison import Agreement, Comparison, Row, compare
 from .contributions import Contributions, contributions
 from .diagnose import Diagnosis, Remedy, diagnose
 from .exercises import Exercise, exercise
+from .finding import Finding
 from .gates import Gate, gates
 from .influence import Reach, reach
 from .jacobians import (
@@ -18,7 +19,6 @@ from .jacobians import (
     singular_values,
     step_bound,
 )
-from .locate import Finding
 from .retention import retention
 from .truncation import Truncation, truncation
 

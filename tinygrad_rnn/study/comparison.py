@@ -18,9 +18,11 @@ from ..nn import Cell, ElmanCell, GRUCell, LSTMCell
 from ..notation import several
 from ..unroll import check_cell
 from . import handwritten
+from .finding import Finding
 from .lines import Numbers
-from .locate import Finding, locate
+from .locate import locate
 from .problem import Called, Loss, Problem, is_called
+from .recorded import recorded
 from .table import Table, as_markdown, figures, shape
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
@@ -268,24 +270,16 @@ def compare(
         and by_hand is not None
         and any(row.hand and row.hand.verdict == "differs" for row in rows)
     ):
+        limits = {name: float(limit.max(initial=0.0)) for name, limit in allowed.items()}
+        close = 1e-4 if precision > 1e-12 else 1e-7
+        again = functools.partial(_again, derive, problem, autodiff, who)
         try:
-            if not plain:
-                raise ValueError("the sequence has lengths, a mask or is run in reverse")
-            mistakes, more = locate(
-                problem,
-                by_hand,
-                between,
-                forward,
-                functools.partial(_again, derive, problem, autodiff, who),
-                {name: float(limit.max(initial=0.0)) for name, limit in allowed.items()},
-                1e-4 if precision > 1e-12 else 1e-7,
-            )
-            for i, mistake in enumerate(mistakes):
-                first = "First wrong, walking back from the loss" if i == 0 else "Wrong too"
-                notes.append(f"{first}: {mistake}")
-            notes += more
-        except (TypeError, ValueError, NotImplementedError, AssertionError) as error:
-            notes.append(f"Where it goes wrong was not looked for: {error}")
+            mistakes, more = locate(problem, by_hand, between, forward, again, limits, close)
+            notes += _told(mistakes) + more
+        except (TypeError, ValueError, KeyError, NotImplementedError, AssertionError) as error:
+            mistakes = (recorded(problem, by_hand, between, limits, close),)
+            notes += _told(mistakes)
+            notes.append(f"Its equations were not looked at: {error}")
     for row in rows:
         if row.hand is not None and row.hand.verdict == "differs":
             notes.append(
@@ -293,6 +287,12 @@ def compare(
                 f"{row.hand.other:.6g}, and {row.hand.autodiff:.6g} by autodiff."
             )
     return Comparison(rows, autodiff, by_hand, problem.total, mistakes, tuple(notes))
+
+
+def _told(mistakes: Sequence[Finding]) -> list[str]:
+    """The mistakes in words."""
+    heads = ["First wrong, walking back from the loss", *["Wrong too"] * len(mistakes)]
+    return [f"{head}: {mistake}" for head, mistake in zip(heads, mistakes, strict=False)]
 
 
 def _called(problem: Called) -> Comparison:
@@ -405,15 +405,17 @@ def _checked(
     given: Any, problem: Problem, wanted: dict[str, Array], who: str, T: int | None = None
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
     """The results of a backward pass, once they have the right names and shapes."""
+    given = _by_name(given, problem)
     parts = given if isinstance(given, tuple) and 1 <= len(given) <= 3 else (given,)
     if not all(isinstance(part, dict) for part in parts):
         raise TypeError(
             f"{who}: wanted a dict {{name: gradient}}, or two of them (gradients, cotangents of "
-            "named quantities), or three (and their values in the forward pass); given "
-            f"{type(given).__name__}"
+            "named quantities), or three (and their values in the forward pass); or the gradients "
+            f"of the parameters in their order ({', '.join(problem.cell.parameters())}), as a list "
+            f"or joined into one vector; given {type(given).__name__}"
         )
     found, between, forward = (*parts, {}, {})[:3]
-    found = {name if name in wanted else problem.start_called(name): g for name, g in found.items()}
+    found = {_called_here(name, found, wanted, problem): g for name, g in found.items()}
     names = ", ".join(wanted)
     unknown = [name for name in found if name not in wanted]
     missing = [name for name in problem.cell.parameters() if name not in found]
@@ -453,6 +455,35 @@ def _checked(
     )
 
 
+def _by_name(given: Any, problem: Problem) -> Any:
+    """Gradients in the order of the parameters, or joined into one vector, as a dict."""
+    own = problem.parameters()
+    sizes = [p.size for p in own.values()]
+    if isinstance(given, np.ndarray) and given.shape == (sum(sizes),) and len(own) > 1:
+        parts = np.split(given, np.cumsum(sizes)[:-1])
+        shaped = [part.reshape(p.shape) for part, p in zip(parts, own.values(), strict=True)]
+        return dict(zip(own, shaped, strict=True))
+    in_order = isinstance(given, list | tuple) and len(given) == len(own)
+    if in_order and not any(isinstance(part, dict) for part in given):
+        return dict(zip(own, given, strict=True))
+    return given
+
+
+def _called_here(
+    name: str, given: dict[str, Any], wanted: dict[str, Array], problem: Problem
+) -> str:
+    """The name of a gradient: dW, dL/dW, grad_W and W_grad are those of W, if there is no other."""
+    if name in wanted:
+        return name
+    for before, after in (("dL/d", ""), ("d", ""), ("grad_", ""), ("g", ""), ("", "_grad")):
+        bare = name.removeprefix(before).removesuffix(after)
+        if name == before + bare + after and bare not in given:
+            bare = bare if bare in wanted else problem.start_called(bare)
+            if bare in wanted:
+                return bare
+    return problem.start_called(name)
+
+
 def _hint(given: Array, wanted: Array, problem: Problem) -> str:
     """The mistake that a wrong shape suggests."""
     T, B = problem.T, problem.B
@@ -462,6 +493,8 @@ def _hint(given: Array, wanted: Array, problem: Problem) -> str:
         return ": the sum over the batch is missing"
     if given.shape == (T, *wanted.shape):
         return ": the sum over time is missing"
+    if given.ndim > 2 and given.swapaxes(0, 1).shape == wanted.shape:
+        return ": it has the batch first; time comes first"
     return ""
 
 

@@ -112,6 +112,8 @@ class Exercise:
         if reason == "":
             reason = self._searched(question, given, wanted)
         points = int(reason == "right" and name not in self._revealed)
+        if reason == "right" and not points:
+            reason = "right, after its equation was revealed"
         grade = Grade(name, points, reason)
         if name not in self.grades or self.grades[name].points <= points:
             self.grades[name] = grade
@@ -293,7 +295,9 @@ def _questions(lines: Lines) -> Iterator[Question]:
         shape = "×".join("B" if grows(n) else str(int(n)) for n in sizes) or "1"
         if line.kind == "backward":
             meaning = meanings.get(line.target)
-            text = f"∂L/∂{_printed(meaning.of) if meaning else line.of + 'ₜ'}"
+            own = next((s for s in lines.forward if s.symbol.name == line.of), None)
+            of = meaning.of if meaning else own
+            text = f"∂L/∂{line.of + 'ₜ' if of is None else _printed(of)}"
             if meaning is not None and meaning.definition is not None:
                 text += f" for {_printed(meaning.of)} = {_printed(meaning.definition)}"
             yield Question(line.of, text, shape, k)

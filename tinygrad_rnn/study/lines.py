@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -196,6 +196,10 @@ class Lines:
 
         return rewritten(value, split)
 
+    def is_own(self, e: Expr) -> bool:
+        """Whether it is a cotangent that has no line in the derivation."""
+        return e in self._own
+
     def slope(self, e: Expr) -> Slope | None:
         """The slope among the factors of a product, if there is one."""
         if e.op is not V.MULTIPLY:
@@ -245,6 +249,7 @@ class Lines:
                 found.add(line.of)
             elif line.kind == "carry":
                 found.add(f"{line.of}_0")
+                found |= {g.of.symbol.name for g in self.form.initial}
             elif line.kind == "backward":
                 found.add(f"{line.of}_t")
         return found
@@ -365,6 +370,7 @@ def total(parts: Sequence[tuple[int, Expr]], shape: Any) -> Expr:
     """The sum of some terms."""
     if not parts:
         return number(0, shape)
+    parts = [(-s, p.args[0]) if p.op is V.NEGATIVE else (s, p) for s, p in parts]
     first = [p for p in parts if p[0] > 0][:1]
     sum_ = first[0][1] if first else None
     for sign, part in parts:
@@ -485,6 +491,9 @@ MIXED: dict[str, Callable[[Array], Array]] = {
 }
 """Kinds of symbols: (T, B, ...) made flat after an exchange of the axes, or read as (B, T, ...)."""
 
+MASKS = ("mask", "mask_back")
+"""Inputs that say which sequences have the step, in each direction."""
+
 AT_THE_LOSS = "at the loss"
 """The name of values of the loss's step, in the step that it is followed to."""
 
@@ -503,12 +512,22 @@ def names_in(e: Expr) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A problem: parameters, inputs (T, B, I), first states, and dL/do_t (T, B, O) per output."""
+    """A problem: parameters, inputs (T, B, I), first states, and dL/do_t (T, B, O) per output.
+
+    others  what dL/do_t would be with other targets, by the mistake in them
+    """
 
     parameters: dict[str, Array]
     inputs: list[Array]
     starts: list[Array]
     errors: list[Array]
+    others: dict[str, list[Array]] = field(default_factory=dict)
+
+
+def other_error(error: Expr, label: str) -> Expr:
+    """The symbol of dL/do_t with other targets."""
+    symbol = error.symbol
+    return name(symbol._replace(name=f"{symbol.name}, {label}"), error.shape)
 
 
 def pieces(equation: Definition) -> list[tuple[Expr, int, int]]:
@@ -579,11 +598,14 @@ class Trial:
                 if times <= {0, None} and label not in now:
                     self._keep(equation.target, 0, self._ev(equation.value, 0))
                     now.add(label)
+        for x, xs in zip(names, numbers.inputs, strict=True):
+            self._values |= {(x, t): values for t, values in enumerate(xs, 1)}
         for t in range(1, self.T + 1):
-            for x, xs in zip(names, numbers.inputs, strict=True):
-                self._values[x, t] = xs[t - 1]
             for error, e in zip(form.errors, numbers.errors, strict=True):
                 self._values[error.symbol.name, t] = e[t - 1]
+            for label, es in numbers.others.items():
+                for error, e in zip(form.errors, es, strict=True):
+                    self._values[other_error(error, label).symbol.name, t] = e[t - 1]
         for t in range(1, self.T + 1):
             for k, equation in enumerate(form.forward):
                 value = self._ev(changed.get(k, equation.value), t)
@@ -617,6 +639,14 @@ class Trial:
     def value(self, e: Expr, t: int) -> Any:
         """An expression at step t, from the right values."""
         return self._ev(e, t)
+
+    def value_among(self, e: Expr, t: int, now: dict[tuple[str, int], Any]) -> Any:
+        """An expression at step t, from other values of the lines."""
+        self._now, self._dirty = now, frozenset(label for label, _ in now)
+        try:
+            return self._ev(e, t)
+        finally:
+            self._now, self._dirty = self._values, frozenset()
 
     def values(self) -> dict[str, Array]:
         """The values of the forward pass, (T, ...)."""
@@ -688,6 +718,11 @@ class Trial:
             at = self.T + symbol.time
         elif symbol.kind in MIXED:
             return self._mixed(e, t)
+        elif symbol.kind == "flipped":
+            return self._flipped(e, t)
+        elif symbol.kind == "once":  # of equal rows of zeros and a one, the last alone
+            x = self._values[symbol.name, at]
+            return x * (np.cumsum(x[::-1], 0)[::-1] == 1)
         elif symbol.kind == "at the loss":
             at = self._loss + symbol.time
         elif symbol.kind in KEPT:  # kept in another step, the last for the one before 1
@@ -713,6 +748,23 @@ class Trial:
         if found is None:
             every = np.stack([np.asarray(self._look(right, k)) for k in range(1, self.T + 1)])
             found = self._cache[e, 0] = MIXED[symbol.kind](every)
+        return found[t - 1]
+
+    def _flipped(self, e: Expr, t: int) -> Any:
+        """dL/do_t with the steps that each sequence has in the other order."""
+        found = self._cache.get((e, 0))
+        if found is None:
+            right = name(e.symbol._replace(kind="error"), e.shape)
+            found = np.stack([np.asarray(self._look(right, k)) for k in range(1, self.T + 1)])
+            names = [m for m in MASKS if (m, 1) in self._values]
+            of = min(
+                [error.symbol.name for error in self.lines.form.errors].index(e.symbol.name), 1
+            )
+            mask = np.stack([self._values[names[of % len(names)], k] for k in range(1, self.T + 1)])
+            for b in range(self.B):
+                own = np.flatnonzero(mask[:, b, 0])
+                found[own, b] = found[own[::-1], b]
+            self._cache[e, 0] = found
         return found[t - 1]
 
     def _ev(self, e: Expr, t: int) -> Any:
@@ -943,12 +995,16 @@ class Trial:
         only: Container[str] | None = None,
         after: Mapping[str, Array] | None = None,
         onward: bool = False,
+        more: Mapping[tuple[int, int], Array] | None = None,
+        into: dict[tuple[str, int], Any] | None = None,
     ) -> dict[str, Array]:
         """The gradients, with some lines changed.
 
         only    of intermediate values, these alone
         after   gradients from step T + 1, by the name of a carry; zeros if left out
         onward  the steps from the first to the last: each hands on to the one after it
+        more    {(number of a changed line, step): what is added to its value there}
+        into    is filled with the values of the lines, {(name, step): value}
         """
         all_lines, T = self.lines.lines, self.T
         first = not self._sums
@@ -963,7 +1019,7 @@ class Trial:
         else:
             dirty, todo = self._behind(changes)
         self._dirty = dirty
-        now: dict[tuple[str, int], Any] = {}
+        now: dict[tuple[str, int], Any] = {} if into is None else into
         self._now = now
         now |= {(label, T): g for label, g in (after or {}).items()}
         sums: dict[str, Any] = {}
@@ -989,6 +1045,8 @@ class Trial:
                 got = self._ev(value, t)
                 if weight != 1.0:
                     got = weight * got
+                if more is not None and (k, t) in more:
+                    got = np.add(got, more[k, t])
                 label = line.target.symbol.name
                 if line.kind == "sum":
                     sums[label] = sums[label] + got
@@ -1006,8 +1064,8 @@ class Trial:
             for start, carry in zip(self.lines.form.starts, self.lines.form.carries, strict=True):
                 key = carry.name.symbol.name, 0
                 known[start] = now[key] if key in now else self._values[key]
-            more = evaluate(g.term, known, self.B)
-            through[label] = sums.get(label, self._sums.get(label)) + more
+            start_part = evaluate(g.term, known, self.B)
+            through[label] = sums.get(label, self._sums.get(label)) + start_part
         if first:
             self._values.update(now)
             self._sums = sums

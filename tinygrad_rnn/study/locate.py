@@ -3,68 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from .. import tree
-from ..equations import derive, print_text
+from ..equations import print_text
 from ..equations import vocabulary as V
-from ..equations.expr import Expr, make, number, shifted
+from ..equations.expr import Expr, make, number, shifted, symbols
 from ..equations.notation import boxed
 from ..graph import Array
-from .lines import Change, Line, Lines, Numbers, Trial, names_in
-from .problem import Problem
+from .finding import Finding
+from .lines import (
+    EXTENTS,
+    KEPT,
+    MASKS,
+    MIXED,
+    Change,
+    Line,
+    Lines,
+    Numbers,
+    Trial,
+    names_in,
+)
+from .ordered import Ordered
+from .problem import OTHER_TARGETS, Problem
 from .search import Candidate, Found, Item, Level, Search
 
-
-@dataclass(frozen=True)
-class Finding:
-    """A mistake in a backward pass.
-
-    kind      "missing f'(a)", "missing transpose", "missing term", "off by one in time", "wrong
-              sign", ..., or "unknown"
-    name      the quantity v whose gradient dL/dv is the first wrong one, walking back from the
-              loss; "" if it was not found
-    step      at which step, 1 for the first; None for the gradient of a parameter
-    words     the mistake
-    explains  the gradients that are wrong by exactly this mistake
-    equation  the right equation, as `derive` prints it; "" if it is not known
-    instead   the equation that was computed
-    right     the gradients that were right before it, walking back
-    also      other mistakes that give the same numbers
-    helper    whether `name` is that of a part which several backward equations share
-    """
-
-    kind: str
-    name: str
-    step: int | None
-    words: str
-    explains: tuple[str, ...] = ()
-    equation: str = ""
-    instead: str = ""
-    right: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
-    helper: bool = False
-
-    def __str__(self) -> str:
-        at = self.name if self.helper else f"dL/d{self.name}"
-        at += "" if self.step is None else f" at step {self.step}"
-        if self.kind == "forward pass":
-            at = f"the forward pass, {self.name}"
-        if self.kind == "unknown":
-            return f"{at if self.name else 'not found'}. {self.words}"
-        text = f"{at}. {self.kind[0].upper()}{self.kind[1:]}: {self.words}."
-        if self.instead:
-            text += f" Computed was {self.instead}; right is {self.equation}."
-        by = ", ".join(f"dL/d{name}" for name in self.explains if not name.endswith("_t"))
-        if by:
-            text += f" This alone gives exactly the given {by}."
-        if self.right:
-            text += f" Right before it: {', '.join(f'dL/d{name}' for name in self.right)}."
-        if self.also:
-            text += f" The same numbers come from: {'; '.join(self.also)}."
-        return text
+UNWRITTEN = {"last", "reversed", "flipped", "once", "at the loss", *KEPT, *MIXED}
+"""Kinds of symbols that have no notation of their own: they are said in words."""
 
 
 class Asked:
@@ -80,15 +46,17 @@ class Asked:
         call: Callable[[Numbers], tuple[dict[str, Array], dict[str, Array], dict[str, Array]]],
         between: Sequence[str],
         forward: Sequence[str],
+        ordered: Ordered,
     ) -> None:
-        self.lines, self._call = lines, call
+        self.lines, self._call, self._ordered = lines, call, ordered
         leaves = problem.leaves()
         starts = {
             start: f"{state.symbol.name}_0"
             for start, state in zip(problem.starts, lines.states, strict=True)
             if start in leaves
         }
-        self.names = {name: starts.get(name, name) for name in leaves}
+        here = starts | ordered.parameters
+        self.names = {name: here.get(name, name) for name in leaves}
         self.back = {value: key for key, value in self.names.items()}
         known = {line.of for line in lines.lines if line.kind == "backward"}
         self.between = {name: f"{name}_t" for name in between if name in known}
@@ -107,7 +75,8 @@ class Asked:
         """The given gradients, under the names of the lines; others are left out."""
         found = {self.names[n]: np.asarray(g, np.float64) for n, g in gradients.items()}
         found |= {self.between[n]: g for n, g in between.items() if n in self.between}
-        return found | {self.forward[n]: v for n, v in forward.items() if n in self.forward}
+        found |= {self.forward[n]: v for n, v in forward.items() if n in self.forward}
+        return self._ordered.given(found)
 
     def __call__(self, numbers: Numbers) -> dict[str, Array] | None:
         """The results of the function for other numbers; None if it cannot."""
@@ -140,30 +109,43 @@ def locate(
 
     Raises TypeError or ValueError if the cell has no derivation.
     """
-    cell = problem.for_any_batch()
-    if isinstance(problem.xs, np.ndarray):
-        lines = Lines(derive(cell, problem.xs.shape[-1]).form)
-    else:
-        step = tree.map_leaves(lambda x: x[0], problem.xs)
-        lines = Lines(derive(cell, inputs=step).form, tree.paths(problem.xs, "x"))
-    asked = Asked(problem, lines, call, list(between), list(forward))
+    ordered = Ordered(problem)
+    lines = Lines(ordered.form, ordered.names)
+    lines.lines = [line for line in lines.lines if line.of not in MASKS]
+    asked = Asked(problem, lines, call, list(between), list(forward), ordered)
     given = asked.renamed(gradients, between, forward)
     limits = {asked.names[name]: value for name, value in allowed.items() if name in asked.names}
-    search = Search(lines, problem, given, asked, limits, close)
+    search = Search(lines, problem, given, asked, limits, close, ordered.numbers)
+    _check(search, asked.renamed(problem.gradients(), {}, {}))
     found = search.run()
     wrong = _wrong(search, lines)
-    findings = [_finding(f, search, wrong, asked) for f in found]
+    doubtful = search.doubtful
+    findings = [_finding(f, search, wrong, asked) for f in found if f not in doubtful]
+    perhaps = [_finding(f, search, wrong, asked) for f in found if f in doubtful]
     rank = {asked.back.get(line.of, line.of): k for k, line in enumerate(lines.lines)}
     findings.sort(key=lambda f: (-(f.step or 0), rank.get(f.name, len(rank))))
     left = search.unexplained
     if left:
-        findings.append(_unknown(search, left, lines, asked))
+        search.only([f.candidate for f in found if f not in doubtful])
+        findings.append(_unknown(search, search.unexplained, lines, asked, perhaps))
+    findings = [replace(f, step=ordered.time(f.name, f.step)) for f in findings]
     notes = [
         f"Not looked at: the gradients of {name!r}, a name that no quantity of this cell "
         f"has; the names here: {', '.join(asked.known)}."
         for name in asked.unknown
     ]
+    if findings and not ordered.plain:
+        notes.append(ordered.note)
     return tuple(_merged(findings)), notes
+
+
+def _check(search: Search, right: Mapping[str, Array]) -> None:
+    """Raises ValueError if the equations of the cell have other gradients than its record."""
+    own = search.full.run(None)
+    for label in search.full.given.keys() & right.keys() & own.keys():
+        scale = max(float(np.abs(right[label]).max(initial=0.0)), 1e-300)
+        if not bool((np.abs(own[label] - right[label]) <= 1e-6 * scale).all()):
+            raise ValueError(f"its equations have another dL/d{label} than the record of its run")
 
 
 def _wrong(search: Search, lines: Lines) -> set[tuple[str, int]]:
@@ -188,11 +170,16 @@ def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: A
         words += f", {extents.pop()}"
     equation = instead = ""
     changes = [c for c in candidate.changes if c.weights is None]
-    altered = _written(found.before, changes, candidate.forward)
+    other = candidate.detail in OTHER_TARGETS
+    altered = [] if other else _written(found.before, changes, candidate.forward)
     if altered:
-        equation, instead = altered[-1 if step is None else 0]
+        own = [pair for pair in altered if _is_of(pair[0], name, found.before)]
+        equation, instead = (own or altered)[-1 if step is None else 0]
+        kinds = {s.symbol.kind for c in candidate.changes for s in symbols([c.value])}
         if candidate.kind == "missing sum over batch" or ", in " in candidate.detail:
             instead = ""  # it is said in words
+        elif kinds & UNWRITTEN:
+            instead = ""
     back = asked.back
     explains = tuple(back.get(n, n) for n in found.explains)
     name = back.get(name, name)
@@ -204,6 +191,12 @@ def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: A
     return Finding(
         candidate.kind, name, step, words, explains, equation, instead, seen, also, helper
     )
+
+
+def _is_of(equation: str, name: str, lines: Lines) -> bool:
+    """Whether an equation is that of the gradient of a parameter."""
+    of = next((g.of for g in lines.form.parameters if g.of.symbol.name == name), None)
+    return of is not None and equation.startswith(f"∂L/∂{print_text.text(boxed(of))} = ")
 
 
 def _written(
@@ -270,6 +263,13 @@ def _first_wrong(
         return f"{lines.states[0].symbol.name}_0", 1, []
     if candidate.forward:
         return *_first_other_value(base.trial, candidate), []
+    errors = [c for c in candidate.changes if lines.lines[c.line].kind == "error"]
+    if errors and len(errors) == len(candidate.changes):
+        return *_other_error(errors, lines, base.trial), []
+    unused = _unused(candidate, lines)
+    if unused is not None:
+        before = [line.of for line in lines.lines[:unused] if line.kind == "backward"]
+        return lines.lines[unused].of, base.trial.T, before
     a, b = base.run(None), base.run(candidate)
     backward = [line.of for line in lines.lines if line.kind == "backward"]
 
@@ -295,7 +295,33 @@ def _first_wrong(
         label = f"{state.symbol.name}_0"
         if differ(a[label], b[label]):
             return label, None, backward
-    return "the loss", None, []
+    return lines.lines[candidate.changes[0].line].of if candidate.changes else "", None, []
+
+
+def _other_error(changes: Sequence[Change], lines: Lines, trial: Trial) -> tuple[str, int]:
+    """The output whose dL/do_t is another one, and the last such step."""
+    for t in range(trial.T, 0, -1):
+        for change in changes:
+            line = lines.lines[change.line]
+            here = EXTENTS[change.extent](t, trial.T)
+            if here and not np.array_equal(
+                trial.value(line.value, t), trial.value(change.value, t)
+            ):
+                return line.of.removeprefix("loss's "), t
+    return lines.lines[changes[0].line].of.removeprefix("loss's "), trial.T
+
+
+def _unused(candidate: Candidate, lines: Lines) -> int | None:
+    """The line of a cotangent that a mistake leaves without a use: all its uses are of another."""
+    values = {c.line: c.value for c in candidate.changes if not c.extent}
+    changed = lines.changed(candidate.changes).lines
+    for k, line in enumerate(lines.lines):
+        if line.kind == "backward" and k not in values and len(values) > 1:
+            label = line.target.symbol.name
+            used = any(label in names_in(other.value) for other in lines.lines)
+            if used and not any(label in names_in(other.value) for other in changed):
+                return k
+    return None
 
 
 def _first_other_value(trial: Trial, candidate: Candidate) -> tuple[str, int]:
@@ -310,7 +336,9 @@ def _first_other_value(trial: Trial, candidate: Candidate) -> tuple[str, int]:
     return form.forward[min(candidate.forward)].targets[0].symbol.name, 1
 
 
-def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked) -> Finding:
+def _unknown(
+    search: Search, left: list[str], lines: Lines, asked: Asked, perhaps: Sequence[Finding] = ()
+) -> Finding:
     """The place where gradients part that no rewrite explains."""
     back = asked.back
     given = search.full.given
@@ -319,6 +347,10 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked) -> Fin
     words = "No rewrite of one line or two gives these numbers. "
     words += f"Right: {', '.join(f'dL/d{n}' for n in right) or 'none'}. "
     words += f"Wrong: {', '.join(f'dL/d{n}' for n in wrong) or 'none'}."
+    for part in [p for p in perhaps if p.explains][:1]:
+        some = ", ".join(f"dL/d{n}" for n in part.explains if not n.endswith("_t"))
+        words += f" Of these {some or 'some'} would come from this, the others not: dL/d{part.name}"
+        words += f", {part.kind}, {part.words}."
     if not search.linear:
         words += (
             " The pass is not linear in e, as a backward pass is: of an e twice as large it does "
@@ -349,10 +381,14 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked) -> Fin
             "your function also give values of the forward pass, as a third dict {name: (T, ...)}"
         )
         return Finding("unknown", back.get(of, of), None, words + ".")
-    near, all_of_it, certain = _nearest(search)
     t = _last_wrong_input(search)
     if t is not None:
         words += f" dL/dx_t is wrong from step {t} on back."
+    if len(wrong) == 1:
+        return Finding(
+            "unknown", wrong[0], t, words + " All others are right: look at its equation."
+        )
+    near, all_of_it, certain = _nearest(search)
     if near is not None and all_of_it and not right:
         words += (
             " So the forward pass may differ too: let your function also give values of it, as a "
@@ -369,8 +405,7 @@ def _unknown(search: Search, left: list[str], lines: Lines, asked: Asked) -> Fin
         t = None if near.kind == "sum" or not certain else t or _shortest(search)
         helper = near.of in lines.helpers
         return Finding("unknown", back.get(near.of, near.of), t, words, helper=helper)
-    alone = [back.get(n, n) for n in left] if len(left) == 1 else wrong
-    return Finding("unknown", alone[0] if len(alone) == 1 else "", None, words)
+    return Finding("unknown", "", None, words)
 
 
 def _of_error(line: Line, lines: Lines) -> bool:
@@ -398,7 +433,7 @@ def _nearest(search: Search) -> tuple[Line | None, bool, bool]:
     """The line that all wrong gradients depend on, and as little else as possible; whether nothing
     is right; and whether all that depends on the line is wrong, from the last wrong dL/dx_t on.
     """
-    level = next((lv for lv in search.levels if lv.wrong(lv.run(None))), search.full)
+    level = search.full
     wrong = level.wrong(level.run(None))
     right = Level(level.numbers, level.run(None), 1e-9, level.trial, {}, level.sticky)
     names = {name for name, _ in wrong}
@@ -436,4 +471,4 @@ def _merged(findings: list[Finding]) -> list[Finding]:
     return list(merged.values())
 
 
-__all__ = ["Finding", "locate", "said"]
+__all__ = ["locate", "said"]

@@ -27,6 +27,17 @@ Loss = Callable[[Any, Any], Any]
 
 DOUBLE = np.dtype(np.float64)
 
+OTHER_TARGETS = {
+    "in dL/do the target of the step before is taken": "off by one in time",
+    "in dL/do the target of the step after is taken": "off by one in time",
+    "in dL/do the target is taken with the other sign": "wrong sign",
+    "in dL/do the target is missing": "missing term",
+    "dL/do is the softmax alone: the one-hot target is not subtracted": "missing term",
+    "in dL/do the one-hot target is added to the softmax, not subtracted": "wrong sign",
+    "dL/do is minus the one-hot target alone: the softmax is missing": "missing term",
+}
+"""Mistakes with targets, in a pass that computes dL/do itself, and their kinds."""
+
 
 class NotFiniteError(ValueError):
     """A parameter has numbers that are NaN or infinite, and so has all that is computed with it."""
@@ -144,7 +155,7 @@ class Problem:
         **options: Any,
     ) -> None:
         self._given = cell, xs, targets, loss, state
-        self._options = options
+        self.options = options
         self.cell = in_double(cell)
         self.xs: Any = _sequence(xs)
         parts = tree.leaves(self.xs)
@@ -222,6 +233,34 @@ class Problem:
             )
         return value
 
+    def other_errors(self) -> dict[str, list[Array]]:
+        """dL/do_t with other targets, by the mistake: a key of `OTHER_TARGETS`."""
+        before, after, sign, gone, softmax, added, alone = OTHER_TARGETS
+        ys = self._targets
+        found: dict[str, list[Array]] = {}
+        if any(y is None for y in ys):
+            return found
+        found[before], found[after] = (self._errors([*ys[k:], *ys[:k]]) for k in (-1, 1))
+        labels = all(tree.entries(y) is None and np.asarray(y).dtype.kind in "iu" for y in ys)
+        if not labels:
+            for label, c in ((sign, -1.0), (gone, 0.0)):
+                found[label] = self._errors([tree.map_leaves(lambda v: c * v, y) for y in ys])  # noqa: B023 - used at once
+        elif self._loss is None:
+            o = np.stack([tree.leaves(step)[0].numpy() for step in self.run.steps])
+            p = np.asarray(ops.softmax(o, axis=-1))
+            (e,) = tree.leaves(self.e)
+            found |= {softmax: [p], added: [2 * p - e], alone: [e - p]}
+        return found
+
+    def _errors(self, targets: Sequence_[Any]) -> list[Array]:
+        """dL/do_t with these targets, of each output."""
+        found = []
+        for t, (output, target) in enumerate(zip(self.run.steps, targets, strict=True), 1):
+            alone = [tensor(part.numpy()) for part in tree.leaves(output)]
+            value = self._loss_at(t, tree.rebuild(output, iter(alone)), target)
+            found.append(gradients(value, alone))
+        return [np.stack(part) for part in zip(*found, strict=True)]
+
     def _state(self) -> Any:
         return tree.rebuild(self._structure, iter(self._start.values()))
 
@@ -298,7 +337,7 @@ class Problem:
         right, moved = self.gradients(), dict.fromkeys(self.leaves(), 0.0)
         for seed in range(3):
             with rounded(16 * epsilon, seed), np.errstate(all="ignore"):
-                other = Problem(*self._given, **self._options).gradients()
+                other = Problem(*self._given, **self.options).gradients()
             for name, g in other.items():
                 moved[name] = max(moved[name], float(np.abs(g - right[name]).max(initial=0.0)))
         return moved
@@ -332,7 +371,7 @@ class Problem:
             parts = zip(names, tree.leaves(self.xs), strict=True)
             xs = tree.rebuild(self.xs, iter([value if n == name else part for n, part in parts]))
         state = tree.rebuild(self._structure, iter(start.values()))
-        run = unroll(cell, _steps(xs), state, **self._options)
+        run = unroll(cell, _steps(xs), state, **self.options)
         return float(
             sum(
                 self._loss_at(t, output, target).item()

@@ -16,11 +16,21 @@ import numpy as np
 
 from .. import ops
 from ..equations import vocabulary as V
-from ..equations.expr import Expr, Symbol, make, name, number, order, replaced, symbols
+from ..equations.expr import (
+    Expr,
+    Symbol,
+    make,
+    name,
+    number,
+    order,
+    replaced,
+    shifted,
+    symbols,
+)
 from ..equations.sizes import grows
 from ..primitive import Primitive
 from ..tensor import tensor
-from .lines import MIXED, Lines, Slope, factors, pieces, product, terms, total
+from .lines import MASKS, MIXED, Lines, Slope, factors, pieces, product, terms, total
 
 COSTS = {
     "missing term": 1.0,
@@ -153,6 +163,11 @@ def _of_sum(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             gone = [part for i, (_, part) in enumerate(parts) if i not in kept]
             left = total([parts[i] for i in kept], e.shape)
             yield _rewrite("missing term", left, "without {} and {}", *gone, more=0.4)
+    for (i, (_, lost)), (j, (_, again)) in itertools.permutations(enumerate(parts), 2):
+        if lost.shape == again.shape and len(parts) < 5:
+            copied = total([*parts[:i], parts[j], *parts[i + 1 :]], e.shape)
+            text = "without {}, and {} is there twice"
+            yield _rewrite("missing term", copied, text, lost, again, more=0.5)
     yield from _brackets(e, parts)
     if len(parts) == 2:
         (a, x), (b, y) = parts
@@ -704,16 +719,47 @@ def _operands(e: Expr, scope: Scope) -> Iterator[Rewrite]:
     if backward and symbol.kind == "delta":
         later = name(symbol._replace(time=1), e.shape)
         yield _rewrite("off by one in time", later, "{} where {} is wanted", later, e, more=0.3)
+    if symbol.time is None and not backward:
+        for g in scope.lines.form.parameters:
+            if g.of.shape == e.shape:
+                yield _rewrite("wrong operand", g.of, "{} where {} is wanted", g.of, e)
     for other in scope.values(e.shape, backward):
         if other.symbol.name == symbol.name:
             continue
         if backward:
-            yield _rewrite("wrong operand", other, "{} where {} is wanted", other, e)
+            yield _instead(other, e, scope)
             continue
         for shift in (0, -1):
             moved = name(other.symbol._replace(time=shift), e.shape)
             more = 0.0 if shift == (symbol.time or 0) else 0.4
-            yield _rewrite("wrong operand", moved, "{} where {} is wanted", moved, e, more=more)
+            same = other.symbol.name == symbol.name.replace(
+                "_new", ""
+            )  # the state, kept where it has ended
+            if same and shift:
+                text = "{} where {} is wanted"
+                yield _rewrite("off by one in time", moved, text, moved, e, more=more)
+            else:
+                yield _instead(moved, e, scope, more)
+
+
+def _instead(other: Expr, e: Expr, scope: Scope, more: float = 0.0) -> Rewrite:
+    """One value for another; of a product a part, perhaps, which then lacks factors."""
+    shift = e.symbol.time or 0
+    for label, value in (
+        *((line.target, line.value) for line in scope.lines.lines if line.kind == "backward"),
+        *((eq.target, eq.value) for eq in scope.lines.form.forward if len(eq.targets) == 1),
+    ):
+        if label.symbol.name != e.symbol.name:
+            continue
+        parts = [shifted(f, shift) for f in factors(value)]
+        if other in parts and len(parts) > 1:
+            slope = scope.lines.slope(value)
+            kind = "missing factor" if slope is None else "missing f'(a)"
+            parts.remove(other)
+            rest = product(parts, e.shape)
+            text = "{} where {} is wanted, without the factor {}"
+            return _rewrite(kind, other, text, other, e, rest, more=0.9 + more)
+    return _rewrite("wrong operand", other, "{} where {} is wanted", other, e, more=more)
 
 
 def insertions(e: Expr, scope: Scope) -> Iterator[Rewrite]:
@@ -734,6 +780,18 @@ def insertions(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             new = replaced(e, {part: make(V.MULTIPLY, [part, f], part.shape)})
             yield _rewrite("extra factor", new, text + " is a factor", v, v)
     yield from _at_the_output(e, scope)
+    for s in symbols([e]):
+        if s is not e and s.shape == e.shape and _is_backward(s) and e.op is not V.ADD:
+            text = "{} as it is, without the factors and terms beside it"
+            yield _rewrite("missing factor", s, text, s, more=0.4)
+    for s in symbols([e]):  # the error of a step that a sequence has not
+        for error in scope.lines.form.errors if s.symbol.name in MASKS else ():
+            inner = scope.lines.enter[error]
+            if lines[scope.k].kind == "carry" and inner.shape == e.shape:
+                opposite = make(V.SUBTRACT, [number(1), s], s.shape)
+                new = make(V.ADD, [e, make(V.MULTIPLY, [opposite, inner], e.shape)], e.shape)
+                text = "the losses after a sequence's end reach its last state"
+                yield _rewrite("extra term", new, text, more=-0.6)
     for value in scope.lines.forward:
         if value.shape == e.shape:
             for shift in (0, -1):
@@ -756,6 +814,20 @@ def insertions(e: Expr, scope: Scope) -> Iterator[Rewrite]:
             if value.shape == e.shape:
                 more = make(V.MULTIPLY, [other, value], e.shape)
                 yield _rewrite("extra term", make(V.ADD, [e, more], e.shape), text, more, more=0.5)
+
+
+def in_one_term(e: Expr, scope: Scope) -> Iterator[Rewrite]:
+    """A factor more in one term of a line."""
+    parts = terms(e)
+    for i, (sign, part) in enumerate(parts if len(parts) > 1 else ()):
+        for value in scope.lines.forward:
+            for shift in (0, -1, 1) if value.shape == part.shape else ():
+                v = name(value.symbol._replace(time=shift), part.shape)
+                opposite = make(V.SUBTRACT, [number(1), v], part.shape)
+                for f in (v, opposite):
+                    new = make(V.MULTIPLY, [part, f], part.shape)
+                    both = total([*parts[:i], (sign, new), *parts[i + 1 :]], e.shape)
+                    yield _rewrite("extra factor", both, "{} is a factor of {} too", f, part)
 
 
 def _at_the_output(e: Expr, scope: Scope) -> Iterator[Rewrite]:
@@ -895,8 +967,8 @@ def kept(
             at = sorted({k for u in some for k in used[u]})
             values = {k: replaced(lines.lines[k].value, moved) for k in at}
             yield "off by one in time", (text, ()), 1.7, values
-    for s in lines.forward:  # a list that begins one step early or late
-        uses = [u for u in used if u.symbol.name == s.symbol.name]
+    for label in dict.fromkeys(u.symbol.name for u in timed):  # a list that begins early or late
+        uses = [u for u in used if u.symbol.name == label]
         if len(uses) < 2:
             continue
         for shift in (-1, 1):
@@ -948,6 +1020,10 @@ def of_gradient(k: int, lines: Lines) -> Iterator[Rewrite]:
                 new = replaced(e, {s: name(s.symbol._replace(kind=mixed), s.shape)})
                 text = f"the rows of {{}} are made flat {mixed}, those of the gradient are not"
                 yield _rewrite("wrong operand", new, text, s, more=-0.5)
+        if s.symbol.kind == "input":
+            new = replaced(e, {s: name(s.symbol._replace(kind="once"), s.shape)})
+            text = "a token that several sequences of the batch have in one step is counted once"
+            yield _rewrite("missing sum over batch", new, text, more=0.2)
     if e.op is V.MATMUL and e.args[0].op is V.TRANSPOSE and len(batched) > 1:
         x, d = e.args[0].args[0], e.args[1]
         sums = [
@@ -1013,6 +1089,11 @@ def at_one_use(e: Expr, scope: Scope) -> Iterator[Rewrite]:
         value = scope.lines.lines[k].value
         for r in rewrites(value, scope):
             yield r._replace(value=replaced(e, {s: r.value}), cost=r.cost + 0.5)
+        for inner in symbols([value]):  # a cotangent before a slope is a part of the same equation
+            if scope.lines.is_own(inner) and scope.lines.lines[scope.k].kind == "carry":
+                for r in rewrites(scope.lines.lines[own[inner]].value, scope):
+                    new = replaced(e, {s: replaced(value, {inner: r.value})})
+                    yield r._replace(value=new, cost=r.cost + 0.5)
 
 
 __all__ = [
@@ -1020,7 +1101,10 @@ __all__ = [
     "Rewrite",
     "Scope",
     "at_one_use",
+    "before_slopes",
     "clipped",
+    "everywhere",
+    "in_one_term",
     "insertions",
     "kept",
     "of_one_part",
@@ -1028,6 +1112,7 @@ __all__ = [
     "other_functions",
     "of_gradient",
     "primitive_of",
+    "reordered",
     "rewrites",
     "shortened",
 ]

@@ -24,8 +24,20 @@ from .. import tree
 from ..equations import vocabulary as V
 from ..equations.expr import Expr, make, name, number, replaced, symbols
 from ..graph import Array
-from .lines import EXTENTS, SENSELESS, Change, Line, Lines, Numbers, Trial, terms, total
-from .problem import Problem
+from .lines import (
+    EXTENTS,
+    MASKS,
+    SENSELESS,
+    Change,
+    Line,
+    Lines,
+    Numbers,
+    Trial,
+    other_error,
+    terms,
+    total,
+)
+from .problem import OTHER_TARGETS, Problem
 from .rewrites import (
     Rewrite,
     Scope,
@@ -33,6 +45,7 @@ from .rewrites import (
     before_slopes,
     clipped,
     everywhere,
+    in_one_term,
     insertions,
     kept,
     of_gradient,
@@ -44,8 +57,12 @@ from .rewrites import (
     shortened,
 )
 
-EFFORT = 600_000
+EFFORT = 300_000
 """How many lines are computed at most, each step anew: some seconds."""
+REST = 25_000
+"""How many of the problem that was given, if nothing explains a smaller one."""
+UNKNOWNS = 150
+"""For how many numbers in a line it is asked which values of it would give the gradients."""
 LONGEST = 40
 """For how many steps the (t, k) table is looked through."""
 SHORT = 12
@@ -82,6 +99,12 @@ CHAINS: tuple[tuple[str, str, Callable[[int, int], Iterable[int]]], ...] = (
 )
 """Other products of Jacobians: kind, words, (t, k) -> steps."""
 
+SLIPS = (
+    "missing term", "missing transpose", "missing factor", "missing f'(a)", "wrong sign",
+    "off by one in time", "wrong operand",
+)  # fmt: skip
+"""Kinds of mistakes that are looked for twice in one equation."""
+
 Item = tuple[str, int]
 """A gradient and a part of it: a gate's block of columns, or a step."""
 
@@ -103,6 +126,7 @@ class Candidate:
     alone    the gradients that are computed so, if others are computed rightly
     back     how many steps before the last the state's gradient is wrong first, of parts of the
              table
+    second   another mistake, whose changes are among these
     cost     how far-fetched it is
     """
 
@@ -117,6 +141,7 @@ class Candidate:
     onward: bool = False
     alone: frozenset[str] = frozenset()
     back: int | None = None
+    second: Candidate | None = None
     cost: float = 1.0
 
     @property
@@ -128,6 +153,10 @@ class Candidate:
         """The same at some of the steps only."""
         changes = tuple(c._replace(extent=extent) for c in self.changes)
         return replace(self, changes=changes, cost=self.cost + 0.3)
+
+
+Stage = Callable[["Level", set[Item]], Iterable[Candidate]]
+"""Candidates for what is wrong at a level."""
 
 
 @dataclass
@@ -165,11 +194,11 @@ class Level:
                         zeros = [np.zeros_like(s) for s in numbers.starts]
                         numbers = replace(numbers, starts=zeros)
                     found = self.others[key] = Trial(trial.lines, numbers, candidate.forward)
-                    self.computed += 2 * trial.T * len(trial.lines.lines)
+                    self.computed += trial.T * len(trial.lines.lines)
                 trial = found
             if candidate.whole:
                 got = trial.differentiated()
-                self.computed += 4 * trial.T * len(trial.lines.lines)
+                self.computed += 3 * trial.T * len(trial.lines.lines)
                 return got | trial.values() if self.asks_values else got
         if candidate is not None and candidate.leak:
             got = trial.leaking(changes, range(trial.B)[:: candidate.leak])
@@ -273,6 +302,184 @@ class Found:
     sticky: tuple[Change, ...]
 
 
+class Solved:
+    """Values that some lines must have had, and all lines with them.
+
+    level  the problem
+    now    the values of the lines, {(name, step): value}
+    known  {(number of a line, step): which entries follow from what was given}
+    """
+
+    def __init__(
+        self,
+        level: Level,
+        now: dict[tuple[str, int], Any],
+        known: dict[tuple[int, int], Array],
+    ) -> None:
+        self.level, self.now, self.known = level, now, known
+
+    def extents(self, k: int, e: Expr) -> list[str]:
+        """The steps, as keys of EXTENTS, at which a line must be this: all if they can be."""
+        trial = self.level.trial
+        line = trial.lines.lines[k]
+        label, back = line.target.symbol.name, int(line.kind == "carry")
+        same: list[tuple[bool, bool]] = []
+        for t in range(1, trial.T + 1):
+            wanted, known = self.now[label, t - back], self.known[k, t]
+            if not known.any():  # nothing that was given depends on it
+                same.append((True, True))
+                continue
+            close = []
+            for value in (e, line.value):
+                try:
+                    got = trial.value_among(value, t, self.now)
+                    scale = max(float(np.abs(got).max(initial=0.0)), 1e-300)
+                    apart = float(np.abs(got - wanted)[known].max(initial=0.0))
+                except SENSELESS:
+                    return []
+                near = max(1e-6, 3 * self.level.close) * scale
+                close.append(scale < np.inf and apart <= near)
+            same.append((close[0], close[1]))
+            self.level.computed += 1
+            if not any(close):
+                return []
+        if all(right for _, right in same):
+            return []  # it is the line as it is
+        if all(one for one, _ in same):
+            return [""]
+        return [
+            extent
+            for extent, holds in list(EXTENTS.items())[1:]
+            if all(one[not holds(t, trial.T)] for t, one in enumerate(same, 1))
+        ]
+
+    def factor(self, k: int, e: Expr, rest: Expr | None, sign: int) -> float | None:
+        """The number that a line must be times this, after the rest is taken off."""
+        trial = self.level.trial
+        line = trial.lines.lines[k]
+        label, back = line.target.symbol.name, int(line.kind == "carry")
+        given, wanted = [], []
+        for t in range(1, trial.T + 1):
+            known = self.known[k, t]
+            if known.any():
+                value = self.now[label, t - back]
+                if rest is not None:
+                    value = value - trial.value_among(rest, t, self.now)
+                given.append(sign * value[known])
+                whole = np.broadcast_to(trial.value_among(e, t, self.now), known.shape)
+                wanted.append(whole[known])
+        if sum(g.size for g in given) < 3 or not any(w.any() for w in wanted):
+            return None
+        return constant(given, wanted, max(1e-6, 3 * self.level.close))
+
+
+class Fitted:
+    """The lines of which other values, whatever they are, give all that was given.
+
+    level, wrong  a problem, and the items that are wrong there
+
+    Gradients are linear in the value of each line of the backward pass, so it can be solved for, if
+    these are not too many numbers. `known` is False where other things than gradients were given.
+    """
+
+    def __init__(self, level: Level, wrong: set[Item]) -> None:
+        self.level = level
+        self.names = {name for name, _ in wrong}
+        base = level.run(None)
+        self._base = {n: base[n] for n in level.given if n in base}
+        self.known = len(self._base) == len(level.given) and not level.asks_values
+        self.known &= all(np.isfinite(g).all() for g in level.given.values())
+        self._columns: dict[int, Array] = {}
+        self._fits: dict[tuple[int, ...], tuple[Array, Array] | None] = {}
+        near = []
+        for n, g in level.given.items() if self.known else ():
+            size = max(float(np.abs(v).max(initial=0.0)) for v in (g, base[n]))
+            near.append(np.full(g.size, level.close * size + level.allowed.get(n, 0.0) + 1e-300))
+        self._scale = np.concatenate(near) if near else np.ones(0)
+        for k, line in enumerate(level.trial.lines.lines):
+            if not self.known or line.kind not in ("error", "backward", "carry"):
+                continue
+            if not self.names & level.trial.lines.reach(k, True):
+                continue
+            shape = np.shape(level.trial.value(line.value, 1))
+            if level.trial.T * int(np.prod(shape)) <= UNKNOWNS:
+                self._columns[k] = self._responses(k, shape)
+        if self.known:
+            self._wanted = self._flat({n: g - base[n] for n, g in level.given.items()})
+
+    def _flat(self, gradients: Mapping[str, Array]) -> Array:
+        joined = np.concatenate([np.ravel(gradients[n]) for n in self._base])
+        return np.asarray(joined / self._scale)
+
+    def _responses(self, k: int, shape: tuple[int, ...]) -> Array:
+        """How the given gradients change with each number of a line."""
+        level, size = self.level, int(np.prod(shape))
+        changes = (*level.sticky, Change(k, level.trial.lines.lines[k].value))
+        columns = []
+        for t, i in itertools.product(range(1, level.trial.T + 1), range(size)):
+            unit = np.zeros(size)
+            unit[i] = 1.0
+            got = level.trial.run(changes, level.given, more={(k, t): unit.reshape(shape)})
+            columns.append(self._flat({n: got[n] - g for n, g in self._base.items()}))
+        level.computed += level.trial.T * len(columns) * level.trial.behind(changes)
+        return np.stack(columns, 1)
+
+    def _solution(self, lines: tuple[int, ...]) -> tuple[Array, Array] | None:
+        """The numbers to be added to some lines, and which of them are certain; None if none give
+        all that was given.
+        """
+        if lines not in self._fits:
+            matrix = np.concatenate([self._columns[k] for k in lines], 1)
+            u, s, v = np.linalg.svd(matrix, full_matrices=False)
+            some = s > (1e-7 if self.level.close < 1e-5 else 1e-2) * s.max(initial=1e-300)
+            x = ((u[:, some].T @ self._wanted) / s[some]) @ v[some]
+            fits = bool((np.abs(matrix @ x - self._wanted) <= 3).all())
+            certain = (v[some] ** 2).sum(0) > 1 - 1e-6
+            self._fits[lines] = (x, certain) if fits else None
+        return self._fits[lines]
+
+    def singles(self) -> list[int]:
+        """The lines of which another value gives all that was given."""
+        return [k for k in self._columns if self._solution((k,)) is not None]
+
+    def pairs(self) -> Iterator[tuple[int, ...]]:
+        """Two lines of which other values give all that was given, if no single one does."""
+        sizes = [c.shape[1] for c in self._columns.values()]
+        if not self.singles() and 2 * max(sizes, default=0) <= UNKNOWNS:
+            pairs = itertools.combinations(self._columns, 2)
+            yield from (pair for pair in pairs if self._solution(pair) is not None)
+
+    def solved(self, lines: tuple[int, ...]) -> Solved | None:
+        """The values that some lines must have had, with all lines behind them."""
+        solution = self._solution(lines)
+        if solution is None:
+            return None
+        level, more, known, at = self.level, {}, {}, 0
+        own = level.trial.lines.lines
+        for k in lines:
+            shape = np.shape(level.trial.value(own[k].value, 1))
+            size = int(np.prod(shape))
+            for t in range(1, level.trial.T + 1):
+                more[k, t], known[k, t] = (s[at : at + size].reshape(shape) for s in solution)
+                at += size
+            if not any(known[k, t].any() for t in range(1, level.trial.T + 1)):
+                return None
+        now: dict[tuple[str, int], Any] = {}
+        changes = (*level.sticky, *(Change(k, own[k].value) for k in lines))
+        level.trial.run(changes, level.given, more=more, into=now)
+        return Solved(level, now, known)
+
+    def refuted(self, candidate: Candidate) -> bool:
+        """Whether another value of one line would do, and this is a mistake in a line of which none
+        would.
+        """
+        if not self.known or len({c.line for c in candidate.changes}) != 1:
+            return False
+        (k,) = {c.line for c in candidate.changes}
+        single = self.singles()
+        return k in self._columns and bool(single) and k not in single
+
+
 class Search:
     """A search for the mistakes in given gradients.
 
@@ -282,6 +489,7 @@ class Search:
     call     the function that gave them, for other problems: Numbers -> gradients as `given`, or
              None if it cannot be asked
     allowed  {name: how far off a gradient may be}
+    plain    a problem's numbers -> those of plain steps, which the lines are run on
     """
 
     def __init__(
@@ -292,12 +500,16 @@ class Search:
         call: Callable[[Numbers], dict[str, Array] | None],
         allowed: dict[str, float],
         close: float = 1e-7,
+        plain: Callable[[Numbers], Numbers] = lambda numbers: numbers,
     ) -> None:
         self.lines = lines
-        self.numbers = numbers = numbers_of(problem)
+        self.numbers = numbers = plain(numbers_of(problem))
         self.full = Level(numbers, given, close, Trial(lines, numbers), allowed)
         self.levels: list[Level] = []
         others, self.linear, self.bounds = _smaller(problem, lines, call, given)
+        if others and others[-1].others:  # of the problem itself
+            self.numbers = numbers = plain(others.pop())
+            self.full = Level(numbers, given, close, Trial(lines, numbers), allowed)
         for other in others:
             answer = call(other)
             if answer is None or set(answer) != set(given):
@@ -305,12 +517,14 @@ class Search:
                 break
             if not all(np.isfinite(g).all() for g in answer.values()):
                 break
+            other = plain(other)
             self.levels.append(Level(other, answer, max(close, 1e-8), Trial(lines, other)))
         self.levels.append(self.full)
         self._original = lines
         self._numbers = {id(level): level.numbers for level in self.levels}
         self.found: list[Found] = []
         self.told = False
+        self._limit = EFFORT
         self._reached: dict[tuple[int, bool], set[str]] = {}
         self._made: dict[Any, list[Any]] = {}
 
@@ -328,11 +542,15 @@ class Search:
                     break
                 if level is self.full and self._told():
                     return self.found
+                if stuck:
+                    self._limit = self.effort + REST
                 options = self._options(level, wrong, stuck)
-                if not options:
+                if options:
+                    self._take(options)
+                    self._limit = max(self._limit, self.effort + EFFORT // 4)
+                elif not self._two_in_one(level, wrong):
                     stuck = True
                     break
-                self._take(options)
                 if self.told:
                     return self.found
         if self.unexplained:  # then mistakes count only if they make a whole gradient right
@@ -350,9 +568,27 @@ class Search:
             self.found = []
             self.only([])
             if not self._told(instead=True):
-                self.found = several
-                self.only([f.candidate for f in several])
+                self._needed(several)
         return self.found
+
+    def _needed(self, several: list[Found]) -> None:
+        """Of several mistakes that explain everything those without which it is not explained."""
+        for found in several:
+            rest = [other for other in several if other is not found]
+            lines = {c.line for c in found.candidate.changes}
+            if not lines or any(lines & {c.line for c in f.candidate.changes} for f in rest):
+                continue  # the others are changes of its equation
+            self.only([f.candidate for f in rest])
+            if not any(level.wrong(level.run(None)) for level in self.levels):
+                several = rest
+        self.only([f.candidate for f in several])
+        self.found = several
+
+    @property
+    def doubtful(self) -> list[Found]:
+        """Mistakes on the way to gradients that they do not explain."""
+        left = set(self.unexplained)
+        return [f for f in self.found if left & self._reach(f.candidate, 3)] if left else []
 
     def only(self, candidates: Sequence[Candidate]) -> None:
         """Go on from these mistakes, as if no others had been found."""
@@ -423,25 +659,53 @@ class Search:
             for n, g in level.given.items()
             if n not in names and g.any() and not n.endswith(("_t", " value"))
         }
+        fitted = Fitted(level, wrong)
+        for likely in (True, False) if fitted.known else ():
+            found = self._local(fitted, likely)
+            if found and self._all_explained(found):
+                return found
+            best += found
+        if best:
+            most, cheapest = len(wrong), min(c.cost for c in best)
+        stages: list[Stage]
         stages = [self._likely, self._forward, self._unlikely, self._at_some_steps]
         if not self.found:
             stages.append(self._other_cells)
-        if tried:  # no other forward pass gives what was given for fewer steps
+        if tried or not self.linear:  # no other forward pass gives what was given
             stages = [self._likely, self._unlikely, self._at_some_steps]
-        for stage in stages:
+        several: list[Stage] = []  # these count only if they explain everything
+        if fitted.known:
+            several = [self._alike, *([partial(self._pairs, fitted)] * (not best))]
+            if not (
+                self.found or tried or fitted.singles()
+            ):  # no line but another forward pass, perhaps
+                stages.sort(key=lambda stage: stage not in (self._forward, self._other_cells))
+        rounds = [(False, stage) for stage in [*several, *stages]]
+        rounds += [(True, stage) for stage in stages if fitted.known and fitted.singles()]
+        start = self.effort
+        for refuted, stage in rounds:
+            limit = self._limit
+            if fitted.known and fitted.singles():  # its own mistakes were all looked through
+                limit = min(limit, start + EFFORT // 4)
+            if stage in (self._forward, self._other_cells):  # the others have their part
+                limit = (self.effort + limit) // 2
             for candidate in stage(level, wrong):
                 if most == len(wrong) and candidate.cost >= cheapest + 1.0:
                     break  # they are sorted
+                if fitted.refuted(candidate) is not refuted:
+                    continue
                 reach = set() if candidate.alone else self._reach(candidate, level.trial.T)
                 if not right.isdisjoint(reach):
                     continue
-                if self.effort > EFFORT:
-                    return best
+                if reach and names.isdisjoint(self._reach(candidate, 3)):
+                    continue  # it changes nothing that is wrong
+                if self.effort > limit:
+                    break
                 try:
                     left = level.left(level.run(candidate), wrong)
                 except SENSELESS:
                     continue
-                if left is None or len(left) == len(wrong):
+                if left is None or len(left) == len(wrong) or (left and stage in several):
                     continue
                 if left and candidate.complete:
                     continue
@@ -509,7 +773,15 @@ class Search:
         scored.sort(key=lambda entry: entry[:3])
         _, _, _, chosen, left = scored[0]
         also = [c for *_, c, some in scored[1:] if some == left and c.kind != chosen.kind]
-        chosen = self._in_others_too(chosen)
+        self._keep(self._in_others_too(chosen), also)
+
+    def _keep(self, chosen: Candidate, also: Sequence[Candidate] = ()) -> None:
+        """Take a mistake for found, and go on from the lines that have it."""
+        if chosen.second is not None:
+            lines = {c.line for c in chosen.second.changes}
+            first = tuple(c for c in chosen.changes if c.line not in lines)
+            self._keep(chosen.second)
+            chosen = replace(chosen, changes=first, second=None)
         before = self.full.wrong(self.full.run(None))
         after = self.full.wrong(self.full.run(chosen))
         names = list(self.full.given)
@@ -520,6 +792,99 @@ class Search:
         )
         self._accept(chosen)
         self.told = chosen.complete
+
+    def _local(self, fitted: Fitted, likely: bool) -> list[Candidate]:
+        """Mistakes that give a line the value that it must have had."""
+        solved = {k: fitted.solved((k,)) for k in fitted.singles()}
+        found = [c for k, s in solved.items() if s for c in self._matching(k, s, likely)]
+        if likely:  # values that do not follow from what was given
+            for k in (k for k, s in solved.items() if s is None):
+                found += [c for c in self._plain(k) if self._still_wrong(fitted.level, c) == set()]
+        least = min((c.cost for c in found), default=0.0)
+        return sorted((c for c in found if c.cost < least + 1.0), key=lambda c: c.cost)
+
+    def _plain(self, k: int) -> list[Candidate]:
+        """The likely rewrites of a line."""
+        return [
+            Candidate(r.kind, *r.detail, changes=(Change(k, r.value),), cost=r.cost)
+            for r in self._rewrites(k)
+        ]
+
+    def _alike(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
+        """One mistake made in several lines, or in the last of a gradient."""
+        for c in [*self._likely(level, wrong), *self._unlikely(level, wrong)]:
+            lines = {change.line for change in c.changes}
+            if len(lines) > 1 or any(self.lines.lines[k].kind in ("sum", "input") for k in lines):
+                yield c
+
+    def _pairs(self, fitted: Fitted, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
+        """Mistakes in two lines at once, that give both the values that they must have had."""
+        for lines in fitted.pairs():
+            solved = fitted.solved(lines)
+            if solved is None:
+                continue
+            found = [self._matching(k, solved, True) for k in lines]
+            for a, b in itertools.islice(itertools.product(*(f[:6] for f in found)), 36):
+                yield replace(a, changes=(*a.changes, *b.changes), cost=a.cost + b.cost, second=b)
+
+    def _matching(self, k: int, solved: Solved, likely: bool) -> list[Candidate]:
+        """The rewrites of a line that give it the values that it must have had."""
+        found: list[Candidate] = []
+        if likely:
+            found += self._scaled(k, solved)
+            options = self._rewrites(k)
+        else:
+            value, scope = self.lines.lines[k].value, Scope(self.lines, k)
+            options = self._once(("unlikely", k), partial(_unlikely, k, self.lines))
+            options = [*options, *self._once(("more", k), lambda: in_one_term(value, scope))]
+        seen: set[Expr] = set()
+        for r in sorted(options, key=lambda r: r.cost):
+            if found and r.cost >= found[0].cost + 1.0:
+                break
+            if r.value in seen:
+                continue
+            seen.add(r.value)
+            for extent in solved.extents(k, r.value):
+                one = Candidate(r.kind, *r.detail, changes=(Change(k, r.value),), cost=r.cost)
+                found.append(one.at(extent) if extent else one)
+        return sorted(found, key=lambda c: c.cost)
+
+    def _scaled(self, k: int, solved: Solved) -> Iterator[Candidate]:
+        """A line, or a term of it, times a number."""
+        e, target = self.lines.lines[k].value, self.lines.lines[k].target
+        parts = terms(e)
+        wholes: list[tuple[Expr, Expr, list[tuple[int, Expr]], int]] = [(e, target, [], 1)]
+        if len(parts) > 1:
+            wholes += [(p, p, [*parts[:i], *parts[i + 1 :]], s) for i, (s, p) in enumerate(parts)]
+        for part, shown, rest, sign in wholes:
+            c = solved.factor(k, part, total(rest, e.shape) if rest else None, sign)
+            if c is None or abs(c - 1) < 1e-9:
+                continue
+            whole = not rest and self.lines.lines[k].kind == "error"
+            kind, text, cost = _said(c, solved.level, whole)
+            if c == 0 and not rest and self.lines.lines[k].kind != "carry":
+                kind, text, cost = "not computed", "{} is zero", 1.2
+            more = [(sign, _times(c, part))] if c else []
+            change = Change(k, total([*rest, *more], e.shape))
+            yield Candidate(kind, text, (shown,), (change,), cost=cost)
+
+    def _two_in_one(self, level: Level, wrong: set[Item]) -> bool:
+        """Whether two mistakes in one equation explain everything that is wrong; then take them."""
+        fitted = Fitted(level, wrong)
+        for k in fitted.singles() if fitted.known else ():
+            solved = fitted.solved((k,))
+            if solved is None:
+                continue
+            scope = Scope(self.lines, k)
+            for one in (r for r in self._rewrites(k) if r.cost <= 1.3 and r.kind in SLIPS):
+                for other in (*rewrites(one.value, scope), *before_slopes(one.value, scope)):
+                    if other.cost > 2.05 or "" not in solved.extents(k, other.value):
+                        continue
+                    if self._all_explained([Candidate("", changes=(Change(k, other.value),))]):
+                        for r in (one, other):
+                            self._keep(Candidate(r.kind, *r.detail, changes=(Change(k, r.value),)))
+                        return True
+        return False
 
     def _in_others_too(self, candidate: Candidate) -> Candidate:
         """The same slip in the last lines of other gradients, where it explains those."""
@@ -694,7 +1059,8 @@ class Search:
         e, label, width = line.value, line.target.symbol.name, level.numbers.starts[0].shape[-1]
         right = level.run(None)[label]
         parts = [np.split(g, e.shape[-1] // width, -1) for g in (level.given[label], right)]
-        c = constant(*[[some[j] for j in blocks] for some in parts])
+        of_blocks = [[some[j] for j in blocks] for some in parts]
+        c = constant(of_blocks[0], of_blocks[1])
         detail = "dL/d{} is zero", (line.target,)
         zero = Rewrite("not computed", number(0, e.shape), detail, 1.2)
         yield self._in_blocks(k, zero, blocks, level)
@@ -739,12 +1105,15 @@ class Search:
     def _unlikely(self, level: Level, wrong: set[Item]) -> list[Candidate]:
         """One use of a value only; something more in a line."""
         found: list[Candidate] = []
+        alike: dict[Any, dict[int, Rewrite]] = {}
         for k, line in enumerate(self.lines.lines):
             blocks = self._wrong_blocks(k, level, wrong)
             own: list[Rewrite] = self._once(("unlikely", k), partial(_unlikely, k, self.lines))
             for r in own:
                 change = (Change(k, r.value),)
                 found.append(Candidate(r.kind, *r.detail, changes=change, cost=r.cost))
+                if line.kind in ("sum", "input"):
+                    alike.setdefault((r.kind, *r.detail), {}).setdefault(k, r)
                 if blocks:
                     found.append(self._in_blocks(k, r, blocks, level))
             for c in self.bounds if line.kind in ("backward", "carry") else ():
@@ -757,6 +1126,11 @@ class Search:
                         text = f"the norm of {of} is clipped to {c:.6g}"
                         one = Candidate("clipped", text, (line.target,), change, cost=1.6 + more)
                         found.append(one)
+        for group in alike.values():  # in every gradient of a parameter, not in what is handed on
+            if len(group) > 1:
+                r = next(iter(group.values()))
+                changes = tuple(Change(k, other.value) for k, other in group.items())
+                found.append(Candidate(r.kind, *r.detail, changes=changes, cost=r.cost + 0.1))
         return sorted(found, key=lambda c: c.cost)
 
     def _fitted(self, level: Level, wrong: set[Item]) -> Iterator[Candidate]:
@@ -913,17 +1287,27 @@ class Search:
                 ("first", 1, "the error of step 1 enters at every step", 0.2),
                 ("last", 0, "the error of the last step enters at every step", 0.2),
                 ("reversed", 0, "the error of step T+1-t enters at step t", 0.1),
+                *[("flipped", 0, "the errors of a sequence enter in the reverse order", 0.1)]
+                * any(of in self.lines.inputs for of in MASKS),
                 ("by sequence", 0, "the errors are in another order, made flat by sequence", 0.3),
                 ("by step", 0, "the errors are in another order, made flat by step", 0.3),
             ):
                 symbol = e.symbol._replace(kind=kind, time=time, fixed=kind == "first")
                 other = name(symbol, e.shape)
                 shown = (other,) if "{" in text else ()
-                late = kind in ("reversed", "by sequence", "by step")
+                late = kind in ("reversed", "flipped", "by sequence", "by step")
                 yield Candidate(
                     "order of time" if late else "off by one in time", text, shown,
                     (Change(k, replaced(e, {e: other})),), cost=1.2 + more,
                 )  # fmt: skip
+        for label in self.numbers.others:
+            changes = tuple(
+                Change(k, replaced(line.value, {line.value: other_error(line.value, label)}))
+                for k, line in enumerate(lines)
+                if line.kind == "error" and line.value.op is V.SYMBOL
+            )
+            if changes:
+                yield Candidate(OTHER_TARGETS[label], label, (), changes, cost=1.2)
         text = "the backward pass goes from step 1 to the last, not from the last to step 1"
         yield Candidate("order of time", text, onward=True, cost=1.3)
 
@@ -1130,12 +1514,12 @@ def _times(c: float, e: Expr) -> Expr:
     return make(V.MULTIPLY, [number(c), e], e.shape)
 
 
-def constant(given: Sequence[Array], wanted: Sequence[Array]) -> float | None:
+def constant(given: Sequence[Array], wanted: Sequence[Array], close: float = 1e-7) -> float | None:
     """The number that the given arrays are times the wanted ones, if there is one."""
     a, b = (np.concatenate([np.ravel(part) for part in parts]) for parts in (given, wanted))
     size = float(b @ b)
-    c = _nice(float(a @ b) / size) if size else 0.0
-    return c if bool(np.all(np.abs(a - c * b) <= 1e-7 * np.abs(b).max(initial=0.0))) else None
+    c = _nice(float(a @ b) / size, close) if size else 0.0
+    return c if bool(np.all(np.abs(a - c * b) <= close * np.abs(b).max(initial=0.0))) else None
 
 
 def _nice(c: float, close: float = 1e-9) -> float:
@@ -1173,8 +1557,18 @@ def numbers_of(problem: Problem) -> Numbers:
     return Numbers(
         problem.parameters(),
         [np.asarray(part) for part in tree.leaves(problem.xs)],
-        [part.numpy() for part in tree.leaves(problem.run.states[0])],
+        tree.leaves(problem.state()),
         [np.asarray(e, np.float64) for e in tree.leaves(problem.e)],
+    )
+
+
+def _shorter(numbers: Numbers, T: int) -> Numbers:
+    """The first steps of a problem."""
+    return replace(
+        numbers,
+        inputs=[x[:T] for x in numbers.inputs],
+        errors=[e[:T] for e in numbers.errors],
+        others={label: [e[:T] for e in es] for label, es in numbers.others.items()},
     )
 
 
@@ -1210,8 +1604,11 @@ def _smaller(
     if moved is None or same(moved, given):
         parameters = own.parameters  # the function has its own
     doubled = asked(errors=[2.0 * e for e in own.errors])
-    if doubled is None or same(doubled, given):
-        return [], True, []  # it computes dL/do itself
+    if doubled is not None and same(doubled, given):  # it computes dL/do itself
+        own = replace(own, others=problem.other_errors())
+        return [_shorter(own, T) for T in (1, 2, 3, problem.T) if T <= problem.T], True, []
+    if doubled is None:
+        return [], True, []
     labels = [k for k in given if not k.endswith(" value")]
     linear = all(np.allclose(doubled[k], 2 * given[k], rtol=1e-5, atol=1e-12) for k in labels)
     bounds: list[float] = []
@@ -1223,13 +1620,21 @@ def _smaller(
     found = [
         Numbers(
             parameters,
-            [rng.normal(size=(T, *x.shape[1:])) for x in own.inputs],
+            [_like(x, T, rng) for x in own.inputs],
             [np.asarray(rng.normal(0, 0.7, s.shape)) for s in own.starts],
             [rng.normal(size=(T, *e.shape[1:])) for e in own.errors],
         )
         for T in (1, 2, 3)
     ]
     return found, linear, bounds
+
+
+def _like(x: Array, T: int, rng: np.random.Generator) -> Array:
+    """Random inputs of T steps; rows of those that are given, if these are zeros and ones."""
+    if np.isin(x, (0, 1)).all():
+        rows = x.reshape(-1, *x.shape[2:])
+        return np.asarray(rows[rng.integers(0, len(rows), (T, x.shape[1]))])
+    return np.asarray(rng.normal(size=(T, *x.shape[1:])))
 
 
 __all__ = ["Candidate", "Found", "Search", "constant", "numbers_of"]
