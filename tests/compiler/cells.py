@@ -278,10 +278,92 @@ class Hidden(Base):
         return s, s
 
 
+clipped = tg.custom.general(
+    "clipped",
+    lambda x: 1.0 * x,
+    vjp=lambda g: tg.clip(g, -0.1, 0.1),  # not linear
+)
+
+
+class Parametrised(Base):
+    """Matrices made of parameters: their gradients are functions of sums over the steps, but for
+    one that clips every step's."""
+
+    def step(self, x, s):
+        skew = self.W - self.W.T
+        turn = tg.expm(tg.triu(skew)) / 2 - 0.1 * skew
+        s = tg.tanh(x @ self.U + s @ turn + self.b * tg.exp(self.c).sum() * x.sum(-1)[:, None])
+        return s @ (clipped(self.W) @ self.V) + self.c, s
+
+
+class Columns(Base):
+    """A product with the state as columns."""
+
+    def step(self, x, s):
+        s = (self.W @ tg.tanh(x @ self.U + s).T).T
+        return s, s
+
+
+class Slices(Base):
+    """Parts of values by slices, one of a single column that scales the others."""
+
+    def step(self, x, s):
+        a = tg.concatenate([x @ self.U, s @ self.W], axis=1)
+        f, g = tg.sigmoid(a[:, 1:5]), tg.tanh(a[:, 4:])
+        s = (f * g + 0.3 * s * s[:, :1]) * (1 + a[:, 3:4])
+        return s[:, 2:] * s[:, :1], s
+
+
+class Joined(Base):
+    """A state that is joined of a product, a part of x and a part of itself."""
+
+    def step(self, x, s):
+        s = tg.concatenate([tg.tanh(s) @ self.W[:, :2], s[:, 2:3], x[:, 1:2]], axis=1)
+        return tg.concatenate([s, s @ self.V], axis=1), s
+
+
+class Energy(Base):
+    """Parts of the state that are one number a sequence; two get the same new value."""
+
+    def initial_state(self, batch_size):
+        e, f = (tg.zeros((batch_size,), name, D) for name in "ef")
+        return tg.zeros((batch_size, 4), "s", D), e, f
+
+    def step(self, x, state):
+        s, e, f = state
+        s = tg.tanh(x @ self.U + s @ self.W + (e - 0.3 * f)[:, None] * self.b)
+        new = 0.5 * e + (s * s).mean(-1)
+        return e * s.sum(-1), (s, new, new)
+
+
+class Swapped(Base):
+    """Numbers of one sequence each that only change places."""
+
+    def initial_state(self, batch_size):
+        sizes = {"s": (batch_size, 4), "e": (batch_size,), "f": (batch_size, 1)}
+        return tuple([tg.zeros(size, name, D) for name, size in sizes.items()])
+
+    def step(self, x, state):
+        s, e, f = state
+        s = tg.tanh(x @ self.U + s @ self.W + f * self.b)
+        return s * f, (s, f[:, 0], e[:, None])
+
+
+class RowNumbers(Base):
+    """Numbers of one sequence each, without the axis that they are spread along."""
+
+    def step(self, x, s):
+        a = tg.tanh(x @ self.U + s @ self.W)
+        size = tg.sqrt((a * a).sum(-1) + 0.1) + 0.2 * a.max(1) * tg.logsumexp(a, -1)
+        s = a / size[:, None] + (s * self.b).mean(-1).reshape(-1, 1)
+        return (size, s), s
+
+
 ODD = [
     Readout, SeparateGates, Tree, DataclassState, Delay, Twins, Memoryless, ConstantState, PassedOn,
     NoInput, LayerNorm, Attention, WeightNorm, Diagonal, ClassNumbers, Largest, Custom,
-    Broadcasting, ClosedOver, Hidden, Stopped,
+    Broadcasting, ClosedOver, Hidden, Stopped, Parametrised, Columns,
+    Slices, RowNumbers, Joined, Energy, Swapped,
 ]  # fmt: skip
 KNOWN = {
     "Elman": lambda: tg.ElmanCell(3, 4, rng=0, dtype=D),

@@ -15,7 +15,7 @@ ONES = [
     "sin", "cos", "tan", "sinh", "cosh", "arcsinh", "arctan", "log", "log2", "log10", "log1p",
     "exp2", "expm1", "exp", "sign", "sqrt", "cbrt", "square", "abs", "relu", "leaky_relu", "elu",
     "selu", "silu", "softplus", "softsign", "mish", "log_sigmoid", "tanh", "sigmoid", "floor",
-    "positive", "negative",
+    "positive", "negative", "erf", "erfc", "gelu", "softmax", "log_softmax", "round",
 ]  # fmt: skip
 
 
@@ -44,6 +44,14 @@ OTHERS = {
     "layer norm": lambda a: (
         (a - a.mean(-1, keepdims=True)) / tg.sqrt(a.var(-1, keepdims=True) + 1e-5)
     ),
+    "largest": lambda a: a - 0.3 * a.max(-1, keepdims=True),
+    "smallest": lambda a: a / (1 + tg.exp(a.min(1, keepdims=True))),
+    "logsumexp": lambda a: a - tg.logsumexp(3 * a, -1, keepdims=True),
+    "which is largest": lambda a: tg.where(a == a.max(-1, keepdims=True), a, 0.1 * a),
+    "times a column": lambda a: a * a[:, :1] + a * a[:, 2:3],
+    "by slices": lambda a: tg.concatenate([a[:, 1:], a[:, :1] * a[:, 1:2]], 1),
+    "norm without its axis": lambda a: a / tg.sqrt((a * a).sum(1))[:, None],
+    "numbers of rows": lambda a: a * (a.mean(-1) - 0.5 * a.max(-1) + tg.logsumexp(a, 1))[:, None],
     "by hand": lambda a: tg.exp(a) / tg.exp(a).sum(-1, keepdims=True),
 }
 ALL = {**{name: getattr(tg, name) for name in ONES}, **OTHERS}
@@ -78,13 +86,10 @@ def test_a_function_in_the_loop(name):
 
 
 WITHOUT = {
-    "round": lambda a: tg.round(4 * a) + a,
-    "gelu": tg.gelu,
-    "largest": lambda a: a - a.max(-1, keepdims=True),
     "over the batch": lambda a: a + a.mean(0),
     "of all": lambda a: a + a.sum(),
     "backwards": lambda a: a[:, ::-1],
-    "softmax": tg.softmax,
+    "product of entries": lambda a: a * a.prod(-1, keepdims=True),
 }
 
 
@@ -97,3 +102,29 @@ def test_a_function_that_native_loops_lack(name):
         outputs = run(cell, xs).outputs
         results.append([outputs.numpy(), tg.gradients(weighed(outputs, 1), cell.b)])
     same(*results, tolerance=1e-12)
+
+
+ROWS = {
+    "max": lambda a: a.max(-1, keepdims=True),
+    "min": lambda a: a.min(-1, keepdims=True),
+    "softmax": tg.softmax,
+    "log_softmax": tg.log_softmax,
+    "logsumexp": lambda a: tg.logsumexp(a, -1, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("f", ROWS.values(), ids=ROWS)
+def test_rows_with_infinities_and_nan(f):
+    class Own(cells.Base):
+        def step(self, x, s):
+            return f(x + s), 0.5 * s
+
+    xs = np.zeros((7, 2, 4))
+    xs[1, :, 1], xs[2, :, 3], xs[3, 1, 2] = np.inf, -np.inf, np.nan
+    xs[4], xs[5], xs[6, 0, :2] = -np.inf, [[-np.inf, 0, 1, 2], [7, 800, -900, 3]], (np.inf, np.nan)
+    source = sources(Own(), xs)[0]
+    assert "native(" in source
+    assert "batch(" not in source
+    with np.errstate(all="ignore"):
+        found, wanted = (run(Own(), xs).outputs.numpy() for run in (tg.scan, tg.unroll))
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)

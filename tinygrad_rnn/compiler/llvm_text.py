@@ -388,6 +388,15 @@ class Text:
         zero = f"{kind.scalar} {kind.number(0.0)}"
         return self.let(f"call reassoc {kind.scalar} @{name}({zero}, {kind.vector} {a})")
 
+    def most(self, word: str, a: Value) -> Value:
+        """The largest entry ("ogt") of a vector, or the smallest; NaN if one is."""
+        kind, v, half = self.kind, self.kind.vector, self.kind.lanes // 2
+        while half:
+            places = ", ".join(f"i32 {(k + half) % kind.lanes}" for k in range(kind.lanes))
+            turned = f"shufflevector {v} {a}, {v} poison, <{kind.lanes} x i32> <{places}>"
+            a, half = self.extreme(word, a, self.let(turned)), half // 2
+        return self.let(f"extractelement {v} {a}, i64 0")
+
     def sigmoid(self, x: Value) -> Value:
         """1 / (1 + e^-x)."""
         one = self.kind.splat(1.0)

@@ -22,26 +22,26 @@ from ..notation import Notation
 from ..ops.primitives import (
     BROADCAST_TO,
     CONCATENATE,
-    DEVIATION,
-    DIVIDE,
-    EVENLY,
+    ERF,
+    ERFC,
+    GELU,
     GETITEM,
     MATMUL,
+    MAX,
     MEAN,
+    MIN,
+    NORMAL_CDF,
     POWER,
+    SCATTER,
     SIGMOID,
     SPLIT,
-    SUBTRACT,
-    SUM,
 )
+from ..primitive import Primitive
 from ..program import Atom, Constant, Equation, Var
 from ..runs import same
 from .llvm_text import Kind, Machine, Text, function, masked_load, masked_store, module, tile
+from .lower_rows import UnsupportedError, is_total, stood_up
 from .native import linked
-
-
-class UnsupportedError(Exception):
-    """Something that these loops cannot do; the NumPy backend does it."""
 
 
 class Store(NamedTuple):
@@ -60,11 +60,11 @@ class Product(NamedTuple):
 
 
 class Reduction(NamedTuple):
-    """out = the sum of every row of left, times a number."""
+    """out = a number of every row of left: its sum, mean, maximum or minimum."""
 
     left: Var
     out: Var
-    times: float
+    primitive: Primitive
 
 
 class Op(NamedTuple):
@@ -124,8 +124,13 @@ class Lowering:
         overwritten: Collection[Var] = (),
     ) -> None:
         self.overwritten = overwritten
-        self.equations = list(equations)
         self.rows = rows
+        self.equations, self.upright = stood_up(equations, rows)
+        for store in stores:
+            if store.to.shape == (rows,):
+                if isinstance(store.value, Var) and store.value not in self.upright:
+                    raise UnsupportedError("numbers that may be of rows or of columns")
+                self.upright.add(store.to)
         self.machine = machine
         self.stores = stores
         self.inside = inside
@@ -155,11 +160,13 @@ class Lowering:
 
     def width(self, v: Var) -> int:
         """The size of the last axis."""
-        return v.shape[-1] if v.shape else 1
+        return v.shape[-1] if v.shape and v not in self.upright else 1
 
     def form(self, v: Var) -> str:
         """How it is read: "full" (rows, columns), "row", "column" or "one"."""
         shape = v.shape
+        if v in self.upright:
+            return "full" if v in self.made else "row"
         if len(shape) == 2 and shape[0] == self.rows:
             return "full" if shape[1] != 1 or v in self.made else "row"
         if len(shape) == 1 or (len(shape) == 2 and shape[0] == 1):
@@ -217,6 +224,8 @@ class Lowering:
             return [(out, a, b) for a, b in pairs if isinstance(a, Var)]
         if e.primitive is GETITEM and isinstance(e.inputs[0], Var):
             return [(e.inputs[0], out, _begin(e.params["index"], e.inputs[0]))]
+        if e.primitive is SCATTER and isinstance(e.inputs[0], Var):
+            return [(out, e.inputs[0], _begin(e.params["index"], out))]
         whole = [
             a
             for a in e.inputs
@@ -241,13 +250,14 @@ class Lowering:
             if is_total(e, self.rows):
                 self._reduction(e)
                 continue
-            if e.primitive in (SPLIT, CONCATENATE, GETITEM):
+            if e.primitive in (SPLIT, CONCATENATE, GETITEM, SCATTER):
+                joins = e.primitive in (CONCATENATE, SCATTER)
                 for whole, part, begin in self._parts(e):
                     for k, (start, _) in enumerate(self.segments(part)):
                         pair = (part, k), (whole, self._number(whole, begin + start))
-                        self.alias[pair[e.primitive is CONCATENATE]] = pair[
-                            e.primitive is not CONCATENATE
-                        ]
+                        self.alias[pair[joins]] = pair[not joins]
+                if e.primitive is SCATTER:
+                    self._zeros(e)
                 continue
             out = e.outputs[0]
             if len(e.outputs) != 1 or self.form(out) != "full":
@@ -255,6 +265,13 @@ class Lowering:
             expression(e)  # whether there is one
             for k, (start, width) in enumerate(self.segments(out)):
                 self.ops[out, k] = Op(e, out, k, start, width)
+
+    def _zeros(self, e: Equation) -> None:
+        """The segments of a value that has zeros but for a part."""
+        zero = e._replace(primitive=same, inputs=(Constant(0.0),), params={})
+        for k, (start, width) in enumerate(self.segments(e.outputs[0])):
+            if (e.outputs[0], k) not in self.alias:
+                self.ops[e.outputs[0], k] = Op(zero, e.outputs[0], k, start, width)
 
     def _product(self, e: Equation) -> None:
         a, b = e.inputs
@@ -269,7 +286,7 @@ class Lowering:
     def _reduction(self, e: Equation) -> None:
         a, out = e.inputs[0], e.outputs[0]
         assert isinstance(a, Var)
-        self.products[out] = Reduction(a, out, 1.0 if e.primitive is SUM else 1 / self.width(a))
+        self.products[out] = Reduction(a, out, e.primitive)
         self.stored |= {a, out}
 
     def resolved(self, s: Segment) -> Segment:
@@ -429,12 +446,16 @@ class Lowering:
     def _memory(self, plan: Sequence[Any]) -> None:
         """Find which segments have to be stored."""
         self.kept: dict[Segment, list[tuple[Var, int]]] = {}
+        self.copies: list[tuple[Var, int, int, Segment]] = []
+        lefts = {self._root(p.left)[0] for p in self.products.values()}
 
         def keep(v: Var) -> None:
-            for k, (start, _) in enumerate(self.segments(v)):
+            for k, (start, width) in enumerate(self.segments(v)):
                 s = self.resolved((v, k))
                 if s not in self.ops and s[0] is not v:
-                    raise UnsupportedError("a concatenation of products")
+                    if v in lefts or s[0] in self.overwritten:
+                        raise UnsupportedError("a concatenation of products")
+                    self.copies.append((v, start, width, s))
                 if s in self.ops:
                     to = self.kept.setdefault(s, [])
                     if (v, start) not in to:
@@ -495,13 +516,14 @@ class Lowering:
 
     def _entries(self, group: Sequence[Op], row: str, j: str, mask: str | None) -> None:
         known: dict[Segment, str] = {}
+        width = group[0].width
 
         def value(s: Segment | Constant) -> tuple[str, bool]:
             """(its name, whether it is a truth value)."""
             if isinstance(s, Constant):
                 return self.kind.splat(_number(s)), False
             if s not in known:
-                known[s] = self._loaded(s, row, j, mask)
+                known[s] = self._loaded(s, row, j, mask, width)
             return known[s], s[0].dtype.kind == "b"
 
         for op in group:
@@ -516,12 +538,15 @@ class Lowering:
             return j
         return str(int(j) + start) if j.isdigit() else self.t.let(f"add i64 {j}, {start}")
 
-    def _loaded(self, s: Segment, row: str, j: str, mask: str | None) -> str:
+    def _loaded(self, s: Segment, row: str, j: str, mask: str | None, width: int) -> str:
+        """Entries of a segment for an operation of a width; of one column, it is the same for all
+        of them."""
         v, number = s
         form, t, kind = self.form(v), self.t, self.kind
         truth = v.dtype.kind == "b"
-        if form in ("row", "one") or self.width(v) == 1:
-            p = self._address(v, None if form in ("one", "column") else row, "0")
+        start, own = self.segments(v)[number]
+        if form in ("row", "one") or self.width(v) == 1 or own == 1 < width:
+            p = self._address(v, None if form in ("one", "column") else row, str(start))
             word = "i8" if truth else kind.scalar
             x = t.let(f"load {word}, ptr {p}, align {1 if truth else kind.size}")
             if truth:
@@ -530,7 +555,6 @@ class Lowering:
             x = t.let(f"insertelement {vector} poison, {word} {x}, i64 0")
             zero = f"<{kind.lanes} x i32> zeroinitializer"
             return t.let(f"shufflevector {vector} {x}, {vector} poison, {zero}")
-        start = self.segments(v)[number][0]
         p = self._address(v, row if form == "full" else None, self._plus(j, start))
         if truth:
             v8 = f"<{kind.lanes} x i8>"
@@ -579,23 +603,35 @@ class Lowering:
     def _reduce(self, p: Reduction) -> None:
         t, kind = self.t, self.kind
         so_far = t.slot(kind.vector)
+        word = {MAX: "ogt", MIN: "olt"}.get(p.primitive)
+        nothing = 0.0 if word is None else -math.inf if word == "ogt" else math.inf
 
         def add(row: str, j: str, mask: str | None) -> None:
             at = self._address(p.left, row, j)
             load = f"load {kind.vector}, ptr {at}, align {kind.size}"
             x = t.let(load) if mask is None else masked_load(t, at, mask)
             before = t.let(f"load {kind.vector}, ptr {so_far}")
-            t.do(f"store {kind.vector} {t.binary('fadd', before, x)}, ptr {so_far}")
+            if word is None:
+                x = t.binary("fadd", before, x)
+            else:
+                x = x if mask is None else t.select(mask, x, kind.splat(nothing))
+                x = t.extreme(word, before, x)
+            t.do(f"store {kind.vector} {x}, ptr {so_far}")
 
         with t.loop("%last", 1, "%first") as row:
-            t.do(f"store {kind.vector} zeroinitializer, ptr {so_far}")
+            t.do(f"store {kind.vector} {kind.splat(nothing)}, ptr {so_far}")
             self._over_columns(self.width(p.left), functools.partial(add, row))
-            total = t.total(t.let(f"load {kind.vector}, ptr {so_far}"))
-            total = t.let(f"fmul {kind.scalar} {total}, {kind.number(p.times)}")
+            found = t.let(f"load {kind.vector}, ptr {so_far}")
+            total = t.total(found) if word is None else t.most(word, found)
+            if p.primitive is MEAN:
+                times = kind.number(1 / self.width(p.left))
+                total = t.let(f"fmul {kind.scalar} {total}, {times}")
             t.do(f"store {kind.scalar} {total}, ptr {self._address(p.out, row, '0')}")
 
     def _rest(self) -> None:
         """Stores of values that no pass computes: products, constants, values from elsewhere."""
+        for to, start, width, source in self.copies:
+            self._copied(to, start, width, source)
         for store in self.stores:
             if isinstance(store.value, Constant):
                 self._copied(store.to, 0, self.width(store.to), store.value)
@@ -612,7 +648,7 @@ class Lowering:
             if isinstance(source, Constant):
                 x = self.kind.splat(_number(source))
             else:
-                x = self._loaded(source, row, j, mask)
+                x = self._loaded(source, row, j, mask, width)
             self._stored(to, row, self._plus(j, start), x, mask)
 
         self._over_entries(width, copy)
@@ -632,48 +668,6 @@ class Lowering:
         if width > whole:
             bits = [f"i1 {str(k < width - whole).lower()}" for k in range(lanes)]
             entries(str(whole), f"<{', '.join(bits)}>")
-
-
-def is_total(e: Equation, rows: int) -> bool:
-    """Whether it is a sum, or a mean, over every row of a value."""
-    a, out = e.inputs[0] if e.inputs else None, e.outputs[0]
-    return (
-        e.primitive in (SUM, MEAN)
-        and isinstance(a, Var)
-        and len(a.shape) == 2
-        and a.shape[0] == rows
-        and out.shape == (rows, 1)
-        and _of_rows(e)
-        and a.dtype == out.dtype
-    )
-
-
-def _of_rows(e: Equation) -> bool:
-    axis = e.params["axis"]
-    return axis is not None and np.atleast_1d(axis).tolist() in ([1], [-1])
-
-
-def apart(e: Equation) -> list[Equation]:
-    """An operation on rows in parts that a loop can do: x - mean(x), twice as its primitive does
-    it, and a number spread evenly over a row."""
-    a, out = e.inputs[0] if e.inputs else None, e.outputs[0]
-    if e.primitive not in (DEVIATION, EVENLY) or not isinstance(a, Var) or not _of_rows(e):
-        return [e]
-    if len(a.shape) != 2 or len(out.shape) != 2:
-        return [e]
-    if e.primitive is EVENLY:
-        count = Constant(float(out.shape[1]))
-        return [e._replace(primitive=DIVIDE, params={}, inputs=(a, count))]
-    found: list[Equation] = []
-    for k in (1, 2):
-        mean = Var(f"{out.name}_mean{k}", (a.shape[0], 1), a.dtype)
-        rest = out if k == 2 else Var(f"{out.name}_1", a.shape, a.dtype)
-        found.append(
-            e._replace(primitive=MEAN, params={"axis": (1,)}, inputs=(a,), outputs=(mean,))
-        )
-        found.append(e._replace(primitive=SUBTRACT, params={}, inputs=(a, mean), outputs=(rest,)))
-        a = rest
-    return found
 
 
 def _number(constant: Constant) -> float:
@@ -713,11 +707,15 @@ def expression(e: Equation) -> Any:
         if isinstance(exponent, Constant) and _number(exponent) in POWERS:
             return POWERS[_number(exponent)]
         return _known("power")
+    if p in ERRORS:
+        return _known(ERRORS[p])
     if isinstance(p.value, np.ufunc) and not e.params:
         return _known(p.value.__name__)
     notation: Notation = p.notation
     word = notation.numpy.removeprefix("np.")
     if notation.numpy == f"np.{word}" and word.isidentifier():
+        if word == "round" and e.params == {"decimals": 0}:
+            return "rint"
         if e.params:
             raise UnsupportedError(f"np.{word} with {e.params}")
         return _known(word)
@@ -771,9 +769,18 @@ LIBRARY = {
     **{word: word for word in ("sin", "cos", "tan", "sinh", "cosh", "cbrt", "exp2", "log2", "log10",
                                "hypot")},
     **{f"arc{word}": f"a{word}" for word in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "tan2")},
-    "power": "pow", "remainder": "fmod",
+    "power": "pow", "remainder": "fmod", "erf": "erf", "erfc": "erfc", "gelu": "erfc",
+    "normal_cdf": "erfc",
 }  # fmt: skip
 """Functions of C's library, by the names of NumPy's that are made of them."""
+
+
+ERRORS = {ERF: "erf", ERFC: "erfc", GELU: "gelu", NORMAL_CDF: "normal_cdf"}
+
+
+def _normal_cdf(t: Text, a: str) -> str:
+    below = t.library("erfc", t.binary("fmul", a, t.kind.splat(-math.sqrt(0.5))))
+    return t.binary("fmul", below, t.kind.splat(0.5))
 
 
 def _of_library(name: str, t: Text, *arguments: str) -> str:
@@ -806,6 +813,8 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "rint": lambda t, a: t.unary("rint", a),
     "trunc": lambda t, a: t.unary("trunc", a),
     "tanh": lambda t, a: t.tanh(a),
+    "gelu": lambda t, a: t.binary("fmul", a, _normal_cdf(t, a)),
+    "normal_cdf": _normal_cdf,
     "sigmoid": lambda t, a: t.sigmoid(a),
     "maximum": lambda t, a, b: t.extreme("ogt", a, b),
     "minimum": lambda t, a, b: t.extreme("olt", a, b),

@@ -12,7 +12,8 @@ import numpy as np
 from ..ops.primitives import CONCATENATE, GETITEM, MATMUL, SPLIT
 from ..program import Equation, Var
 from .llvm_text import Machine
-from .lower import Lowering, Product, Store, UnsupportedError, _begin, apart, expression, is_total
+from .lower import Lowering, Product, Store, _begin, expression
+from .lower_rows import UnsupportedError, apart, is_total, turns
 from .native import call, compiled
 from .native_products import shared
 from .split import Part, of_fixed_matrix, of_one_dtype
@@ -25,14 +26,14 @@ class NativeLoop:
     """A compiled loop.
 
     run      the function
-    forms    for every array (whether it has a first axis of steps, the axes of one step's value,
-             its dtype)
+    forms    for every array (whether it has a first axis of steps, the place of that of rows or
+             None, its dtype)
     rows     B
     work     of one step, in multiplications
     """
 
     def __init__(
-        self, run: Callable[..., Any], forms: list[tuple[bool, int, Any]], rows: int, work: int
+        self, run: Callable[..., Any], forms: list[tuple[bool, Any, Any]], rows: int, work: int
     ) -> None:
         self.run = run
         self.forms = forms
@@ -43,7 +44,7 @@ class NativeLoop:
         """Run n steps."""
         given: list[Any] = []
         strides: list[int] = []
-        for a, (by_step, ndim, dtype) in zip(arrays, self.forms, strict=True):
+        for a, (by_step, row, dtype) in zip(arrays, self.forms, strict=True):
             if type(a) is not np.ndarray or a.dtype is not dtype:
                 a = np.asarray(a, dtype)
             steps = a.strides
@@ -52,7 +53,7 @@ class NativeLoop:
                 steps = a.strides
             given.append(a)
             strides.append(steps[0] if by_step else 0)
-            strides.append(steps[-2] if ndim == 2 else 0)
+            strides.append(0 if row is None else steps[row])
         part = functools.partial(call, self.run, given + packed, strides, n)
         shared(part, self.rows, n * self.work)
 
@@ -137,7 +138,10 @@ def native_loop(
     run = compiled(loop.text, "run")
     if run is None:
         raise UnsupportedError("not compiled")
-    forms = [(by_step(v), len(v.shape), v.dtype) for v in loop.arrays]
+    forms = []
+    for v in loop.arrays:
+        row = -1 if v in lowering.upright else -2 if len(v.shape) == 2 else None
+        forms.append((by_step(v), row, v.dtype))
     matrices = [p.right for p in lowering.products.values() if isinstance(p, Product)]
     work = sum([rows * math.prod(matrix.shape) for matrix in matrices])
     work += sum([10 * rows * op.width for op in lowering.ops.values()])
@@ -155,6 +159,8 @@ def inside(views: Sequence[Equation], parts: dict[Var, Any]) -> dict[Var, tuple[
             for v in e.outputs:
                 found[v] = (source, begin)
                 begin += v.shape[-1]
+        elif turns(e, source.shape[0]):
+            found[e.outputs[0]] = (source, 0)
         elif e.primitive is GETITEM:
             found[e.outputs[0]] = (source, _begin(e.params["index"], source))
         else:

@@ -26,6 +26,8 @@ from .runtime import pack
 DEPTH = 192
 """Rows of a G whose products are summed in registers: A's and G's share of them fit into the cache
 next to the processor."""
+BLOCK = 96
+"""Rows of an A that are multiplied with all panels of B while they are in the cache."""
 ALONE = 50_000_000
 """Up to so many multiplications, about half a millisecond, are done by one thread."""
 
@@ -126,10 +128,14 @@ def _product_text(kind: Kind, machine: Machine) -> str:
     t = Text(kind)
     a, b, c = (argument(t, k) for k in range(3))
     lda, depth, ldc, across = (number(t, k) for k in range(4))
-    t.do(
-        f"call void @product(ptr {a}, i64 {lda}, ptr {b}, i64 {depth}, ptr {c}, i64 {ldc}, "
-        f"i64 {across}, i64 %first, i64 %last)"
-    )
+    with t.loop("%last", BLOCK, "%first") as row:
+        end = t.let(f"add i64 {row}, {BLOCK}")
+        more = t.let(f"icmp slt i64 {end}, %last")
+        end = t.let(f"select i1 {more}, i64 {end}, i64 %last")
+        t.do(
+            f"call void @product(ptr {a}, i64 {lda}, ptr {b}, i64 {depth}, ptr {c}, i64 {ldc}, "
+            f"i64 {across}, i64 {row}, i64 {end})"
+        )
     tiles = [tile(kind, machine, rows) for rows in machine.rows]
     functions = [function("@run", SIGNATURE, t), *tiles, product(kind, machine)]
     return module(functions, [*t.declared, *declared_by_tiles(kind)], machine)

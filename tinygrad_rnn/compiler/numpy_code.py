@@ -17,7 +17,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..notation import Notation
-from ..ops.primitives import ADD, CONCATENATE, MATMUL, RESHAPE, SUM
+from ..ops.primitives import (
+    ADD,
+    CONCATENATE,
+    DIVIDE,
+    EXPM_ALONG,
+    MATMUL,
+    MULTIPLY,
+    NEGATIVE,
+    SUBTRACT,
+    SUM,
+)
 from ..primitive import Primitive
 from ..program import Atom, Constant, Equation, Var
 from . import native_products, pool, runtime
@@ -135,6 +145,13 @@ class Writer:
         return Compiled(scope[name], source)
 
 
+SUMS = (ADD, SUBTRACT)
+LINEAR: dict[Primitive, tuple[int, ...]] = {
+    MULTIPLY: (0, 1), DIVIDE: (0,), MATMUL: (0, 1), NEGATIVE: (0,), EXPM_ALONG: (1,),
+}  # fmt: skip
+"""The arguments that an operation is linear in, where its kind does not say so."""
+
+
 def entries(stack: Any) -> list[Any]:
     """The numbers of a vector, as arrays that can be written to."""
     return [stack[i, ...] for i in range(len(stack))]
@@ -155,6 +172,8 @@ class Emitter:
         self.w = w
         self.native = native
         self.sums: list[str] = []
+        self.ends: list[str] = []
+        self.totals: dict[Var, str] = {}
         self.gathered: dict[Var, list[tuple[Var | None, str]]] = {}
         self.level = part.level
         self.place = places
@@ -333,7 +352,9 @@ class Emitter:
             return self._added(depth, f"{self.many(atom)}.sum(0)")
         if e.primitive is MATMUL:
             left, right = e.inputs
-            a = turned(self.makers.get(left) if isinstance(left, Var) else None)
+            a = None
+            if isinstance(left, Var) and self.level[left] in OUTSIDE:
+                a = turned(self.makers.get(left))
             if a is not None and isinstance(right, Var) and len(right.shape) == 2:
                 by_step = self.level[a] != "once" and self.level[right] != "once"
                 if by_step:
@@ -352,19 +373,39 @@ class Emitter:
             if over == (0, 1) and len(a.shape) == 2:
                 return f"{self._gathered(None, a)}.reshape({atom.shape})"
             return self._added(depth, f"{self.many(a)}.sum({over}).reshape({atom.shape})")
-        if e.primitive is RESHAPE:
-            return f"({self.total(depth, e.inputs[0])}).reshape({atom.shape})"
-        if e.primitive is ADD and all(
-            isinstance(a, Var) and a.shape == atom.shape for a in e.inputs
-        ):
-            one, two = (self.total(depth, a) for a in e.inputs)
-            return f"{one} + {two}"
+        if self._commutes(e):
+            if atom not in self.totals:
+                value = self.call(
+                    e, lambda a: self.total(depth, a) if self._summed(e, a) else self.once(a)
+                )
+                self.totals[atom] = self.w.free("sum")
+                self.ends.append(f"{self.totals[atom]} = {value}")
+            return self.totals[atom]
         if e.primitive.kind == "elementwise":
             self.write_needed(depth, atom)
             return self._added(depth, f"{self.many(atom)}.sum(0)")
         for argument in e.inputs:
             self.write_needed(depth, argument)
         return self._added(depth, self.batched(e, "total"))
+
+    def _summed(self, e: Equation, a: Any) -> bool:
+        """Whether an argument of an operation that commutes with sums is summed."""
+        return e.primitive in SUMS or (isinstance(a, Var) and self.level[a] != "once")
+
+    def _commutes(self, e: Equation) -> bool:
+        """Whether an operation may be done once, on the sum over all steps, for what it makes no
+        larger: it is linear in the one argument that changes, or a sum."""
+        summed = [i for i, a in enumerate(e.inputs) if self._summed(e, a)]
+        if e.primitive not in SUMS:
+            kind = e.primitive.kind
+            places = LINEAR.get(e.primitive, (0,) if kind in ("linear", "structural") else ())
+            if len(summed) != 1 or summed[0] not in places or len(e.inputs) > max(places) + 1:
+                return False
+        size = math.prod(e.outputs[0].shape)
+        return all(
+            isinstance(a, Constant) or math.prod(a.shape) <= size
+            for a in [e.inputs[i] for i in summed]
+        )
 
     def _sum(self, begin: str) -> str:
         name = self.w.free("sum")

@@ -13,7 +13,8 @@ from ..ops.primitives import ADD, CONCATENATE
 from ..program import Constant, Equation, Var
 from ..runs import same
 from .llvm_text import Machine
-from .lower import Store, UnsupportedError
+from .lower import Store
+from .lower_rows import UnsupportedError
 from .native_loops import inside, native_loop, sunk
 from .numpy_code import (
     BLOCK_BYTES,
@@ -600,6 +601,8 @@ def _backward(s: Split, present: Sequence[bool], machine: Machine | None) -> Com
             w.line(2, f"dx{k}[a:b] = {emit.many(atom)}")
     sums = [(k, emit.total(2, atom)) for k, atom in s.totals]
     emit.write_totals(2)
+    for text in emit.ends:
+        w.line(1, text)
     for k, value in sums:
         w.line(1, f"d{k} = {value}")
     to_x = [

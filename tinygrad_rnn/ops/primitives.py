@@ -5,7 +5,18 @@ them by name.
 """
 
 from ..primitive import Primitive
-from . import compare, einstein, elementwise, index, join, linalg, reduce, shape
+from . import (
+    activation,
+    compare,
+    einstein,
+    elementwise,
+    exponential,
+    index,
+    join,
+    linalg,
+    reduce,
+    shape,
+)
 from .registry import PRIMITIVES
 
 ADD: Primitive = PRIMITIVES["add"]
@@ -28,6 +39,12 @@ LESS: Primitive = compare.LESS
 LESS_EQUAL: Primitive = compare.LESS_EQUAL
 NOT_EQUAL: Primitive = compare.NOT_EQUAL
 EINSUM: Primitive = einstein._einsum
+ERF: Primitive = PRIMITIVES["erf"]
+ERFC: Primitive = PRIMITIVES["erfc"]
+GELU: Primitive = PRIMITIVES["gelu"]
+NORMAL_CDF: Primitive = activation._normal_cdf
+ISFINITE: Primitive = compare._ISFINITE
+EXPM_ALONG: Primitive = exponential._expm_along
 INSIDE: Primitive = elementwise.inside
 IS_EQUAL: Primitive = elementwise.is_equal
 IS_POSITIVE: Primitive = elementwise.is_positive
@@ -51,6 +68,11 @@ UNSTACK: Primitive = join._unstack
 FROM_DIAGONAL: Primitive = linalg._from_diagonal
 MATMUL: Primitive = linalg._matmul
 DEVIATION: Primitive = reduce._deviation
+LOG_SOFTMAX: Primitive = reduce._log_softmax
+LOGSUMEXP: Primitive = reduce._logsumexp
+MAX: Primitive = reduce._max
+MIN: Primitive = reduce._min
+SOFTMAX: Primitive = reduce._softmax
 EVENLY: Primitive = reduce._evenly
 MEAN: Primitive = reduce._mean
 SUM: Primitive = reduce._sum
@@ -69,15 +91,20 @@ __all__ = [
     "DIVIDE",
     "EINSUM",
     "EQUAL",
+    "ERF",
+    "ERFC",
     "EVENLY",
     "EXP",
+    "EXPM_ALONG",
     "FLIP",
     "FROM_DIAGONAL",
+    "GELU",
     "GETITEM",
     "GREATER",
     "GREATER_EQUAL",
     "INDEX_ADD",
     "INSIDE",
+    "ISFINITE",
     "IS_EQUAL",
     "IS_POSITIVE",
     "IS_ZERO",
@@ -89,11 +116,16 @@ __all__ = [
     "LOGICAL_NOT",
     "LOGICAL_OR",
     "LOGICAL_XOR",
+    "LOGSUMEXP",
+    "LOG_SOFTMAX",
     "MATMUL",
+    "MAX",
     "MEAN",
+    "MIN",
     "MOVEAXIS",
     "MULTIPLY",
     "NEGATIVE",
+    "NORMAL_CDF",
     "NOT_EQUAL",
     "PERMUTE",
     "POWER",
@@ -103,6 +135,7 @@ __all__ = [
     "SCATTER",
     "SHARE",
     "SIGMOID",
+    "SOFTMAX",
     "SPLIT",
     "SQRT",
     "SQUARE",
