@@ -232,6 +232,46 @@ def test_a_state_that_begins_with_a_parameter_keeps_its_name(backward):
     assert (plain(first.target.label), plain(first.label)) == ("s_t−1 W", "only t = 1")
 
 
+def test_a_first_state_of_another_dtype_is_no_input_of_every_step():
+    """Single-precision zeros, which are made double where they are first added or multiplied."""
+    W = tg.Parameter(np.full((H, H), 0.1), "W")
+    c, h = tg.zeros((1, H), "c_0"), tg.zeros((1, H), "h_0")
+    for t in range(1, 5):
+        with tg.timestep(t):
+            c = (c * tg.sigmoid(h @ W) + tg.tanh(h @ W)).named("c")
+            h = (tg.tanh(c) + h * 0.5).named("h")
+    drawing = tg.draw(tg.square(h).sum(), level="rolled")
+    assert not [b for b in drawing.model.boxes if b.kind == "input"]
+    assert not [k for k in drawing.model.links if k.label]
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_what_some_steps_join_in_addition_is_drawn(backward):
+    """Three pieces at step 4, two at the others."""
+    W, K = parameters(W=(H, H), K=(H, H))
+    s = tg.zeros((1, H), "s_0")
+    for t in range(1, 6):
+        with tg.timestep(t):
+            pieces = [(s @ W)[:, :2], tg.tanh(s @ K)[:, 2 : 3 if t == 4 else 4]]
+            if t == 4:
+                pieces.append(tg.relu(s)[:, 3:])
+            s = tg.tanh(tg.concatenate(pieces, axis=1)).named("s")
+    drawing = tg.draw(tg.square(s).sum(), level="rolled", backward=backward)
+    assert len([k for k in drawing.model.links if plain(k.target.label) == "[ , ]"]) == 3
+    assert notes(drawing)["ReLU"] == "only t = 4"
+
+
+def test_a_list_of_the_inputs_so_far_is_drawn():
+    past, s = [], tg.zeros((1, H), "s_0")
+    (W,) = parameters(W=(H, H))
+    for t, x in enumerate(inputs(5), start=1):
+        with tg.timestep(t):
+            past.append(tg.tensor(x @ np.ones((I, H)), "x"))
+            s = tg.tanh(tg.stack(past).sum(axis=0) @ W + s).named("s")
+    drawing = tg.draw(tg.square(s).sum(), level="rolled", backward=True)
+    assert "[ , ]" in {plain(box.label) for box in drawing.model.boxes}
+
+
 def test_a_first_state_that_many_read_is_one_circle():
     """An LSTM, gate by gate, with a learnt first state; its steps are alike."""
     gates = "ifgo"

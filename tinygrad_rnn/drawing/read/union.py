@@ -21,6 +21,7 @@ from .align import Key, correspondence
 from .columns import AFTER, BEFORE, columns, is_parameter
 from .either import EITHER
 from .given import fixed_places
+from .neutral import changes_nothing
 from .states import Given, inputs_among
 
 FARTHEST = 8
@@ -107,14 +108,20 @@ class _UnionMaker:
         self.rank = {step: k for k, step in enumerate(steps)}
         self.middle = steps[len(steps) // 2]
         operations = [node for node in record if node.primitive is not None]
+        self.cast = {node: node.inputs[0] for node in operations if _is_cast(node)}
+        self.cast = {node: leaf for node, leaf in self.cast.items() if (node, 0) not in roots}
+        self.read_by = {  # arguments, data as they were before their dtype was another
+            node: tuple(s if s is None else self.cast.get(s, s) for s in node.inputs)
+            for node in record
+        }
         self.between = self._between(operations, column)
         self.column = column = column | self.between
         self.key = correspondence(operations, column)
-        self.inside = [node for node in operations if column[node] in self.rank]
+        self.inside = [n for n in operations if column[n] in self.rank and n not in self.cast]
         self.rank_of = {node: self.rank[column[node]] for node in self.inside}
         self.users: dict[Node, set[int]] = {}  # steps that read a value from outside
         for node in self.inside:
-            for source in node.inputs:
+            for source in self.read_by[node]:
                 if source is not None and source.primitive is None:
                     self.users.setdefault(source, set()).add(column[node])
         self.alike: dict[Key, list[Node]] = {}
@@ -153,7 +160,7 @@ class _UnionMaker:
                 found[node] = min(readers[node])
             at = found.get(node, column[node])
             if at in self.rank:
-                for source in node.inputs:
+                for source in self.read_by[node]:
                     if source is not None:
                         readers.setdefault(source, set()).add(at)
         return found
@@ -168,7 +175,7 @@ class _UnionMaker:
         handed = {
             self.key[source]
             for node in self.inside
-            for source in node.inputs
+            for source in self.read_by[node]
             if source in self.rank_of and self.rank_of[source] != self.rank_of[node]
         }
         named: dict[str, list[Key]] = {}
@@ -193,12 +200,12 @@ class _UnionMaker:
     def _sources(self, key: Key) -> list[Source | None]:
         """For each argument, where it comes from within the steps."""
         alike = self.alike[key]
-        counts = {len(node.inputs) for node in alike}
+        counts = {len(self.read_by[node]) for node in alike}
         found: list[dict[Source, set[int]]] = [{} for _ in range(max(counts))]
         lags: dict[Key, set[int]] = {}
         for node in alike:
             step = self.column[node]
-            for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+            for i, (source, port) in enumerate(zip(self.read_by[node], node.ports, strict=True)):
                 if source is not None and source in self.rank_of:
                     own = self.key[source]
                     lag = 0 if source in self.between else self.rank[step] - self.rank_of[source]
@@ -209,7 +216,7 @@ class _UnionMaker:
         for node in alike:  # first values of states
             step = self.column[node]
             for i, (sources, source, port) in enumerate(
-                zip(found, node.inputs, node.ports, strict=False)
+                zip(found, self.read_by[node], node.ports, strict=False)
             ):
                 if (node, i) in self.inputs:
                     read = ("read", *key, i)
@@ -240,14 +247,14 @@ class _UnionMaker:
         """Arguments that are inputs in some steps, where a state arrives in others."""
         lags: dict[tuple[Key, int], dict[Key, int]] = {}
         for node, at in self.rank_of.items():
-            for i, source in enumerate(node.inputs):
+            for i, source in enumerate(self.read_by[node]):
                 lag = at - self.rank_of.get(source, at) if source is not None else 0
                 if lag and source is not None and source not in self.between:
                     own = self.key[source]
                     lags.setdefault((self.key[node], i), {})[self.instead.get(own, own)] = lag
         given: dict[Key, list[Given]] = {}
         for node, at in self.rank_of.items():
-            for i, source in enumerate(node.inputs):
+            for i, source in enumerate(self.read_by[node]):
                 known = source is not None or (node.saved is not None and node.saved[i] is not None)
                 if known and source not in self.key:
                     for own, lag in lags.get((self.key[node], i), {}).items():
@@ -350,7 +357,7 @@ class _UnionMaker:
     def _made(self, key: Key, column: int) -> Node:
         node = self.first[key]
         arguments: list[Output | None] = []
-        for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+        for i, (source, port) in enumerate(zip(self.read_by[node], node.ports, strict=True)):
             found = self.sources[key][i]
             if found:
                 own, out, lag = found
@@ -368,16 +375,24 @@ class _UnionMaker:
                 arguments.append((self._leaf(source, column), port))
             else:
                 arguments.append((source, port))  # from before the steps
-        values = [*arguments, *self._further(key, len(arguments), column)]
-        if key in self.past:
+        further = self._further(key, len(arguments), column)
+        values = [*arguments, *further]
+        if key not in self.past:  # a term that only other steps have
+            arguments += [value for value in further if value is not None]
+        else:
             began = [
                 v is not None and self.begun.get(v[0], set()) & self.past[key] for v in arguments
             ]
             plain = [v for v, first in zip(arguments, began, strict=True) if not first]
             arguments = list(dict.fromkeys(plain))
         copy = self._copy(node, arguments, column, key)
+        count = len(values) - len(further)
         self.places[copy] = [
-            (i if key not in self.past else arguments.index(v) if v in arguments else None)
+            i
+            if key not in self.past and i < count
+            else arguments.index(v)
+            if v is not None and v in arguments
+            else None
             for i, v in enumerate(values)
         ]
         if key in self.instead:
@@ -405,7 +420,7 @@ class _UnionMaker:
         """An operation after the steps, on the union."""
         arguments: dict[Output | None, None] = {}
         plain: list[Output | None] = []
-        for source, port in zip(node.inputs, node.ports, strict=True):
+        for source, port in zip(self.read_by[node], node.ports, strict=True):
             value: Output | None = None if source is None else (source, port)
             if source is not None and self.column.get(source) in self.rank:
                 own = self.key[source]
@@ -434,7 +449,7 @@ class _UnionMaker:
         leaves = {s for n in self.columns_made for s in n.inputs if s and s.primitive is None}
         uses: Counter[Node] = Counter()
         for node in self.record:
-            uses.update(s for s in node.inputs if s is not None and s.primitive is None)
+            uses.update(s for s in self.read_by[node] if s is not None and s.primitive is None)
         return Union(
             [self._root(*root) for root in self.roots],
             self._outputs(),
@@ -508,7 +523,7 @@ class _UnionMaker:
         for key, nodes in self.alike.items():
             user = self._in_step(key, self.middle)
             for node in nodes:
-                for i, k in enumerate(self.places[user][: len(node.inputs)]):
+                for i, k in enumerate(self.places[user][: len(self.read_by[node])]):
                     if k is None:
                         continue
                     use, either = (node, i), user.inputs[k]
@@ -525,10 +540,10 @@ class _UnionMaker:
                     whole = [(node, -1) for node in self.alike[self.keys_made[made]]]
                     found[state, i, made] = found[state, -1, made] = whole
         for node, copy in self.outside.items():
-            for i, (source, port) in enumerate(zip(node.inputs, node.ports, strict=True)):
+            for i, (source, port) in enumerate(zip(self.read_by[node], node.ports, strict=True)):
                 value = source and self._root(source, port)[0], port
                 places = [*zip(copy.inputs, copy.ports, strict=True)]
-                k = i if len(places) == len(node.inputs) else places.index(value)
+                k = i if len(places) == len(self.read_by[node]) else places.index(value)
                 found.setdefault((copy, k, copy.inputs[k]), []).append((node, i))
         return found
 
@@ -545,7 +560,7 @@ class _UnionMaker:
         found: dict[Key, set[int]] = {}
         for key, nodes in self.alike.items():
             for node in nodes:
-                for i, source in enumerate(node.inputs):
+                for i, source in enumerate(self.read_by[node]):
                     handed = isinstance(source, Leaf) and source.kind == "detached"
                     made = self.sources[key][i] if handed else None
                     if made:
@@ -571,6 +586,13 @@ def copied(
     if node in LINES:
         LINES[copy] = LINES[node]
     return copy
+
+
+def _is_cast(node: Node) -> bool:
+    """Whether an operation does nothing but change the dtype of data."""
+    source = node.inputs[0] if changes_nothing(node) else None
+    data = isinstance(source, Leaf) and not is_parameter(source)
+    return data and source is not None and source.shape == node.shape
 
 
 def _saved_for(node: Node, inputs: Sequence[Output | None]) -> tuple[Any, ...] | None:
