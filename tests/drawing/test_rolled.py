@@ -464,3 +464,15 @@ def test_words_on_lines_lie_neither_on_each_other_nor_under_heads():
         for other, way in layout.ways.items():
             if other is not link:
                 assert not any(hits(p, own, 3.0) for p in segments(way) if not p.horizontal)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("name", ["learnt_first_state", "skip_from_step_3", "clockwork"])
+def test_when_a_link_is_there_is_written_beside_it(name, backward):
+    """Beside a rail too, and beside a line that has no level part with room."""
+    drawing = rolled(name, backward=backward)
+    said_on_links = [link for link in drawing.model.links if link.label]
+    assert said_on_links
+    for link in said_on_links:
+        assert link in drawing.layout.words
+        assert f">{link.label[0].text}<" in drawing.svg

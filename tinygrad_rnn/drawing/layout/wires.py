@@ -8,6 +8,7 @@ step. Where a step lacks a box or has a smaller one, only the end of a way is fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -115,6 +116,8 @@ class Wires:
             if self._owner(link) is None:
                 self.ways[link] = self._way(link, inside)
         self.words = self._words(inside)
+        if self.model.rolled:
+            self._words_when(rails.values())
         self.rails = list(rails.values())
         for rail in self.rails:
             self._measure(rail)
@@ -248,6 +251,34 @@ class Wires:
                 for link in links:
                     found[link] = (spot[0] + self.layout.origin[link.target.column], spot[1])
         return found
+
+    def _words_when(self, rails: Iterable[Rail]) -> None:
+        """Places for when a link of a rolled picture is there, beside any part of it."""
+        (step,) = self.model.shown
+        x = self.layout.origin[step]
+        for link, way in [*self.ways.items(), *(way for rail in rails for way in rail.ways)]:
+            if link.label and link not in self.words:
+                wide = text.width(link.label, WORDS)
+                if spot := self._spot_upright(_moved(way, -x), wide):
+                    self.words[link] = (spot[0] + x, spot[1])
+
+    def _spot_upright(self, way: Way, width: float) -> Point | None:
+        """The middle of words beside an upright part of a way that lie on nothing."""
+        lines = [piece for _, piece in self.router.taken]
+        others = [*self.router.boxes, *self.written]
+        for (x, y1), (x2, y2) in pairwise(way[::-1]):  # from its head, where it is told apart
+            if x != x2 or abs(y2 - y1) < WORDS:
+                continue
+            low, high = sorted((y1, y2))
+            ys = [(y1 + y2) / 2, y1 + (y2 - y1) / 4, y1 + 3 * (y2 - y1) / 4, low + WORDS, high]
+            for y in ys:
+                for side in (1, -1):
+                    own = Rect(x + side * (width / 2 + 5), y, width, WORDS)
+                    free = not any(meet(own, other) for other in others)
+                    if free and not any(hits(piece, own, 1.0) for piece in lines):
+                        self.written.append(own)
+                        return own.x, y
+        return None
 
     def _spot(self, way: Way, width: float) -> Point | None:
         """The middle of words beside a way that lie on nothing."""

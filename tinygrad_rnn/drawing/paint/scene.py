@@ -323,14 +323,13 @@ class Painter:
                 [self._stroke(way, own, width)] if rail.into else self._arrow(way, own, head, width)
             )
             parts.append(Plate(Rect(x, y, 6, 6), 3, head))
+            parts += self._words_at(link)
             self.groups.append(self._link_group(link, parts, box.id))
 
     def _way(self, link: Link, way: Way) -> None:
         head = "back-head" if link.kind in ("back", "turn") else "head"
         shapes = self._arrow(way, self.line_of(link), head, self.width_of(link))
-        if link in self.layout.words:
-            ((x, y),) = self.layout.upright([self.layout.words[link]])
-            shapes.append(Words(x, y, link.label, WORDS))
+        shapes += self._words_at(link)
         if link.kind == "cut":
             (x1, y1), (x2, y2) = way[0], way[1]
             x, y = (x1 + x2) / 2, (y1 + y2) / 2
@@ -342,6 +341,13 @@ class Painter:
                 ((x, y),) = self.layout.upright([(x, y - away)])
                 shapes.append(Words(x, y, lost, SMALL_FONT, "soft", face="sans"))
         self.groups.append(self._link_group(link, shapes))
+
+    def _words_at(self, link: Link) -> list[Any]:
+        """The words beside a link, if there is room."""
+        if link not in self.layout.words:
+            return []
+        ((x, y),) = self.layout.upright([self.layout.words[link]])
+        return [Words(x, y, link.label, WORDS)]
 
     def _link_group(self, link: Link, shapes: list[Any], rail: str = "") -> Group:
         a, b = text.plain(link.source.label), text.plain(link.target.label)
