@@ -658,3 +658,24 @@ def test_nothing_is_handed_back_over_a_cut():
     handed = [k for k in model.links if k.kind == "back" and k.source.kind == k.target.kind]
     assert {(k.source.column, k.target.column) for k in handed} == {(2, 1), (4, 3), (6, 5)}
     assert all(link.label for link in handed)
+
+
+def test_a_part_of_what_is_not_written_out_draws():
+    """A decoder's context is half of a concatenation, and reads all states of the encoder."""
+    shapes = {"E": (H, H), "W": (H, H), "D": (H, H), "A": (H, H), "C": (2 * H, H), "V": (H, H)}
+    E, W, D, A, C, V = (tg.Parameter(np.full(s, 0.1), name) for name, s in shapes.items())
+    h, states = tg.zeros((1, H)), []
+    for t in (1, 2, 3):
+        with tg.timestep(t):
+            h = tg.tanh(np.ones((1, H)) @ E + h @ W)
+            states.append(h)
+    M, s, y, loss = tg.concatenate(states, axis=0), h, np.zeros((1, H)), 0.0
+    for t in (4, 5, 6):
+        with tg.timestep(t):
+            s = tg.tanh(y @ D + s @ W)
+            context = tg.softmax(s @ A @ M.T, axis=-1) @ M
+            o = tg.tanh(tg.concatenate([context, s], axis=1) @ C) @ V
+            loss = loss + tg.cross_entropy(o, np.array([1]))
+            y = tg.softmax(o, axis=-1)
+    drawing = tg.draw(loss / 3, level="step", backward=True)
+    assert len(boxes(drawing, "cell", 5)) == 3

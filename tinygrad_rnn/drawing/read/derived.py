@@ -38,7 +38,7 @@ from .names import at_time, batch_of, needed, when
 from .replay import Replay, UnreadableError
 from .targets import has_targets, readable, target_letter
 
-ELLIPSIS = name(Symbol("\N{MIDLINE HORIZONTAL ELLIPSIS}", "carry"), ())
+DOTS = Symbol("\N{MIDLINE HORIZONTAL ELLIPSIS}", "carry")
 """Stands for terms from steps that are not drawn, or that would be too long."""
 SHORT = 6
 """How many symbols an expression from outside of the steps may have."""
@@ -221,7 +221,7 @@ class Derived:
         """The cotangent that a part hands back to a value."""
         replay = self._replay(part)
         if replay is None:
-            return ELLIPSIS
+            return name(DOTS, value[0].output(value[1])[0])
         if part[0] not in (BEFORE, AFTER):
             return self._form(part).terms[value]
         return self._at(_short(replay.term(value)), part[0])
@@ -488,7 +488,8 @@ class Derived:
         for part in sorted(self._others(value), key=lambda p: (abs(p[0] - own), p[1])):
             if part[0] not in self.model.near:
                 passed = self._passed_on(value)
-                rest.append(ELLIPSIS if passed is None else number(passed))
+                shape = value[0].output(value[1])[0]
+                rest.append(name(DOTS, shape) if passed is None else number(passed))
                 continue
             term = self._term(part, value)
             if term.op is not V.NUMBER or term.value:
@@ -537,7 +538,7 @@ def _short(expr: Expr) -> Expr:
         e = stack.pop()
         stack.extend(e.args)
         count += not e.args
-    return expr if count <= SHORT else ELLIPSIS
+    return expr if count <= SHORT else name(DOTS, expr.shape)
 
 
 def _later(equation: Definition, steps: int) -> Definition:
