@@ -16,7 +16,7 @@ import numpy as np
 
 from . import tree
 from .elsewhere import answering
-from .graph import Leaf, Node, Unrolling, belonging, current, timesteps
+from .graph import Leaf, Node, Unrolling, belonging, current, printable, timesteps
 from .nn.cell import Cell, Stepping, first_state, state_argument
 from .nn.module import Module, counting, run_dtype
 from .nn.parts import plain
@@ -293,7 +293,9 @@ def state_names(cell: Cell, state: Any) -> list[str | None]:
         return [state_argument(cell.step)]
     words = ["_".join(w for w in path.split(".") if not w.isdigit()) for path in paths]
     return [
-        (f"{own}_{words[: i + 1].count(own)}" if words.count(own) > 1 else own) if own else None
+        printable(f"{own}_{words[: i + 1].count(own)}" if words.count(own) > 1 else own)
+        if own
+        else None
         for i, own in enumerate(words)
     ]
 
@@ -306,7 +308,9 @@ def _named(state: Any, names: list[str | None]) -> list[str | None] | None:
         node = part._node if isinstance(part, Tensor) else None
         if label is None or node is None or node.primitive is None:
             continue
-        if node.names is None or node.name(part._port) is None:
+        if node.names is None:
+            node.names, done = {part._port: label}, False
+        elif node.name(part._port) is None:
             part.named(label)
             done = False
     return None if done else names

@@ -336,3 +336,23 @@ def test_dropout_is_replayable_and_keeps_the_mean():
     assert abs(y.numpy().mean() - 1) < 0.01
     assert abs((y.numpy() == 0).mean() - 0.3) < 0.01
     assert np.array_equal(tg.gradients(tg.dropout(x, 0.3, rng=5).sum(), x), y.numpy())
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 29.9, 30.1, 80.0, 1e4])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softmax_and_cross_entropy_of_logits_of_any_size(size, dtype):
+    x = np.random.default_rng(0).normal(size=(50, 7))
+    x = (size * x / np.abs(x).max()).astype(dtype)
+    x[0], classes = [size, *[-size] * 6], np.arange(50) % 7
+    g = np.linspace(-2, 2, 50).astype(dtype)
+    top = x - x.max(-1, keepdims=True).astype(float)
+    p = np.exp(top) / np.exp(top).sum(-1, keepdims=True)
+    losses = np.log(np.exp(top).sum(-1)) - top[np.arange(50), classes]
+    tolerance = 20 * np.finfo(dtype).eps
+    np.testing.assert_allclose(tg.softmax(tg.tensor(x)).numpy(), p, tolerance * 4, 1e-30)
+    logits = tg.tensor(x)
+    found = tg.cross_entropy(logits, classes, "none")
+    np.testing.assert_allclose(found.numpy(), losses, tolerance, tolerance)
+    given = tg.gradients((found * g).sum(), logits)
+    wanted = (p - np.eye(7)[classes]) * g[:, None]
+    np.testing.assert_allclose(given, wanted, tolerance * 4, tolerance * 4)

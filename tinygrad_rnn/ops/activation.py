@@ -9,7 +9,7 @@ import numpy as np
 
 from ..notation import call
 from ..primitive import apply, apply1, elementwise
-from .elementwise import clip, exp, is_positive, sign, tanh
+from .elementwise import HALF, clip, exp, is_positive, one_less, sign, tanh
 from .registry import of_one, unary
 from .special import erfc_value
 
@@ -28,14 +28,15 @@ def _positive(x: Any) -> Any:
 
 
 def _logistic(x: Any) -> Any:
-    y = np.tanh(0.5 * x)
-    y *= 0.5
-    y += 0.5
+    half = HALF.get(x.dtype, 0.5) if type(x) is np.ndarray else 0.5
+    y = np.tanh(half * x)
+    y *= half
+    y += half
     return y
 
 
 sigmoid = unary(
-    "sigmoid", _logistic, lambda y: y * (1 - y), "The logistic function.", "1 / (1 + exp(-x))",
+    "sigmoid", _logistic, lambda y: y * one_less(y), "The logistic function.", "1 / (1 + exp(-x))",
     "y * (1 - y)", (1.0, 0.7311),
     "Computed as (1 + tanh(x / 2)) / 2, which is fast and overflows nowhere. Its error is "
     "below one rounding of 1 everywhere, so far below -17 (float32) the result is exactly 0: "

@@ -13,7 +13,7 @@ from ..primitive import apply, apply1, apply2, elementwise, general
 from .activation import sigmoid
 from .elementwise import abs, clip, divide, is_positive, log, multiply, square, where
 from .index import getitem, index_add
-from .reduce import below_top, log_softmax, mean, softmax, sum
+from .reduce import below_top, is_moderate, log_softmax, mean, softmax, sum
 from .registry import looked_at, of_two, shape_of, values
 from .shape import expand_dims
 
@@ -79,8 +79,12 @@ def _cross_entropy_value(x: Any, classes: Array) -> Any:
         found = KERNELS.cross_entropy(x, classes)
         if found is not None:
             return found
-    y = below_top(x, -1)
-    right = y[_pick(classes)]
+    if is_moderate(x):
+        right = x[_pick(classes)]
+        y, right = x - right[..., None], 0
+    else:
+        y = below_top(x, -1)
+        right = y[_pick(classes)]
     ones = np.ones_like(y, shape=y.shape[-1:])  # a product adds up short rows faster than np.sum
     return np.log(np.exp(y, out=y) @ ones) - right
 
@@ -95,8 +99,8 @@ def _cross_entropy_pull(g: Any, x: Any, classes: Array) -> Any:
     p = softmax(x, -1)
     if hasattr(p, "_value"):
         return index_add(p * expand_dims(g, -1), _pick(classes), -g)
-    p[_pick(classes)] -= 1  # the same in place: this runs at every step
-    p *= g[..., None]
+    p *= g[..., None]  # the same in place: this runs at every step
+    p[_pick(classes)] -= g
     return p
 
 

@@ -341,10 +341,24 @@ def below_top(x: Any, axis: Axis) -> Any:
     return y if y.dtype.kind == "f" else y.astype(float)
 
 
+MODERATE = 30.0
+"""Numbers up to this size, of either sign, whose exponentials add up without loss of digits."""
+
+
+def is_moderate(x: Any) -> bool:
+    """Whether exponentials of the entries need no top taken off: it takes long in short rows."""
+    if type(x) is not np.ndarray or x.dtype.kind != "f" or not x.size or not x.ndim:
+        return False
+    return bool(x.max() < MODERATE and x.min() > -MODERATE)
+
+
 def softmax_value(x: Any, axis: Axis) -> Any:
     """Its value; the array returned is new."""
-    y = below_top(x, axis)
-    y = np.exp(y, out=y) if y.ndim else np.exp(y)
+    if is_moderate(x):
+        y = np.exp(x)
+    else:
+        y = below_top(x, axis)
+        y = np.exp(y, out=y) if y.ndim else np.exp(y)
     if axis == -1 and y.ndim:
         ones = np.ones_like(y, shape=y.shape[-1:])  # a product adds up short rows faster
         y /= (y @ ones)[..., None]
