@@ -107,6 +107,25 @@ def test_a_cut_is_told_where_no_gradient_is_handed_on():
     assert svg.count("cut: t = 3, 5<") == 2  # and at the state
 
 
+def test_a_term_of_the_loss_that_some_steps_add_is_drawn():
+    """A guess of the gradient at t = 3, 5, where the state is cut for W and not for A."""
+    U, W, A = parameters(U=(I, H), W=(H, H), A=(H, H))
+    h, loss = tg.zeros((1, H), "h_0"), 0.0
+    for t, x in enumerate(inputs(6), start=1):
+        with tg.timestep(t):
+            if t in (3, 5):
+                loss = loss + 0.1 * tg.square(h @ A).sum()
+                h = h.detach()
+            h = tg.tanh(x @ U + h @ W).named("h")
+            loss = loss + tg.square(h).mean()
+    drawing = tg.draw(loss, level="rolled", backward=True)
+    labels = {plain(box.label) for box in drawing.model.boxes}
+    assert "∂A" in labels
+    assert [sorted(sources_of(drawing, "L_t"))] == [["+"]]
+    loops = {plain(d.source.label): d.target.note for d in drawing.layout.delays}
+    assert (loops["· W^T"], loops["· A^T"]) == ("cut: t = 3, 5", "")
+
+
 def test_what_all_earlier_steps_are_handed_is_not_one_step_earlier():
     svg = rolled("attention_over_the_past", backward=True).svg
     assert svg.count(">to all earlier steps<") == 1

@@ -65,7 +65,8 @@ class Painter:
         self._scopes()
         for rail in layout.rails:
             self._rail(rail)
-        for made, ghost, way in layout.delays:
+        lower_last = reversed if layout.model.rolled else iter  # its words may lie on a higher one
+        for made, ghost, way in lower_last(layout.delays):
             label = text.plain(ghost.label)
             ends = {"kind": "delay", "from": made.id, "to": ghost.id}
             if layout.model.rolled:
@@ -231,9 +232,11 @@ class Painter:
         a, b = max(pairwise(stops), key=lambda gap: gap[1] - gap[0])
         line = (Run(told),)
         wide = max(104.0, text.width(line, SMALL_FONT) + 16)
-        if b - a < wide + 16:
-            a, b = ends[0], ends[-1]
-        rect = Rect((a + b) / 2, y, wide, 16)
+        middle = (a + b) / 2
+        if b - a < wide + 16:  # within the picture, which the line's far end bounds
+            right = way[-1][0] > way[0][0]
+            middle = ends[-1] - wide / 2 - 8 if right else ends[0] + wide / 2 + 8
+        rect = Rect(middle, y, wide, 16)
         words = Words(rect.x, y, line, SMALL_FONT, "soft", face="sans")
         return [Plate(rect, 4, "page"), words]
 

@@ -307,8 +307,7 @@ class RecordReader:
         assert self.back is not None
         assert link.node is not None
         arrived = self.back.parts.get((link.node, link.i))
-        made = arrived[0].inputs[arrived[1]] if arrived else None
-        cut = union.cut.get(self.key[made]) if made is not None and made in self.key else None
+        cut = union.cut_uses.get((self.key[arrived[0]], arrived[1])) if arrived else None
         return f"cut: {told_plainly(cut, union)}" if cut else ""
 
     def _say_output(self, box: Box, union: Union) -> None:

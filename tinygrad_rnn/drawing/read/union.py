@@ -53,6 +53,7 @@ class Union(NamedTuple):
     untimed   operations that do not belong to a step
     captions  {step: its words in its sequence}
     cut       {key of a value that is handed on: the steps before which it is detached}
+    cut_uses  {(key of an operation, argument): the steps in which that is detached}
     fixed     places with the same numbers in several steps: (key of an operation, argument)
     of        {operation of a step: that of the union}
     alike     {operation of the union: those that it stands for}
@@ -76,6 +77,7 @@ class Union(NamedTuple):
     untimed: set[Node]
     captions: dict[int, str]
     cut: dict[Key, list[int]]
+    cut_uses: dict[tuple[Key, int], list[int]]
     fixed: set[tuple[Key, int]]
     of: dict[Node, Node]
     alike: dict[Node, list[Node]]
@@ -269,7 +271,13 @@ class _UnionMaker:
     def _one_source(self, key: Key, sources: dict[Source, set[int]]) -> Source | None:
         """One place that an argument comes from: an `EITHER`, if there are several."""
         if any(own == key for own, _, _ in sources):  # a sum goes on, whatever it began with
-            sources = {s: steps for s, steps in sources.items() if s[0] == key}
+            own_steps = {self.column[node] for node in self.alike[key]}
+            ends = {min(own_steps), max(own_steps)}
+            sources = {
+                (own, port, lag): steps
+                for (own, port, lag), steps in sources.items()
+                if own == key or (lag == 0 and not steps <= ends)  # terms between
+            }
         if len(sources) > 1:
             return self._new_either(sources), 0, 0
         return next(iter(sources), None)
@@ -465,7 +473,7 @@ class _UnionMaker:
             self.makes,
             self._untimed(),
             self.captions,
-            self._cut(),
+            *self._cut(),
             fixed_places(self.inside, self.column, self.key),
             {node: self._in_step(self.key[node], at) for node in self.inside} | self.outside,
             self._alike(),
@@ -556,8 +564,10 @@ class _UnionMaker:
                 return one if one in either.inputs else None
         return None
 
-    def _cut(self) -> dict[Key, list[int]]:
+    def _cut(self) -> tuple[dict[Key, list[int]], dict[tuple[Key, int], list[int]]]:
+        """The steps in which values, and uses of them, are detached."""
         found: dict[Key, set[int]] = {}
+        uses: dict[tuple[Key, int], list[int]] = {}
         for key, nodes in self.alike.items():
             for node in nodes:
                 for i, source in enumerate(self.read_by[node]):
@@ -565,7 +575,8 @@ class _UnionMaker:
                     made = self.sources[key][i] if handed else None
                     if made:
                         found.setdefault(made[0], set()).add(self.column[node])
-        return {key: sorted(steps) for key, steps in found.items()}
+                        uses.setdefault((key, i), []).append(self.column[node])
+        return {key: sorted(steps) for key, steps in found.items()}, uses
 
 
 def copied(
