@@ -257,7 +257,7 @@ def test_a_first_state_of_another_dtype_is_no_input_of_every_step():
     c, h = tg.zeros((1, H), "c_0"), tg.zeros((1, H), "h_0")
     for t in range(1, 5):
         with tg.timestep(t):
-            c = (c * tg.sigmoid(h @ W) + tg.tanh(h @ W)).named("c")
+            c = ((1.0 - c) * tg.sigmoid(h @ W) + c * tg.tanh(h @ W)).named("c")
             h = (tg.tanh(c) + h * 0.5).named("h")
     drawing = tg.draw(tg.square(h).sum(), level="rolled")
     assert not [b for b in drawing.model.boxes if b.kind == "input"]

@@ -110,9 +110,12 @@ class _UnionMaker:
         self.rank = {step: k for k, step in enumerate(steps)}
         self.middle = steps[len(steps) // 2]
         operations = [node for node in record if node.primitive is not None]
-        self.cast = {node: node.inputs[0] for node in operations if _is_cast(node)}
-        self.cast = {node: leaf for node, leaf in self.cast.items() if (node, 0) not in roots}
-        self.read_by = {  # arguments, data as they were before their dtype was another
+        self.cast: dict[Node, Node | None] = {}  # {cast: the value before}
+        for node in operations:
+            if _is_cast(node) and (node, 0) not in roots:
+                (source,) = node.inputs
+                self.cast[node] = self.cast.get(source, source) if source is not None else None
+        self.read_by = {  # arguments, as they were before their dtype was another
             node: tuple(s if s is None else self.cast.get(s, s) for s in node.inputs)
             for node in record
         }
@@ -600,10 +603,17 @@ def copied(
 
 
 def _is_cast(node: Node) -> bool:
-    """Whether an operation does nothing but change the dtype of data."""
-    source = node.inputs[0] if changes_nothing(node) else None
-    data = isinstance(source, Leaf) and not is_parameter(source)
-    return data and source is not None and source.shape == node.shape
+    """Whether an operation does nothing but change the dtype of a value."""
+    if not changes_nothing(node) or node.primitive is None:
+        return False
+    (source, *others), (port, *_) = node.inputs, node.ports
+    hidden = node.primitive.notation.form == "hidden" and not others and port == 0
+    alone = source is not None and not is_parameter(source) and not _is_multiple(source)
+    return hidden and alone and source is not None and source.shape == node.shape
+
+
+def _is_multiple(node: Node) -> bool:
+    return node.primitive is not None and node.primitive.multiple
 
 
 def _saved_for(node: Node, inputs: Sequence[Output | None]) -> tuple[Any, ...] | None:
