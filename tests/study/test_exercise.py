@@ -73,7 +73,7 @@ def test_reasons(name, answer, reason):
 def test_a_revealed_line_has_no_point():
     task = study.exercise(tg.LSTMCell(2, 3, rng=0))
     assert task.reveal("next_c") == "the part of ∂L/∂cₜ₋₁ from step t = δᶜₜ ⊙ fₜ"
-    assert task.check("next_c", LSTM["next_c"]).reason == "right"
+    assert task.check("next_c", LSTM["next_c"]).reason == "right, after its equation was revealed"
     assert task.points == 0
     assert "(revealed)" in str(task)
 

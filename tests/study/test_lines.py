@@ -6,8 +6,9 @@ import pytest
 from tests.derived_cells import CELLS
 from tinygrad_rnn.equations import derive
 from tinygrad_rnn.equations.evaluate import passes
-from tinygrad_rnn.study.lines import Change, Lines, Numbers, Trial
+from tinygrad_rnn.study.lines import Change, Lines
 from tinygrad_rnn.study.rewrites import Scope, rewrites
+from tinygrad_rnn.study.trial import Numbers, Trial
 
 T, B, I = 3, 2, 3  # noqa: E741
 

@@ -12,10 +12,10 @@ from tinygrad_rnn import study, tree
 from tinygrad_rnn.equations import derive, notation, print_text
 from tinygrad_rnn.study import search
 from tinygrad_rnn.study.exercises import _every
+from tinygrad_rnn.study.level import Candidate
 from tinygrad_rnn.study.lines import Lines
 from tinygrad_rnn.study.locate import said
 from tinygrad_rnn.study.rewrites import Scope
-from tinygrad_rnn.study.search import Candidate
 
 from .planting import without_differences
 

@@ -19,11 +19,11 @@ from ..notation import several
 from ..unroll import check_cell
 from . import handwritten
 from .finding import Finding
-from .lines import Numbers
 from .locate import locate
 from .problem import Called, Loss, Problem, is_called
 from .recorded import recorded
 from .table import Table, as_markdown, figures, shape
+from .trial import Numbers
 
 Hand = Callable[[dict[str, Array], Any, Any, Array], Any]
 """A backward pass: (p, xs, s_0, e) -> gradients, or (gradients, cotangents); see `handwritten`."""
@@ -199,11 +199,12 @@ def compare(
              own structure), e (T, B, O) the gradient of each step's loss with respect to the output
              of that step. It gives {name: gradient} for every parameter and, if it likes, for "x"
              and the initial state ("s_0", "s_0.h", or the cell's own names, as "h_0" and "c_0" of
-             an LSTM); beside it, if it likes, a second dict with the gradients (T, ...) of named
-             quantities in between, one entry per step, which lets mistakes be located more sharply,
-             and a third with values (T, ...) of the forward pass by name. It should be able to work
-             with other numbers of steps: mistakes are looked for by asking it about short problems
-             too.
+             an LSTM); "dW", "dL/dW", "grad_W" and "W_grad" are W's. Or the gradients of the
+             parameters in their order, as a list or joined into one vector. Beside the dict, if it
+             likes, a second dict with the gradients (T, ...) of named quantities in between, one
+             entry per step, which lets mistakes be located more sharply, and a third with values
+             (T, ...) of the forward pass by name. It should be able to work with other numbers of
+             steps: mistakes are looked for by asking it about short problems too.
              If left out: the pass of `study.handwritten` for the built-in cells, none for others
     state    s_0; `cell.initial_state(B)` if left out
     rtol, atol  tolerances of the pass by hand: |by hand - autodiff| is at most atol +
@@ -211,7 +212,8 @@ def compare(
              entry, or as much as rounding explains in the precision of the gradients and for this
              problem (a long sequence, exploding gradients and saturated units need more)
     lengths, mask, reverse  as in `unroll`: a loss then sees outputs of zero after a sequence's end.
-             There is no pass by hand for those, unless you give one
+             There is no pass by hand for those, unless you give one. It may be asked about fewer
+             steps than the lengths that it knows: sequences are cut off there
 
     Raises ValueError or TypeError for gradients with other names or shapes than wanted, and for a
     loss that is not a single number per step.

@@ -16,10 +16,11 @@ from ..equations.sizes import grows
 from ..graph import Array
 from ..nn import Cell
 from ..unroll import step_by_step
-from .lines import SENSELESS, Lines, Numbers, Trial
+from .level import Candidate, constant
+from .lines import SENSELESS, Lines
 from .locate import said
 from .rewrites import Rewrite, Scope, at_one_use, before_slopes, insertions, on_one_path, rewrites
-from .search import Candidate, constant
+from .trial import Numbers, Trial
 
 T, B = 3, 2
 CLOSE = 1e-7

@@ -13,21 +13,12 @@ from ..equations.expr import Expr, make, number, shifted, symbols
 from ..equations.notation import boxed
 from ..graph import Array
 from .finding import Finding
-from .lines import (
-    EXTENTS,
-    KEPT,
-    MASKS,
-    MIXED,
-    Change,
-    Line,
-    Lines,
-    Numbers,
-    Trial,
-    names_in,
-)
+from .level import Candidate, Item, Level
+from .lines import EXTENTS, MASKS, Change, Line, Lines, names_in
 from .ordered import Ordered
 from .problem import OTHER_TARGETS, Problem
-from .search import Candidate, Found, Item, Level, Search
+from .search import Found, Search
+from .trial import KEPT, MIXED, Numbers, Trial
 
 UNWRITTEN = {"last", "reversed", "flipped", "once", "at the loss", *KEPT, *MIXED}
 """Kinds of symbols that have no notation of their own: they are said in words."""

@@ -27,8 +27,9 @@ from ..nn import Cell
 from ..nn.bidirectional import Bidirectional
 from ..sequence import sequence
 from ..tensor import Tensor
-from .lines import MASKS, Numbers, names_in
+from .lines import MASKS, names_in
 from .problem import Problem
+from .trial import Numbers
 
 BACK = "x_back"
 """The input of a step of the backward direction."""

@@ -30,7 +30,9 @@ from ..equations.expr import (
 from ..equations.sizes import grows
 from ..primitive import Primitive
 from ..tensor import tensor
-from .lines import MASKS, MIXED, Lines, Slope, factors, pieces, product, terms, total
+from .lines import MASKS, Lines, Slope, pieces
+from .terms import factors, product, terms, total
+from .trial import MIXED
 
 COSTS = {
     "missing term": 1.0,
