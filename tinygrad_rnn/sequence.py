@@ -75,9 +75,10 @@ class Sequence:
     def steps(self) -> list[Any]:
         """The inputs of all steps, in time order."""
         if self._listed is None:
+            names = tree.paths(self._stacked, "x")
             leaves = [
-                ops.unstack(leaf) if isinstance(leaf, Tensor) else leaf
-                for leaf in tree.leaves(self._stacked)
+                self._apart(leaf, name) if isinstance(leaf, Tensor) else leaf
+                for leaf, name in zip(tree.leaves(self._stacked), names, strict=True)
             ]
             if len(leaves) == 1 and tree.entries(self._stacked) is None:
                 self._listed = list(leaves[0])
@@ -85,6 +86,14 @@ class Sequence:
                 rows = zip(*leaves, strict=True)
                 self._listed = [tree.rebuild(self._stacked, iter(row)) for row in rows]
         return self._listed
+
+    def _apart(self, leaf: Tensor, name: str) -> tuple[Tensor, ...]:
+        """x_t of all steps, called so after the tensor that they are parts of."""
+        parts = ops.unstack(leaf)
+        for i, part in enumerate(parts):
+            if part._node is not None:
+                part.named(f"{leaf.name or name}_{self.time(i)}")
+        return parts
 
     def stacked(self) -> Any:
         """The inputs of all steps as one tree of arrays and tensors with time first."""

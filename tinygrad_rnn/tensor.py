@@ -732,5 +732,12 @@ def _again(kind: str, array: Array, name: str | None) -> Tensor:
     return Tensor(array, Leaf(kind, array.shape, array.dtype, name) if kind else None, 0)
 
 
+def constant(array: Array, dtype: DTypeLike | None = None) -> Tensor:
+    """A tensor of an array that no gradient is computed for; it keeps the array itself."""
+    made = _leaf(np.asarray(array, dtype), None)
+    made._node.fixed = True  # type: ignore[union-attr]
+    return made
+
+
 def _leaf(array: Array, name: str | None) -> Tensor:
     return Tensor(array, Leaf("tensor", array.shape, array.dtype, name, 0, array), 0)

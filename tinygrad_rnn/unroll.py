@@ -24,7 +24,7 @@ from .nn.parts import run as run_parts
 from .nn.stacked import Stacked
 from .nn.wrappers import Wrapper
 from .sequence import Sequence, sequence
-from .tensor import Tensor
+from .tensor import Tensor, constant
 from .unrolled import Output, State, Unrolled
 
 RARE = 100
@@ -117,6 +117,7 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
         state = first_state(cell, xs.batch_size, run_dtype(cell, inputs[0]))
         if xs.reverse or xs.start != 1:
             _name_after(state, xs.start + len(xs) if xs.reverse else xs.start - 1)
+    state = _recordable(state, run_dtype(cell, state, inputs[0]))
     structure = len(tree.leaves(state))
     names = None if xs.active is not None else state_names(cell, state)
     states, steps = [state], [None] * T
@@ -147,6 +148,19 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
                 states.append(state)
     kept = tuple(states) if keep_states else None
     return Unrolled(kept, steps, tuple(times), state, (sequence,), active=xs.active)
+
+
+def _recordable(state: Any, dtype: Any) -> Any:
+    """A first state whose arrays of floats are tensors without a gradient.
+
+    A step computes with it as with every later state: what it does to s_0 is in the record too.
+    """
+
+    def part(given: Any) -> Any:
+        floats = type(given) is np.ndarray and given.dtype.kind == "f"
+        return constant(given, dtype) if floats else given
+
+    return tree.map_leaves(part, state)
 
 
 def _refuse_class_numbers(cell: Cell, x: Any) -> None:

@@ -165,3 +165,66 @@ def test_inputs_of_a_sequence_are_listed_once():
     sequence.inputs = Counted(sequence.inputs)
     tg.draw(run.state.sum(), level="step")
     assert 0 < Counted.passes < 9
+
+
+class OnArrays(tg.Cell):
+    """A leaky cell that begins with an array, and computes with its input before it is recorded."""
+
+    def __init__(self, of_input):
+        self.U, self.W, _, _ = weights()
+        self.of_input = of_input
+
+    def initial_state(self, batch_size):
+        return np.ones((batch_size, H))
+
+    def step(self, x, s):
+        s = 0.7 * s + 0.3 * tg.tanh(self.of_input(x) @ self.U + s @ self.W)
+        return s, s
+
+
+@pytest.mark.parametrize("level", ["op", "step", "rolled"])
+def test_what_a_step_does_to_a_first_state_given_as_an_array_is_drawn(level):
+    run = tg.unroll(OnArrays(lambda x: x), inputs(T))
+    drawing = tg.draw(tg.square(run.state).sum(), level=level)
+    assert sorted(set(labels(drawing, "input"))) == (
+        ["x_t"] if level == "rolled" else [f"x_{t}" for t in range(1, T + 1)]
+    )
+    if level != "rolled":
+        assert labels(drawing, "constant") == ["s_0"]
+        firsts = [k for k in drawing.model.links if text.plain(k.source.label) == "s_0"]
+        assert {k.kind for k in firsts} == {"constant"}
+    times = ["t = 2 … T", "t = 2"]
+    assert not any(said in box.note for box in drawing.model.boxes for said in times)
+    if level == "step":
+        assert "s_1 = 0.7 s_0 + 0.3 tanh(x_1 U + s_0 W)" in equations(drawing)
+
+
+def test_a_first_state_given_as_an_array_has_no_gradient_and_keeps_the_dtype_of_the_weights():
+    cell = OnArrays(lambda x: x)
+    cell = cell.with_parameters({"U": np.ones((I, H), "f"), "W": np.ones((H, H), "f")})
+    run = tg.unroll(cell, np.ones((T, 1, I)))
+    assert run.state.dtype == np.float32
+    run.state.sum().backward()
+    assert run.states[0].grad is None
+    assert cell.W.grad is not None
+
+
+@pytest.mark.parametrize("of_input", [lambda x: 0.5 * x + 1, lambda x: x[:, ::-1]])
+@pytest.mark.parametrize("level", ["op", "step"])
+def test_an_array_that_was_computed_outside_the_record_is_not_called_x(of_input, level):
+    run = tg.unroll(OnArrays(of_input), inputs(T))
+    drawing = tg.draw(tg.square(run.state).sum(), level=level, backward=True)
+    assert labels(drawing, "input") == [f"a_{t}" for t in range(1, T + 1)]
+    assert all("outside the record" in box.facts[-1] for box in drawing.model.boxes
+               if box.kind == "input")  # fmt: skip
+    everywhere = [*equations(drawing), *(text.plain(box.label) for box in drawing.model.boxes)]
+    assert not any("x_" in line for line in everywhere)
+
+
+def test_the_steps_of_a_tensor_are_called_x_and_what_is_done_to_them_is_drawn():
+    run = tg.unroll(OnArrays(lambda x: 0.5 * x + 1), tg.tensor(inputs(T)))
+    drawing = tg.draw(tg.square(run.state).sum(), level="step")
+    assert "s_2 = 0.7 s_1 + 0.3 tanh((0.5 x_2 + 1) U + s_1 W)" in equations(drawing)
+    named = tg.unroll(OnArrays(lambda x: x[0]), (tg.tensor(inputs(T), "word"), inputs(T)))
+    drawing = tg.draw(tg.square(named.state).sum(), level="step")
+    assert "s_2 = 0.7 s_1 + 0.3 tanh(word_2 U + s_1 W)" in equations(drawing)

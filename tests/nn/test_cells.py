@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.nn.cell import first_state
 
 
 class Stacked(tg.Cell):
@@ -50,6 +51,26 @@ def test_the_same_seed_draws_the_same_weights(make):
 
 def test_float64_cells_have_float64_states():
     assert tg.LSTMCell(2, 3, dtype=np.float64).initial_state(1).c.dtype == np.float64
+
+
+def test_a_first_state_of_new_tensors_has_the_dtype_of_the_weights():
+    """Float32 zeros beside them would round their neighbours in a concatenation."""
+
+    class Joined(tg.Cell):
+        def __init__(self):
+            self.W = tg.Parameter(np.random.default_rng(0).normal(size=(5, 2)))
+
+        def initial_state(self, batch_size):
+            return tg.zeros((batch_size, 2))
+
+        def step(self, x, h):
+            h = tg.tanh(tg.concatenate([h, x], axis=1) @ self.W)
+            return h, h
+
+    xs, ys = (np.random.default_rng(n).normal(size=(1, 2, n)) for n in (3, 2))
+    assert first_state(Joined(), 1).dtype == np.float64
+    compared = tg.study.compare(Joined(), xs, ys)
+    assert compared.agrees
 
 
 def test_relu_and_identity(rng):

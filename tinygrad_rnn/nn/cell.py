@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from .. import ops, tree
 from ..graph import Leaf, no_grad
 from ..tensor import Parameter, Tensor, tensor, zeros
-from .module import Module
+from .module import Module, run_dtype
 
 if TYPE_CHECKING:
     # numpy loads its random module when first asked for it, which costs as much as we do
@@ -119,8 +119,10 @@ def first_state(cell: Any, batch_size: int, dtype: DTypeLike | None = None) -> A
 
     A parameter (1, ...) that is a part of it is one for all of the batch, and is broadcast.
 
-    dtype   zeros and other new tensors of floats are made anew in it
+    dtype   zeros and other new tensors of floats are made anew in it; that of the cell's weights if
+            left out
     """
+    dtype = run_dtype(cell) if dtype is None else dtype
 
     def part(given: Any) -> Any:
         if isinstance(given, Parameter):

@@ -18,6 +18,11 @@ def is_parameter(node: Node | None) -> bool:
     return isinstance(node, Leaf) and node.kind == "parameter"
 
 
+def is_constant(node: Node | None) -> bool:
+    """Whether no gradient is computed for a tensor: for an array given as s_0, for a buffer."""
+    return isinstance(node, Leaf) and node.fixed and not is_parameter(node)
+
+
 def columns(order: Sequence[Node]) -> tuple[dict[Node, int], dict[int, str]]:
     """The column of every operation, or BEFORE or AFTER; leaves are left out. And captions.
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MATRICES = ("K", "M", "A", "C", "G", "Q", "R")
 """Letters for matrices that are constants."""
 DATA, MASK, MATRIX, CONST = "x", "m", "K", "const"
+COMPUTED = ("a", "q", "k")
+"""Letters for arrays that were computed outside the record; the first that is not taken."""
 Use = tuple[Node, int]
 """An operation and which of its arguments."""
 
@@ -30,7 +32,8 @@ class GivenNames:
     """Names for values that were given.
 
     Data differ from step to step: x_t; a mask m_t, where it chooses; a target y_t, if it is
-    subtracted from a value that no state is made from. The same numbers at the same place of
+    subtracted from a value that no state is made from; a_t, if NumPy computed it from the inputs
+    of an unrolled sequence, so that x_t would not be true. The same numbers at the same place of
     several steps are a constant: a letter for a matrix on the right of a product, else const.
 
     fixed  the places that have the same numbers in several steps: (key of an operation, argument)
@@ -45,7 +48,11 @@ class GivenNames:
         self.behind = self._behind_states()
         self.target = target_letter(reader.order)
         self.names: dict[Node | Use, Symbol] = {}
-        self.inputs: dict[Unrolling, set[int]] = {}
+        self.inputs: dict[Unrolling, set[Any]] = {}
+        self.named = {*(name for node in self.forward for name in (node.names or {}).values()),
+                      *(str(n.name()) for n in reader.order if n.primitive is None)}  # fmt: skip
+        begun = {name.split("_")[0] for name in self.named}
+        self.computed = next((letter for letter in COMPUTED if letter not in begun), COMPUTED[0])
         self._give_names()
 
     def symbol(self, node: Node, i: int) -> Symbol:
@@ -55,7 +62,11 @@ class GivenNames:
 
     def is_data(self, node: Node, i: int) -> bool:
         """Whether an argument is an input or a target."""
-        return self._letter(node, i) in (DATA, self.target)
+        return self._letter(node, i) in (DATA, self.target, self.computed)
+
+    def is_computed(self, node: Node, i: int) -> bool:
+        """Whether an argument is an array that was computed outside the record."""
+        return self._letter(node, i) == self.computed
 
     def is_fixed(self, node: Node, i: int) -> bool:
         """Whether an argument is a constant of several steps."""
@@ -73,29 +84,31 @@ class GivenNames:
         leading = {key[node] for node in before if node in key}
         return {node for node in self.forward if key[node] not in leading}
 
-    def _inputs_of(self, sequence: Unrolling) -> set[int]:
-        """Which arrays are the inputs of a sequence."""
+    def _inputs_of(self, sequence: Unrolling) -> set[Any]:
+        """The numbers of the inputs of a sequence."""
         if sequence not in self.inputs:
-            self.inputs[sequence] = {id(x) for x in sequence.inputs}
+            self.inputs[sequence] = {identity(x) for x in sequence.inputs}
         return self.inputs[sequence]
 
     def _letter(self, node: Node, i: int) -> str:
         """The letter of an array, without its number."""
         assert node.primitive is not None
         sequence, value = node.place.sequence, None if node.saved is None else node.saved[i]
-        if value is not None and sequence is not None and id(value) in self._inputs_of(sequence):
+        known = set() if sequence is None else self._inputs_of(sequence)
+        if known and value is not None and identity(value) in known:
             return DATA
+        data = self.computed if known and value is not None else DATA
         if node.primitive.kind == "bilinear":
             fixed = (self.reader.key[node], i) in self.fixed
             weighed = i == 0 and any(is_parameter(source) for source in node.inputs)
-            return DATA if i == 0 and (weighed or not fixed) else MATRIX
+            return data if i == 0 and (weighed or not fixed) else MATRIX
         if node.primitive.notation.form == "choice" and i == 0:
             return MASK
         if node.primitive is V.SUBTRACT and node in self.behind:
             return self.target
         if (self.reader.key[node], i) in self.fixed:
             return CONST
-        return DATA if self.reader.symbols.when(node) else CONST
+        return data if self.reader.symbols.when(node) else CONST
 
     def _uses(self) -> Iterable[tuple[Node | Use, Any, str, Mapping[str, Any]]]:
         """(tensor or use, which it is, its letter, its time), in the order of the record."""
@@ -131,9 +144,7 @@ class GivenNames:
         for (time, _), (letter, _, _) in groups.items():
             counts[time, letter] += 1
         several = {letter for (_, letter), n in counts.items() if n + of_class.get(letter, 0) > 1}
-        named = {*(name for node in self.forward for name in (node.names or {}).values()),
-                 *(str(n.name()) for n in self.reader.order if n.primitive is None)}  # fmt: skip
-        matrices = iter([letter for letter in MATRICES if letter not in named])
+        matrices = iter([letter for letter in MATRICES if letter not in self.named])
         seen: Counter[Any] = Counter()
         for (time, _), (letter, when, uses) in groups.items():
             seen[time, letter] += 1

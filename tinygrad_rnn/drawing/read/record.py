@@ -15,7 +15,7 @@ from ..text import Run, Runs
 from .align import Key, correspondence
 from .backward import COPY, COTANGENT, GRADIENT, RULES, SEED, SUM, Backward
 from .bookkeeping import dissolved, without
-from .columns import AFTER, BEFORE, columns, is_parameter
+from .columns import AFTER, BEFORE, columns, is_constant, is_parameter
 from .either import EITHER
 from .folded import Folded, folded
 from .given import GivenNames, identity
@@ -32,6 +32,8 @@ LONGEST_INDEX = 12
 WIDEST_PRODUCT = 14.0
 """In ems; of a wider product only one factor is named."""
 ALL_PAST = "of all steps before"
+CONSTANT = "a constant: no gradient is recorded for it"
+COMPUTED = "computed by NumPy, outside the record; give the inputs as a tensor to see how"
 LONGEST_LAG = 3
 """How many steps back a value may come from and still be drawn if its own step is not."""
 
@@ -502,6 +504,11 @@ class RecordReader:
 
     def _source(self, node: Node, i: int) -> tuple[Box, str] | None:
         """The box that argument `i` comes from, made if need be, and the kind of the link."""
+        found = self._origin(node, i)
+        constant = found is not None and found[1] != "cut" and is_constant(node.inputs[i])
+        return (found[0], "constant") if found is not None and constant else found
+
+    def _origin(self, node: Node, i: int) -> tuple[Box, str] | None:
         source, port = node.inputs[i], node.ports[i]
         key, column = self.key[node], self.column[node]
         arrives = self.carried.arriving(node, i, key) is not None and column in self.rank
@@ -606,7 +613,9 @@ class RecordReader:
             box.lag = self.carried.lags[self.key[node], i]
         if value is not None:
             box.facts.append(f"shape {np.shape(value)}, {np.asarray(value).dtype}")
-        box.facts.append("a constant: no gradient is recorded for it")
+        box.facts.append(CONSTANT)
+        if not arrives and self.given.is_computed(node, i):
+            box.facts.append(COMPUTED)
         if same is not None:
             self.constants[same] = box
         return box, "constant"
@@ -628,10 +637,13 @@ class RecordReader:
             further = any(leaf is source for _, _, (source, _) in self.layer_more)
             key = ("first layer" if further else "input", *self.key[node], i)
         label = text.named(symbol)
-        kind = "value" if arrives and column != BEFORE else "input"
+        constant = is_constant(leaf)
+        kind = ("constant" if constant else "value") if arrives and column != BEFORE else "input"
         box = self._box(text.plain(label), kind, key, column, label, leaf)
         if box.key[0] == "first":
             box.lag = self.carried.lags[self.key[node], i]
+        if constant:
+            box.facts.append(CONSTANT)
         self.box_of[leaf, 0] = box
         return box, "cut" if cut else "flow"
 
