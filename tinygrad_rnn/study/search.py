@@ -121,8 +121,6 @@ class Search:
                     break
                 if level is self.full and self._told():
                     return self.found
-                if stuck:
-                    self._limit = self.effort + EFFORT // 12
                 options = self._options(level, wrong, stuck)
                 if options:
                     self._take(options)
@@ -268,6 +266,8 @@ class Search:
         rounds = [(False, stage) for stage in [*several, *stages]]
         rounds += [(True, stage) for stage in stages if fitted.known and fitted.singles()]
         start = self.effort
+        if tried:
+            self._limit = start + EFFORT // 12
         for refuted, stage in rounds:
             limit = self._limit
             if fitted.known and fitted.singles():  # its own mistakes were all looked through
