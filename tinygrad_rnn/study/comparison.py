@@ -277,6 +277,8 @@ def compare(
         again = functools.partial(_again, derive, problem, autodiff, who)
         try:
             mistakes, more = locate(problem, by_hand, between, forward, again, limits, close)
+            if not mistakes:  # of a gradient that is in none of the equations
+                mistakes = (recorded(problem, by_hand, between, limits, close),)
             notes += _told(mistakes) + more
         except (TypeError, ValueError, KeyError, NotImplementedError, AssertionError) as error:
             mistakes = (recorded(problem, by_hand, between, limits, close),)

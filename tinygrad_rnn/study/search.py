@@ -524,13 +524,13 @@ class Search:
                 continue
             try:
                 got = level.run(c)
+                mine = frozenset(
+                    label
+                    for label in names
+                    if got[label] is not base[label] and not level.wrong({label: got[label]})
+                )
             except SENSELESS:
                 continue
-            mine = frozenset(
-                label
-                for label in names
-                if got[label] is not base[label] and not level.wrong({label: got[label]})
-            )
             if mine:
                 yield replace(c, alone=mine, cost=c.cost + 1.0)
 

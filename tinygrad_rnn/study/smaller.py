@@ -86,11 +86,20 @@ def smaller(
             parameters,
             [_like(x, T, rng) for x in own.inputs],
             [np.asarray(rng.normal(0, 0.7, s.shape)) for s in own.starts],
-            [rng.normal(size=(T, *e.shape[1:])) for e in own.errors],
+            [_where_lossy(e, T) * rng.normal(size=(T, *e.shape[1:])) for e in own.errors],
         )
         for T in (1, 2, 3)
     ]
     return found, linear, bounds
+
+
+def _where_lossy(e: Array, T: int) -> Array:
+    """Ones for the steps that have a loss, counted from the last; from the first if none has."""
+    lossy = np.array([step.any() for step in e])
+    some = lossy[-T:] if lossy[-T:].any() else lossy[:T]
+    made = np.ones(T)
+    made[T - len(some) :] = some
+    return made.reshape(T, *[1] * (e.ndim - 1))
 
 
 def _like(x: Array, T: int, rng: np.random.Generator) -> Array:
