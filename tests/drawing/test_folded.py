@@ -83,7 +83,9 @@ def test_six_equal_layers_are_one(way, level):
     T = 3
     assert one.stats.uses == {"U_l": 6 * T, "W_l": 6 * T, "b_l": 6 * T, "V": T}
     assert LAYERS in {"/".join(box.scopes) for box in one.model.boxes}
-    assert LAYERS in re.sub("<[^>]*>", "", one.svg)
+    written = re.sub("<[^>]*>", "", one.svg)
+    assert LAYERS in written
+    assert "3\N{MULTIPLICATION SIGN}16, 4\N{MULTIPLICATION SIGN}16" in written  # of U_l
     inputs = {plain(b.label): b.note for b in one.model.boxes if b.kind == "input"}
     for t in ["t"] if level == "rolled" else [1, 2, 3]:
         assert inputs[f"h_{t}^{BELOW}"] == f"l = 2 {DOTS} 6"

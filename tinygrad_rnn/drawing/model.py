@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..equations.expr import Symbol
-from ..graph import Node
+from ..graph import Node, Shape
 from .read.align import Key
 from .read.backward import Backward
 from .read.columns import AFTER, BEFORE
@@ -32,6 +32,7 @@ class Box:
     keeps    mark it as keeping values for the backward pass;  back: it is part of that pass
     scopes   that it was recorded in, the outer ones first
     seconds  that its operations take, if they were measured
+    shapes   of the parameters that it stands for, if it is one of several layers
     """
 
     id: str
@@ -51,6 +52,7 @@ class Box:
     back: bool = False
     scopes: tuple[str, ...] = ()
     seconds: float | None = None
+    shapes: tuple[Shape, ...] = ()
     facts: list[str] = field(default_factory=list)
 
     @property

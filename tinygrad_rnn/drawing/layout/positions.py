@@ -45,9 +45,10 @@ class Column:
 
 
 def shape_of(box: Box) -> str:
-    """The shape of a parameter, as it is written beside it."""
+    """The shape of a parameter, as it is written beside it; those of several layers."""
     assert box.node is not None
-    return "\N{MULTIPLICATION SIGN}".join(map(str, box.node.shape)) or "1"
+    shapes = box.shapes or (box.node.shape,)
+    return ", ".join("\N{MULTIPLICATION SIGN}".join(map(str, shape)) or "1" for shape in shapes)
 
 
 def size(box: Box) -> tuple[float, float, bool]:

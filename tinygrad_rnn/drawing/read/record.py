@@ -270,8 +270,9 @@ class RecordReader:
             box.note = folded.notes.get(box.node, "") if box.node is not None else ""
             if box.node in folded.stand and box.kind == "parameter":
                 names = [str(one.name()) for one in folded.stand[box.node]]
-                shapes = dict.fromkeys(str(one.shape) for one in folded.stand[box.node])
-                box.facts.append(f"one in each layer: {len(names)}, of shape {', '.join(shapes)}")
+                box.shapes = tuple(dict.fromkeys(one.shape for one in folded.stand[box.node]))
+                shapes = ", ".join(map(str, box.shapes))
+                box.facts.append(f"one in each layer: {len(names)}, of shape {shapes}")
             read = {s for (n, _), s in self.layer_read.items() if n is box.node}
             if read and box.kind in ("op", "circle") and len(folded.read) > 1:
                 box.note = "; ".join(sorted(read))
