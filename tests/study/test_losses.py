@@ -97,3 +97,23 @@ def test_a_wrong_gradient_that_no_equation_has_is_said_to_be_wrong():
     hand = {**right.autodiff, "x": 2 * right.autodiff["x"]}
     found = study.compare(model, xs, targets, hand=lambda *given: hand).mistakes
     assert [mistake.name for mistake in found] == ["x"]
+
+
+@pytest.mark.parametrize("own_loss", [True, False])
+def test_the_gradient_of_the_first_state_is_that_of_the_state_after_step_1(own_loss):
+    cell, rng = tg.ElmanCell(D, H, rng=0, dtype="float64"), np.random.default_rng(3)
+    xs, targets, state = (rng.normal(size=shape) for shape in ((T, B, D), (T, B, H), (B, H)))
+
+    def loss(output, target):
+        return tg.square(output - target).sum()
+
+    run = tg.unroll(cell, xs, state)
+    steps = list(zip(run.steps, targets, strict=True))
+    total = sum(loss(o, y) for o, y in (steps if own_loss else steps[1:]))
+    right = study.compare(cell, xs, targets, loss=loss, state=state).autodiff
+    hand = {**right, "s_0": tg.gradients(total, run.states[1])}
+    (found,) = study.compare(
+        cell, xs, targets, loss=loss, state=state, hand=lambda *given: hand
+    ).mistakes
+    assert (found.name, found.kind, found.step) == ("s_0", "off by one in time", None)
+    assert ("own loss" in str(found)) is not own_loss
