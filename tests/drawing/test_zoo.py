@@ -10,6 +10,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from drawing.geometry import (
+    lines_along_edges,
+    lines_on_lines,
+    lines_through_heads,
     lines_through_words,
     overlapping,
     run_through,
@@ -66,6 +69,16 @@ def states(model):
             yield node
 
 
+EXCEPT = {
+    "bidirectional_gru op True", "bidirectional_gru rolled True", "memory_cell rolled False",
+    "quasi_recurrent op True", "runge_kutta rolled True", "three_lstms op True",
+    "three_lstms rolled True", "weight_decay op True", "weight_decay rolled True",
+    "weight_decay step True",
+}  # fmt: skip
+"""Pictures so crowded that no free way is found for some line: it crosses another's head (of nine
+`runge_kutta` has in one sum, two share a line)."""
+
+
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("level", ["op", "step", "rolled"])
 def test_nothing_lies_on_or_runs_through_a_box_or_words(name, level, backward):
@@ -75,6 +88,10 @@ def test_nothing_lies_on_or_runs_through_a_box_or_words(name, level, backward):
     assert not words_on_words(drawing.scene)
     assert not lines_through_words(drawing.scene, drawing.layout)
     assert not words_out_of_boxes(drawing.scene)
+    if f"{name} {level} {backward}" not in EXCEPT:
+        assert not lines_on_lines(drawing.layout)
+        assert not lines_through_heads(drawing.layout)
+        assert not lines_along_edges(drawing.layout)
 
 
 # -- links -----------------------------------------------------------------------------------------

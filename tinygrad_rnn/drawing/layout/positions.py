@@ -10,6 +10,7 @@ at the left, at the right, or in the gap where steps are left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from .. import text
@@ -18,8 +19,8 @@ from ..read.columns import AFTER, BEFORE
 from ..read.template import Template, is_ghost, stands_for, template_of
 from .bands import PAD, TITLE, Band, bands_of
 from .grid import band_of, grid_of
-from .route import NEAR, STEP_GAP, Rect, Router, Way
-from .wires import LOOP_ROOM, Wires
+from .route import NEAR, ROUND_PITCH, STEP_GAP, Rect, Router, Way
+from .wires import BESIDE, LOOP_ROOM, Wires, port_of
 
 FONT = 14.0
 SMALL_FONT = 12.0
@@ -91,6 +92,11 @@ class Layout:
         self.rank = {step: k for k, step in enumerate(model.steps)}
         self.in_steps = [b for b in model.boxes if b.column in self.rank and not is_ghost(b)]
         self.ghosts = [b for b in model.boxes if is_ghost(b)]
+        self.terms: dict[Any, set[Any]] = {}
+        for link in model.links:
+            if link.source.kind != "parameter":
+                term = stands_for(link.source), link.i, self.lag(link.source, link.target)
+                self.terms.setdefault(link.target.key, set()).add(term)
         self._template()
         self._rows()
         self._columns()
@@ -104,6 +110,8 @@ class Layout:
 
     def _size(self, box: Box) -> tuple[float, float, bool]:
         w, h, is_round = size(box)
+        if box.kind == "circle":  # an end of its own for each of many terms
+            w += ROUND_PITCH * 2 * ceil(max(len(self.terms.get(box.key, ())) - 3, 0) / 4)
         return (h, w, is_round) if self.turned else (w, h, is_round)
 
     def upright(self, way: Way) -> Way:
@@ -216,21 +224,23 @@ class Layout:
 
     def _skips(self, tracks: list[list[tuple[Any, float]]]) -> None:
         """Give a value that is handed on further than to the next step a track above its row."""
-        self.skip: dict[Box, tuple[str, int, int]] = {}
-        spans: dict[Box, list[tuple[int, int]]] = {}  # (step, column in it) of both ends
+        self.skip: dict[tuple[Box, int], tuple[str, int, int]] = {}
+        spans: dict[tuple[Box, int], list[tuple[int, int]]] = {}  # (step, column in it) of ends
         for link in self.model.links:
             a, b = link.source, link.target
             if abs(self.lag(a, b)) > 1 and stands_for(a) in self.cell:
-                spans.setdefault(a, []).extend(
+                spans.setdefault((a, port_of(link)), []).extend(
                     (self.when(c), self.cell[stands_for(c)][0]) for c in (a, b)
                 )
         free: dict[int, list[tuple[int, int]]] = {}  # gap -> from where each track is free again
-        for a, ends in sorted(spans.items(), key=lambda entry: (min(entry[1]), max(entry[1]))):
+        for (a, port), ends in sorted(
+            spans.items(), key=lambda entry: (min(entry[1]), max(entry[1]))
+        ):
             gap = self.cell[stands_for(a)][1] + 1
             known = free.setdefault(gap, [])
             k = next((k for k, end in enumerate(known) if end < min(ends)), len(known))
             known[k:] = [max(ends), *known[k + 1 :]]
-            self.skip[a] = ("skip", gap, k)
+            self.skip[a, port] = ("skip", gap, k)
         for gap, known in free.items():
             tracks[gap][:0] = [(("skip", gap, k), SKIP_PITCH) for k in range(len(known))]
 
@@ -253,9 +263,12 @@ class Layout:
             self.column_ends.append((x, x + w))
             beside = PAD * right.get(c, 0) + before * left.get(c + 1, 0)
             gap = max(COLUMN_GAP, beside + 12) if c + 1 < count else between
-            self.channels += [x + w + gap * part for part in NEAR]
+            if c + 1 < count:
+                self.channels += [x + w + gap * part for part in NEAR]
             x += w + gap
-        self.channels += [-between * part for part in NEAR]
+        for end in (0.0, x):
+            self.channels += [end - self.lead * part for part in BESIDE[::-1]]
+            self.channels += [end - between + (between - self.lead) * part for part in BESIDE[::-1]]
         self.pitch = x
 
     def plate(self, band: Band) -> Rect:

@@ -229,14 +229,22 @@ class Router:
         self.tracks = tracks
         edges = [(b.left, b.right, b.top, b.bottom) for b in self.boxes]
         self._edges = np.array(edges).reshape(-1, 4).T
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all ways."""
+        self.foul = False  # of the way that was found last: it lies on another, or is in a box
         self.taken: list[tuple[Net, Segment]] = []
         self._pieces = np.zeros((0, 4))  # the same, but for their nets
         self._lanes: dict[tuple[bool, float], _Lane] = {}
         self._places: dict[bool, list[float]] = {True: [], False: []}  # of the lanes, in order
 
     def take(self, net: Net, way: Sequence[Point]) -> None:
-        """Remember a way; here, and in the steps before and after."""
-        for piece in segments(way):
+        """Remember a way; here, and in the steps before and after. Its head counts twice more."""
+        (x1, y1), (x2, y2) = way[-2:]
+        away = min(1.0, HEAD / (abs(x2 - x1) + abs(y2 - y1) or 1.0))
+        head = [(x2 + away * (x1 - x2), y2 + away * (y1 - y2)), (x2, y2)]
+        for piece in [*segments(way), *2 * list(segments(head))]:
             for k, shift in enumerate(self.shifts):
                 if piece.horizontal:
                     moved = piece._replace(a=piece.a + shift, b=piece.b + shift)
@@ -292,9 +300,9 @@ class Router:
         level, at, a, b = (part[way, piece] for part in (level, at, a, b))
         costs = np.zeros(len(way))
         for own in ends[:2]:
-            w, h = own.w / 2 - 1, own.h / 2 - 1
-            middle, half = np.where(level, own.y, own.x), np.where(level, h, w)
-            centre, reach = np.where(level, own.x, own.y), np.where(level, w, h)
+            w, h = own.w / 2, own.h / 2
+            middle, half = np.where(level, own.y, own.x), np.where(level, h, w) + AT_BOX
+            centre, reach = np.where(level, own.x, own.y), np.where(level, w, h) - 1
             inside = (abs(at - middle) < half) & (a < centre + reach) & (b > centre - reach)
             costs += THROUGH * inside
         order = np.lexsort((at, level))
@@ -320,20 +328,22 @@ class Router:
         nets = {net, *own, *(((key, 0), 0) for key in absent)}
         ends = [*ends, *(self.named[key] for key in absent)]
         chosen: Way = []
-        lowest = inf
+        lowest = worst = inf
         for kind in kinds:
             ways = np.concatenate([_padded(some) for some in kind])
             distance, corners = _measures(ways)
             base = distance + CORNER_COST * corners
             (short,) = np.nonzero(base < lowest)
             if len(short):
-                value = base[short] + self._costs(ways[short], nets, ends)
+                faults = self._costs(ways[short], nets, ends)
+                value = base[short] + faults
                 k = np.lexsort((distance[short], value))[0]
                 if value[k] < lowest:
-                    lowest = float(value[k])
+                    lowest, worst = float(value[k]), float(faults[k])
                     chosen = simplified([(float(x), float(y)) for x, y in ways[short[k]]])
-            if lowest < FOUL:
+            if worst < FOUL:
                 break
+        self.foul = worst >= FOUL
         self.take(net, chosen)
         return chosen
 
@@ -353,7 +363,7 @@ class Router:
 
     def _simple(self, a: Rect, b: Rect) -> Iterator[Array]:
         """Ways with at most two corners."""
-        rows = self._rows(a.y, b.y)
+        rows = self._rows(a.top, a.bottom, b.top, b.bottom)
         for xa, xb in _sides(a, b):
             if a.y == b.y:
                 yield _ways((xa, a.y), (xb, b.y))
@@ -427,27 +437,31 @@ def _side(box: Rect, x: Array) -> Array:
 
 
 def _measures(ways: Array) -> tuple[Array, Array]:
-    """Lengths, and numbers of corners."""
+    """Lengths, and numbers of corners; an end that is too short for a head counts as one."""
     steps = np.diff(ways, axis=1)
     distance = abs(steps).sum(axis=(1, 2))
     last = np.full(len(ways), -1)
+    end = np.zeros(len(ways))
     corners = np.zeros(len(ways), int)
     for dx, dy in np.moveaxis(steps, 0, -1):
         real, level = (dx != 0) | (dy != 0), (dy == 0).astype(int)
         corners += real & (last >= 0) & (last != level)
         last = np.where(real, level, last)
-    return distance, corners
+        end = np.where(real, abs(dx) + abs(dy), end)
+    return distance, corners + (end < HEAD)
 
 
 NEAR_BOX, AT_BOX, BESIDE = 10.0, 3.0, 4.0
 """How near is near: to a box, so near that it counts as through it, and beside another line."""
-STEP_GAP = 30.0
+STEP_GAP = 36.0
 """Between the last box of a step and the first of the next."""
 NEAR = (0.5, 0.25, 0.75)
 """Where lines may run in a gap, in parts of it."""
-PORT_PITCH = 24.0
-"""How far apart lines enter a wide box."""
+PORT_PITCH, ROUND_PITCH = 24.0, 12.0
+"""How far apart lines enter a wide box, and one with round sides."""
 CORNER_COST = 25.0
+HEAD = 10.0
+"""How long the end of a way should be, for an arrow's head with a shaft."""
 MOST_CORNERS = 6
 """Of a way, its ends among them."""
 CROSSING = 30.0
@@ -465,9 +479,13 @@ def _sides(a: Rect, b: Rect) -> list[tuple[float, float]]:
 
 def _ports(b: Rect) -> tuple[Array, Array]:
     """Where a box can be entered from above and from below."""
-    if b.round or b.w < 4 * PORT_PITCH:
-        beside = (b.w - b.h) / 2 if b.round else 0.28 * b.w
-        shifts = [0.0] if beside < (8 if b.round else 7) else [0.0, -beside, beside]
+    if b.round:
+        flat = (b.w - b.h) / 2
+        n = max(int(flat / ROUND_PITCH), int(flat >= 8))
+        shifts = [flat / n * k for k in range(-n, n + 1)] if n else [0.0]
+    elif b.w < 4 * PORT_PITCH:
+        beside = 0.28 * b.w
+        shifts = [0.0] if beside < 7 else [0.0, -beside, beside]
     else:
         n = min(int(0.42 * b.w / PORT_PITCH), 8)
         shifts = [PORT_PITCH * k for k in range(-n, n + 1)]

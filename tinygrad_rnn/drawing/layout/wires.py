@@ -8,17 +8,18 @@ step. Where a step lacks a box or has a smaller one, only the end of a way is fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import partial
+from itertools import count, islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import text
 from ..model import Box, Link
 from ..read.columns import AFTER, BEFORE
 from ..read.template import is_ghost, stands_for
+from .bands import TITLE
 from .route import (
-    NEAR,
     STEP_GAP,
     Net,
     Point,
@@ -42,6 +43,11 @@ HEAD_ROOM = 5.0
 """Between words and a line across whose head may be there."""
 CHAIN = 9.0
 BOTH = 7.0
+ROUNDS = 5
+"""How often all ways are looked for, if some lie on others."""
+FAR = 1e5
+BESIDE = 1 / 3, 2 / 3
+"""Where lines run between steps, in parts of the gap: on either side of the edge, not along it."""
 LOOP_PITCH = 24.0
 """How far the delays of a rolled network lie above each other."""
 
@@ -64,6 +70,10 @@ class Rail:
     def junction(self, way: Way) -> tuple[float, float]:
         """Where a way meets the rail."""
         return way[-1] if self.into else way[0]
+
+
+Job = tuple[Any, Callable[[], Way]]
+"""A way to be found, by its name."""
 
 
 class Delay(NamedTuple):
@@ -92,13 +102,12 @@ class Wires:
         self.delays: list[Delay] = []
         self.there = {(box.key, box.column) for box in layout.rects}
         self.template = {key: layout.rect(key) for key in layout.template.nodes}
-        self.router = Router(self.template, layout.pitch, layout.channels, layout.tracks)
-        self.drops: dict[Any, Way] = {}
+        self.router = (
+            self._with_others(self.model.shown[0])
+            if self.model.rolled
+            else Router(self.template, layout.pitch, layout.channels, layout.tracks)
+        )
         self.besides: dict[int, Router] = {}
-        for track, y in layout.track_y.items():
-            taker = ("rail", track.key) if isinstance(track, Box) else "skip"
-            self.router.take((taker, None), [(-layout.pitch, y), (2 * layout.pitch, y)])
-        inside = self._inside()
         rails: dict[tuple[Box, bool], Rail] = {}
         later: list[tuple[Link, Rail]] = []
         for link in self.model.links:
@@ -110,15 +119,18 @@ class Wires:
         for (box, into), rail in rails.items():
             if (box, not into) in rails:  # one above the other
                 rail.y += -BOTH if into else BOTH
-        for link, rail in sorted(later, key=lambda entry: entry[1].into):
+        later.sort(key=lambda entry: entry[1].into)
+        self.rails = list(rails.values())
+        self._outside(later)
+        self.inside = self._routed([*self._wanted(), *self._drops(later), *self._ups()])
+        for link, rail in later:
             rail.ways.append((link, self._drop(link, rail)))
         for link in self.model.links:
             if self._owner(link) is None:
-                self.ways[link] = self._way(link, inside)
-        self.words = self._words(inside)
+                self.ways[link] = self._way(link)
+        self.words = self._words()
         if self.model.rolled:
             self._words_when(rails.values())
-        self.rails = list(rails.values())
         for rail in self.rails:
             self._measure(rail)
         if self.model.rolled:
@@ -128,22 +140,60 @@ class Wires:
 
     # -- within a step, and to the next ----------------------------------------------------------
 
-    def _inside(self) -> dict[Any, Way]:
-        """Ways in the step that stands for all, the straight and short ones first."""
+    def _routed(self, jobs: list[Job]) -> dict[Any, Way]:
+        """All ways in the step that stands for all. Those that lie on others come first next time,
+        as long as that makes them fewer.
+        """
+        first: list[Any] = []
+        best: dict[Any, Way] = {}
+        straight: set[Any] = set()
+        fewest = len(jobs)
+        for n in range(ROUNDS):
+            rank = {name: k for k, name in enumerate(first, start=1)}
+            if n < ROUNDS // 2:  # at first those that are straight stay so
+                rank |= dict.fromkeys(straight, 0)
+            self.router.clear()
+            for track, y in self.layout.track_y.items():
+                taker = ("rail", track.key) if isinstance(track, Box) else track
+                self.router.take(
+                    (taker, None), [(-self.layout.pitch, y), (2 * self.layout.pitch, y)]
+                )
+            for k, (made, chain) in enumerate(self._chains() if self.model.rolled else ()):
+                legs = _moved(self._legs(k, chain), -self.layout.origin[made.column])
+                self.router.take((("delay", made.key), 0), legs)
+            found: dict[Any, Way] = {}
+            foul = []
+            for name, route in sorted(jobs, key=lambda job: rank.get(job[0], len(jobs) + 1)):
+                if name not in found:
+                    found[name] = route()
+                    foul += [name] if self.router.foul else []
+            if len(foul) < fewest or not best:
+                best, fewest = found, len(foul)
+                taken = self.router.taken
+            if not n:
+                straight = {name for name, way in found.items() if len(way) == 2}
+            if not foul:
+                break
+            first = [*foul, *(name for name in first if name not in foul)]
+        self.router.taken = taken
+        return best
+
+    def _wanted(self) -> list[Job]:
+        """Links within a step and to the next, the straight and short ones first."""
         wanted: dict[Any, tuple[Net, Any, Any]] = {}
         for link in self.model.links:
             a, b = link.source, link.target
             name = None if self._owner(link) is not None else self._name(link)
-            if name is None or name in wanted:
+            if name is None or name in wanted or self._beginning(link):
                 continue
             lag = self.layout.lag(a, b)
-            if stands_for(a) in self.template:
+            if stands_for(a) in self.template and not (self.model.rolled and is_ghost(a)):
                 start = self.template[stands_for(a)].moved(-lag * self.layout.pitch)
             else:
                 start = self.layout.rects[a].moved(-self.layout.origin[b.column])
             wanted[name] = (_net(link, -lag), start, self.template[b.key])
-        found = {}
-        for name, (net, a_rect, b_rect) in sorted(
+        jobs: list[Job] = []
+        for name, (net, start, end) in sorted(
             wanted.items(),
             key=lambda e: (
                 abs(e[1][1].y - e[1][2].y) > 0,
@@ -152,8 +202,64 @@ class Wires:
         ):
             known = name[0] in self.template
             absent = self.layout.template.absent(name[0], name[1]) if known else ()
-            found[name] = self.router.link(net, a_rect, b_rect, absent)
-        return found
+            jobs.append((name, partial(self.router.link, net, start, end, absent)))
+        return jobs
+
+    def _drops(self, later: list[tuple[Link, Rail]]) -> list[Job]:
+        """Between rails and boxes of the steps."""
+        jobs: list[Job] = []
+        for link, rail in later:
+            box = link.source if rail.into else link.target
+            if box in self.layout.outside:
+                continue
+            net, own = self._nets(link, rail)
+            rect = self.template.get(box.key)
+            if is_ghost(box) or rect is None:  # it stands at one step only
+                rect = self.layout.rects[box].moved(-self.layout.origin[box.column])
+            template = self.layout.template
+            absent = template.absent(box.key, box.key) if box.key in template.steps else ()
+            name = _drop_name(link, rail)
+            jobs.append((name, partial(self.router.drop, net, rail.y, rect, own, absent)))
+        return jobs
+
+    def _ups(self) -> list[Job]:
+        """From and to the tracks of values that are handed on over several steps, and loops."""
+        jobs: list[Job] = []
+        for link in self.model.links:
+            a, b = link.source, link.target
+            inside = self._owner(link) is None and b.column not in (BEFORE, AFTER)
+            if inside and self._name(link) is None:
+                lag, (skip, gap, _) = self.layout.lag(a, b), self.layout.skip[a, port_of(link)]
+                tracks = self.layout.track_y.items()
+                highest = min(y for t, y in tracks if not isinstance(t, Box) and t[1] == gap)
+                lines = [((skip, gap, k), None) for k in range(len(tracks))]
+                for box, step in ((a, 0), (b, -lag)):
+                    if box is b or not is_ghost(a):
+                        net, rect = _net(link, step), self.template[box.key]
+                        drop = partial(self.router.drop, net, highest, rect, lines)
+                        jobs.append((_skip_name(link, box, lag), drop))
+        if self.model.rolled:
+            for k, (_, chain) in enumerate(self._chains()):
+                key = stands_for(chain[0])
+                y = self._above(k)
+                own: Net = ("delay", key), 0
+                jobs.append((("delay", key), partial(self.router.drop, own, y, self.template[key])))
+        return jobs
+
+    def _outside(self, later: list[tuple[Link, Rail]]) -> None:
+        """Enter the rails of boxes outside of time where these are routed."""
+        rects = self.layout.rects
+        ends: dict[int, list[float]] = {}
+        for link, rail in later:
+            ends.setdefault(id(rail), []).append(rects[link.source if rail.into else link.target].x)
+        for link, rail in later:
+            own, router = rects[rail.box], self.layout.outside.get(rail.box)
+            if router is None or id(rail) not in ends:
+                continue
+            left = rail.box.column == AFTER and min(ends.pop(id(rail))) < own.x
+            start, end = (own.left, own.left - FAR) if left else (own.right, own.right + FAR)
+            net = self._nets(link, rail)[0] if rail.into else _net(link)
+            router.take(net, [(start, rail.y), (end, rail.y)])
 
     def _name(self, link: Link) -> Any:
         """The name of the way of a link into a step: the same in all steps; None if it is not
@@ -168,7 +274,7 @@ class Wires:
             return None
         return (stands_for(a) if known else a, b.key, link.i, lag)
 
-    def _way(self, link: Link, inside: dict[Any, Way]) -> Way:
+    def _way(self, link: Link) -> Way:
         a, b = link.source, link.target
         if b.column in (BEFORE, AFTER):
             rects = self.layout.rects
@@ -178,7 +284,7 @@ class Wires:
             return self._skipping(link)
         if begun := self._beginning(link):
             return begun
-        way = _moved(inside[name], self.layout.origin[b.column])
+        way = _moved(self.inside[name], self.layout.origin[b.column])
         fitted = self._fitted(self._fitted_start(way, a), b)
         if is_ghost(a) and self._in_the_way_of(fitted, a):
             way = self._from_beside(way, a, b)
@@ -202,16 +308,19 @@ class Wires:
         free = not any(hits(piece, rect, 2.0) for rect in others for piece in segments(way))
         return way if free else []
 
-    def _beside(self, step: int) -> Router:
+    def _with_others(self, step: int) -> Router:
         """A router for one step and the boxes beside it that stand for those of others."""
+        layout, origin = self.layout, self.layout.origin[step]
+        ghosts = {ghost: layout.rects[ghost].moved(-origin) for ghost in layout.ghosts}
+        sides = [x for r in ghosts.values() for x in (r.left - STEP_GAP, r.right)]
+        channels = sorted({*layout.channels, *(x + STEP_GAP * n for x in sides for n in BESIDE)})
+        return Router({**self.template, **ghosts}, 0.0, channels, layout.tracks)
+
+    def _beside(self, step: int) -> Router:
+        """The same, around the ways that are there."""
         if step not in self.besides:
-            layout, origin = self.layout, self.layout.origin[step]
-            ghosts = {ghost: layout.rects[ghost].moved(-origin) for ghost in layout.ghosts}
-            sides = [x for r in ghosts.values() for x in (r.left - STEP_GAP, r.right)]
-            channels = sorted({*layout.channels, *(x + STEP_GAP * n for x in sides for n in NEAR)})
-            made = Router({**self.template, **ghosts}, 0.0, channels, layout.tracks)
-            made.taken = list(self.router.taken)
-            self.besides[step] = made
+            self.besides[step] = self._with_others(step)
+            self.besides[step].taken = list(self.router.taken)
         return self.besides[step]
 
     def _in_the_way_of(self, way: Way, ghost: Box) -> bool:
@@ -232,22 +341,28 @@ class Wires:
                 return simplified([(end.x, end.y), (edge, end.y), (edge, y1), *way[k:]])
         return way
 
-    def _words(self, inside: dict[Any, Way]) -> dict[Link, Point]:
+    def _words(self) -> dict[Link, Point]:
         """Places for the names of values beside lines: above or below a level piece with room."""
         alike: dict[Any, list[Link]] = {}
         for link in self.ways:
             name = self._name(link) if link.label else None
             on_it = name is not None and (not name[-1] or link.kind == "back" or self.model.rolled)
-            if name in inside and on_it:
-                alike.setdefault(name, []).append(link)
+            if name in self.inside and on_it:
+                alone = link.source if is_ghost(link.source) else None  # it is in the way
+                alike.setdefault((name, alone), []).append(link)
         found = {}
-        self.written: list[Rect] = []
-        for name, links in alike.items():  # in every step at the same place, with room for all
+        self.written = self._titles()
+        for (
+            name,
+            alone,
+        ), links in alike.items():  # in every step at the same place, with room for all
             widest = max(text.width(link.label, WORDS) for link in links)
-            way = inside[name]
+            way = self.inside[name]
+            origin = self.layout.origin[links[0].target.column]
             if self.model.rolled:
-                way = _moved(self.ways[links[0]], -self.layout.origin[links[0].target.column])
-            if spot := self._spot(way, widest):
+                way = _moved(self.ways[links[0]], -origin)
+            there = [self.layout.rects[alone].moved(-origin)] if alone else []
+            if spot := self._spot(way, widest, there):
                 for link in links:
                     found[link] = (spot[0] + self.layout.origin[link.target.column], spot[1])
         return found
@@ -280,7 +395,18 @@ class Wires:
                         return own.x, y
         return None
 
-    def _spot(self, way: Way, width: float) -> Point | None:
+    def _titles(self) -> list[Rect]:
+        """Where the titles of bands stand, in the step that stands for all."""
+        found = []
+        for band in self.layout.bands:
+            plate = self.layout.plate(band).moved(-self.layout.origin[band.step])
+            if self.layout.turned:
+                found.append(Rect(plate.left + TITLE / 2 + 2, plate.y, TITLE, plate.h))
+            else:
+                found.append(Rect(plate.x, plate.top + TITLE / 2 + 2, plate.w, TITLE))
+        return found
+
+    def _spot(self, way: Way, width: float, there: list[Rect]) -> Point | None:
         """The middle of words beside a way that lie on nothing."""
         for (x1, y1), (x2, y2) in pairwise(way):
             along, across = (WORDS, width) if self.layout.turned else (width, WORDS)
@@ -293,7 +419,7 @@ class Wires:
                 for y in (y1 - beside, y1 + beside):
                     own = Rect(x, y, along, across)
                     lines = (piece for _, piece in self.router.taken)
-                    others = (*self.router.boxes, *self.written)
+                    others = (*self.router.boxes, *self.written, *there)
                     if not any(meet(own, other) for other in others) and not any(
                         hits(piece, own, 1.0 if piece.horizontal else room) for piece in lines
                     ):
@@ -304,23 +430,18 @@ class Wires:
     def _skipping(self, link: Link) -> Way:
         """Along a track above the row of the value that is handed on, over the steps between."""
         a, b, track_y = link.source, link.target, self.layout.track_y
-        skip, gap, k = self.layout.skip[a]
+        skip, gap, k = self.layout.skip[a, port_of(link)]
         y = track_y[skip, gap, k]
-        highest = min(at for t, at in track_y.items() if not isinstance(t, Box) and t[1] == gap)
 
-        def drop(box: Box, *own: Net) -> Way:
-            name = (skip, gap, box.key)
-            if name not in self.drops:  # one for all tracks: they begin below each other
-                rect = self.template[box.key]
-                self.drops[name] = self.router.drop((skip, None), highest, rect, own)
-            (x, _), *rest = self.drops[name]
+        def drop(box: Box) -> Way:  # found for the highest track, and alike for the others
+            (x, _), *rest = self.inside[_skip_name(link, box, self.layout.lag(a, b))]
             return self._fitted(_moved([(x, y), *rest], self.layout.origin[box.column]), box)
 
         own = self.layout.rects[a]
-        up = [(own.x, own.top), (own.x, y)] if is_ghost(a) else drop(a, _net(link))[::-1]
+        up = [(own.x, own.top), (own.x, y)] if is_ghost(a) else drop(a)[::-1]
         if is_ghost(a) and self._in_the_way_of(up, a):
             origin = self.layout.origin[b.column]
-            way = self._beside(b.column).drop((skip, None), y, own.moved(-origin))
+            way = self._beside(b.column).drop(((skip, gap, k), None), y, own.moved(-origin))
             up = _moved(way, origin)[::-1]
         return simplified([*up, *drop(b)])
 
@@ -344,23 +465,19 @@ class Wires:
     def _drop(self, link: Link, rail: Rail) -> Way:
         """Between a rail and a box, in the direction of the link."""
         box = link.source if rail.into else link.target
-        net: Net = (("into", rail.box.key), 0) if rail.into else (("rail", rail.box.key), None)
-        own = [_net(link)] if rail.into and box.kind != "cell" else []  # the value is the same
         if box in self.layout.outside:
+            net, own = self._nets(link, rail)
             way = self.layout.outside[box].drop(net, rail.y, self.layout.rects[box], own)
         else:
-            alone = box if is_ghost(box) else box.key  # it stands at one step only
-            name = (rail.box, rail.into, alone, -1 if rail.into else link.i)
-            origin = self.layout.origin[box.column]
-            if name not in self.drops:
-                rects = self.layout.rects
-                rect = rects[box].moved(-origin) if is_ghost(box) else self.template[box.key]
-                template = self.layout.template
-                absent = template.absent(box.key, box.key) if box.key in template.steps else ()
-                self.drops[name] = self.router.drop(net, rail.y, rect, own, absent)
-            way = _moved(self.drops[name], origin)
+            way = _moved(self.inside[_drop_name(link, rail)], self.layout.origin[box.column])
         way = self._fitted(way, box)
         return way[::-1] if rail.into else way
+
+    def _nets(self, link: Link, rail: Rail) -> tuple[Net, list[Net]]:
+        """The owner of a line between a rail and a box, and of lines that carry the same value."""
+        if not rail.into:
+            return (("rail", rail.box.key), None), []
+        return (("into", rail.box.key), 0), [] if link.source.kind == "cell" else [_net(link)]
 
     def _measure(self, rail: Rail) -> None:
         """From the box to the use that is furthest away."""
@@ -376,36 +493,51 @@ class Wires:
     def _loops(self) -> None:
         """From each state of the one step around to where it enters: the delay by one step."""
         layout, rects = self.layout, self.layout.rects
+        for k, (made, chain) in enumerate(self._chains()):
+            up = _moved(self.inside["delay", made.key], layout.origin[made.column])
+            up = self._fitted(up, made)[::-1]
+            around = simplified([*up, *self._legs(k, chain)])
+            self.delays.append(Delay(made, chain[0], around))
+            for nearer, farther in pairwise(chain):  # one step later it is one step further away
+                a, b = rects[nearer], rects[farther]
+                y = a.y + CHAIN
+                xs = (a.left, b.right) if b.x < a.x else (a.right, b.left)
+                self.delays.append(Delay(nearer, farther, [(xs[0], y), (xs[1], y)]))
+
+    def _chains(self) -> list[tuple[Box, list[Box]]]:
+        """Each state with the boxes that stand for it in other steps, the nearer ones first; in
+        the order of their loops, from the inner ones outwards.
+        """
+        layout = self.layout
         middle = layout.rank[self.model.shown[0]]
         made = {b.key: b for b in layout.in_steps}
         chains: dict[Any, list[Box]] = {}
         for ghost in sorted(layout.ghosts, key=lambda g: abs(layout.when(g) - middle)):
             if stands_for(ghost) in made and ghost.key[0] == "ghost":
                 chains.setdefault(stands_for(ghost), []).append(ghost)
-        inner = sorted(chains.values(), key=lambda chain: rects[chain[0]].y)
-        for k, chain in enumerate(inner):
-            way = layout.template.direction.get(stands_for(chain[0]), 1)
-            self._loop(k, way, made[stands_for(chain[0])], chain)
-            for nearer, farther in pairwise(chain):  # one step later it is one step further away
-                a, b = rects[nearer], rects[farther]
-                y = a.y + CHAIN
-                xs = (a.left, b.right) if way > 0 else (a.right, b.left)
-                self.delays.append(Delay(nearer, farther, [(xs[0], y), (xs[1], y)]))
+        inner = sorted(chains.items(), key=lambda entry: layout.rects[entry[1][0]].y)
+        return [(made[key], chain) for key, chain in inner]
 
-    def _loop(self, k: int, way: int, box: Box, chain: list[Box]) -> None:
+    def _legs(self, k: int, chain: list[Box]) -> Way:
+        """The end of a loop: from above all down to where the state enters."""
         layout, end = self.layout, self.layout.rects[chain[0]]
-        y = layout.top - LOOP_PITCH * (k + 1)
-        up = self.router.drop(_net(Link(box, box, -1, "", None)), y, self.template[box.key])
-        up = self._fitted(_moved(up, layout.origin[box.column]), box)[::-1]
+        directions = layout.template.direction
+        way = directions.get(stands_for(chain[0]), 1)
         edge = end.left if way > 0 else end.right
         if len(chain) > 1:
             x = edge - way * LOOP_ROOM  # between the first and the second of the chain
         else:
-            same = [g for g in layout.ghosts if layout.template.direction.get(stands_for(g)) == way]
+            same = [g for g in layout.ghosts if directions.get(stands_for(g)) == way]
             sides = [layout.rects[g].left if way > 0 else layout.rects[g].right for g in same]
             x = (min if way > 0 else max)([*sides, edge]) - way * (LOOP_ROOM + 8 * k)
-        around = simplified([*up, (x, y), (x, end.y), (edge, end.y)])
-        self.delays.append(Delay(box, chain[0], around))
+        return [(x, self._above(k)), (x, end.y), (edge, end.y)]
+
+    def _above(self, k: int) -> float:
+        """How high a loop runs: above all, and apart from the rails that are there."""
+        rails = {rail.y for rail in self.rails}
+        ys = (self.layout.top - LOOP_PITCH * n for n in count(1))
+        free = (y for y in ys if all(abs(y - rail) > LOOP_PITCH / 2 for rail in rails))
+        return next(islice(free, k, None))
 
     def _across_gaps(self) -> None:
         """Across each gap: from where a state was made last to where it is read next."""
@@ -452,10 +584,26 @@ class Wires:
 
 def _net(link: Link, step: int = 0) -> Net:
     """The owner of a link's lines: they may lie on all others that lead away from its value."""
-    a = link.source
-    several = a.node is not None and a.node.primitive is not None and a.node.primitive.multiple
-    port = link.node.ports[link.i] if several and link.node is not None and link.i >= 0 else 0
-    return (stands_for(a), port), step
+    return (stands_for(link.source), port_of(link)), step
+
+
+def port_of(link: Link) -> int:
+    """Which of several results of its source a link carries."""
+    node = link.source.node
+    several = node is not None and node.primitive is not None and node.primitive.multiple
+    return link.node.ports[link.i] if several and link.node is not None and link.i >= 0 else 0
+
+
+def _drop_name(link: Link, rail: Rail) -> Any:
+    """The name of the way between a rail and a box: the same in all steps."""
+    box = link.source if rail.into else link.target
+    return rail.box, rail.into, box if is_ghost(box) else box.key, -1 if rail.into else link.i
+
+
+def _skip_name(link: Link, box: Box, lag: int) -> Any:
+    """The name of the way between a box and the track along which its value skips steps."""
+    a = stands_for(link.source), port_of(link)
+    return ("up", a) if box is link.source else ("down", a, box.key, lag)
 
 
 def _moved(way: Way, dx: float) -> Way:
