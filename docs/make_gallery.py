@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -341,7 +341,7 @@ def main(folder: Path) -> None:
     truncation().savefig(folder / "truncation.png")
     for name, picture in pictures.items():
         print(picture.save(folder / f"{name}.svg"), picture.stats, flush=True)
-        if len(sys.argv) > 1:  # to look at, not to keep
+        if folder != PICTURES:  # to look at, not to keep
             picture.save(folder / f"{name}.png")
 
 
@@ -355,5 +355,8 @@ def readme(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES)
-    readme(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=PICTURES)
+    arguments = parser.parse_args()
+    main(arguments.folder)
+    readme(arguments.folder)

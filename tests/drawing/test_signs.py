@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from drawing.zoo import NETWORKS
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.drawing.paint.shapes import Words
 from tinygrad_rnn.drawing.text import named, plain
 from tinygrad_rnn.equations.expr import Symbol
 from tinygrad_rnn.notation import GREEK, PRODUCT, SUM, TIMES, Notation, infix
@@ -98,3 +100,29 @@ def test_the_legend_spells_out_what_is_abbreviated():
 def test_every_greek_letter_is_one_letter():
     assert all(len(sign) == 1 for sign in GREEK.values())
     assert {plain(named(Symbol(name, "value"))) for name in GREEK} == set(GREEK.values())
+
+
+def legend_of(drawing):
+    (group,) = [g for g in drawing.scene.groups if g.title == "legend"]
+    return [plain(shape.runs) for shape in group.shapes if isinstance(shape, Words)]
+
+
+def test_the_legend_has_every_sign_that_is_no_formula():
+    words = legend_of(tg.draw(NETWORKS["attention_over_the_past"](), backward=True))
+    assert {"@  matrix product", "[ , ]  concatenation", "∂@  pullback rule of @"} <= set(words)
+    assert {"split  into its parts", "the backward pass begins"} <= set(words)
+    assert any(line.startswith("repeat  a sum hands") for line in words)
+    rolled = legend_of(tg.draw(NETWORKS["unmarked"](), level="rolled"))
+    assert "handed on to another step" in rolled  # dashed, as constants are
+
+
+def test_a_gradient_of_zero_is_thinner_than_the_thinnest_that_is_told():
+    U = tg.Parameter(np.eye(2), "U")
+    s = tg.zeros((1, 2), "s_0")
+    for t in (1, 2):
+        with tg.timestep(t):
+            s = tg.tanh(s @ U + 1.0).named("s")
+    drawing = tg.draw(tg.square(s).sum(), edges="gradient")  # of U at t = 1 it is 0
+    assert "0" in legend_of(drawing)
+    widths = {link.norm: drawing._painter.widths(link.norm) for link in drawing.model.links}
+    assert widths[0.0] < min(w for norm, w in widths.items() if norm) / 2

@@ -94,7 +94,8 @@ class Layout:
         self.ghosts = [b for b in model.boxes if is_ghost(b)]
         self.terms: dict[Any, set[Any]] = {}
         for link in model.links:
-            if link.source.kind != "parameter":
+            railed = link.target.column not in self.rank and link.source.column in self.rank
+            if link.source.kind != "parameter" and not railed:
                 term = stands_for(link.source), link.i, self.lag(link.source, link.target)
                 self.terms.setdefault(link.target.key, set()).add(term)
         self._template()

@@ -20,6 +20,8 @@ from ..text import DELTA, PARTIAL, Run
 from .shapes import Plate, Stroke, Words, arrow, shifted
 
 ROW = 28.0
+SIGNS = {"@": "matrix product", "[ , ]": "concatenation", "split": "into its parts"}
+"""Labels that are no formula in themselves."""
 
 
 class Widths:
@@ -34,7 +36,7 @@ class Widths:
         if norm is None:
             return None
         if norm <= 0:
-            return 0.6
+            return 0.3
         low, high = log10(self.low), log10(self.high)
         if high - low < 0.05:
             return 2.5
@@ -55,6 +57,7 @@ class Legend:
         rows: int = 1,
     ) -> None:
         self.shapes: list[Any] = []
+        self.links = model.links
         self.left, self.end = left, end
         self.x, self.y, self.right = left, top, left
         self._boxes(model)
@@ -110,6 +113,15 @@ class Legend:
             words = "detached: no gradient" + (" (norm of that cut off)" if lost else "")
             self._entry(words, 34, *arrow(way, "cut", "head", 1.6), *marks)
 
+        if model.rolled and any(box.key[0] == "ghost" and not box.back for box in model.boxes):
+            self._entry("handed on to another step", 34, *arrow(way, "delay", "head", 1.4))
+        if "turn" in kinds and not model.rolled:
+            begins = arrow(way, "turn", "back-head", 1.4)
+            self._entry("the backward pass begins", 34, *begins)
+        if model.rolled and any(box.key[0] == "ghost" and box.back for box in model.boxes):
+            loop = arrow(way[::-1], "turn", "back-head", 1.4)
+            self._entry("gradient that is handed on to another step", 34, *loop)
+
     def _back(self, boxes: Sequence[Box]) -> None:
         back = [box for box in boxes if box.back]
         if back:
@@ -129,6 +141,12 @@ class Legend:
             self._entry(words, 16, plate, Words(8, 0, (Run("1"),), 14))
         if any(box.kind in ("value", "gradient") for box in back):
             self._entry(f"{PARTIAL}  derivative of the loss with respect to what follows", 0)
+        labels = [text.plain(box.label) for box in back if box.kind == "pullback"]
+        if rules := [label for label in labels if label.startswith(PARTIAL)]:
+            rule = min(rules)  # one stands for all
+            self._entry(f"{rule}  pullback rule of {rule.removeprefix(PARTIAL)}", 0)
+        if any(label.startswith("repeat") for label in labels):
+            self._entry("repeat  a sum hands its gradient to each of its terms", 0)
 
     def _words(self, model: Model) -> None:
         boxes = model.boxes
@@ -145,7 +163,12 @@ class Legend:
             run.text for box in boxes for line in box.lines for run in line
         }
         if DELTA in written:
-            self._entry(f"{DELTA}  derivative of the loss", 0)
+            words = "derivative of the loss with respect to the value named beside it, "
+            self._entry(f"{DELTA}  {words}else to the argument of the activation function", 0)
+        labels = {text.plain(box.label) for box in boxes if box.kind in ("op", "pullback")}
+        for sign, meaning in SIGNS.items():
+            if any(sign in label for label in labels):
+                self._entry(f"{sign}  {meaning}", 0)
         for short, name in abbreviations(model.order).items():
             if short in written:
                 self._entry(f"{short}  {name}", 0)
@@ -158,6 +181,7 @@ class Legend:
         self._entry(f"width: norm of the {value} along the edge{told}, log scale", 0)
         low, high = widths.low, widths.high
         norms = [low] if high / low < 1.12 else [low, (low * high) ** 0.5, high]
+        norms = [0.0] * any(link.norm == 0 for link in self.links) + norms
         samples = sum(56 + text.width((Run(f"{norm:.2g}"),), SMALL_FONT) for norm in norms)
         if self.x + samples - 20 > self.end:
             self._row()  # beside each other, wherever they stand
