@@ -1,6 +1,7 @@
 """The graph that is written as DOT is the graph, and Graphviz draws our picture from it."""
 
 import functools
+import re
 import shutil
 import subprocess
 import sys
@@ -424,3 +425,15 @@ def test_a_colon_in_a_name_is_no_port():
     graph = read_back(drawing.digraph)
     assert {box.id for box in drawing.model.boxes} <= set(map(str, graph.nodes()))
     assert "headport" not in drawing.digraph.source
+
+
+def test_constants_are_dotted_and_loops_dashed(gallery):
+    """Graphviz has one pattern of dashes: what gets no gradient is not to look like a delay."""
+    source = tg.draw(gallery.by_hand(), level="rolled").digraph.source
+    edges = [line for line in source.splitlines() if "->" in line]
+    styles = defaultdict(set)
+    for edge in edges:
+        kind, style = (re.search(rf"{key}=(\w+)", edge)[1] for key in ("class", "style"))
+        styles[kind].add(style)
+    assert styles["delay"] == {"dashed"}
+    assert "dotted" in styles["link"]

@@ -208,17 +208,18 @@ class Wires:
     def _drops(self, later: list[tuple[Link, Rail]]) -> list[Job]:
         """Between rails and boxes of the steps."""
         jobs: list[Job] = []
+        named: set[Any] = set()
         for link, rail in later:
-            box = link.source if rail.into else link.target
-            if box in self.layout.outside:
+            box, name = link.source if rail.into else link.target, _drop_name(link, rail)
+            if box in self.layout.outside or name in named:
                 continue
+            named.add(name)
             net, own = self._nets(link, rail)
             rect = self.template.get(box.key)
             if is_ghost(box) or rect is None:  # it stands at one step only
                 rect = self.layout.rects[box].moved(-self.layout.origin[box.column])
             template = self.layout.template
             absent = template.absent(box.key, box.key) if box.key in template.steps else ()
-            name = _drop_name(link, rail)
             jobs.append((name, partial(self.router.drop, net, rail.y, rect, own, absent)))
         return jobs
 

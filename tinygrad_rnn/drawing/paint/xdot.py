@@ -12,7 +12,7 @@ from .theme import Style
 
 FACES = {"serif": "Times-Roman", "sans": "Helvetica"}
 """Fonts whose measures Graphviz knows, wherever it runs."""
-DOTTED = 3.0
+DOTTED = 3.5
 """Dashes shorter than this are dots; Graphviz has one pattern of dashes and one of dots."""
 
 

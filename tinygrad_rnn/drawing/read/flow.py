@@ -247,9 +247,11 @@ def describe(model: Model, known: Values, *, values: bool, saved: bool) -> None:
             norms = [np.linalg.norm(value) for value in known_values]
             if values and box.kind not in ("circle", "parameter"):
                 box.note = "; ".join(filter(None, [_range(norms, 3), box.note]))
-            value = np.concatenate([np.ravel(value) for value in known_values])
-            facts.append(f"mean {np.mean(value):.4g}, norm {_range(norms)}")
-            facts.append(f"from {np.min(value):.4g} to {np.max(value):.4g}")
+            value = np.asarray(known_values[0])
+            if len(known_values) > 1:
+                value = np.concatenate([np.ravel(value) for value in known_values])
+            facts.append(f"mean {value.mean():.4g}, norm {_range(norms)}")
+            facts.append(f"from {value.min():.4g} to {value.max():.4g}")
         if box.node in LINES and not box.back:
             facts.append(str(LINES[box.node]))
         if box.kind in ("op", "circle") and (count := operations(box.node)):

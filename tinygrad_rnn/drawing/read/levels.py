@@ -42,13 +42,14 @@ def by_step(model: Model, name: str) -> Model:
     ]
     part_of = {key: k for k, keys in enumerate(found) for key in keys}
     parts: dict[Part, list[Box]] = {}
+    shown = set(model.shown)
     begun: dict[int | None, int] = {}
     for box in model.boxes:
         layer = part_of.get(key_of(box))
         late = _is_state(box) and begun.setdefault(layer, box.column) < box.column
         if late and box.key[0] == "first":  # it joins others on their way: an input to them
             box.kind, box.key, layer = "input", ("joins", box.lag, *box.key), None
-        parts.setdefault(_part(box, layer, model), []).append(box)
+        parts.setdefault(_part(box, layer, shown), []).append(box)
     scopes: dict[int, list[tuple[str, ...]]] = {}
     for (kind, *where), members in parts.items():
         if kind == "cell" and where[1] is not None:
@@ -112,9 +113,9 @@ def _goes_on(rest: Runs) -> bool:
     return bool(rest) and rest[0].shift > 0 and rest[0].text != "T" and not rest[0].text.isdigit()
 
 
-def _part(box: Box, layer: int | None, model: Model) -> Part:
-    """The part that a box belongs to."""
-    drawn = box.column in model.shown and not is_ghost(box)
+def _part(box: Box, layer: int | None, shown: set[int]) -> Part:
+    """The part that a box belongs to. shown: the steps that are drawn."""
+    drawn = box.column in shown and not is_ghost(box)
     if box.back and is_ghost(box):
         return "back ghost", box.column
     if box.back and box.kind != "gradient" and drawn:
