@@ -144,7 +144,7 @@ class Legend:
         labels = [text.plain(box.label) for box in back if box.kind == "pullback"]
         if rules := [label for label in labels if label.startswith(PARTIAL)]:
             rule = min(rules)  # one stands for all
-            self._entry(f"{rule}  pullback rule of {rule.removeprefix(PARTIAL)}", 0)
+            self._entry(f"{rule}  pullback rule of {rule.removeprefix(PARTIAL).strip()}", 0)
         if any(label.startswith("repeat") for label in labels):
             self._entry("repeat  a sum hands its gradient to each of its terms", 0)
 
