@@ -71,7 +71,7 @@ def states(model):
 
 EXCEPT = {
     "bidirectional_gru op True", "bidirectional_gru rolled True",
-    "one_cell_for_two_layers rolled False", "quasi_recurrent op True",
+    "one_cell_for_two_layers rolled False", "peepholes rolled True", "quasi_recurrent op True",
     "residual_stack rolled False", "runge_kutta rolled True", "three_lstms op True",
     "three_lstms rolled False", "three_lstms rolled True", "weight_decay op True",
     "weight_decay rolled True", "weight_decay step True",
