@@ -345,6 +345,13 @@ class Candidates:
                 yield Candidate(kind, "in dL/d{}: " + text, (lines[k].target,), (change,), cost=1.0)
             if len(sums) > 1:
                 yield Candidate(kind, "in every gradient: " + text, (), every, cost=1.2)
+        errors = tuple(
+            Change(k, line.value, "", lambda t, T: 1.0 / T)
+            for k, line in enumerate(lines)
+            if line.kind == "error"
+        )
+        text = "in every gradient: the loss's is divided by the number of steps"
+        yield Candidate("mean over time for a sum", text, (), errors, cost=1.2)
         for leak, side in ((1, "before"), (-1, "after")) if self.batch > 1 else ():
             text = f"every sequence begins with what the sequence {side} it has handed back"
             yield Candidate("accumulator not reset", text, leak=leak, cost=1.4)
@@ -369,11 +376,12 @@ class Candidates:
             )
         for k, line in enumerate(lines):
             if line.kind == "carry":  # dL/ds_0 is one step off
-                change = Change(k, line.target, "at step 1 only")
-                yield Candidate(
-                    "off by one in time", "dL/d{}_0 is that of step 1: one step is missing",
-                    (self.lines.states[k - _first_carry(self.lines)],), (change,), cost=1.1,
-                )  # fmt: skip
+                text = "it is that of the state after step 1"
+                starts = [(line.target, text + ", without the part of its own loss", 1.1)]
+                starts += [(of[line.of], text, 1.0)] if line.of in of else []
+                for value, said, cost in starts:
+                    change = Change(k, value, "at step 1 only")
+                    yield Candidate("off by one in time", said, (), (change,), cost=cost)
                 kept = make(V.ADD, [line.value, line.target], line.value.shape)
                 yield Candidate(
                     "accumulator not reset", "{} of the step after is still in it", (line.target,),
@@ -496,10 +504,6 @@ def _mark(r: Rewrite, lines: Lines) -> Any:
     if r.kind in ("missing f'(a)", "wrong f'(a)") and parts and parts[-1] in slopes:
         return r.kind, text, slopes[parts[-1]]
     return r.kind, text, parts
-
-
-def _first_carry(lines: Lines) -> int:
-    return next(k for k, line in enumerate(lines.lines) if line.kind == "carry")
 
 
 def _renamed(new: Expr, old: Expr) -> bool:

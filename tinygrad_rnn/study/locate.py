@@ -152,7 +152,11 @@ def _finding(found: Found, search: Search, wrong: set[tuple[str, int]], asked: A
     candidate = found.candidate
     name, step, before = _first_wrong(found, search, wrong)
     words = said(candidate, found.before)
-    extents = {c.extent for c in candidate.changes if c.extent}
+    extents = {
+        c.extent
+        for c in candidate.changes
+        if c.extent and (found.before.lines[c.line].kind, c.extent) != ("carry", "at step 1 only")
+    }  # what goes back from step 1 is dL/ds_0 and nothing else
     if candidate.alone:
         words += (
             f", in the way to {' and '.join(f'dL/d{n}' for n in sorted(candidate.alone))} alone"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -27,7 +26,6 @@ from .lines import (
     AT_THE_LOSS,
     EXTENTS,
     MASKS,
-    SENSELESS,
     Change,
     Line,
     Lines,
@@ -175,28 +173,6 @@ class Trial:
             return self._ev(e, t)
         finally:
             self._now, self._dirty = self._values, frozenset()
-
-    def late(self, whole: bool) -> dict[str, Array]:
-        """Under the first state's names the gradients of the state after step 1.
-
-        whole  with the part that comes from step 1's own loss
-        """
-        lines, found = self.lines.lines, dict[str, Array]()
-        known: dict[Expr, Any] = {}
-        carries = {line.target.symbol.name: line.of for line in lines if line.kind == "carry"}
-        totals = {line.of: line.target.symbol.name for line in lines if line.kind == "backward"}
-        for start, carry in zip(self.lines.form.starts, self.lines.form.carries, strict=True):
-            label = carry.name.symbol.name
-            of = carries.get(label)
-            label = totals.get(str(of), label) if whole else label
-            if of is not None and (label, 1) in self._values:
-                known[start] = found[f"{of}_0"] = np.asarray(self._values[label, 1])
-        for g in self.lines.form.initial:
-            name = g.of.symbol.name
-            with contextlib.suppress(*SENSELESS):  # of a part whose gradient is in no line
-                part = evaluate(g.term, {g.of: self._fixed[name], **known}, self.B)
-                found[name] = np.asarray(self._sums[name] + part)
-        return found
 
     def values(self) -> dict[str, Array]:
         """The values of the forward pass, (T, ...)."""

@@ -117,11 +117,6 @@ def told(level: Level, right: Mapping[str, Array]) -> Iterator[tuple[Candidate, 
             other[0 if shift > 0 else -1] = 0
             yield candidate, {x: other}
     firsts = [name for name in sorted(starts(level.trial.lines)) if name in level.given]
-    for whole, text in ((True, ""), (False, ", without the part of step 1's own loss")):
-        for label, late in level.trial.late(whole).items():
-            if label in level.given:
-                words = f"it is that of the state after step 1{text}"
-                yield Candidate("off by one in time", words), {label: late}
     for a, b in itertools.combinations(firsts, 2):
         if level.given[a].shape == level.given[b].shape:
             text = f"dL/d{a} and dL/d{b} are exchanged"
