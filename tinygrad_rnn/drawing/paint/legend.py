@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import log10
 from typing import Any
 
+from ...equations import vocabulary as V
 from .. import text
 from ..layout.positions import SMALL_FONT
 from ..layout.route import Rect
@@ -20,7 +21,7 @@ from ..text import DELTA, PARTIAL, Run
 from .shapes import Plate, Stroke, Words, arrow, shifted
 
 ROW = 28.0
-SIGNS = {"@": "matrix product", "[ , ]": "concatenation", "split": "into its parts"}
+MEANINGS = {"@": "matrix product", "[ , ]": "concatenation", V.SPLIT.name: "into its parts"}
 """Labels that are no formula in themselves."""
 
 
@@ -166,7 +167,7 @@ class Legend:
             words = "derivative of the loss with respect to the value named beside it, "
             self._entry(f"{DELTA}  {words}else to the argument of the activation function", 0)
         labels = {text.plain(box.label) for box in boxes if box.kind in ("op", "pullback")}
-        for sign, meaning in SIGNS.items():
+        for sign, meaning in MEANINGS.items():
             if any(sign in label for label in labels):
                 self._entry(f"{sign}  {meaning}", 0)
         for short, name in abbreviations(model.order).items():
