@@ -146,8 +146,9 @@ class Legend:
         if rules := [label for label in labels if label.startswith(PARTIAL)]:
             rule = min(rules)  # one stands for all
             self._entry(f"{rule}  pullback rule of {rule.removeprefix(PARTIAL).strip()}", 0)
-        if any(label.startswith("repeat") for label in labels):
-            self._entry("repeat  a sum hands its gradient to each of its terms", 0)
+        word = V.SUM.notation.word
+        if any(label.startswith(word) for label in labels):
+            self._entry(f"{word}  a sum hands its gradient to each of its terms", 0)
 
     def _words(self, model: Model) -> None:
         boxes = model.boxes
