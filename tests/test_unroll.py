@@ -301,3 +301,14 @@ def test_a_block_that_a_step_leaves_open_does_not_hold_up_the_steps():
     assert [place.step for place in places] == [1, 2, 3, 4]
     assert [place.scopes for place in places] == [("inner",), (), (), ()]
     assert (tg.zeros(1) * 1.0)._node.place.step is None
+
+
+def test_a_first_state_given_as_an_array_may_change_after_the_run():
+    cell, xs = tg.ElmanCell(2, 3, rng=0), np.ones((4, 1, 2))
+    grads = []
+    for added in (0.0, 1.0):
+        state = np.full((1, 3), 0.5, np.float32)
+        run = tg.unroll(cell, xs, state)
+        state += added
+        grads.append(tg.gradients(run.state.sum(), cell.W))
+    np.testing.assert_array_equal(*grads)

@@ -733,8 +733,8 @@ def _again(kind: str, array: Array, name: str | None) -> Tensor:
 
 
 def constant(array: Array, dtype: DTypeLike | None = None) -> Tensor:
-    """A tensor of an array that no gradient is computed for; it keeps the array itself."""
-    made = _leaf(np.asarray(array, dtype), None)
+    """A tensor of an array that no gradient is computed for; the data are copied."""
+    made = _leaf(np.array(array, dtype), None)
     made._node.fixed = True  # type: ignore[union-attr]
     return made
 
