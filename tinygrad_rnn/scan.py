@@ -21,7 +21,7 @@ from .primitive import Recorded, of_precision, precision, protect, wrap
 from .refusals import UNROLL
 from .sequence import Sequence, sequence
 from .tensor import Tensor
-from .unroll import check_cell, for_one_state, run_steps, watched
+from .unroll import check_cell, for_one_state, recordable, run_steps, watched
 from .unrolled import Output, State, Whole
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ def scan_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool
     stacked = _stacked(xs)
     if state is None:
         state = first_state(cell, xs.batch_size, run_dtype(cell, stacked))
+    state = recordable(state, run_dtype(cell, state, stacked))
     inputs = tree.leaves(stacked)
     leaves = [*inputs, *tree.leaves(state)]
     now = current()

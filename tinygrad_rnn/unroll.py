@@ -117,7 +117,7 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
         state = first_state(cell, xs.batch_size, run_dtype(cell, inputs[0]))
         if xs.reverse or xs.start != 1:
             _name_after(state, xs.start + len(xs) if xs.reverse else xs.start - 1)
-    state = _recordable(state, run_dtype(cell, state, inputs[0]))
+    state = recordable(state, run_dtype(cell, state, inputs[0]))
     structure = len(tree.leaves(state))
     names = None if xs.active is not None else state_names(cell, state)
     states, steps = [state], [None] * T
@@ -150,7 +150,7 @@ def run_steps(cell: Cell, xs: Sequence, state: Any = None, *, keep_states: bool 
     return Unrolled(kept, steps, tuple(times), state, (sequence,), active=xs.active)
 
 
-def _recordable(state: Any, dtype: Any) -> Any:
+def recordable(state: Any, dtype: Any) -> Any:
     """A first state whose arrays of floats are tensors without a gradient.
 
     A step computes with it as with every later state: what it does to s_0 is in the record too.

@@ -553,3 +553,11 @@ def test_an_output_equal_to_the_state_has_a_cotangent_of_its_own(loss, backend):
         looked_at(run, cell, xs, initial(cell, 2), LOSSES[loss]) for run in (tg.scan, tg.unroll)
     )
     same(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_first_state_given_as_an_array_takes_the_dtype_of_the_weights(dtype):
+    cell, xs, state = tg.ElmanCell(2, 3, rng=0), np.ones((4, 1, 2)), np.full((1, 3), 0.5, dtype)
+    runs = [run(cell, xs, state) for run in (tg.scan, tg.unroll)]
+    assert [run.state.dtype for run in runs] == [np.float32] * 2
+    np.testing.assert_allclose(runs[0].state.numpy(), runs[1].state.numpy(), rtol=1e-6)
